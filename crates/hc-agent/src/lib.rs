@@ -1,0 +1,1 @@
+//! Generations, journal, reconcile and supervision on one host.

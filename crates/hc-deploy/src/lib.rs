@@ -1,0 +1,1 @@
+//! From an evaluated cloud to a machine set handed to an agent.

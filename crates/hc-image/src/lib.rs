@@ -1,0 +1,1 @@
+//! Images ahead of time: packages and archives to EROFS.

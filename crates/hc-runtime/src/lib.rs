@@ -1,0 +1,1 @@
+//! One machine as one foreground process: fork, connect, spawn, reap, clean up.

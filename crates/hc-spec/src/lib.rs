@@ -1,0 +1,18 @@
+//! The machine schema, deterministic addresses, and the plan.
+//!
+//! Everything here is pure: values in, values out. [`machine`] and [`host`] are what evaluation
+//! produces, [`addr`] derives every address from names alone, [`set`] is a machine set as data,
+//! and [`plan`] is the difference of two sets.
+
+pub mod addr;
+pub mod host;
+pub mod machine;
+pub mod name;
+pub mod plan;
+pub mod set;
+
+pub use host::{HostSpec, NetworkSpec};
+pub use machine::MachineSpec;
+pub use name::Name;
+pub use plan::Plan;
+pub use set::MachineSet;

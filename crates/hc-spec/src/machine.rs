@@ -1,0 +1,403 @@
+//! One fully resolved machine, as `modules/` writes it and `hc machine run` reads it.
+
+use crate::name::Name;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The schema this code reads and writes.
+pub const SCHEMA: u32 = 1;
+
+/// One fully resolved machine. Its JSON text, at a store path, is the machine closure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MachineSpec {
+    /// Always [`SCHEMA`].
+    pub schema: u32,
+    /// Name of the machine, unique on its host.
+    pub name: Name,
+    /// Host it runs on.
+    pub host: Name,
+    /// Cloud it belongs to.
+    pub cloud: Name,
+    /// What kind of machine it is.
+    pub kind: Kind,
+    /// What it runs from.
+    pub image: Image,
+    /// Program and arguments; the program is looked up in the image's `PATH` when it has no `/`.
+    pub command: Vec<String>,
+    /// Environment of the command, besides `PATH`, `HOME`, `container` and `NOTIFY_SOCKET`.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// User name or number in the image that runs the command.
+    #[serde(default = "root")]
+    pub user: String,
+    /// Working directory in the image.
+    #[serde(default = "slash")]
+    pub workdir: PathBuf,
+    /// Files laid over the image, by absolute path in it.
+    #[serde(default)]
+    pub files: BTreeMap<PathBuf, File>,
+    /// Networks it is connected to; the first one carries the default route and `search` domain.
+    #[serde(default)]
+    pub networks: Vec<Name>,
+    /// Resource limits.
+    #[serde(default)]
+    pub limits: Limits,
+    /// When it counts as ready.
+    #[serde(default)]
+    pub ready: Ready,
+    /// What happens when the command ends.
+    #[serde(default)]
+    pub restart: Restart,
+    /// How it is asked to stop.
+    #[serde(default)]
+    pub stop: Stop,
+    /// How it is kept away from the host.
+    #[serde(default)]
+    pub isolation: Isolation,
+}
+
+/// What kind of machine it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Namespaces on the host's kernel.
+    Container,
+}
+
+/// What a machine runs from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Image {
+    /// EROFS file in the store, the lower layer of the machine's root.
+    pub rootfs: PathBuf,
+}
+
+/// A file laid over the image: exactly one of `source` and `text`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct File {
+    /// Regular file in the store to copy from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<PathBuf>,
+    /// The contents themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Permission bits as octal text, `0644` when absent.
+    #[serde(default = "mode_0644")]
+    pub mode: String,
+}
+
+/// Resource limits; absent means unlimited.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// Number of CPUs, fractions allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<f64>,
+    /// Number of processes and threads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pids: Option<u64>,
+}
+
+/// When a machine counts as ready.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Ready {
+    /// What is waited for.
+    #[serde(default)]
+    pub when: ReadyWhen,
+    /// Port on the machine, with `when = "tcp"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Seconds after which a deploy gives up on it.
+    #[serde(default = "thirty")]
+    pub timeout_sec: u32,
+}
+
+/// What readiness waits for.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadyWhen {
+    /// The command was executed.
+    #[default]
+    Started,
+    /// `READY=1` on `NOTIFY_SOCKET` (sd_notify(3)).
+    Notify,
+    /// A TCP connection to `port` on the machine's own loopback (`::1`, then `127.0.0.1`).
+    Tcp,
+}
+
+/// What happens when the command ends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Restart {
+    /// When to start it again.
+    #[serde(default)]
+    pub policy: RestartPolicy,
+    /// First delay in milliseconds; it doubles with each quick failure.
+    #[serde(default = "hundred")]
+    pub delay_ms: u64,
+    /// Longest delay in milliseconds.
+    #[serde(default = "minute")]
+    pub max_delay_ms: u64,
+}
+
+/// When to start a machine again.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartPolicy {
+    /// Whatever its exit status.
+    #[default]
+    Always,
+    /// After a status other than 0, or a signal.
+    OnFailure,
+    /// Never.
+    Never,
+}
+
+/// How a machine is asked to stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Stop {
+    /// Signal name for the command, such as `TERM`, `QUIT` or `RTMIN+3`.
+    #[serde(default = "term")]
+    pub signal: String,
+    /// Seconds until everything in it is killed.
+    #[serde(default = "ten")]
+    pub timeout_sec: u32,
+}
+
+/// How a machine is kept away from the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Isolation {
+    /// Run as mapped ids in a user namespace of its own.
+    #[serde(default = "yes")]
+    pub user_namespace: bool,
+    /// Capabilities added to the default set, such as `NET_ADMIN`.
+    #[serde(default)]
+    pub add_capabilities: Vec<String>,
+    /// Capabilities taken from the default set.
+    #[serde(default)]
+    pub drop_capabilities: Vec<String>,
+    /// Nothing in the root can be written.
+    #[serde(default)]
+    pub read_only_root: bool,
+}
+
+fn root() -> String {
+    "root".into()
+}
+fn slash() -> PathBuf {
+    "/".into()
+}
+fn mode_0644() -> String {
+    "0644".into()
+}
+fn term() -> String {
+    "TERM".into()
+}
+fn yes() -> bool {
+    true
+}
+fn ten() -> u32 {
+    10
+}
+fn thirty() -> u32 {
+    30
+}
+fn hundred() -> u64 {
+    100
+}
+fn minute() -> u64 {
+    60_000
+}
+
+impl Default for Ready {
+    fn default() -> Self {
+        Self { when: ReadyWhen::default(), port: None, timeout_sec: thirty() }
+    }
+}
+
+impl Default for Restart {
+    fn default() -> Self {
+        Self { policy: RestartPolicy::default(), delay_ms: hundred(), max_delay_ms: minute() }
+    }
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self { signal: term(), timeout_sec: ten() }
+    }
+}
+
+impl Default for Isolation {
+    fn default() -> Self {
+        Self {
+            user_namespace: true,
+            add_capabilities: Vec::new(),
+            drop_capabilities: Vec::new(),
+            read_only_root: false,
+        }
+    }
+}
+
+/// Why a specification cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {
+    /// Not JSON of this schema.
+    #[error("the machine description does not fit the schema: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A field is well-typed but makes no sense.
+    #[error("machine '{machine}': {field}: {problem}")]
+    Field {
+        /// Machine it is about.
+        machine: Name,
+        /// Option path.
+        field: &'static str,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+}
+
+impl MachineSpec {
+    /// Reads and checks one machine closure's text.
+    ///
+    /// # Errors
+    /// When the text is not of this schema, or a value in it makes no sense.
+    pub fn from_json(text: &[u8]) -> Result<Self, SpecError> {
+        let spec: Self = serde_json::from_slice(text)?;
+        spec.check()?;
+        Ok(spec)
+    }
+
+    /// The canonical text: compact JSON, fields in schema order, maps sorted.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a spec has string keys and finite numbers only")
+    }
+
+    fn check(&self) -> Result<(), SpecError> {
+        let fail = |field, problem: String| {
+            Err(SpecError::Field { machine: self.name.clone(), field, problem })
+        };
+        if self.schema != SCHEMA {
+            return fail("schema", format!("is {}, this hc reads {SCHEMA}", self.schema));
+        }
+        if self.command.first().is_none_or(String::is_empty) {
+            return fail("command", "is empty: name a program in the image".into());
+        }
+        if self
+            .command
+            .iter()
+            .chain(self.env.keys())
+            .chain(self.env.values())
+            .any(|s| s.contains('\0'))
+        {
+            return fail("command", "holds a NUL byte".into());
+        }
+        if let Some(key) = self.env.keys().find(|k| k.is_empty() || k.contains('=')) {
+            return fail("env", format!("'{key}' cannot name a variable"));
+        }
+        for (path, file) in &self.files {
+            let plain = path.is_absolute()
+                && path.components().count() > 1
+                && path.components().skip(1).all(|c| matches!(c, std::path::Component::Normal(_)));
+            if !plain {
+                return fail("files", format!("'{}' is not a plain absolute path", path.display()));
+            }
+            if file.source.is_some() == file.text.is_some() {
+                return fail("files", format!("'{}' needs either source or text", path.display()));
+            }
+            if file.mode_bits().is_none() {
+                return fail(
+                    "files",
+                    format!("'{}': mode '{}' is not octal", path.display(), file.mode),
+                );
+            }
+        }
+        if !self.workdir.is_absolute() {
+            return fail("workdir", format!("'{}' is not absolute", self.workdir.display()));
+        }
+        let mut networks = self.networks.clone();
+        networks.sort();
+        networks.dedup();
+        if networks.len() != self.networks.len() {
+            return fail("networks", "names a network twice".into());
+        }
+        if self.limits.cpus.is_some_and(|c| !(c.is_finite() && c >= 0.01)) {
+            return fail("limits.cpus", "must be at least 0.01".into());
+        }
+        if self.limits.memory.is_some_and(|m| m < 1 << 20) {
+            return fail("limits.memory", "must be at least 1 MiB".into());
+        }
+        if self.limits.pids == Some(0) {
+            return fail("limits.pids", "must be at least 1".into());
+        }
+        if (self.ready.when == ReadyWhen::Tcp) != self.ready.port.is_some() {
+            return fail("ready.port", "goes with ready.when = \"tcp\", and only with it".into());
+        }
+        Ok(())
+    }
+}
+
+impl File {
+    /// Permission bits, `None` when the text is not octal or has more than twelve bits.
+    #[must_use]
+    pub fn mode_bits(&self) -> Option<u32> {
+        u32::from_str_radix(&self.mode, 8).ok().filter(|m| *m <= 0o7777)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minimal() -> serde_json::Value {
+        serde_json::json!({
+            "schema": 1, "name": "web", "host": "demo", "cloud": "demo", "kind": "container",
+            "image": {"rootfs": "/nix/store/x/rootfs.erofs"}, "command": ["/bin/true"],
+        })
+    }
+
+    fn parse(value: &serde_json::Value) -> Result<MachineSpec, SpecError> {
+        MachineSpec::from_json(value.to_string().as_bytes())
+    }
+
+    #[test]
+    fn defaults_fill_in_and_the_text_is_stable() {
+        let spec = parse(&minimal()).unwrap();
+        assert!(spec.isolation.user_namespace);
+        let again = MachineSpec::from_json(spec.to_json().as_bytes()).unwrap();
+        assert_eq!(again.to_json(), spec.to_json());
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for (key, value, says) in [
+            ("command", serde_json::json!([]), "command"),
+            ("schema", serde_json::json!(9), "this hc reads 1"),
+            ("files", serde_json::json!({"/a/../b": {"text": ""}}), "plain absolute path"),
+            ("files", serde_json::json!({"/a": {}}), "either source or text"),
+            ("files", serde_json::json!({"/a": {"text": "", "mode": "9"}}), "not octal"),
+            ("limits", serde_json::json!({"memory": 5}), "1 MiB"),
+            ("ready", serde_json::json!({"when": "tcp"}), "ready.port"),
+            ("networks", serde_json::json!(["a", "a"]), "twice"),
+            ("typo", serde_json::json!(1), "unknown field `typo`"),
+        ] {
+            let mut spec = minimal();
+            spec[key] = value;
+            let message = parse(&spec).unwrap_err().to_string();
+            assert!(message.contains(says), "{message}");
+        }
+    }
+}

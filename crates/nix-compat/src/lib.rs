@@ -1,0 +1,1 @@
+//! Nix data formats: store paths, derivations, archives, hashes.

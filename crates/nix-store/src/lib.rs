@@ -1,0 +1,1 @@
+//! The local store, its database, the sandboxed builder and the garbage collector.
