@@ -1,9 +1,9 @@
 //! Deleting a tree: never across a mount, never through a symlink.
 
 use crate::error::{Context, Error, Result};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
-use std::ffi::{CStr, OsStr};
+use std::ffi::{OsStr, OsString};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -35,63 +35,89 @@ pub fn remove(path: &Path) -> Result<()> {
     remove_entry(directory.as_fd(), name, path)
 }
 
+/// Two descriptors and no recursion, however deep a hostile tree is: directories below the
+/// second level are hoisted into the first before their parent goes.
 fn remove_entry(parent: BorrowedFd<'_>, name: &OsStr, shown: &Path) -> Result<()> {
     match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::ISDIR | Errno::PERM) => {}
         refused => return refused.on("delete", shown),
     }
-    // Depth costs heap, not stack, and never more than one open directory at a time per level
-    // of the path: a hostile tree can be deeper than the descriptor limit.
-    let mut open = vec![(open_below(parent, name, shown)?, name.to_owned())];
-    let mut at = shown.to_path_buf();
-    while let Some((directory, _)) = open.last() {
-        if let Some(child) = remove_leaves(directory.as_fd(), &at)? {
-            at.push(&child);
-            let next = open_below(directory.as_fd(), &child, &at)?;
-            open.push((next, child));
-            continue;
+    let top = open_below(parent, name, shown)?;
+    let mut hoisted = 0u64;
+    loop {
+        let children = remove_leaves(top.as_fd(), shown)?;
+        if children.is_empty() {
+            break;
         }
-        let (_, name) = open.pop().expect("the loop's condition");
-        let above = open.last().map_or(parent, |(fd, _)| fd.as_fd());
-        match rustix::fs::unlinkat(above, &name, AtFlags::REMOVEDIR) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            refused => return refused.on("delete", &at),
+        for child in children {
+            let at = shown.join(&child);
+            let directory = open_below(top.as_fd(), &child, &at)?;
+            for grandchild in remove_leaves(directory.as_fd(), &at)? {
+                hoist(directory.as_fd(), &grandchild, top.as_fd(), &mut hoisted)
+                    .on("delete", &at.join(&grandchild))?;
+            }
+            remove_dir(top.as_fd(), &child, &at)?;
         }
-        at.pop();
     }
-    Ok(())
+    remove_dir(parent, name, shown)
 }
 
-/// Deletes what is no directory in `directory`; gives the first directory in it.
-fn remove_leaves(directory: BorrowedFd<'_>, at: &Path) -> Result<Option<std::ffi::OsString>> {
-    let again =
-        rustix::fs::openat(directory, c".", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .on("read", at)?;
+fn remove_dir(parent: BorrowedFd<'_>, name: &OsStr, shown: &Path) -> Result<()> {
+    match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        refused => refused.on("delete", shown),
+    }
+}
+
+/// Moves a directory into `top` under a name nobody has; the kernel refuses to move a mount.
+fn hoist(
+    from: BorrowedFd<'_>,
+    name: &OsStr,
+    top: BorrowedFd<'_>,
+    count: &mut u64,
+) -> rustix::io::Result<()> {
+    loop {
+        let fresh = format!(".hoisted-{count}");
+        *count += 1;
+        match rustix::fs::renameat_with(from, name, top, &fresh, RenameFlags::NOREPLACE) {
+            Err(Errno::EXIST) => {}
+            Err(Errno::ACCESS) => {
+                // A directory we own but may not write cannot change its `..`.
+                rustix::fs::chmodat(from, name, Mode::RWXU, AtFlags::empty())?;
+            }
+            moved => return moved,
+        }
+    }
+}
+
+/// Deletes what is no directory in `directory`; gives the names of the directories.
+fn remove_leaves(directory: BorrowedFd<'_>, at: &Path) -> Result<Vec<OsString>> {
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let again = rustix::fs::openat(directory, c".", flags, Mode::empty()).on("read", at)?;
     let mut buffer = [MaybeUninit::uninit(); 16 << 10];
     let mut entries = RawDir::new(again, &mut buffer);
-    let mut first = None;
+    let mut directories = Vec::new();
     while let Some(entry) = entries.next() {
         let entry = entry.on("read", at)?;
-        let name: &CStr = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if matches!(name.as_bytes(), b"." | b"..") {
             continue;
         }
-        if entry.file_type() != FileType::Directory {
-            match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => continue,
-                // A file system that does not tell types in readdir.
-                Err(Errno::ISDIR | Errno::PERM) if entry.file_type() == FileType::Unknown => {}
-                refused => {
-                    return refused
-                        .on("delete", &at.join(OsStr::from_bytes(name.to_bytes())))
-                        .map(|()| None);
-                }
-            }
+        if entry.file_type() == FileType::Directory {
+            directories.push(name.to_owned());
+            continue;
         }
-        first.get_or_insert_with(|| OsStr::from_bytes(name.to_bytes()).to_owned());
+        match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            // A file system that does not tell types in readdir.
+            Err(Errno::ISDIR | Errno::PERM) if entry.file_type() == FileType::Unknown => {
+                directories.push(name.to_owned());
+            }
+            refused => refused.on("delete", &at.join(name))?,
+        }
     }
-    Ok(first)
+    Ok(directories)
 }
 
 fn open_below(parent: BorrowedFd<'_>, name: &OsStr, shown: &Path) -> Result<OwnedFd> {
@@ -119,7 +145,7 @@ fn open_below(parent: BorrowedFd<'_>, name: &OsStr, shown: &Path) -> Result<Owne
 /// # Errors
 /// When the mount table cannot be read.
 pub fn first_mount_below(path: &Path) -> Result<Option<PathBuf>> {
-    let table = Path::new("/proc/self/mountinfo");
+    let table = Path::new("/proc/thread-self/mountinfo");
     let text = std::fs::read(table).on("read", table)?;
     Ok(text
         .split(|b| *b == b'\n')
@@ -148,6 +174,7 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods)]
     use super::*;
     use std::fs;
 
@@ -165,6 +192,21 @@ mod tests {
         remove(&dir.path().join("top")).unwrap();
         remove(&tree).unwrap();
         assert!(!tree.exists() && keep.join("precious").exists());
+    }
+
+    #[test]
+    fn a_tree_deeper_than_the_descriptor_limit_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("tree");
+        fs::create_dir(&tree).unwrap();
+        let mut at: OwnedFd = fs::File::open(&tree).unwrap().into();
+        for depth in 0..30_000 {
+            let name = if depth % 3 == 0 { ".hoisted-7" } else { "d" };
+            rustix::fs::mkdirat(&at, name, Mode::RWXU).unwrap();
+            at = rustix::fs::openat(&at, name, OFlags::DIRECTORY, Mode::empty()).unwrap();
+        }
+        remove(&tree).unwrap();
+        assert!(!tree.exists());
     }
 
     #[test]
@@ -195,9 +237,16 @@ mod tests {
             .unwrap();
             rustix::mount::mount("tmpfs", &mount, "tmpfs", MountFlags::empty(), None).unwrap();
             fs::write(mount.join("precious"), "x").unwrap();
-            // mountinfo of the thread, not of the process, tells about this namespace; the kernel
-            // check must hold on its own.
             let error = remove(&tree).unwrap_err();
+            assert!(
+                matches!(&error, Error::Mounted { mount: found, .. } if *found == mount),
+                "{error}"
+            );
+            assert!(tree.join("file").exists() && mount.join("precious").exists());
+            // The look at the table is a courtesy; the kernel's refusal is the guarantee.
+            let parent: OwnedFd = fs::File::open(tree.parent().unwrap()).unwrap().into();
+            let name = tree.file_name().unwrap();
+            let error = remove_entry(parent.as_fd(), name, &tree).unwrap_err();
             assert!(mount.join("precious").exists(), "{error}");
         })
         .join()
