@@ -1,1 +1,21 @@
-fn main() {}
+//! `hc`: machines from Nix files. This crate parses arguments and prints; the libraries do.
+
+mod commands;
+mod context;
+mod error;
+mod output;
+mod progress;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = commands::Cli::parse();
+    match commands::run(cli) {
+        Ok(code) => code,
+        Err(error) => error::report(&error),
+    }
+}

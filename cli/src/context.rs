@@ -1,0 +1,47 @@
+//! Where things are on this host, from the global arguments.
+
+use crate::error::{Code, Failure};
+use std::path::{Path, PathBuf};
+
+/// Arguments every verb has.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Where things are")]
+pub struct Globals {
+    /// Store in DIR/nix/store instead of /nix/store (paths in it keep saying /nix/store)
+    #[arg(long, global = true, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Generations, journal and what outlives a generation
+    #[arg(long, global = true, value_name = "DIR", default_value = "/var/lib/hc")]
+    pub state_dir: PathBuf,
+    /// Sockets and status of what runs now
+    #[arg(long, global = true, value_name = "DIR", default_value = "/run/hc")]
+    pub run_dir: PathBuf,
+}
+
+impl Globals {
+    /// Where a path of the store lies on disk.
+    pub fn physical(&self, logical: &Path) -> PathBuf {
+        match (&self.store, logical.strip_prefix("/")) {
+            (Some(root), Ok(below)) => root.join(below),
+            _ => logical.to_path_buf(),
+        }
+    }
+
+    /// Fails unless this process may make namespaces, links and mounts.
+    pub fn need_root(verb: &str) -> anyhow::Result<()> {
+        if rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        Err(Failure::new(Code::Host, format!("`hc {verb}` needs root: it makes namespaces, links and mounts"))
+            .hint(format!("run: sudo hc {verb} …"))
+            .into())
+    }
+
+    /// The binary that runs now: what the agent and the machines are started from.
+    pub fn exe() -> anyhow::Result<PathBuf> {
+        // A replaced binary reads as "… (deleted)"; the open file is still reachable by fd.
+        std::env::current_exe().map_err(|e| {
+            Failure::new(Code::Host, format!("cannot find the running hc binary: {e}")).into()
+        })
+    }
+}
