@@ -1,0 +1,42 @@
+//! `hc guest`: what hc does inside a machine.
+
+use clap::Subcommand;
+use std::process::ExitCode;
+
+/// What hc does inside a machine
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    part: Part,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Say READY=1 and wait until told to stop: a machine that is only there
+    Init,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    match args.part {
+        Part::Init => init(),
+    }
+}
+
+/// Waits for SIGTERM or SIGINT. Orphans are reaped by the machine's own process 1.
+fn init() -> anyhow::Result<ExitCode> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // Listen before saying ready: a stop that comes at once must not kill us the hard way.
+        let mut term = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        sd_notify::notify(&[sd_notify::NotifyState::Ready])?;
+        crate::output::line("ready")?;
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        sd_notify::notify(&[sd_notify::NotifyState::Stopping])?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
