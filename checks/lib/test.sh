@@ -1,0 +1,80 @@
+# Sourced by the end-to-end tests: a cloud to deploy, and words to say what is expected.
+# shellcheck shell=bash
+# HC is the binary, WORK a directory of this test's own.
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+passed=0
+failed=0
+
+ok() {
+	passed=$((passed + 1))
+	echo "ok   $*"
+}
+not_ok() {
+	failed=$((failed + 1))
+	echo "FAIL $*"
+	[ ! -s "$WORK/out" ] || sed 's/^/     | /' "$WORK/out" | tail -40
+}
+
+# check TITLE COMMAND…: the command succeeds.
+check() {
+	local title=$1
+	shift
+	if "$@" >"$WORK/out" 2>&1; then ok "$title"; else not_ok "$title (exit $?: $*)"; fi
+}
+
+# refuse CODE PATTERN TITLE COMMAND…: it fails with that exit code, and says something like PATTERN.
+refuse() {
+	local code=$1 pattern=$2 title=$3 got=0
+	shift 3
+	"$@" >"$WORK/out" 2>&1 || got=$?
+	if [ "$got" -ne "$code" ]; then
+		not_ok "$title: exit code $got, expected $code"
+	elif ! grep -Eqi -- "$pattern" "$WORK/out"; then
+		not_ok "$title: does not say '$pattern'"
+	else
+		ok "$title"
+	fi
+}
+
+# same TITLE A B
+same() { if [ "$2" = "$3" ]; then ok "$1"; else
+	: >"$WORK/out"
+	not_ok "$1: '$2' is not '$3'"
+fi; }
+
+# cloud FILE: the flake in $WORK/cloud, with FILE's text (stdin) as its module.
+cloud() {
+	mkdir -p "$WORK/cloud"
+	cat >"$WORK/cloud/cloud.nix"
+	cat >"$WORK/cloud/flake.nix" <<-NIX
+		{
+		  inputs.hc.url = "path:$top";
+		  outputs = { self, hc }: { clouds.test = hc.lib.mkCloud { modules = [ ./cloud.nix ]; }; };
+		}
+	NIX
+}
+
+hc() { "$HC" "$@"; }
+deploy() { hc deploy "path:$WORK/cloud" "$@"; }
+
+# machine NAME FIELD: one field of `hc ps --json`.
+machine() { hc ps --json | jq -r --arg n "$1" ".[] | select(.name == \$n) | .$2"; }
+
+# What a leak would show in: mounts, links, rules, cgroups, loop devices, processes, namespaces.
+footprint() {
+	echo "mounts $(wc -l </proc/self/mountinfo)"
+	echo "links $(ip -o link | wc -l)"
+	echo "rules $(nft list ruleset 2>/dev/null | wc -l)"
+	echo "cgroups $(find /sys/fs/cgroup -path '*hc.slice*' -type d 2>/dev/null | wc -l)"
+	echo "loops $(losetup -a 2>/dev/null | wc -l)"
+	echo "processes $(find /proc -maxdepth 1 -name '[0-9]*' | wc -l)"
+	echo "netns $(for p in /proc/[0-9]*; do readlink "$p/ns/net" 2>/dev/null; done | sort -u | wc -l)"
+	echo "run $(find /run/hc | wc -l)"
+}
+
+finish() {
+	hc destroy --yes >/dev/null 2>&1 || true
+	echo "$passed passed, $failed failed"
+	[ "$failed" -eq 0 ]
+}
