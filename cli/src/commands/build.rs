@@ -1,0 +1,102 @@
+//! `hc build`: evaluate a cloud and build everything it needs; the first half of a deploy.
+
+use crate::context::Globals;
+use crate::error::{Code, Coded, Failure};
+use crate::output;
+use crate::progress::Progress;
+use hc_deploy::{Prepared, Request};
+use nix_store::{Store, StoreConfig};
+use std::path::PathBuf;
+
+/// Evaluate a cloud and build everything its machines need, without starting any
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    cloud: CloudArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which cloud, for the verbs that evaluate one.
+#[derive(Debug, clap::Args)]
+pub struct CloudArgs {
+    /// Flake and the cloud in it, as PATH[#CLOUD]; without CLOUD, the only one there is
+    #[arg(default_value = ".")]
+    flake: String,
+    /// Host to evaluate; needed when the cloud has several
+    #[arg(long)]
+    host: Option<String>,
+    /// Use another flake for an input
+    #[arg(long, num_args = 2, value_names = ["INPUT", "PATH"])]
+    override_input: Vec<String>,
+    /// Show every step of an evaluation error's trail
+    #[arg(long)]
+    show_trace: bool,
+}
+
+pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
+    let progress = Progress::new();
+    let prepared = evaluate(globals, &args.cloud, &progress)?;
+    realise(globals, &prepared, &progress)?;
+    progress.clear();
+    if args.json {
+        return output::json(&serde_json::json!({
+            "set": prepared.set_path(),
+            "machines": prepared.machine_set().machines,
+        }));
+    }
+    output::line(prepared.set_path().display())
+}
+
+/// Evaluates; errors of the Nix files have their own exit code.
+pub fn evaluate(globals: &Globals, args: &CloudArgs, progress: &Progress) -> anyhow::Result<Prepared> {
+    progress.say("evaluating");
+    let (flake, cloud) = match args.flake.rsplit_once('#') {
+        Some((flake, cloud)) => (flake, Some(cloud.to_owned())),
+        None => (args.flake.as_str(), None),
+    };
+    let directory = PathBuf::from(flake.strip_prefix("path:").unwrap_or(flake));
+    let request = Request {
+        directory: std::path::absolute(&directory)?,
+        cloud,
+        host: args.host.clone(),
+        overrides: args
+            .override_input
+            .chunks_exact(2)
+            .map(|pair| (pair[0].clone(), PathBuf::from(pair[1].strip_prefix("path:").unwrap_or(&pair[1]))))
+            .collect(),
+        builder: hc_deploy::builder::pinned(&store(globals)?, &Globals::exe()?).code(Code::Host)?,
+        store_root: globals.store.clone(),
+        show_trace: args.show_trace,
+        colour: output::colour(&std::io::stderr()),
+        message: |text| eprintln!("{text}"),
+    };
+    let prepared = hc_deploy::prepare(&request).code(Code::Evaluation)?;
+    for warning in prepared.warnings() {
+        eprintln!("warning: {warning}");
+    }
+    Ok(prepared)
+}
+
+/// Builds what is missing; errors of builds and fetches have their own exit code.
+pub fn realise(globals: &Globals, prepared: &Prepared, progress: &Progress) -> anyhow::Result<()> {
+    progress.say("building");
+    let observer = Observer { progress };
+    prepared.realise(&store(globals)?, &observer).code(Code::Build)
+}
+
+/// The store of this host.
+pub fn store(globals: &Globals) -> anyhow::Result<Store> {
+    let config = StoreConfig { root: globals.store.clone(), ..StoreConfig::default() };
+    Store::open(config).map_err(|error| {
+        let failure = Failure::new(Code::Host, error.to_string());
+        if rustix::process::geteuid().is_root() { failure } else { failure.hint("run hc as root") }.into()
+    })
+}
+
+struct Observer<'a> {
+    progress: &'a Progress,
+}
+
+impl nix_store::BuildObserver for Observer<'_> {}

@@ -1,0 +1,30 @@
+//! `hc generations`: what can be rolled back to.
+
+use crate::context::Globals;
+use crate::output;
+use hc_agent::Generations;
+
+/// List the generations of this host
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
+    let all = Generations::new(&globals.state_dir).list()?;
+    if args.json {
+        return output::json(&all);
+    }
+    let rows = all.iter().map(|g| {
+        vec![
+            g.number.to_string(),
+            if g.current { "current" } else { "" }.to_owned(),
+            jiff::Timestamp::from_second(g.created as i64)
+                .map_or_else(|_| "-".into(), |t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()),
+            g.set.display().to_string(),
+        ]
+    });
+    output::table(&["N", "", "CREATED", "MACHINE SET"], rows)
+}

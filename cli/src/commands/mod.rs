@@ -1,0 +1,105 @@
+//! One file per verb; this one only routes.
+
+mod agent;
+mod build;
+mod builder;
+mod completions;
+mod deploy;
+mod destroy;
+mod doctor;
+mod eval;
+mod exec;
+mod gc;
+mod generations;
+mod guest;
+mod image;
+mod lifecycle;
+mod logs;
+mod machine;
+mod plan;
+mod ps;
+mod rollback;
+
+use crate::context::Globals;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Hybrid Cloud: machines from Nix files
+#[derive(Debug, Parser)]
+#[command(name = "hc", version, arg_required_else_help = true, after_help = crate::error::EXIT_CODES)]
+pub struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Deploy(deploy::Args),
+    Plan(plan::Args),
+    Build(build::Args),
+    Eval(eval::Args),
+    Rollback(rollback::Args),
+    Generations(generations::Args),
+    Ps(ps::Args),
+    Logs(logs::Args),
+    Exec(exec::Args),
+    Start(lifecycle::StartArgs),
+    Stop(lifecycle::StopArgs),
+    Restart(lifecycle::RestartArgs),
+    Gc(gc::Args),
+    Doctor(doctor::Args),
+    Destroy(destroy::Args),
+    Agent(agent::Args),
+    Image(image::Args),
+    Completions(completions::CompletionsArgs),
+    Man(completions::ManArgs),
+    #[command(hide = true)]
+    Machine(machine::Args),
+    #[command(hide = true)]
+    Builder(builder::Args),
+    #[command(hide = true)]
+    Guest(guest::Args),
+}
+
+/// Runs one verb. Most end in 0 or in an error; those that pass on an exit code give it.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let globals = &cli.globals;
+    match &cli.verb {
+        Verb::Exec(args) => return exec::run(globals, args),
+        Verb::Machine(args) => return machine::run(globals, args),
+        Verb::Guest(args) => return guest::run(args),
+        Verb::Deploy(args) => deploy::run(globals, args),
+        Verb::Plan(args) => plan::run(globals, args),
+        Verb::Build(args) => build::run(globals, args),
+        Verb::Eval(args) => eval::run(args),
+        Verb::Rollback(args) => rollback::run(globals, args),
+        Verb::Generations(args) => generations::run(globals, args),
+        Verb::Ps(args) => ps::run(globals, args),
+        Verb::Logs(args) => logs::run(globals, args),
+        Verb::Start(args) => lifecycle::start(globals, args),
+        Verb::Stop(args) => lifecycle::stop(globals, args),
+        Verb::Restart(args) => lifecycle::restart(globals, args),
+        Verb::Gc(args) => gc::run(globals, args),
+        Verb::Doctor(args) => doctor::run(globals, args),
+        Verb::Destroy(args) => destroy::run(globals, args),
+        Verb::Agent(args) => agent::run(globals, args),
+        Verb::Image(args) => image::run(args),
+        Verb::Completions(args) => completions::completions(args),
+        Verb::Man(args) => completions::man(args),
+        Verb::Builder(args) => builder::run(args),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}
