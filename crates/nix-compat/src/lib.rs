@@ -1,1 +1,23 @@
 //! Nix data formats: store paths, derivations, archives, hashes.
+//!
+//! This is the one door to the young crates that implement them (`nix-derivation`,
+//! `nix-archive`, `nix-narinfo`, `nix-flake-lock`). What they do right is passed through under the
+//! field's names; what they lack is added here, purely: nothing in this crate keeps state.
+
+pub mod flake_lock;
+pub mod hash;
+pub mod modulo;
+pub mod nar;
+pub mod narinfo;
+pub mod path;
+
+pub use hash::{CAHash, ContentAddressMethod, HashAlgorithm, NixHash, NixHasher, hash_bytes};
+pub use modulo::ModuloHashes;
+pub use nix_derivation::nixbase32 as nix32;
+pub use nix_derivation::{
+    Derivation, DerivationBuilder, DerivationModuloHash, DerivationOutput, DrvOutput,
+    Error as DerivationError, InputDerivation, InputDerivationHash, InputResolutionError, Output,
+    OutputPathHash, StoreDir, StorePath, StructuredAttrs, StructuredAttrsFiles,
+    ValidatedDerivation,
+};
+pub use path::{STORE_DIR, StorePathError};

@@ -1,1 +1,31 @@
 //! The local store, its database, the sandboxed builder and the garbage collector.
+//!
+//! Layout and database are those of C++ Nix, so that both can use one store. What is written is
+//! complete and flushed before it is registered: a valid path is whole, whatever happened.
+
+mod add;
+mod build;
+mod canonical;
+mod config;
+mod db;
+mod error;
+mod gc;
+mod info;
+mod layout;
+mod lock;
+mod query;
+mod roots;
+mod runtime_roots;
+mod scratch;
+mod store;
+mod temp_roots;
+
+pub use add::{Filter, IngestMethod};
+pub use build::{BuildEvent, BuildObserver, Quiet};
+pub use config::StoreConfig;
+pub use error::{Error, Result};
+pub use gc::{GcOptions, GcReport};
+pub use info::PathInfo;
+pub use nix_compat::{Derivation, DrvOutput, StorePath};
+pub use roots::Root;
+pub use store::Store;

@@ -1,0 +1,102 @@
+//! Digests in all the ways Nix writes them.
+
+pub use nix_derivation::hash::{
+    CAHash, ContentAddressMethod, Error, HashAlgorithm, NixHash, NixHasher, hash_bytes,
+};
+
+use base64::Engine as _;
+
+/// How a digest is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HashFormat {
+    /// Lowercase hexadecimal.
+    Base16,
+    /// Nix's own alphabet, as in store paths.
+    Nix32,
+    /// Base64 with padding.
+    Base64,
+    /// `algorithm-base64`, as in HTML's subresource integrity.
+    Sri,
+}
+
+/// Writes the digest without its algorithm (except [`HashFormat::Sri`], which has it).
+#[must_use]
+pub fn format(hash: &NixHash, format: HashFormat) -> String {
+    let digest = hash.digest_as_bytes();
+    match format {
+        HashFormat::Base16 => digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        HashFormat::Nix32 => nix_derivation::nixbase32::encode(digest),
+        HashFormat::Base64 => base64::engine::general_purpose::STANDARD.encode(digest),
+        HashFormat::Sri => hash.to_sri_string(),
+    }
+}
+
+/// Reads a hash as `outputHash` with `outputHashAlgo` may be written: SRI, `algorithm:digest`, or
+/// a bare digest whose algorithm is told beside it. An empty one is all zeros, as in Nix.
+///
+/// # Errors
+/// When it has no algorithm, two different ones, or is none of these.
+pub fn parse(input: &str, algorithm: Option<HashAlgorithm>) -> Result<NixHash, Error> {
+    let unparseable = || Error::Unparseable(input.to_owned());
+    if input.is_empty() {
+        let algorithm = algorithm.ok_or_else(unparseable)?;
+        return NixHash::from_algorithm_and_digest(algorithm, &vec![0; digest_len(algorithm)]);
+    }
+    if input.contains([':', '-']) {
+        let hash = NixHash::parse(input)?;
+        return match algorithm {
+            Some(told) if told != hash.algorithm() => Err(unparseable()),
+            _ => Ok(hash),
+        };
+    }
+    let algorithm = algorithm.ok_or_else(unparseable)?;
+    NixHash::parse(&format!("{algorithm}:{input}"))
+}
+
+/// The number of bytes of a digest.
+#[must_use]
+pub const fn digest_len(algorithm: HashAlgorithm) -> usize {
+    match algorithm {
+        HashAlgorithm::Md5 => 16,
+        HashAlgorithm::Sha1 => 20,
+        HashAlgorithm::Blake3 | HashAlgorithm::Sha256 => 32,
+        HashAlgorithm::Sha512 => 64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ALGORITHMS: [HashAlgorithm; 4] =
+        [HashAlgorithm::Md5, HashAlgorithm::Sha1, HashAlgorithm::Sha256, HashAlgorithm::Sha512];
+
+    #[test]
+    fn an_empty_hash_is_zero_and_needs_an_algorithm() {
+        let zero = parse("", Some(HashAlgorithm::Sha256)).unwrap();
+        insta::assert_snapshot!(zero.to_sri_string(), @"sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+        assert!(parse("", None).is_err());
+        assert!(parse("md5:d41d8cd98f00b204e9800998ecf8427e", Some(HashAlgorithm::Sha1)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn every_format_is_read_back(bytes: Vec<u8>, which in 0..4usize) {
+            let hash = hash_bytes(ALGORITHMS[which], &bytes);
+            for style in [HashFormat::Base16, HashFormat::Nix32, HashFormat::Base64] {
+                let text = format(&hash, style);
+                prop_assert_eq!(&parse(&text, Some(hash.algorithm())).unwrap(), &hash);
+                let text = format!("{}:{text}", hash.algorithm());
+                prop_assert_eq!(&parse(&text, None).unwrap(), &hash);
+            }
+            prop_assert_eq!(&parse(&format(&hash, HashFormat::Sri), None).unwrap(), &hash);
+        }
+
+        #[test]
+        fn reading_never_panics(text: String) {
+            let _ = parse(&text, None);
+            let _ = parse(&text, Some(HashAlgorithm::Sha256));
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Nix archives: writing, hashing, restoring and scanning them for references.
+
+use crate::StorePath;
+use crate::path::hash_part;
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::path::Path;
+
+pub use nix_archive::nar::{
+    Encoder, Error, Event, NamedNode, NarHash, Node, decode, decode_events, decode_events_reader,
+    encode_tree, hash_tree,
+};
+
+// Linux file systems tell names apart by case: the hack for those that do not is never wanted.
+const CASES: nix_archive::nar::CaseHack = nix_archive::nar::CaseHack::Disabled;
+
+/// Writes the tree at `path` as an archive.
+///
+/// # Errors
+/// When it cannot be read, holds something that is no file, directory or symlink, or changes.
+pub fn dump(path: &Path, to: &mut impl Write) -> Result<(), Error> {
+    nix_archive::nar::encode_path(to, path, CASES)
+}
+
+/// The SHA-256 and size of the archive of the tree at `path`.
+///
+/// # Errors
+/// As for [`dump`].
+pub fn hash_path(path: &Path) -> Result<NarHash, Error> {
+    nix_archive::nar::hash_path(path, CASES)
+}
+
+/// Unpacks an archive to `destination`, which must not be there yet.
+///
+/// # Errors
+/// When the archive is malformed, or it cannot be written.
+pub fn restore(from: &mut impl Read, destination: &Path) -> Result<(), Error> {
+    nix_archive::nar::restore_reader(from, destination, CASES)
+}
+
+/// Hashes the archive of the tree at `path`, and tells which of `candidates` it refers to.
+///
+/// # Errors
+/// As for [`dump`].
+pub fn scan(
+    path: &Path,
+    candidates: &BTreeSet<StorePath>,
+) -> Result<(NarHash, BTreeSet<StorePath>), Error> {
+    let hash_parts = candidates.iter().map(hash_part);
+    let Ok(pattern) = nix_archive::nar::ReferencePattern::new(hash_parts) else {
+        unreachable!("the hash part of a store path is 32 characters of nix32")
+    };
+    let scan = pattern.scan_path(path, CASES)?;
+    let all: Vec<&StorePath> = candidates.iter().collect();
+    let found = scan.matches.iter().filter_map(|i| all.get(*i)).map(|p| (*p).clone()).collect();
+    Ok((NarHash { size: scan.nar_size, sha256: scan.nar_sha256 }, found))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods)]
+    use super::*;
+
+    #[test]
+    fn a_tree_survives_the_archive_and_its_references_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let one: StorePath = "/nix/store/miacmq2d49l5qm1xgkpr982m3rd9ax08-a".parse().unwrap();
+        let two: StorePath = "/nix/store/niacmq2d49l5qm1xgkpr982m3rd9ax08-b".parse().unwrap();
+        let tree = dir.path().join("tree");
+        std::fs::create_dir_all(tree.join("sub")).unwrap();
+        std::fs::write(tree.join("sub/file"), format!("xx{one}xx")).unwrap();
+        std::os::unix::fs::symlink("nowhere", tree.join("link")).unwrap();
+        let candidates = BTreeSet::from([one.clone(), two]);
+        let (hash, found) = scan(&tree, &candidates).unwrap();
+        assert_eq!(found, BTreeSet::from([one]));
+        assert_eq!(hash, hash_path(&tree).unwrap());
+        let mut archive = Vec::new();
+        dump(&tree, &mut archive).unwrap();
+        restore(&mut archive.as_slice(), &dir.path().join("again")).unwrap();
+        assert_eq!(hash, hash_path(&dir.path().join("again")).unwrap());
+    }
+}

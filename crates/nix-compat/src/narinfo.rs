@@ -1,0 +1,3 @@
+//! `.narinfo` records of binary caches.
+
+pub use nix_narinfo::*;

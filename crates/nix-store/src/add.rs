@@ -1,0 +1,288 @@
+//! Adding files, texts and derivations.
+
+use crate::canonical::canonicalise;
+use crate::db::Registration;
+use crate::error::{Context, Error, Result, archive};
+use crate::info::PathInfo;
+use crate::lock::{self, OwnedLock, path_lock};
+use crate::scratch::Scratch;
+use crate::store::Store;
+use hc_fs::{durable, plain};
+use nix_compat::modulo::ModuloError;
+use nix_compat::{CAHash, Derivation, HashAlgorithm, NixHash, StorePath, nar, path};
+use std::collections::BTreeSet;
+use std::fs::{File, FileType};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// How something that is added is addressed by its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IngestMethod {
+    /// By its archive: any tree, or a file with its executable bit.
+    Recursive,
+    /// By the bytes of one file that is not executable.
+    Flat,
+}
+
+/// Says which files below a path are added: gets the path on disk and its type.
+pub type Filter<'a> = dyn Fn(&Path, FileType) -> bool + 'a;
+
+impl Store {
+    /// Adds a text with references, as `builtins.toFile` does.
+    ///
+    /// # Errors
+    /// When the name breaks the rules, a reference is not valid, or it cannot be written.
+    pub fn add_text(
+        &self,
+        name: &str,
+        contents: &[u8],
+        references: &BTreeSet<StorePath>,
+    ) -> Result<StorePath> {
+        let path = path::text(name, contents, references).map_err(bad_name(name))?;
+        if self.is_valid(&path)? {
+            return Ok(path);
+        }
+        let NixHash::Sha256(digest) = nix_compat::hash_bytes(HashAlgorithm::Sha256, contents)
+        else {
+            unreachable!("asked for SHA-256")
+        };
+        self.add_made(&path, CAHash::Text(digest), references, None, |at| {
+            Ok(plain::create_new(at, 0o444)?.write_all(contents).on("write", at)?)
+        })?;
+        Ok(path)
+    }
+
+    /// Adds a copy of the tree or file at `from`, addressed by its content (SHA-256), with the
+    /// references told.
+    ///
+    /// # Errors
+    /// When the name breaks the rules, a reference is not valid, it cannot be read or written.
+    pub fn add_path(
+        &self,
+        name: &str,
+        from: &Path,
+        method: IngestMethod,
+        references: &BTreeSet<StorePath>,
+        filter: Option<&Filter<'_>>,
+    ) -> Result<StorePath> {
+        let _no_collection = self.hold_collections()?;
+        let scratch = Scratch::temporary(self.layout())?;
+        copy(from, &scratch.path, filter)?;
+        self.add_copied(name, scratch, method, references)
+    }
+
+    /// Adds a copy of one file, executable.
+    ///
+    /// # Errors
+    /// When the name breaks the rules, or it cannot be read or written.
+    pub fn add_executable(&self, name: &str, from: &Path) -> Result<StorePath> {
+        let _no_collection = self.hold_collections()?;
+        let scratch = Scratch::temporary(self.layout())?;
+        copy_file(from, &scratch.path, true)?;
+        self.add_copied(name, scratch, IngestMethod::Recursive, &BTreeSet::new())
+    }
+
+    /// Adds a derivation: writes it as the text `<name>.drv`.
+    ///
+    /// # Errors
+    /// When its output paths are not what they must be, an input is not valid, or it cannot be
+    /// written.
+    pub fn add_derivation(&self, derivation: &Derivation) -> Result<StorePath> {
+        let name = format!("{}.drv", derivation.name());
+        let contents = derivation.to_aterm_bytes();
+        let references: BTreeSet<StorePath> = derivation
+            .input_derivations()
+            .keys()
+            .chain(derivation.input_sources())
+            .cloned()
+            .collect();
+        let path = path::text(&name, &contents, &references).map_err(bad_name(&name))?;
+        if self.is_valid(&path)? {
+            return Ok(path);
+        }
+        self.check_derivation(&path, derivation)?;
+        let NixHash::Sha256(digest) = nix_compat::hash_bytes(HashAlgorithm::Sha256, &contents)
+        else {
+            unreachable!("asked for SHA-256")
+        };
+        self.add_made(&path, CAHash::Text(digest), &references, Some(derivation), |at| {
+            Ok(plain::create_new(at, 0o444)?.write_all(&contents).on("write", at)?)
+        })?;
+        Ok(path)
+    }
+
+    /// Computes the output paths again from what is in the store.
+    fn check_derivation(&self, path: &StorePath, derivation: &Derivation) -> Result<()> {
+        let wrong = |reason: String| Error::Derivation { path: path.clone(), reason };
+        let mut hashes = self.modulo();
+        for input in derivation.input_derivations().keys() {
+            hashes.resolve(input, |drv| self.derivation(drv)).map_err(|error| match error {
+                ModuloError::Read(error) => error,
+                other => wrong(other.to_string()),
+            })?;
+        }
+        hashes.check(derivation).map_err(|error| wrong(error.to_string()))?;
+        hashes.tell::<()>(path, derivation).map_err(|_| wrong("it has no hash".into()))?;
+        Ok(())
+    }
+
+    /// No collector starts while this is held: what is being copied has no name to keep it by.
+    fn hold_collections(&self) -> Result<File> {
+        let path = self.layout().gc_lock();
+        let file = lock::open(&path)?;
+        lock::lock(&file, false, &path)?;
+        Ok(file)
+    }
+
+    fn add_copied(
+        &self,
+        name: &str,
+        scratch: Scratch,
+        method: IngestMethod,
+        references: &BTreeSet<StorePath>,
+    ) -> Result<StorePath> {
+        canonicalise(&scratch.path, None)?;
+        let ca = match method {
+            IngestMethod::Recursive => {
+                let hash = nar::hash_path(&scratch.path).map_err(archive(&scratch.path))?;
+                CAHash::Nar(NixHash::Sha256(hash.sha256))
+            }
+            IngestMethod::Flat => CAHash::Flat(hash_file(&scratch.path, HashAlgorithm::Sha256)?),
+        };
+        let path = path::content_addressed(name, &ca, references).map_err(bad_name(name))?;
+        self.add_temp_root(&path)?;
+        let _lock = OwnedLock::take(&path_lock(&self.physical(&path)), &|| false)?;
+        if !self.database().is_valid(&path)? {
+            let info = self.describe(&path, &scratch.path, references, Some(ca), None)?;
+            self.install(&scratch.path, &path)?;
+            self.database().register(&[Registration { info: &info, derivation: None }])?;
+        }
+        Ok(path)
+    }
+
+    fn add_made(
+        &self,
+        path: &StorePath,
+        ca: CAHash,
+        references: &BTreeSet<StorePath>,
+        derivation: Option<&Derivation>,
+        make: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<()> {
+        self.add_temp_root(path)?;
+        let _lock = OwnedLock::take(&path_lock(&self.physical(path)), &|| false)?;
+        if self.database().is_valid(path)? {
+            return Ok(());
+        }
+        let _no_collection = self.hold_collections()?;
+        let scratch = Scratch::temporary(self.layout())?;
+        make(&scratch.path)?;
+        canonicalise(&scratch.path, None)?;
+        let info = self.describe(path, &scratch.path, references, Some(ca), None)?;
+        self.install(&scratch.path, path)?;
+        self.database().register(&[Registration { info: &info, derivation }])
+    }
+
+    pub(crate) fn describe(
+        &self,
+        path: &StorePath,
+        at: &Path,
+        references: &BTreeSet<StorePath>,
+        ca: Option<CAHash>,
+        deriver: Option<&StorePath>,
+    ) -> Result<PathInfo> {
+        for reference in references.iter().filter(|r| *r != path) {
+            if !self.is_valid(reference)? {
+                return Err(Error::NotValid { path: reference.clone() });
+            }
+        }
+        let hash = nar::hash_path(at).map_err(archive(at))?;
+        Ok(PathInfo {
+            path: path.clone(),
+            nar_hash: NixHash::Sha256(hash.sha256),
+            nar_size: hash.size,
+            references: references.clone(),
+            deriver: deriver.cloned(),
+            registered: SystemTime::now(),
+            ultimate: deriver.is_some(),
+            signatures: Vec::new(),
+            ca,
+        })
+    }
+
+    /// Moves a flushed tree to its place. The path is locked and not valid: what is there is
+    /// left over from somebody who was killed.
+    pub(crate) fn install(&self, from: &Path, path: &StorePath) -> Result<()> {
+        let to = self.physical(path);
+        hc_fs::tree::remove(&to)?;
+        Ok(durable::rename(from, &to)?)
+    }
+}
+
+pub(crate) fn bad_name(name: &str) -> impl FnOnce(nix_compat::StorePathError) -> Error + '_ {
+    move |source| Error::Name { name: name.into(), source }
+}
+
+/// The digest of a file's bytes.
+pub(crate) fn hash_file(path: &Path, algorithm: HashAlgorithm) -> Result<NixHash> {
+    struct Sink(nix_compat::NixHasher);
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.update(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let metadata = path.symlink_metadata().on("read", path)?;
+    if !metadata.is_file() {
+        let other = std::io::Error::other("it must be a regular file to be hashed flat");
+        return Err(crate::error::io("hash", path, other));
+    }
+    let mut file = File::open(path).on("open", path)?;
+    let mut sink = Sink(nix_compat::NixHasher::new(algorithm));
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match std::io::Read::read(&mut file, &mut buffer).on("read", path)? {
+            0 => return Ok(sink.0.finalize()),
+            n => sink.write_all(&buffer[..n]).on("read", path)?,
+        }
+    }
+}
+
+/// Copies a tree: files with their executable bit, directories, symlinks; nothing else.
+fn copy(from: &Path, to: &Path, filter: Option<&Filter<'_>>) -> Result<()> {
+    let mut open = vec![(from.to_path_buf(), to.to_path_buf())];
+    while let Some((from, to)) = open.pop() {
+        let metadata = from.symlink_metadata().on("read", &from)?;
+        let kind = metadata.file_type();
+        if kind.is_dir() {
+            plain::create_dir(&to, 0o700)?;
+            for entry in std::fs::read_dir(&from).on("read", &from)? {
+                let entry = entry.on("read", &from)?;
+                let child = entry.path();
+                let kind = entry.file_type().on("read", &child)?;
+                if filter.is_none_or(|wanted| wanted(&child, kind)) {
+                    open.push((child, to.join(entry.file_name())));
+                }
+            }
+        } else if kind.is_symlink() {
+            plain::symlink(&std::fs::read_link(&from).on("read", &from)?, &to)?;
+        } else if kind.is_file() {
+            copy_file(&from, &to, metadata.permissions().mode() & 0o100 != 0)?;
+        } else {
+            let other = std::io::Error::other("it is no file, directory or symlink");
+            return Err(crate::error::io("store", &from, other));
+        }
+    }
+    Ok(())
+}
+
+fn copy_file(from: &Path, to: &Path, executable: bool) -> Result<()> {
+    let mut source = File::open(from).on("open", from)?;
+    let mut target = plain::create_new(to, if executable { 0o755 } else { 0o644 })?;
+    std::io::copy(&mut source, &mut target).on("write", to)?;
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! Making trees alike, whoever made them: modes, times, owners; and flushing them.
+
+use crate::error::{Context, Result, io};
+use rustix::fs::{AtFlags, Timespec, Timestamps};
+use std::fs::{File, Metadata};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+/// More files than this are flushed with their whole file system, which is then quicker.
+const FLUSH_ONE_BY_ONE: usize = 64;
+
+/// Gives the tree at `path` canonical metadata (modes 444 or 555, time 1, owner root, no extended
+/// attributes) and flushes it. `owners` are those that its files may have besides our own.
+pub(crate) fn canonicalise(path: &Path, owners: Option<&std::ops::Range<u32>>) -> Result<()> {
+    let mut files = 0;
+    visit(path, owners, &mut files)?;
+    if files > FLUSH_ONE_BY_ONE {
+        let parent = path.parent().unwrap_or(path);
+        let directory = File::open(parent).on("open", parent)?;
+        rustix::fs::syncfs(&directory).on("flush", path)
+    } else {
+        flush(path)
+    }
+}
+
+fn visit(path: &Path, owners: Option<&std::ops::Range<u32>>, files: &mut usize) -> Result<()> {
+    // Depth first by hand: a builder may have nested directories deeper than our stack.
+    let mut open = vec![(path.to_path_buf(), false)];
+    while let Some((path, done)) = open.pop() {
+        let metadata = path.symlink_metadata().on("read", &path)?;
+        let is_directory = metadata.is_dir();
+        if is_directory && !done {
+            own(&path, &metadata, owners)?;
+            crate::layout::chmod(&path, 0o700)?;
+            open.push((path.clone(), true));
+            for entry in std::fs::read_dir(&path).on("read", &path)? {
+                open.push((entry.on("read", &path)?.path(), false));
+            }
+            continue;
+        }
+        *files += 1;
+        if !is_directory {
+            own(&path, &metadata, owners)?;
+        }
+        if !metadata.is_symlink() {
+            strip_attributes(&path)?;
+            let executable = is_directory || metadata.mode() & 0o100 != 0;
+            crate::layout::chmod(&path, if executable { 0o555 } else { 0o444 })?;
+        }
+        let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+        let times = Timestamps { last_access: second, last_modification: second };
+        rustix::fs::utimensat(rustix::fs::CWD, &path, &times, AtFlags::SYMLINK_NOFOLLOW)
+            .on("set the time of", &path)?;
+    }
+    Ok(())
+}
+
+/// Makes the file ours, and refuses what cannot be in a store.
+fn own(path: &Path, metadata: &Metadata, owners: Option<&std::ops::Range<u32>>) -> Result<()> {
+    let kind = metadata.file_type();
+    let refuse = |what: &str| {
+        Err(io("store", path, std::io::Error::other(format!("it is {what}"))))
+    };
+    if kind.is_socket() || kind.is_fifo() || kind.is_block_device() || kind.is_char_device() {
+        return refuse("no file, directory or symlink");
+    }
+    let (me, group) = (rustix::process::geteuid(), rustix::process::getegid());
+    if metadata.uid() == me.as_raw() && metadata.gid() == group.as_raw() {
+        return Ok(());
+    }
+    if metadata.uid() != me.as_raw() && !owners.is_some_and(|o| o.contains(&metadata.uid())) {
+        return refuse("owned by somebody else");
+    }
+    rustix::fs::chownat(rustix::fs::CWD, path, Some(me), Some(group), AtFlags::SYMLINK_NOFOLLOW)
+        .on("set the owner of", path)
+}
+
+fn strip_attributes(path: &Path) -> Result<()> {
+    let mut names = Vec::with_capacity(4096);
+    match rustix::fs::llistxattr(path, rustix::buffer::spare_capacity(&mut names)) {
+        Ok(0) | Err(rustix::io::Errno::NOTSUP) => return Ok(()),
+        listed => listed.on("read the attributes of", path)?,
+    };
+    for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        // What the system keeps for itself stays.
+        if name != b"security.selinux" {
+            rustix::fs::lremovexattr(path, name).on("strip the attributes of", path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Flushes files and directories one by one.
+fn flush(path: &Path) -> Result<()> {
+    let metadata = path.symlink_metadata().on("read", path)?;
+    if metadata.is_symlink() {
+        return Ok(()); // Its directory holds it.
+    }
+    if metadata.is_dir() {
+        for entry in std::fs::read_dir(path).on("read", path)? {
+            flush(&entry.on("read", path)?.path())?;
+        }
+    }
+    File::open(path).and_then(|file| file.sync_all()).on("flush", path)
+}

@@ -1,0 +1,50 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a store is told when it is opened.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// The physical directory that holds `nix/store` and `nix/var`; `None` is `/`. Store paths
+    /// begin with `/nix/store` either way.
+    pub root: Option<PathBuf>,
+    /// Builds that run at once.
+    pub jobs: usize,
+    /// Downloads that run at once.
+    pub fetches: usize,
+    /// What builders are told in `NIX_BUILD_CORES`.
+    pub cores: usize,
+    /// Certificates (PEM) that downloads trust; `None` looks where systems keep them.
+    pub ca_file: Option<PathBuf>,
+    /// The proxy of downloads, such as `http://proxy:3128`.
+    pub proxy: Option<String>,
+    /// (prefix, replacement): an address that begins with the prefix is first tried with the
+    /// replacement in its place. What comes is checked against the derivation's hash all the same.
+    pub mirrors: Vec<(String, String)>,
+    /// Tries of one address before it is given up.
+    pub fetch_tries: u32,
+    /// How long a connection may stay silent.
+    pub fetch_timeout: Duration,
+    /// How long a build may run; `None` is for ever.
+    pub build_timeout: Option<Duration>,
+    /// Build what does not depend on a failed build before giving up.
+    pub keep_going: bool,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            root: None,
+            jobs: cores,
+            fetches: 8,
+            cores,
+            ca_file: None,
+            proxy: None,
+            mirrors: Vec::new(),
+            fetch_tries: 4,
+            fetch_timeout: Duration::from_secs(30),
+            build_timeout: None,
+            keep_going: false,
+        }
+    }
+}

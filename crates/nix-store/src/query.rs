@@ -1,0 +1,98 @@
+use crate::error::{Context, Error, Result};
+use crate::info::PathInfo;
+use crate::store::Store;
+use nix_compat::{Derivation, StorePath};
+use std::collections::BTreeSet;
+
+impl Store {
+    /// Whether the store has the path, complete. It stays so as long as this store is open.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn is_valid(&self, path: &StorePath) -> Result<bool> {
+        if !self.database().is_valid(path)? {
+            return Ok(false);
+        }
+        // A collector may have been about to delete it: ask again once it is kept.
+        self.add_temp_root(path)?;
+        self.database().is_valid(path)
+    }
+
+    /// What is known about a valid path.
+    ///
+    /// # Errors
+    /// [`Error::NotValid`], or when the database cannot be read.
+    pub fn info(&self, path: &StorePath) -> Result<PathInfo> {
+        self.database().info(path)?.ok_or_else(|| Error::NotValid { path: path.clone() })
+    }
+
+    /// The paths that a valid path refers to.
+    ///
+    /// # Errors
+    /// [`Error::NotValid`], or when the database cannot be read.
+    pub fn references(&self, path: &StorePath) -> Result<BTreeSet<StorePath>> {
+        self.database().references(path)
+    }
+
+    /// The valid paths that refer to a valid path.
+    ///
+    /// # Errors
+    /// [`Error::NotValid`], or when the database cannot be read.
+    pub fn referrers(&self, path: &StorePath) -> Result<BTreeSet<StorePath>> {
+        self.database().referrers(path)
+    }
+
+    /// The paths and everything they refer to, directly or not.
+    ///
+    /// # Errors
+    /// [`Error::NotValid`], or when the database cannot be read.
+    pub fn closure<'a>(
+        &self,
+        paths: impl IntoIterator<Item = &'a StorePath>,
+    ) -> Result<BTreeSet<StorePath>> {
+        let database = self.database();
+        let mut open: Vec<StorePath> = paths.into_iter().cloned().collect();
+        let mut closure = BTreeSet::new();
+        while let Some(path) = open.pop() {
+            if !closure.contains(&path) {
+                let references = database.references(&path)?;
+                open.extend(references.into_iter().filter(|r| !closure.contains(r)));
+                closure.insert(path);
+            }
+        }
+        Ok(closure)
+    }
+
+    /// The derivation a valid path was built from, where that is known.
+    ///
+    /// # Errors
+    /// [`Error::NotValid`], or when the database cannot be read.
+    pub fn deriver(&self, path: &StorePath) -> Result<Option<StorePath>> {
+        Ok(self.info(path)?.deriver)
+    }
+
+    /// All valid paths.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn valid_paths(&self) -> Result<BTreeSet<StorePath>> {
+        self.database().valid_paths()
+    }
+
+    /// Reads a derivation from the store.
+    ///
+    /// # Errors
+    /// When it is not there, or malformed.
+    pub fn derivation(&self, path: &StorePath) -> Result<Derivation> {
+        let malformed = |reason: String| Error::Derivation { path: path.clone(), reason };
+        let Some(name) = path.name().strip_suffix(".drv") else {
+            return Err(malformed("its name does not end in .drv".into()));
+        };
+        if !self.is_valid(path)? {
+            return Err(Error::NotValid { path: path.clone() });
+        }
+        let file = self.physical(path);
+        let bytes = std::fs::read(&file).on("read", &file)?;
+        Derivation::from_aterm_bytes(&bytes, name).map_err(|error| malformed(error.to_string()))
+    }
+}
