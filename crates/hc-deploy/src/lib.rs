@@ -1,1 +1,17 @@
-//! From an evaluated cloud to a machine set handed to an agent.
+//! From an evaluated cloud to a machine set in the store.
+//!
+//! [`prepare`] evaluates and computes every path without writing anything, so that a plan, or a
+//! deploy that changes nothing, costs an evaluation; [`Prepared::realise`] then builds what is
+//! missing and adds the machine closures and the set.
+
+mod assemble;
+pub mod builder;
+mod cloud;
+mod error;
+mod realise;
+mod store_io;
+
+pub use assemble::Prepared;
+pub use cloud::{Request, prepare};
+pub use error::{Error, Result};
+pub use store_io::StoreIo;

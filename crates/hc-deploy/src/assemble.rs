@@ -1,0 +1,136 @@
+//! Paths of machine closures and of the set, computed before anything is built.
+
+use crate::store_io::StoreIo;
+use crate::{Error, Result};
+use hc_spec::addr::{Place, check_collisions};
+use hc_spec::set::HOST_FILE;
+use hc_spec::{HostSpec, MachineSet, MachineSpec, Name};
+use nix_compat::nar::{NamedNode, Node, hash_tree};
+use nix_compat::{StoreDir, StorePath};
+use nix_lang::ContextElem;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+/// One machine as evaluated.
+pub(crate) struct Machine {
+    /// Its text: what the closure will hold.
+    pub text: String,
+    /// What has to be built or added before the closure can be.
+    pub context: Vec<ContextElem>,
+    /// Store paths the text refers to.
+    pub references: BTreeSet<StorePath>,
+    /// Its closure.
+    pub closure: StorePath,
+}
+
+/// A cloud, evaluated for one host: every path is known, nothing is built.
+pub struct Prepared {
+    pub(crate) io: StoreIo,
+    pub(crate) machines: BTreeMap<Name, Machine>,
+    pub(crate) host_text: String,
+    pub(crate) set: StorePath,
+    machine_set: MachineSet,
+    warnings: Vec<String>,
+}
+
+fn render(path: &StorePath) -> PathBuf {
+    StoreDir::default().render_path(path).into()
+}
+
+impl Prepared {
+    pub(crate) fn assemble(
+        io: StoreIo,
+        host: HostSpec,
+        specs: Vec<(MachineSpec, Vec<ContextElem>)>,
+        warnings: Vec<String>,
+    ) -> Result<Self> {
+        check_addresses(&host, &specs)?;
+        let mut machines = BTreeMap::new();
+        for (spec, context) in specs {
+            let references = context.iter().map(|e| output(&io, e)).collect::<Result<BTreeSet<_>>>()?;
+            let (text, name) = (spec.to_json(), closure_name(&spec.name));
+            let closure = nix_compat::path::text(&name, text.as_bytes(), &references)
+                .map_err(|source| Error::Name { machine: spec.name.to_string(), source })?;
+            machines.insert(spec.name, Machine { text, context, references, closure });
+        }
+        let host_text = serde_json::to_string(&host)
+            .map_err(|e| Error::Shape(format!("the host's description is no JSON: {e}")))?;
+        let set = set_path(&host_text, &machines)?;
+        let machine_set = MachineSet {
+            host,
+            machines: machines.iter().map(|(n, m)| (n.clone(), render(&m.closure))).collect(),
+        };
+        Ok(Self { io, machines, host_text, set, machine_set, warnings })
+    }
+
+    /// Store path of the machine set, as text.
+    #[must_use]
+    pub fn set_path(&self) -> PathBuf {
+        render(&self.set)
+    }
+
+    /// The set as data.
+    #[must_use]
+    pub fn machine_set(&self) -> &MachineSet {
+        &self.machine_set
+    }
+
+    /// What the modules warn about.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+pub(crate) fn closure_name(machine: &Name) -> String {
+    format!("machine-{machine}.json")
+}
+
+/// Name of a machine set in the store.
+pub(crate) const SET_NAME: &str = "machine-set";
+
+/// The store path that a context element stands for once it is built.
+fn output(io: &StoreIo, element: &ContextElem) -> Result<StorePath> {
+    let ContextElem::Built { drv, output } = element else {
+        return Ok(element.path().clone());
+    };
+    let missing = || Error::Missing { path: drv.clone() };
+    let outputs = io.derivation(drv).ok_or_else(missing)?.resolved_outputs().map_err(|e| {
+        Error::Shape(format!("derivation {}: {e}", drv.basename()))
+    })?;
+    outputs.get(output).and_then(|o| o.path.clone()).ok_or_else(|| {
+        Error::Shape(format!("derivation {} has no output '{output}' with a known path", drv.basename()))
+    })
+}
+
+fn check_addresses(host: &HostSpec, specs: &[(MachineSpec, Vec<ContextElem>)]) -> Result<()> {
+    for network in host.networks.keys() {
+        let place = Place { cloud: &host.cloud, host: &host.host, network };
+        let on_it: Vec<&Name> =
+            specs.iter().filter(|(s, _)| s.networks.contains(network)).map(|(s, _)| &s.name).collect();
+        check_collisions(place, &on_it)?;
+    }
+    Ok(())
+}
+
+fn set_path(host_text: &str, machines: &BTreeMap<Name, Machine>) -> Result<StorePath> {
+    let targets: Vec<(&Name, String)> =
+        machines.iter().map(|(n, m)| (n, StoreDir::default().render_path(&m.closure))).collect();
+    let mut children: Vec<NamedNode<'_>> = targets
+        .iter()
+        .map(|(name, target)| NamedNode {
+            name: name.as_str().as_bytes(),
+            node: Node::Symlink { target: target.as_bytes() },
+        })
+        .collect();
+    children.push(NamedNode {
+        name: HOST_FILE.as_bytes(),
+        node: Node::Regular { executable: false, contents: host_text.as_bytes() },
+    });
+    children.sort_by_key(|child| child.name);
+    let hash = hash_tree(&Node::Directory(&children))
+        .map_err(|e| Error::Shape(format!("the machine set is no archive: {e}")))?;
+    let references = machines.values().map(|m| m.closure.clone()).collect();
+    nix_compat::path::source(SET_NAME, hash.sha256, &references)
+        .map_err(|source| Error::Name { machine: SET_NAME.into(), source })
+}
