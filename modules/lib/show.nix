@@ -97,6 +97,8 @@ let
     last (foldl' step (genList (j: j) (length bs + 1)) as);
 in
 rec {
+  inherit showValue;
+
   showOption = loc: concatMapStringsSep "." showPart loc;
 
   showDefs =
