@@ -116,8 +116,7 @@ async fn create(
         .name(ifname)
         .mtu(mtu)
         .address(place.mac(machine).0.to_vec())
-        .setns_by_fd(netns.as_raw_fd())
-        .up();
+        .setns_by_fd(netns.as_raw_fd());
     let pair = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
         .name(link.as_str())
         .mtu(mtu)
@@ -182,6 +181,10 @@ async fn set_up_inside(
         source: std::io::Error::from_raw_os_error(libc::ENODEV),
     };
     let index = inside.index(ifname).await?.ok_or_else(gone)?;
+    // Not while it was made: an end of a pair cannot go up before it has the other one.
+    let up = LinkMessageBuilder::<LinkUnspec>::new().index(index).up().build();
+    let set = inside.handle.link().change(up).set_flags(CHANGE).execute().await;
+    set.map_err(link_error("set up", ifname))?;
     add_address(inside, index, place.v6(machine).into(), 64, ifname).await?;
     add_address(inside, index, place.v4(machine).into(), 32, ifname).await?;
     let gateway_mac = gateway_mac(place).0;

@@ -76,7 +76,7 @@ async fn ensure_network(netlink: &Netlink, place: Place<'_>, spec: &NetworkSpec)
             return Err(Error::NotABridge { link: name, network: place.network.clone() });
         }
     } else {
-        let create = LinkBridge::new(&name).mtu(spec.mtu).address(gateway_mac(&place).0.to_vec());
+        let create = LinkMessageBuilder::<LinkBridge>::new(&name);
         let created = netlink.handle.link().add(create.build()).execute().await;
         // Somebody else doing the same is fine.
         crate::netlink::unless(created, libc::EEXIST)
@@ -86,6 +86,10 @@ async fn ensure_network(netlink: &Netlink, place: Place<'_>, spec: &NetworkSpec)
         network: place.network.clone(),
         bridge: name.clone(),
     })?;
+    // Before it goes up: its addresses are ours by construction, and nobody tells us routes.
+    for setting in ["accept_ra", "accept_dad"] {
+        sysctl::set(&format!("ipv6/conf/{name}/{setting}"), "0")?;
+    }
     let settings = LinkMessageBuilder::<LinkUnspec>::new()
         .index(index)
         .mtu(spec.mtu)
@@ -94,7 +98,6 @@ async fn ensure_network(netlink: &Netlink, place: Place<'_>, spec: &NetworkSpec)
     let set = netlink.handle.link().change(settings.build()).set_flags(CHANGE).execute().await;
     set.map_err(link_error("set up the bridge", &name))?;
     forwarding::enable_bridge(&name)?;
-    sysctl::set(&format!("ipv6/conf/{name}/accept_ra"), "0")?;
     // The gateway of IPv4 is a /32 that answers for every address the machines ask it to route.
     sysctl::set(&format!("ipv4/conf/{name}/send_redirects"), "0")?;
     add_address(netlink, index, place.gateway().into(), 64, &name).await?;
