@@ -1,1 +1,20 @@
 //! Links, addresses, firewall and names.
+//!
+//! * [`links`] — bridges of networks, and machines' links into them;
+//! * [`firewall`] — who may send what to whom;
+//! * [`dns`] — the names of machines, answered from the machine set and live readiness;
+//! * [`resolv`] — makes the host itself use those names;
+//! * [`probe`] — what of this the host can do, for `hc doctor`;
+//! * [`blocking`] — the same without an async runtime.
+
+pub mod blocking;
+pub mod dns;
+mod error;
+pub mod firewall;
+pub mod links;
+mod netlink;
+mod program;
+pub mod resolv;
+mod sysctl;
+
+pub use error::{Error, Result};

@@ -1,0 +1,15 @@
+# Stands in for images/debian.nix: same arguments, nothing to fetch or build.
+{
+  builder,
+  lock ? "default",
+}:
+derivation {
+  name = "debian";
+  system = "x86_64-linux";
+  builder = "${builder}";
+  args = [
+    "builder"
+    "debian"
+  ];
+  inherit lock;
+}

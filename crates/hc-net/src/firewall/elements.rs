@@ -1,0 +1,163 @@
+//! Elements of nft sets, added and removed over netlink without starting `nft`.
+//!
+//! The messages are the kernel's `linux/netfilter/nf_tables.h`: a batch of `NEWSETELEM` or
+//! `DELSETELEM` messages between a begin and an end message is one transaction.
+
+use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+use std::io;
+
+/// Protocol family of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    Inet = 1,
+    Bridge = 7,
+}
+
+/// One element of a set in a table called `hc`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Element {
+    family: Family,
+    set: &'static str,
+    key: Vec<u8>,
+}
+
+impl Element {
+    pub(super) fn new(family: Family, set: &'static str) -> Self {
+        Self { family, set, key: Vec::new() }
+    }
+
+    /// Appends an `ifname` to the key: 16 bytes, filled with zeros.
+    pub(super) fn interface(mut self, name: &str) -> Self {
+        let start = self.key.len();
+        self.key.extend_from_slice(&name.as_bytes()[..name.len().min(15)]);
+        self.key.resize(start + 16, 0);
+        self
+    }
+
+    /// Appends an address to the key. Parts of a key end on a multiple of four bytes.
+    pub(super) fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.key.extend_from_slice(bytes);
+        self.key.resize(self.key.len().next_multiple_of(4), 0);
+        self
+    }
+}
+
+const NEWSETELEM: u8 = 12;
+const DELSETELEM: u8 = 14;
+const SUBSYSTEM: u8 = 10;
+const BATCH_BEGIN: u16 = 0x10;
+const BATCH_END: u16 = 0x11;
+
+/// Adds elements in one transaction; ones that are there are fine.
+pub(super) fn add(elements: &[Element]) -> io::Result<()> {
+    transact(NEWSETELEM, elements)
+}
+
+/// Removes elements; ones (or whole tables) that are not there are fine.
+pub(super) fn remove(elements: &[Element]) -> io::Result<()> {
+    let missing = |error: &io::Error| error.raw_os_error() == Some(libc::ENOENT);
+    match transact(DELSETELEM, elements) {
+        Err(error) if missing(&error) => {
+            for element in elements {
+                match transact(DELSETELEM, std::slice::from_ref(element)) {
+                    Err(error) if missing(&error) => {}
+                    other => other?,
+                }
+            }
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+fn transact(kind: u8, elements: &[Element]) -> io::Result<()> {
+    let mut socket = Socket::new(NETLINK_NETFILTER)?;
+    socket.bind_auto()?;
+    socket.set_non_blocking(true)?;
+    socket.send_to(&batch(kind, elements), &SocketAddr::new(0, 0), 0)?;
+    // The kernel has done everything, and answered, when the send returns.
+    loop {
+        match socket.recv_from_full() {
+            Ok((answer, _)) => check(&answer)?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Finds the first refusal among acknowledgements.
+fn check(mut answer: &[u8]) -> io::Result<()> {
+    while let Some(length) = field(answer, 0).map(|length| length as usize) {
+        let kind = answer.get(4..6).map(|k| u16::from_ne_bytes([k[0], k[1]]));
+        if length < 16 || length > answer.len() {
+            break;
+        }
+        if kind == Some(libc::NLMSG_ERROR as u16) {
+            let code = field(answer, 16).unwrap_or_default().cast_signed();
+            if code != 0 {
+                return Err(io::Error::from_raw_os_error(-code));
+            }
+        }
+        answer = answer.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+fn field(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn batch(kind: u8, elements: &[Element]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512);
+    message(&mut out, BATCH_BEGIN, 0, 0, u16::from(SUBSYSTEM), |_| {});
+    for element in elements {
+        let flags = if kind == NEWSETELEM { libc::NLM_F_ACK | libc::NLM_F_CREATE } else { libc::NLM_F_ACK };
+        let kind = u16::from(SUBSYSTEM) << 8 | u16::from(kind);
+        message(&mut out, kind, flags as u16, element.family as u8, 0, |out| {
+            attribute(out, 1, |out| out.extend_from_slice(b"hc\0"));
+            attribute(out, 2, |out| {
+                out.extend_from_slice(element.set.as_bytes());
+                out.push(0);
+            });
+            nested(out, 3, |out| {
+                nested(out, 1, |out| nested(out, 1, |out| attribute(out, 1, |out| out.extend(&element.key))));
+            });
+        });
+    }
+    message(&mut out, BATCH_END, 0, 0, u16::from(SUBSYSTEM), |_| {});
+    out
+}
+
+fn message(
+    out: &mut Vec<u8>,
+    kind: u16,
+    flags: u16,
+    family: u8,
+    resource: u16,
+    body: impl FnOnce(&mut Vec<u8>),
+) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&kind.to_ne_bytes());
+    out.extend_from_slice(&(flags | libc::NLM_F_REQUEST as u16).to_ne_bytes());
+    out.extend_from_slice(&[0; 8]);
+    out.extend_from_slice(&[family, 0]);
+    out.extend_from_slice(&resource.to_be_bytes());
+    body(out);
+    let length = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
+    out[start..start + 4].copy_from_slice(&length.to_ne_bytes());
+}
+
+fn nested(out: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
+    attribute(out, kind | libc::NLA_F_NESTED as u16, body);
+}
+
+fn attribute(out: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 2]);
+    out.extend_from_slice(&kind.to_ne_bytes());
+    body(out);
+    let length = u16::try_from(out.len() - start).unwrap_or(u16::MAX);
+    out[start..start + 2].copy_from_slice(&length.to_ne_bytes());
+    out.resize(out.len().next_multiple_of(4), 0);
+}

@@ -1,0 +1,111 @@
+//! The packet filter: which machine may send what, to whom.
+//!
+//! Two tables called `hc`. `bridge hc` checks frames on the ports of the bridges: a machine sends
+//! from its own MAC and IP addresses only, and neither advertises routes nor hands out addresses.
+//! `inet hc` checks what is routed: networks are kept apart, nobody outside opens connections to
+//! machines, and of the host machines reach names and echo only. Rules are written by `nft` in
+//! one transaction, the elements of its sets directly ([`elements`]), so that starting a machine
+//! starts no other program.
+
+mod elements;
+
+use crate::error::{Error, Result};
+use crate::program;
+use elements::{Element, Family};
+use hc_spec::Name;
+use hc_spec::addr::Place;
+
+const ROUTED: &str = include_str!("routed.nft");
+const SETS: &str = include_str!("sets.nft");
+const PORTS: &str = include_str!("ports.nft");
+
+/// How far machines are kept from sending under addresses that are not theirs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Protection {
+    /// Every frame is checked where it enters a bridge.
+    Ports,
+    /// The kernel cannot filter on bridges; only what is routed is checked, so machines of one
+    /// network can still pretend to be each other.
+    RoutedOnly {
+        /// What `nft` said.
+        reason: String,
+    },
+}
+
+/// Writes the rules.
+pub(crate) fn ensure() -> Result<Protection> {
+    match nft(&[ROUTED, SETS, PORTS].concat()) {
+        Ok(()) => Ok(Protection::Ports),
+        Err(Error::Failed { program, status, stderr }) => {
+            // Either everything is refused, or only filtering on bridges is.
+            match nft(&[ROUTED, SETS].concat()) {
+                Ok(()) => Ok(Protection::RoutedOnly { reason: stderr }),
+                Err(_) => Err(Error::Failed { program, status, stderr }),
+            }
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// Removes the tables; missing ones are fine.
+pub(crate) fn remove() -> Result<()> {
+    // Declared first, so that deleting them never fails.
+    nft("table inet hc {}\ntable bridge hc {}\ndelete table inet hc\ndelete table bridge hc\n")
+}
+
+/// Whether the kernel and `nft` take the rules; changes nothing.
+pub(crate) fn check() -> Result<Protection> {
+    let dry = |text: &str| program::feed("nft", "nftables", &["-c", "-f", "-"], text);
+    match dry(&[ROUTED, SETS, PORTS].concat()) {
+        Ok(()) => Ok(Protection::Ports),
+        Err(Error::Failed { stderr, .. }) => {
+            dry(&[ROUTED, SETS].concat())?;
+            Ok(Protection::RoutedOnly { reason: stderr })
+        }
+        Err(other) => Err(other),
+    }
+}
+
+pub(crate) fn admit_network(place: &Place<'_>) -> Result<()> {
+    change("add", &place.bridge(), elements::add, &[same(place)])
+}
+
+pub(crate) fn forget_network(place: &Place<'_>) -> Result<()> {
+    change("remove", &place.bridge(), elements::remove, &[same(place)])
+}
+
+pub(crate) fn admit_machine(place: &Place<'_>, machine: &Name) -> Result<()> {
+    change("add", &place.link(machine), elements::add, &own(place, machine))
+}
+
+pub(crate) fn forget_machine(place: &Place<'_>, machine: &Name) -> Result<()> {
+    change("remove", &place.link(machine), elements::remove, &own(place, machine))
+}
+
+fn change(
+    action: &'static str,
+    what: &str,
+    how: impl FnOnce(&[Element]) -> std::io::Result<()>,
+    elements: &[Element],
+) -> Result<()> {
+    how(elements).map_err(|source| Error::Filter { action, what: what.into(), source })
+}
+
+fn same(place: &Place<'_>) -> Element {
+    let bridge = place.bridge();
+    Element::new(Family::Inet, "hc_same").interface(&bridge).interface(&bridge)
+}
+
+fn own(place: &Place<'_>, machine: &Name) -> [Element; 3] {
+    let link = place.link(machine);
+    let of = |set| Element::new(Family::Bridge, set).interface(&link);
+    [
+        of("hc_mac").bytes(&place.mac(machine).0),
+        of("hc_v6").bytes(&place.v6(machine).octets()),
+        of("hc_v4").bytes(&place.v4(machine).octets()),
+    ]
+}
+
+fn nft(text: &str) -> Result<()> {
+    program::feed("nft", "nftables", &["-f", "-"], text)
+}

@@ -1,0 +1,153 @@
+//! Bridges of networks, and machines' links into them.
+//!
+//! Every function changes the network namespace of the calling thread, so call them from a
+//! current-thread runtime (or through [`crate::blocking`]) when that is not the process's own.
+//! All of them may be repeated, after a crash too, and end in the same state.
+
+mod attach;
+mod forwarding;
+
+pub use attach::{Attached, attach, detach};
+
+use crate::error::{Error, Result};
+use crate::firewall::{self, Protection};
+use crate::netlink::{Netlink, link_error};
+use crate::sysctl;
+use hc_spec::addr::{Mac, Place};
+use hc_spec::{HostSpec, Name, NetworkSpec};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags};
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
+use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec};
+use std::net::IpAddr;
+
+/// Makes the bridges, gateway addresses and packet filter of all networks of a host.
+///
+/// Machines that are attached stay attached. Networks that left the host are not removed: see
+/// [`remove_networks`].
+///
+/// # Errors
+/// When the kernel refuses, `nft` is missing, or a bridge's name is taken by something else.
+pub async fn ensure_networks(host: &HostSpec) -> Result<Protection> {
+    let netlink = Netlink::here()?;
+    for (network, spec) in &host.networks {
+        ensure_network(&netlink, place(&host.cloud, &host.host, network), spec).await?;
+    }
+    // The rules name no network, only the pattern of the bridges' names: nothing is unfiltered
+    // between making a bridge and filtering it but the very first time, when no machine is on it.
+    let protection = firewall::ensure()?;
+    for network in host.networks.keys() {
+        firewall::admit_network(&place(&host.cloud, &host.host, network))?;
+    }
+    if !host.networks.is_empty() {
+        forwarding::enable_uplinks(&netlink).await?;
+    }
+    Ok(protection)
+}
+
+/// Removes the bridges of networks and, where no network is left on the host, the packet filter.
+///
+/// # Errors
+/// When the kernel refuses.
+pub async fn remove_networks(cloud: &Name, host: &Name, networks: &[Name]) -> Result<()> {
+    let netlink = Netlink::here()?;
+    for network in networks {
+        let place = place(cloud, host, network);
+        netlink.delete(&place.bridge()).await?;
+        firewall::forget_network(&place)?;
+    }
+    if bridges(&netlink).await?.is_empty() { firewall::remove() } else { Ok(()) }
+}
+
+fn place<'a>(cloud: &'a Name, host: &'a Name, network: &'a Name) -> Place<'a> {
+    Place { cloud, host, network }
+}
+
+/// The bridge's own MAC address: stable (a bridge otherwise takes the lowest of its ports'), and
+/// known to machines beforehand.
+pub(crate) fn gateway_mac(place: &Place<'_>) -> Mac {
+    let octets = place.subnet().octets();
+    Mac([2, octets[3], octets[4], octets[5], octets[6], octets[7]])
+}
+
+async fn ensure_network(netlink: &Netlink, place: Place<'_>, spec: &NetworkSpec) -> Result<()> {
+    let name = place.bridge();
+    if let Some(link) = netlink.link(&name).await? {
+        if !is_bridge(&link) {
+            return Err(Error::NotABridge { link: name, network: place.network.clone() });
+        }
+    } else {
+        let create = LinkMessageBuilder::<LinkBridge>::new(&name);
+        let created = netlink.handle.link().add(create.build()).execute().await;
+        // Somebody else doing the same is fine.
+        crate::netlink::unless(created, libc::EEXIST)
+            .map_err(link_error("create the bridge", &name))?;
+    }
+    let index = netlink.index(&name).await?.ok_or_else(|| Error::NoNetwork {
+        network: place.network.clone(),
+        bridge: name.clone(),
+    })?;
+    // Before it goes up: its addresses are ours by construction, and nobody tells us routes.
+    for setting in ["accept_ra", "accept_dad"] {
+        sysctl::set(&format!("ipv6/conf/{name}/{setting}"), "0")?;
+    }
+    let settings = LinkMessageBuilder::<LinkUnspec>::new()
+        .index(index)
+        .mtu(spec.mtu)
+        .address(gateway_mac(&place).0.to_vec())
+        .up();
+    let set = netlink.handle.link().change(settings.build()).set_flags(CHANGE).execute().await;
+    set.map_err(link_error("set up the bridge", &name))?;
+    forwarding::enable_bridge(&name)?;
+    // The gateway of IPv4 is a /32 that answers for every address the machines ask it to route.
+    sysctl::set(&format!("ipv4/conf/{name}/send_redirects"), "0")?;
+    add_address(netlink, index, place.gateway().into(), 64, &name).await?;
+    add_address(netlink, index, place.gateway_v4().into(), 32, &name).await
+}
+
+/// An `RTM_NEWLINK` that changes a link and makes none.
+const CHANGE: u16 = (libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16;
+
+/// Adds an address that is usable at once: it is ours by construction, nobody needs asking.
+pub(crate) async fn add_address(
+    netlink: &Netlink,
+    index: u32,
+    address: IpAddr,
+    prefix: u8,
+    link: &str,
+) -> Result<()> {
+    let mut request = netlink.handle.address().add(index, address, prefix).replace();
+    if address.is_ipv6() {
+        let message = request.message_mut();
+        message.header.flags = AddressHeaderFlags::Nodad;
+        message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+    }
+    let added = request.execute().await;
+    added.map_err(link_error("add the address", format!("{address}/{prefix} to {link}")))
+}
+
+fn is_bridge(link: &LinkMessage) -> bool {
+    link.attributes.iter().any(|attribute| {
+        matches!(attribute, LinkAttribute::LinkInfo(infos)
+            if infos.iter().any(|info| matches!(info, LinkInfo::Kind(InfoKind::Bridge))))
+    })
+}
+
+/// Names of all bridges hc made in this namespace.
+async fn bridges(netlink: &Netlink) -> Result<Vec<String>> {
+    use futures_util::TryStreamExt;
+    let links: Vec<LinkMessage> = netlink
+        .handle
+        .link()
+        .get()
+        .execute()
+        .try_collect()
+        .await
+        .map_err(link_error("list", "links"))?;
+    let names = links.iter().filter(|link| is_bridge(link)).filter_map(|link| {
+        link.attributes.iter().find_map(|attribute| match attribute {
+            LinkAttribute::IfName(name) if name.starts_with("hcb") => Some(name.clone()),
+            _ => None,
+        })
+    });
+    Ok(names.collect())
+}

@@ -1,0 +1,382 @@
+//! Networks, machines' links and the packet filter, in network namespaces of their own.
+#![allow(clippy::disallowed_methods)]
+
+mod common;
+
+use common::{Netns, host, name, on_a_host, place, run};
+use hc_net::blocking::{attach, detach, ensure_networks, remove_networks};
+use hc_net::firewall::Protection;
+use hc_spec::{HostSpec, Name};
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+struct Machine {
+    netns: Netns,
+    v6: IpAddr,
+    v4: IpAddr,
+}
+
+fn machine(host: &HostSpec, network: &str, machine: &str) -> Machine {
+    let (network, machine) = (name(network), name(machine));
+    let netns = Netns::new();
+    let attached = attach(netns.0.as_fd(), &place(host, &network), &machine, 1500, 0).unwrap();
+    assert_eq!(attached.ifname, "eth0");
+    Machine { netns, v6: attached.v6.into(), v4: attached.v4.into() }
+}
+
+/// Whether `from` can open a connection to `to` and get an echo.
+fn connects(from: &Netns, to: &Netns, address: IpAddr) -> bool {
+    let listener = to.run(|| TcpListener::bind((address, 7000)).unwrap());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            if let Ok((mut stream, _)) = listener.accept() {
+                let mut byte = [0];
+                if stream.read_exact(&mut byte).is_ok() {
+                    let _ = stream.write_all(&byte);
+                }
+            }
+        });
+        let echoed = from.run(|| {
+            let mut stream =
+                TcpStream::connect_timeout(&(address, 7000).into(), Duration::from_millis(400)).ok()?;
+            stream.write_all(b"x").ok()?;
+            let mut byte = [0];
+            stream.read_exact(&mut byte).ok()
+        });
+        // Whoever still waits is let go.
+        let _ = to.run(|| {
+            run("ip", &["link", "set", "lo", "up"]);
+            TcpStream::connect((address, 7000)).map(|mut stream| stream.write_all(b"x"))
+        });
+        echoed.is_some()
+    })
+}
+
+/// Whether a datagram arrives that `from` sends under the address `source`.
+fn arrives(from: &Netns, source: IpAddr, to: &Netns, address: IpAddr) -> bool {
+    let receiver = to.run(|| UdpSocket::bind((address, 0)).unwrap());
+    receiver.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let target = receiver.local_addr().unwrap();
+    from.run(|| {
+        let sender = UdpSocket::bind((source, 0)).unwrap();
+        sender.send_to(b"x", target).unwrap();
+    });
+    receiver.recv(&mut [0]).is_ok()
+}
+
+#[test]
+fn machines_of_one_network_reach_each_other_and_the_host() {
+    on_a_host(|| {
+        let host = host(&["lan"]);
+        assert_eq!(ensure_networks(&host).unwrap(), Protection::Ports);
+        let (web, db) = (machine(&host, "lan", "web"), machine(&host, "lan", "db"));
+        assert!(connects(&web.netns, &db.netns, db.v6));
+        assert!(connects(&web.netns, &db.netns, db.v4));
+        // And again over what is there: nothing a machine holds is disturbed.
+        ensure_networks(&host).unwrap();
+        assert!(connects(&db.netns, &web.netns, web.v6));
+        assert!(connects(&db.netns, &web.netns, web.v4));
+        // From the host to a machine.
+        let listener = web.netns.run(|| TcpListener::bind((web.v6, 7001)).unwrap());
+        TcpStream::connect_timeout(&(web.v6, 7001).into(), Duration::from_secs(2)).unwrap();
+        drop(listener);
+        let (lan, routes) = (name("lan"), web.netns.run(|| run("ip", &["-6", "route"])));
+        let default = format!("default via {} dev eth0", place(&host, &lan).gateway());
+        assert!(routes.contains(&default), "{routes}");
+    });
+}
+
+#[test]
+fn networks_are_kept_apart_and_the_host_is_closed_but_for_names() {
+    on_a_host(|| {
+        let host = host(&["lan", "dmz"]);
+        ensure_networks(&host).unwrap();
+        let (web, db) = (machine(&host, "dmz", "web"), machine(&host, "lan", "db"));
+        assert!(!connects(&web.netns, &db.netns, db.v6));
+        assert!(!connects(&web.netns, &db.netns, db.v4));
+        let (dmz, lan) = (name("dmz"), name("lan"));
+        let reach = |port, address: IpAddr| {
+            let _listener = TcpListener::bind((address, port)).unwrap();
+            web.netns.run(|| {
+                let to = SocketAddr::from((address, port));
+                TcpStream::connect_timeout(&to, Duration::from_millis(300)).is_ok()
+            })
+        };
+        let (own, other) = (place(&host, &dmz), place(&host, &lan));
+        assert!(reach(53, own.gateway().into()));
+        assert!(reach(53, own.gateway_v4().into()));
+        assert!(!reach(22, own.gateway().into()));
+        assert!(!reach(22, own.gateway_v4().into()));
+        assert!(!reach(53, other.gateway().into()));
+    });
+}
+
+#[test]
+fn spoofed_sources_are_dropped() {
+    on_a_host(|| {
+        let host = host(&["lan"]);
+        ensure_networks(&host).unwrap();
+        let (bad, db) = (machine(&host, "lan", "bad"), machine(&host, "lan", "db"));
+        let lan = name("lan");
+        let web = place(&host, &lan).v6(&name("web"));
+        let web_v4 = place(&host, &lan).v4(&name("web"));
+        assert!(arrives(&bad.netns, bad.v6, &db.netns, db.v6));
+        assert!(arrives(&bad.netns, bad.v4, &db.netns, db.v4));
+        bad.netns.run(|| {
+            run("ip", &["addr", "add", &format!("{web}/64"), "dev", "eth0", "nodad"]);
+            run("ip", &["addr", "add", &format!("{web_v4}/32"), "dev", "eth0"]);
+        });
+        assert!(!arrives(&bad.netns, web.into(), &db.netns, db.v6), "IPv6");
+        assert!(!arrives(&bad.netns, web_v4.into(), &db.netns, db.v4), "IPv4");
+        // Under another MAC address nothing gets out at all.
+        bad.netns.run(|| run("ip", &["link", "set", "eth0", "address", "02:00:00:00:00:66"]));
+        assert!(!arrives(&bad.netns, bad.v6, &db.netns, db.v6), "MAC");
+    });
+}
+
+#[test]
+fn router_advertisements_from_machines_are_dropped() {
+    on_a_host(|| {
+        let host = host(&["lan"]);
+        ensure_networks(&host).unwrap();
+        let (bad, db) = (machine(&host, "lan", "bad"), machine(&host, "lan", "db"));
+        let icmp = || {
+            use rustix::net::{AddressFamily, SocketType, ipproto};
+            rustix::net::socket(AddressFamily::INET6, SocketType::RAW, Some(ipproto::ICMPV6)).unwrap()
+        };
+        let receiver = db.netns.run(icmp);
+        let timeout = Some(Duration::from_millis(400));
+        rustix::net::sockopt::set_socket_timeout(
+            &receiver,
+            rustix::net::sockopt::Timeout::Recv,
+            timeout,
+        )
+        .unwrap();
+        let IpAddr::V6(to) = db.v6 else { unreachable!() };
+        let to = std::net::SocketAddrV6::new(to, 0, 0, 0);
+        // The kernel fills in the checksum. Type 128 is an echo, 134 an advertisement.
+        let heard = |kind: u8| {
+            let sender = bad.netns.run(icmp);
+            bad.netns.run(|| {
+                rustix::net::sendto(&sender, &[kind, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0],
+                    rustix::net::SendFlags::empty(), &to).unwrap()
+            });
+            let mut buffer = [0; 64];
+            loop {
+                match rustix::net::recv(&receiver, &mut buffer[..], rustix::net::RecvFlags::empty()) {
+                    Ok(_) if buffer[0] == kind => return true,
+                    Ok(_) => {}
+                    Err(_) => return false,
+                }
+            }
+        };
+        assert!(heard(128));
+        assert!(!heard(134));
+        assert!(!heard(137));
+    });
+}
+
+#[test]
+fn machines_reach_the_outside_under_the_hosts_address_and_not_the_other_way() {
+    on_a_host(|| {
+        let outside = Netns::new();
+        let fd = format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&outside.0));
+        run("ip", &["link", "add", "up0", "type", "veth", "peer", "name", "up1"]);
+        run("ip", &["link", "set", "up1", "netns", &fd]);
+        for (device, v4, v6) in [("up0", "192.0.2.2/24", "2001:db8::2/64"), ("up1", "192.0.2.1/24", "2001:db8::1/64")] {
+            let set = || {
+                run("ip", &["addr", "add", v4, "dev", device]);
+                run("ip", &["addr", "add", v6, "dev", device, "nodad"]);
+                run("ip", &["link", "set", device, "up"]);
+            };
+            if device == "up1" { outside.run(set) } else { set() }
+        }
+        run("ip", &["route", "add", "default", "via", "192.0.2.1"]);
+        run("ip", &["-6", "route", "add", "default", "via", "2001:db8::1"]);
+        let host = host(&["lan"]);
+        ensure_networks(&host).unwrap();
+        let web = machine(&host, "lan", "web");
+        for (server, seen) in [("192.0.2.1", "192.0.2.2"), ("2001:db8::1", "2001:db8::2")] {
+            let (server, seen): (IpAddr, IpAddr) = (server.parse().unwrap(), seen.parse().unwrap());
+            let listener = outside.run(|| TcpListener::bind((server, 80)).unwrap());
+            let client = web.netns.run(|| {
+                TcpStream::connect_timeout(&(server, 80).into(), Duration::from_secs(2)).unwrap()
+            });
+            assert_eq!(listener.accept().unwrap().1.ip(), seen);
+            drop(client);
+        }
+        outside.run(|| {
+            run("ip", &["route", "add", "100.64.0.0/10", "via", "192.0.2.2"]);
+            run("ip", &["-6", "route", "add", "fd00::/8", "via", "2001:db8::2"]);
+        });
+        assert!(!connects(&outside, &web.netns, web.v6));
+        assert!(!connects(&outside, &web.netns, web.v4));
+    });
+}
+
+/// Everything of a host's network that could leak.
+fn traces() -> String {
+    [
+        run("ip", &["-o", "link"]),
+        run("ip", &["-4", "route", "show", "table", "all"]),
+        // The bridge's link-local address comes with its first port and stays.
+        run("ip", &["-6", "route", "show", "table", "all"])
+            .split_inclusive('\n')
+            .filter(|line| !line.contains("fe80"))
+            .collect(),
+        run("ip", &["neigh"]),
+        run("nft", &["list", "ruleset"]),
+    ]
+    .concat()
+}
+
+#[test]
+fn attaching_and_detaching_leaves_nothing() {
+    on_a_host(|| {
+        let host = host(&["lan"]);
+        ensure_networks(&host).unwrap();
+        let (lan, web) = (name("lan"), name("web"));
+        let netns = Netns::new();
+        let cycle = || {
+            attach(netns.0.as_fd(), &place(&host, &lan), &web, 1500, 0).unwrap();
+            detach(&place(&host, &lan), &web).unwrap();
+        };
+        cycle();
+        let (before, files) = (stable(), open_files());
+        for _ in 0..100 {
+            cycle();
+        }
+        assert_eq!(stable(), before);
+        assert_eq!(open_files(), files);
+        assert_eq!(netns.run(|| run("ip", &["-o", "link"])).lines().count(), 1, "only lo is left");
+        detach(&place(&host, &lan), &web).unwrap();
+        remove_networks(&host.cloud, &host.host, std::slice::from_ref(&lan)).unwrap();
+        remove_networks(&host.cloud, &host.host, std::slice::from_ref(&lan)).unwrap();
+        assert_eq!(run("nft", &["list", "ruleset"]), "");
+        assert_eq!(run("ip", &["-o", "link"]).lines().count(), 1);
+    });
+}
+
+/// [`traces`] once routes of links that are just going have gone too.
+fn stable() -> String {
+    let mut last = traces();
+    loop {
+        std::thread::sleep(Duration::from_millis(50));
+        let now = traces();
+        if now == last {
+            return now;
+        }
+        last = now;
+    }
+}
+
+/// Other tests run in the same process; only what belongs to this kind of work is counted.
+fn open_files() -> usize {
+    let of_kind = |entry: std::io::Result<std::fs::DirEntry>| {
+        let target = std::fs::read_link(entry.ok()?.path()).ok()?;
+        target.to_string_lossy().starts_with("anon_inode:[pidfd]").then_some(())
+    };
+    std::fs::read_dir("/proc/thread-self/fd").unwrap().filter_map(of_kind).count()
+}
+
+#[test]
+fn what_a_dead_supervisor_left_is_replaced() {
+    on_a_host(|| {
+        let host = host(&["lan"]);
+        ensure_networks(&host).unwrap();
+        let old = machine(&host, "lan", "web");
+        // The old namespace is still held by somebody, with the link in it.
+        let new = machine(&host, "lan", "web");
+        let db = machine(&host, "lan", "db");
+        assert!(connects(&new.netns, &db.netns, db.v6));
+        assert_eq!(old.netns.run(|| run("ip", &["-o", "link"])).lines().count(), 1);
+        // Twice into the same namespace is the same again.
+        let (lan, web) = (name("lan"), name("web"));
+        attach(new.netns.0.as_fd(), &place(&host, &lan), &web, 1500, 0).unwrap();
+        assert!(connects(&db.netns, &new.netns, new.v6));
+        // A namespace that dies takes its link along; attaching at once does not trip over it.
+        for _ in 0..10 {
+            drop(machine(&host, "lan", "web"));
+        }
+    });
+}
+
+#[test]
+fn errors_say_what_and_where() {
+    on_a_host(|| {
+        let host = host(&["lan"]);
+        let (lan, web) = (name("lan"), name("web"));
+        let netns = Netns::new();
+        let error = attach(netns.0.as_fd(), &place(&host, &lan), &web, 1500, 0).unwrap_err();
+        assert!(error.to_string().contains("network 'lan' is not set up"), "{error}");
+        detach(&place(&host, &lan), &web).unwrap();
+        netns.run(|| run("ip", &["link", "add", "eth0", "type", "bridge"]));
+        ensure_networks(&host).unwrap();
+        let error = attach(netns.0.as_fd(), &place(&host, &lan), &web, 1500, 0).unwrap_err();
+        insta::assert_snapshot!(error, @"the network namespace of 'web' already has an interface 'eth0'");
+        let dmz = name("dmz");
+        let taken = place(&host, &dmz).bridge();
+        run("ip", &["link", "add", &taken, "type", "veth", "peer", "name", "other"]);
+        let error = ensure_networks(&common::host(&["dmz"])).unwrap_err();
+        assert!(error.to_string().contains("is no bridge"), "{error}");
+    });
+}
+
+#[test]
+fn settings_of_a_network_change_under_its_machines() {
+    on_a_host(|| {
+        let mut host = host(&["lan", "dmz"]);
+        ensure_networks(&host).unwrap();
+        let (web, lan) = (machine(&host, "lan", "web"), name("lan"));
+        host.networks.get_mut(&lan).unwrap().mtu = 1400;
+        ensure_networks(&host).unwrap();
+        assert!(run("ip", &["link", "show", &place(&host, &lan).bridge()]).contains("mtu 1400"));
+        remove_networks(&host.cloud, &host.host, &[name("dmz")]).unwrap();
+        let db = machine(&host, "lan", "db");
+        assert!(connects(&web.netns, &db.netns, db.v6), "the filter is still there");
+        assert!(run("nft", &["list", "ruleset"]).contains("hc_ports"));
+    });
+}
+
+#[test]
+fn a_machine_in_two_networks_has_two_interfaces() {
+    on_a_host(|| {
+        let host = host(&["lan", "dmz"]);
+        ensure_networks(&host).unwrap();
+        let netns = Netns::new();
+        let (lan, dmz, web): (Name, Name, Name) = (name("lan"), name("dmz"), name("web"));
+        attach(netns.0.as_fd(), &place(&host, &lan), &web, 1500, 0).unwrap();
+        attach(netns.0.as_fd(), &place(&host, &dmz), &web, 1500, 1).unwrap();
+        for network in ["lan", "dmz"] {
+            let peer = machine(&host, network, "peer");
+            assert!(connects(&netns, &peer.netns, peer.v6), "{network}");
+            assert!(connects(&peer.netns, &netns, place(&host, &name(network)).v6(&web).into()), "{network}");
+        }
+    });
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn time_to_attach() {
+    on_a_host(|| {
+        let host = host(&["lan"]);
+        ensure_networks(&host).unwrap();
+        let (lan, web) = (name("lan"), name("web"));
+        let (mut attaches, mut detaches) = (Vec::new(), Vec::new());
+        for _ in 0..100 {
+            let netns = Netns::new();
+            let start = std::time::Instant::now();
+            attach(netns.0.as_fd(), &place(&host, &lan), &web, 1500, 0).unwrap();
+            attaches.push(start.elapsed());
+            let start = std::time::Instant::now();
+            detach(&place(&host, &lan), &web).unwrap();
+            detaches.push(start.elapsed());
+        }
+        for (what, times) in [("attach", &mut attaches), ("detach", &mut detaches)] {
+            times.sort();
+            println!("{what}: p50 {:?}, p95 {:?}, max {:?}", times[50], times[95], times[99]);
+        }
+    });
+}

@@ -1,0 +1,82 @@
+# What the types cannot say: names, and options that depend on each other. hc checks the same
+# again when it reads the result; here the message can name the option.
+{ config, lib, ... }:
+let
+  inherit (lib)
+    concatLists
+    concatStringsSep
+    filter
+    mapAttrsToList
+    ;
+
+  mebibyte = 1024 * 1024;
+
+  isName = name: builtins.match "[a-z]([a-z0-9-]{0,61}[a-z0-9])?" name != null;
+  named = where: name: {
+    assertion = isName name;
+    message = "${where}: '${name}' is not a name: use 1 to 63 lower-case letters, digits and '-', starting with a letter and not ending with '-'";
+  };
+  namesOf = where: set: map (named where) (builtins.attrNames set);
+
+  # Absolute, without `.`, `..` or empty parts.
+  isPlainPath = path: builtins.match "(/([^./][^/]*|\\.[^./][^/]*|\\.\\.[^/]+))+" path != null;
+
+  ofMachine =
+    where: networks: machine:
+    let
+      check = option: assertion: problem: {
+        inherit assertion;
+        message = "${where}.${option} ${problem}";
+      };
+      unknown = filter (network: !(networks ? ${network})) machine.networks;
+      inherit (machine) limits ready;
+    in
+    [
+      (check "command" (
+        machine.command != [ ] && builtins.head machine.command != ""
+      ) "is empty: name a program in the image")
+      (check "networks" (
+        unknown == [ ]
+      ) "names ${concatStringsSep ", " unknown}, which the host does not have: add it to the host's `networks`, or take it out here")
+      (check "networks" (
+        builtins.length machine.networks
+        == builtins.length (builtins.attrNames (lib.genAttrs machine.networks (_: null)))
+      ) "names a network twice")
+      (check "ready.port" (
+        (ready.when == "tcp") == (ready.port != null)
+      ) "goes with ready.when = \"tcp\", and only with it")
+      (check "ready.port" (ready.port != 0) "is 0, which nothing can listen on")
+      (check "limits.memory" (
+        limits.memory == null || limits.memory >= mebibyte
+      ) "must be at least 1 MiB")
+      (check "limits.cpus" (limits.cpus == null || limits.cpus >= 0.01) "must be at least 0.01")
+    ]
+    ++ mapAttrsToList (
+      name: _: check "env" (builtins.match "[^=]+" name != null) "has '${name}', which cannot name a variable"
+    ) machine.env
+    ++ concatLists (
+      mapAttrsToList (path: file: [
+        (check "files" (isPlainPath path) "has '${path}', which is not a plain absolute path")
+        (check "files" (
+          (file.text == null) != (file.source == null)
+        ) "has '${path}', which needs either text or source")
+      ]) machine.files
+    );
+
+  ofHost =
+    name: host:
+    let
+      where = "hosts.${name}";
+    in
+    namesOf "${where}.networks" host.networks
+    ++ namesOf "${where}.machines" host.machines
+    ++ concatLists (
+      mapAttrsToList (machine: ofMachine "${where}.machines.${machine}" host.networks) host.machines
+    );
+in
+{
+  assertions =
+    [ (named "cloud.name" config.cloud.name) ]
+    ++ namesOf "hosts" config.hosts
+    ++ concatLists (mapAttrsToList ofHost config.hosts);
+}

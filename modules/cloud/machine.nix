@@ -1,0 +1,106 @@
+# What one machine is: image, command, files, networks.
+{ lib, ... }:
+let
+  inherit (lib) mkOption types;
+
+  # A path value is copied to the store; text that is a store path stays what it is.
+  storeFile = types.coercedTo types.path (path: "${path}") types.str;
+
+  file = types.submodule {
+    options = {
+      text = mkOption {
+        type = types.nullOr types.lines;
+        default = null;
+        description = "Contents of the file. Either this or `source`.";
+      };
+      source = mkOption {
+        type = types.nullOr storeFile;
+        default = null;
+        example = lib.literalExpression "./nginx.conf";
+        description = "File whose contents it has. Either this or `text`.";
+      };
+      mode = mkOption {
+        type = types.strMatching "[0-7]{3,4}";
+        default = "0644";
+        example = "0600";
+        description = "Permission bits, octal.";
+      };
+    };
+  };
+in
+{
+  options = {
+    kind = mkOption {
+      type = types.enum [ "container" ];
+      default = "container";
+      description = "What kind of machine it is. A `container` has namespaces on the host's kernel.";
+    };
+
+    image = mkOption {
+      type = types.coercedTo types.package (image: { rootfs = "${image}/rootfs.erofs"; }) (
+        types.submodule {
+          options.rootfs = mkOption {
+            type = storeFile;
+            description = "EROFS file that is the lower layer of the machine's root.";
+          };
+        }
+      );
+      example = lib.literalExpression "images.debian";
+      description = "What the machine runs from: an image, or a set that names its parts.";
+    };
+
+    command = mkOption {
+      type = types.listOf types.str;
+      example = [
+        "/usr/sbin/nginx"
+        "-g"
+        "daemon off;"
+      ];
+      description = ''
+        Program and its arguments, not a shell line. Without a `/` the program is looked up in the
+        image's `PATH`.
+      '';
+    };
+
+    env = mkOption {
+      type = types.attrsOf types.str;
+      default = { };
+      example = {
+        LANG = "C.UTF-8";
+      };
+      description = "Environment of the command, besides `PATH`, `HOME`, `container` and `NOTIFY_SOCKET`.";
+    };
+
+    user = mkOption {
+      type = types.coercedTo types.ints.unsigned toString types.nonEmptyStr;
+      default = "root";
+      example = "www-data";
+      description = "User in the image, name or number, that runs the command.";
+    };
+
+    workdir = mkOption {
+      type = types.strMatching "/.*";
+      default = "/";
+      description = "Directory in the image where the command starts.";
+    };
+
+    files = mkOption {
+      type = types.attrsOf file;
+      default = { };
+      example = {
+        "/etc/motd".text = "hello";
+      };
+      description = "Files laid over the image, by absolute path.";
+    };
+
+    networks = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      defaultText = lib.literalExpression ''[ "lan" ], where the host has a network of that name'';
+      description = ''
+        Networks of the host that the machine is connected to. The first carries the default route
+        and names the domain in which short names are looked up.
+      '';
+    };
+  };
+}

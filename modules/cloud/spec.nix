@@ -1,0 +1,42 @@
+# From option values to what hc reads: the fields of crates/hc-spec, no more and no less.
+{ lib, config }:
+let
+  schema = 1;
+  cloud = config.cloud.name;
+  withoutNulls = lib.filterAttrs (_: value: value != null);
+
+  machineSpec = host: name: machine: {
+    inherit
+      schema
+      cloud
+      host
+      name
+      ;
+    inherit (machine)
+      kind
+      command
+      env
+      user
+      workdir
+      networks
+      restart
+      stop
+      isolation
+      ;
+    image = { inherit (machine.image) rootfs; };
+    files = lib.mapAttrs (_: withoutNulls) machine.files;
+    limits = withoutNulls machine.limits;
+    ready = withoutNulls machine.ready;
+  };
+in
+{
+  name = cloud;
+  inherit (config) warnings;
+  hosts = lib.mapAttrs (host: options: {
+    spec = {
+      inherit schema cloud host;
+      inherit (options) networks;
+    };
+    machines = lib.mapAttrs (machineSpec host) options.machines;
+  }) config.hosts;
+}

@@ -1,0 +1,37 @@
+# The library of hc: the module system, and `mkCloud`, which makes a cloud of modules.
+{
+  # nixpkgs' `lib` fits too; the tests evaluate under both.
+  lib ? import ./lib,
+  imagesDir ? ../images,
+}:
+let
+  # Images are derivations that hc itself builds, so they need to know which hc.
+  imagesFor = builder: {
+    debian = import (imagesDir + "/debian.nix") { inherit builder; };
+    debianWith = args: import (imagesDir + "/debian.nix") ({ inherit builder; } // args);
+    minimal = import (imagesDir + "/minimal.nix") { inherit builder; };
+  };
+
+  mkCloud =
+    {
+      modules,
+      specialArgs ? { },
+    }:
+    { builder }:
+    let
+      evaluated = lib.evalModules {
+        modules = [ ./cloud ] ++ modules;
+        specialArgs = {
+          images = imagesFor builder;
+        }
+        // specialArgs;
+      };
+      inherit (evaluated) config;
+      failed = lib.filter (check: !check.assertion) config.assertions;
+    in
+    if failed != [ ] then
+      throw "This cloud cannot be deployed:${lib.concatMapStrings (check: "\n- ${check.message}") failed}"
+    else
+      import ./cloud/spec.nix { inherit lib config; };
+in
+lib // { inherit mkCloud; }
