@@ -35,3 +35,11 @@ pub fn pinned(store: &Store, exe: &Path) -> Result<StorePath> {
     store.add_root(&link).map_err(Error::from)?;
     Ok(path)
 }
+
+/// Unpins every builder, so that nothing of hc keeps a store path.
+///
+/// # Errors
+/// When a pin cannot be removed.
+pub fn forget(store: &Store) -> Result<()> {
+    Ok(hc_fs::tree::remove(&store.state_dir().join("hc"))?)
+}

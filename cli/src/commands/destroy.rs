@@ -1,0 +1,73 @@
+//! `hc destroy`: take everything away that hc made on this host.
+
+use super::{agent, build};
+use crate::context::Globals;
+use crate::error::{Code, Failure};
+use crate::output;
+use crate::progress::Progress;
+use hc_agent::client::ClientError;
+use nix_store::GcOptions;
+use std::collections::BTreeSet;
+
+/// Stop every machine and delete all generations, machine state and unused store paths
+///
+/// Links, rules, names and the resolver's configuration are put back; what Nix keeps in the store
+/// for other reasons stays.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Do it, without asking
+    #[arg(long)]
+    yes: bool,
+    /// Keep the store as it is, so that the next deploy builds nothing again
+    #[arg(long)]
+    keep_store: bool,
+}
+
+pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
+    Globals::need_root("destroy")?;
+    if !args.yes {
+        return Err(Failure::new(Code::Failed, "this stops every machine and deletes their state")
+            .hint("say --yes when you mean it")
+            .into());
+    }
+    let progress = Progress::new();
+    progress.say("stopping machines");
+    // Also where no agent runs: one that was killed left machines and links behind.
+    let deployed = globals.state_dir.join("current").symlink_metadata().is_ok();
+    let client = hc_agent::Client::new(agent::config(globals)?.socket());
+    let running = !matches!(client.status(), Err(ClientError::NotRunning { .. }));
+    if running || deployed {
+        agent::start(globals)?.shutdown(true).map_err(agent::failure)?;
+    }
+    for directory in [&globals.run_dir, &globals.state_dir] {
+        empty(directory)?;
+    }
+    if !args.keep_store {
+        progress.say("collecting");
+        hc_deploy::builder::forget(&build::store(globals)?)?;
+        let report = build::store(globals)?.gc(&GcOptions::default(), &BTreeSet::new())?;
+        progress.clear();
+        output::line(format_args!(
+            "deleted {} store paths, {}",
+            report.paths.len(),
+            output::bytes(report.bytes)
+        ))?;
+    }
+    progress.clear();
+    output::line("nothing of hc runs on this host any more")
+}
+
+/// Deletes what is in a directory, and the directory too unless it is a mount point.
+fn empty(directory: &std::path::Path) -> anyhow::Result<()> {
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        hc_fs::tree::remove(&entry?.path())?;
+    }
+    if hc_fs::tree::first_mount_below(directory)?.is_none() {
+        hc_fs::plain::remove_dir(directory)?;
+    }
+    Ok(())
+}

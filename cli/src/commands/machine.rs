@@ -1,0 +1,38 @@
+//! `hc machine run`: one machine as one foreground process. The agent starts these, or systemd.
+
+use crate::context::Globals;
+use clap::Subcommand;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Run one machine in the foreground
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Fork its image, connect it, run its command, and take everything away when it ends
+    Run {
+        /// Machine closure in the store
+        closure: PathBuf,
+        /// Control group that machines' groups are made in
+        #[arg(long, value_name = "GROUP")]
+        cgroup_parent: Option<PathBuf>,
+    },
+}
+
+pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<ExitCode> {
+    let What::Run { closure, cgroup_parent } = &args.what;
+    Globals::need_root("machine run")?;
+    let mut config = hc_runtime::RunConfig::new(globals.physical(closure));
+    config.store_root.clone_from(&globals.store);
+    config.state_dir.clone_from(&globals.state_dir);
+    config.run_dir.clone_from(&globals.run_dir);
+    config.cgroup_parent.clone_from(cgroup_parent);
+    config.notify = std::env::var_os("NOTIFY_SOCKET").map(PathBuf::from);
+    let exit = hc_runtime::run(&config, &hc_agent::MachineNetwork)?;
+    Ok(ExitCode::from(u8::try_from(exit.shell_code()).unwrap_or(u8::MAX)))
+}
