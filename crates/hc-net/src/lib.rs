@@ -13,6 +13,7 @@ mod error;
 pub mod firewall;
 pub mod links;
 mod netlink;
+pub mod probe;
 mod program;
 pub mod resolv;
 mod sysctl;

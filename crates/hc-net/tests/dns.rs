@@ -75,7 +75,7 @@ impl Drop for Running {
 }
 
 fn dig(args: &[&str]) -> String {
-    let mut all = vec!["+tries=1", "+time=2", "+nocookie"];
+    let mut all = vec!["+tries=1", "+time=10", "+nocookie"];
     all.extend(args);
     let output = Command::new("dig").args(all).output().expect("dig (package dnsutils)");
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -112,13 +112,29 @@ fn answers_dig() {
             short(&["@127.0.0.1", "CH", "version.bind", "TXT"]),
             short(&["@127.0.0.1", "+opcode=status", "demo.internal", "A"]),
         ];
-        insta::assert_debug_snapshot!(answers, @"");
+        insta::assert_debug_snapshot!(answers, @r#"
+        [
+            "NOERROR [qr aa rd ra] web.lan.den.demo.internal. 2 IN AAAA fd38:65a6:581d:88b9:1587:1d5f:f840:1df6",
+            "NOERROR [qr aa rd ra] web.lan.den.demo.internal. 2 IN A 100.123.81.254",
+            "NOERROR [qr aa rd ra] 6.f.d.1.0.4.8.f.f.5.d.1.7.8.5.1.9.b.8.8.d.1.8.5.6.a.5.6.8.3.d.f.ip6.arpa. 2 IN PTR web.lan.den.demo.internal.",
+            "NOERROR [qr aa rd ra] demo.internal. 1 IN SOA den.demo.internal. hostmaster.demo.internal. 1 2 2 2 1",
+            "NXDOMAIN [qr aa rd ra] demo.internal. 1 IN SOA den.demo.internal. hostmaster.demo.internal. 1 2 2 2 1",
+            "NOERROR [qr aa rd ra] demo.internal. 2 IN SOA den.demo.internal. hostmaster.demo.internal. 1 2 2 2 1",
+            "BADVERS [qr rd ra] ",
+            "SERVFAIL [qr rd ra] ",
+            "REFUSED [qr ra] ",
+            "REFUSED [qr rd ra] ",
+            "NOTIMP [qr rd ra] ",
+        ]
+        "#);
         // Readiness is followed at once.
         running.set(names(&host, false));
         let hidden = short(&["@127.0.0.1", "web.lan.den.demo.internal", "AAAA"]);
         assert!(hidden.starts_with("NOERROR [qr aa rd ra] demo.internal. 1 IN SOA"), "{hidden}");
         running.set(names(&host, true));
-        assert!(dig(&["@127.0.0.1", "+short", "web.lan.den.demo.internal", "AAAA"]).contains(&back));
+        assert!(
+            dig(&["@127.0.0.1", "+short", "web.lan.den.demo.internal", "AAAA"]).contains(&back)
+        );
     });
 }
 
@@ -167,7 +183,9 @@ fn machines_ask_their_gateway() {
         let netns = Netns::new();
         attach(netns.0.as_fd(), &place, &web, 1500, 0).unwrap();
         let address = place.v6(&web).to_string();
-        for args in [vec![format!("@{v6}")], vec![format!("@{v4}")], vec![format!("@{v6}"), "+tcp".into()]] {
+        for args in
+            [vec![format!("@{v6}")], vec![format!("@{v4}")], vec![format!("@{v6}"), "+tcp".into()]]
+        {
             let mut all = vec!["+short", "web.lan.den.demo.internal", "AAAA"];
             all.extend(args.iter().map(String::as_str));
             assert_eq!(netns.run(|| dig(&all)).trim(), address, "{args:?}");
@@ -259,7 +277,10 @@ fn rubbish_does_not_stop_it() {
         let strategy = prop_oneof![
             proptest::collection::vec(any::<u8>(), 0..600),
             // A question with some bytes changed, or cut.
-            (proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6), 0..64usize)
+            (
+                proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+                0..64usize
+            )
                 .prop_map(|(changes, cut)| {
                     let mut packet = question(9, "web.lan.den.demo.internal", 28);
                     for (index, byte) in changes {
@@ -270,7 +291,8 @@ fn rubbish_does_not_stop_it() {
                     packet
                 }),
         ];
-        let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) };
+        let config =
+            ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) };
         let mut runner = proptest::test_runner::TestRunner::new(config);
         runner
             .run(&strategy, |packet| {

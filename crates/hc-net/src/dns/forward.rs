@@ -10,6 +10,9 @@ use hickory_resolver::net::{DnsError, NetError};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// Whoever asks gives up after five seconds (resolv.conf(5)); a bad answer before that is better.
+const PATIENCE: Duration = Duration::from_secs(4);
+
 /// Resolvers, with a cache.
 pub(super) struct Forwarder(Option<TokioResolver>);
 
@@ -42,7 +45,7 @@ impl Forwarder {
         let options = builder.options_mut();
         // What is in the host's own /etc/hosts is the host's business.
         options.use_hosts_file = ResolveHosts::Never;
-        options.timeout = Duration::from_secs(2);
+        options.timeout = PATIENCE / 2;
         options.cache_size = 1024;
         options.positive_max_ttl = Some(Duration::from_secs(300));
         options.negative_max_ttl = Some(Duration::from_secs(30));
@@ -53,7 +56,8 @@ impl Forwarder {
     pub(super) async fn ask(&self, name: DnsName, kind: RecordType) -> Forwarded {
         let refuse = |code| Forwarded { code, ..Forwarded::default() };
         let Some(resolver) = &self.0 else { return refuse(ResponseCode::ServFail) };
-        match resolver.lookup(name, kind).await {
+        let asked = tokio::time::timeout(PATIENCE, resolver.lookup(name, kind)).await;
+        match asked.unwrap_or(Err(NetError::Timeout)) {
             Ok(lookup) => Forwarded {
                 code: ResponseCode::NoError,
                 answers: lookup.answers().to_vec(),

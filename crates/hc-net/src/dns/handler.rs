@@ -1,8 +1,8 @@
 //! From a question to an answer.
 
+use super::Names;
 use super::forward::Forwarder;
 use super::table::{Answer, Table, is_ours};
-use super::Names;
 use crate::error::Result;
 use hickory_server::net::runtime::Time;
 use hickory_server::proto::op::{Edns, HeaderCounts, MessageType, Metadata, OpCode, ResponseCode};
@@ -74,7 +74,8 @@ impl Shared {
         if info.query.query_class() != DNSClass::IN || transfer {
             return ResponseCode::Refused.into();
         }
-        let own = |code, answers, authority| Reply { code, authoritative: true, answers, authority };
+        let own =
+            |code, answers, authority| Reply { code, authoritative: true, answers, authority };
         match table.answer(name, kind) {
             Answer::Records(records) => own(ResponseCode::NoError, records, Vec::new()),
             Answer::NoData(soa) => own(ResponseCode::NoError, Vec::new(), vec![*soa]),

@@ -66,7 +66,8 @@ mod tests {
         assert_eq!(match_line(line, "127.0.0.53:53".parse().unwrap()), Some("18033"));
         assert_eq!(match_line(line, "127.0.0.53:54".parse().unwrap()), None);
         assert_eq!(match_line(line, "127.0.0.1:53".parse().unwrap()), None);
-        let all = "  0: 00000000000000000000000000000000:0035 0:0000 07 0:0 00:0 00   101        0 7 1";
+        let all =
+            "  0: 00000000000000000000000000000000:0035 0:0000 07 0:0 00:0 00   101        0 7 1";
         assert_eq!(match_line(all, "[fd00::1]:53".parse().unwrap()), Some("7"));
         assert_eq!(match_line("rubbish", "[fd00::1]:53".parse().unwrap()), None);
         assert_eq!(match_line("  0: é000007F:0035 x 0A", "[fd00::1]:53".parse().unwrap()), None);

@@ -117,9 +117,9 @@ impl Table {
 
     /// The SOA record that goes with a negative answer.
     fn authority(&self, zone: &DnsName) -> Record {
-        let data = self.nodes.get(&LowerName::new(zone)).into_iter().flatten();
-        let soa = data.cloned().find(|data| data.record_type() == RecordType::SOA);
-        let soa = soa.unwrap_or_else(|| self.soa(zone, zone));
+        let mut data = self.nodes.get(&LowerName::new(zone)).into_iter().flatten();
+        let soa = data.find(|data| data.record_type() == RecordType::SOA);
+        let soa = soa.cloned().unwrap_or_else(|| self.soa(zone, zone));
         Record::from_rdata(zone.clone(), NEGATIVE_TTL, soa)
     }
 }
@@ -160,9 +160,11 @@ mod tests {
 
     fn ask(table: &Table, name: &str, kind: RecordType) -> String {
         match table.answer(&DnsName::from_ascii(name).unwrap(), kind) {
-            Answer::Records(records) => {
-                records.iter().map(|r| format!("{} {}", r.record_type(), r.data)).collect::<Vec<_>>().join(", ")
-            }
+            Answer::Records(records) => records
+                .iter()
+                .map(|r| format!("{} {}", r.record_type(), r.data))
+                .collect::<Vec<_>>()
+                .join(", "),
             Answer::NoData(soa) => format!("no data in {}", soa.name),
             Answer::NoName(soa) => format!("no name in {}", soa.name),
             Answer::Elsewhere => "elsewhere".into(),
