@@ -1,1 +1,24 @@
 //! Images ahead of time: packages and archives to EROFS.
+//!
+//! * [`tree`] — a file tree as data: explicit entries, or a walk of a directory;
+//! * [`erofs`] — that tree as an uncompressed EROFS image, the same bytes every time;
+//! * [`deb`] — Debian packages: the archive, the control fields, version order;
+//! * [`debian`] — the lock file of a Debian image and the resolver that writes it;
+//! * [`rootfs`] — packages to a configured root file system, as a derivation's builder;
+//! * [`minimal`] — a root file system with nothing in it but hc;
+//! * [`builder`] — what `hc builder <what>` calls.
+
+pub mod builder;
+pub mod deb;
+pub mod debian;
+pub mod erofs;
+mod error;
+pub mod minimal;
+pub mod rootfs;
+pub mod tree;
+
+pub use error::{Error, Result};
+
+/// A hash of the code that decides what an image's bytes are: this crate, `hc-fs`, and the
+/// versions of what they use. An hc whose id is the same builds the same images.
+pub const SOURCE_ID: &str = env!("HC_IMAGE_SOURCE_ID");

@@ -1,0 +1,52 @@
+//! What `hc builder <what>` calls inside a build.
+
+use crate::error::{Error, Result};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The environment of a build: the derivation's attributes as strings.
+pub type Env = BTreeMap<String, String>;
+
+/// Runs the builder `what`: `debian-rootfs` or `minimal-rootfs`.
+///
+/// # Errors
+/// When there is no such builder, an attribute is missing or wrong, or the build fails.
+pub fn main(what: &str, env: &Env) -> Result<()> {
+    match what {
+        "debian-rootfs" => crate::rootfs::build(&crate::rootfs::Request::from_env(env)?),
+        "minimal-rootfs" => {
+            let exe = PathBuf::from("/proc/self/exe");
+            crate::minimal::build(&exe, &path(env, "out")?, number(env, "epoch")?)
+        }
+        other => Err(Error::Attribute {
+            name: "args".into(),
+            why: format!(
+                "names the builder `{other}`; there are `debian-rootfs` and `minimal-rootfs`"
+            ),
+        }),
+    }
+}
+
+pub(crate) fn text<'a>(env: &'a Env, name: &str) -> Result<&'a str> {
+    let value = env.get(name).map(String::as_str).filter(|v| !v.is_empty());
+    value.ok_or_else(|| Error::Attribute { name: name.into(), why: "is missing".into() })
+}
+
+pub(crate) fn path(env: &Env, name: &str) -> Result<PathBuf> {
+    let value = PathBuf::from(text(env, name)?);
+    if value.is_absolute() {
+        return Ok(value);
+    }
+    Err(Error::Attribute { name: name.into(), why: "is not an absolute path".into() })
+}
+
+/// A time in seconds since 1970; 1 where none is given, as everywhere in the store.
+pub(crate) fn number(env: &Env, name: &str) -> Result<i64> {
+    match env.get(name) {
+        None => Ok(1),
+        Some(value) => value.parse().map_err(|_| Error::Attribute {
+            name: name.into(),
+            why: format!("is `{value}`, not a number of seconds"),
+        }),
+    }
+}

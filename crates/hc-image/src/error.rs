@@ -1,0 +1,80 @@
+use std::path::{Path, PathBuf};
+
+/// Why an image could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The system refused something.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// A verb, such as "read".
+        action: &'static str,
+        /// The path it was about.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A write through `hc-fs` failed.
+    #[error(transparent)]
+    Fs(#[from] hc_fs::Error),
+    /// Something in a file tree has no place in an image.
+    #[error("{path}: {why}")]
+    Tree {
+        /// The path in the image.
+        path: String,
+        /// What is wrong, and what to do.
+        why: String,
+    },
+    /// A package is damaged or hostile.
+    #[error("package {package}: {why}")]
+    Package {
+        /// The package's file name, or its name.
+        package: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The archive's lists are not what they should be.
+    #[error("{url}: {why}")]
+    Archive {
+        /// Where it came from.
+        url: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The wanted packages do not fit together.
+    #[error("cannot resolve the packages:\n{}", .0.join("\n"))]
+    Resolve(
+        /// One line for each thing that is missing or in conflict.
+        Vec<String>,
+    ),
+    /// A program that ran inside the new root file system failed.
+    #[error("{command} failed in the new root file system ({status}); its last output:\n{output}")]
+    Command {
+        /// The command line.
+        command: String,
+        /// The exit status.
+        status: String,
+        /// The end of what it printed.
+        output: String,
+    },
+    /// The builder was called wrongly.
+    #[error("the builder's attribute `{name}` {why}")]
+    Attribute {
+        /// The derivation's attribute.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+pub(crate) trait Context<T> {
+    fn on(self, action: &'static str, path: &Path) -> Result<T>;
+}
+
+impl<T, E: Into<std::io::Error>> Context<T> for std::result::Result<T, E> {
+    fn on(self, action: &'static str, path: &Path) -> Result<T> {
+        self.map_err(|source| Error::Io { action, path: path.into(), source: source.into() })
+    }
+}

@@ -1,0 +1,169 @@
+//! Debian packages to a configured root file system, as a derivation's builder.
+//!
+//! The packages that `dpkg` needs are unpacked by hc, with its own path checks; then the new
+//! system's own `dpkg` installs all of them inside it, so that every maintainer script runs for
+//! real. It runs as root over a range of mapped ids, in mount namespaces of its own, without a
+//! network; what differs from run to run is removed afterwards.
+
+mod clean;
+mod configure;
+mod order;
+mod unpack;
+
+#[cfg(test)]
+mod tests;
+
+use crate::builder::{Env, number, path, text};
+use crate::deb::control::paragraphs;
+use crate::deb::{Deb, Info};
+use crate::erofs;
+use crate::error::{Context, Error, Result};
+use crate::tree::Tree;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// A file laid over the finished system.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExtraFile {
+    /// What is in it.
+    pub text: String,
+    /// Its permission bits, as a number of octal digits in a string; `0644` where not given.
+    #[serde(default)]
+    pub mode: Option<String>,
+    /// Its owner.
+    #[serde(default)]
+    pub uid: u32,
+    /// Its group.
+    #[serde(default)]
+    pub gid: u32,
+}
+
+/// What is built.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The output directory, which is made.
+    pub out: PathBuf,
+    /// A directory to work in.
+    pub work: PathBuf,
+    /// The package files.
+    pub debs: Vec<PathBuf>,
+    /// No file is younger.
+    pub epoch: i64,
+    /// Files by absolute path.
+    pub files: BTreeMap<String, ExtraFile>,
+}
+
+impl Request {
+    /// From a build's environment: `out`, `debs` (paths with spaces between), `epoch`, and, where
+    /// wanted, `files` (JSON by path: `text`, `mode`, `uid`, `gid`).
+    ///
+    /// # Errors
+    /// When one is missing or wrong.
+    pub fn from_env(env: &Env) -> Result<Self> {
+        let wrong = |name: &str, why: String| Error::Attribute { name: name.into(), why };
+        let debs: Vec<PathBuf> =
+            text(env, "debs")?.split_ascii_whitespace().map(PathBuf::from).collect();
+        let files: BTreeMap<String, ExtraFile> = match env.get("files").filter(|f| !f.is_empty()) {
+            None => BTreeMap::new(),
+            Some(json) => serde_json::from_str(json)
+                .map_err(|e| wrong("files", format!("is not what is expected: {e}")))?,
+        };
+        let work = if env.contains_key("NIX_BUILD_TOP") { "NIX_BUILD_TOP" } else { "TMPDIR" };
+        Ok(Self {
+            out: path(env, "out")?,
+            work: path(env, work)?,
+            debs,
+            epoch: number(env, "epoch")?,
+            files,
+        })
+    }
+}
+
+/// One package of the manifest.
+#[derive(Debug, Serialize)]
+struct Installed<'a> {
+    name: &'a str,
+    version: &'a str,
+    arch: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Manifest<'a> {
+    schema: u32,
+    epoch: i64,
+    packages: Vec<Installed<'a>>,
+}
+
+/// Builds `out/rootfs.erofs` and `out/manifest.json`.
+///
+/// # Errors
+/// When a package is damaged, a script fails, or this process may not do what it must.
+pub fn build(request: &Request) -> Result<()> {
+    let mut packages = Vec::with_capacity(request.debs.len());
+    for path in &request.debs {
+        let deb = Deb::open(path)?;
+        let text = deb.control()?;
+        let info = paragraphs(&text).next().ok_or_else(|| deb.refuse("no control".into()))?;
+        let info = Info::parse(&info).map_err(|why| deb.refuse(why))?;
+        packages.push((info, deb));
+    }
+    packages.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    if let Some(pair) = packages.windows(2).find(|p| p[0].0.name == p[1].0.name) {
+        return Err(pair[1].1.refuse(format!("package `{}` is given twice", pair[1].0.name)));
+    }
+    let first = order::first(&packages);
+    let root = request.work.join("rootfs");
+    hc_fs::plain::create_dir(&root, 0o755)?;
+    chmod(&root, 0o755)?;
+    for (_, deb) in first.iter().map(|at| &packages[*at]) {
+        unpack::unpack(deb, &root)?;
+    }
+    configure::prepare(&root)?;
+    configure::install(&root, &packages, &first)?;
+    clean::clean(&root)?;
+    lay_over(&root, &request.files)?;
+    let mut tree = Tree::walk(&root)?;
+    tree.clamp_mtimes(request.epoch);
+    hc_fs::plain::create_dir_all(&request.out, 0o755)?;
+    erofs::write_file(&tree, &request.out.join("rootfs.erofs"))?;
+    let installed = |info: &'_ Info| -> (String, String, String) {
+        (info.name.clone(), info.version.clone(), info.arch.clone())
+    };
+    let all: Vec<_> = packages.iter().map(|(info, _)| installed(info)).collect();
+    let packages = all.iter().map(|(name, version, arch)| Installed { name, version, arch });
+    let manifest = Manifest { schema: 1, epoch: request.epoch, packages: packages.collect() };
+    let mut json = serde_json::to_vec_pretty(&manifest)
+        .map_err(std::io::Error::from)
+        .on("write", &request.out)?;
+    json.push(b'\n');
+    hc_fs::plain::write(&request.out.join("manifest.json"), &json, 0o644)?;
+    Ok(hc_fs::tree::remove(&root)?)
+}
+
+fn lay_over(root: &Path, files: &BTreeMap<String, ExtraFile>) -> Result<()> {
+    for (path, file) in files {
+        let wrong = |why: String| Error::Attribute {
+            name: "files".into(),
+            why: format!("has `{path}`: {why}"),
+        };
+        let mode = file.mode.as_deref().unwrap_or("0644");
+        let mode = u32::from_str_radix(mode, 8)
+            .ok()
+            .filter(|m| *m <= 0o7777)
+            .ok_or_else(|| wrong(format!("`{mode}` is not a mode")))?;
+        let owner = unpack::Owner { uid: file.uid, gid: file.gid, mode };
+        let relative = path.strip_prefix('/').ok_or_else(|| wrong("not absolute".into()))?;
+        unpack::write_in(root, Path::new(relative), &mut file.text.as_bytes(), owner)
+            .map_err(wrong)?;
+    }
+    Ok(())
+}
+
+/// Modes are exact, whatever the umask.
+fn chmod(path: &Path, mode: u32) -> Result<()> {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        .on("set the mode of", path)
+}
