@@ -1,6 +1,17 @@
 //! Building derivations: the graph, the sandbox, downloads.
 
-use crate::error::{Error, Result};
+mod child;
+mod environment;
+mod fetch;
+mod graph;
+mod log;
+mod process;
+mod realise;
+mod sandbox;
+mod seccomp;
+mod users;
+
+use crate::error::Result;
 use crate::store::Store;
 use nix_compat::{DrvOutput, StorePath};
 use std::collections::BTreeMap;
@@ -55,7 +66,7 @@ pub trait BuildObserver: Sync {
     fn event(&self, event: BuildEvent<'_>);
 
     /// Asked several times a second: `true` kills what runs and ends the call with
-    /// [`Error::Cancelled`].
+    /// [`crate::Error::Cancelled`].
     fn cancelled(&self) -> bool {
         false
     }
@@ -80,7 +91,8 @@ impl Store {
         outputs: &[DrvOutput],
         observer: &dyn BuildObserver,
     ) -> Result<BTreeMap<DrvOutput, StorePath>> {
-        let _ = (outputs, observer);
-        Err(Error::Cancelled)
+        let graph = graph::Graph::new(self, outputs)?;
+        graph::run(self, &graph, observer)?;
+        Ok(graph.wanted)
     }
 }

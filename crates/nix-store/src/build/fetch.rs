@@ -1,0 +1,260 @@
+//! `builtin:fetchurl`: downloads.
+
+use super::{BuildEvent, BuildObserver};
+use crate::config::StoreConfig;
+use crate::error::{Context, Error, Result};
+use crate::layout::chmod;
+use hc_fs::plain;
+use nix_compat::{Derivation, StorePath};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Where systems keep the certificates they trust.
+const CERTIFICATES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+    "/nix/var/nix/profiles/default/etc/ssl/certs/ca-bundle.crt",
+];
+
+/// What a download is made with; one for all of a build, so that connections are used again.
+pub(super) struct Downloader {
+    agent: std::result::Result<ureq::Agent, String>,
+}
+
+enum Failure {
+    /// The same address may work in a while.
+    Passing(String),
+    /// It will not.
+    Lasting(String),
+    Fatal(Error),
+}
+
+impl Downloader {
+    pub fn new(config: &StoreConfig) -> Self {
+        Self { agent: agent(config) }
+    }
+
+    /// Downloads what the derivation asks for to `to`; the caller checks what came.
+    pub fn run(
+        &self,
+        config: &StoreConfig,
+        path: &StorePath,
+        derivation: &Derivation,
+        to: &Path,
+        observer: &dyn BuildObserver,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let attribute = |name: &str| attribute(derivation, name);
+        let unsupported = |what: &str| Error::Unsupported { drv: path.clone(), what: what.into() };
+        if attribute("unpack").is_some_and(|v| v == "1") {
+            return Err(unsupported("builtin:fetchurl with unpack = true is not implemented"));
+        }
+        let url = attribute("url").ok_or_else(|| unsupported("it has no attribute `url`"))?;
+        let mut addresses: Vec<String> = config
+            .mirrors
+            .iter()
+            .filter_map(|(prefix, with)| url.strip_prefix(prefix).map(|rest| format!("{with}{rest}")))
+            .collect();
+        addresses.push(url.clone());
+        let mut reasons = Vec::new();
+        for address in &addresses {
+            match self.try_address(config, path, address, to, observer, cancelled) {
+                Ok(()) => {
+                    let executable = attribute("executable").is_some_and(|v| v == "1");
+                    return chmod(to, if executable { 0o755 } else { 0o644 });
+                }
+                Err(Failure::Fatal(error)) => return Err(error),
+                Err(Failure::Passing(reason) | Failure::Lasting(reason)) => {
+                    let of = if addresses.len() > 1 { format!("{address}: ") } else { String::new() };
+                    reasons.push(format!("{of}{reason}"));
+                }
+            }
+        }
+        Err(Error::Fetch { drv: path.clone(), url, reason: reasons.join("; ") })
+    }
+
+    fn try_address(
+        &self,
+        config: &StoreConfig,
+        drv: &StorePath,
+        url: &str,
+        to: &Path,
+        observer: &dyn BuildObserver,
+        cancelled: &dyn Fn() -> bool,
+    ) -> std::result::Result<(), Failure> {
+        let mut pause = Duration::from_millis(250);
+        let mut tries = 0;
+        loop {
+            let mut meter = Meter { drv, observer, cancelled, done: 0, total: None, told: None };
+            let outcome = self.try_once(url, to, &mut meter);
+            tries += 1;
+            match outcome {
+                Err(Failure::Passing(_)) if tries < config.fetch_tries => {}
+                other => return other,
+            }
+            let until = Instant::now() + pause;
+            while Instant::now() < until {
+                if cancelled() {
+                    return Err(Failure::Fatal(Error::Cancelled));
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            pause *= 2;
+        }
+    }
+
+    fn try_once(
+        &self,
+        url: &str,
+        to: &Path,
+        meter: &mut Meter<'_>,
+    ) -> std::result::Result<(), Failure> {
+        plain::remove_file(to).map_err(|e| Failure::Fatal(e.into()))?;
+        if let Some(file) = url.strip_prefix("file://") {
+            let file = PathBuf::from(file);
+            let lasting = |e: std::io::Error| Failure::Lasting(e.to_string());
+            let mut source = File::open(&file).map_err(lasting)?;
+            meter.total = source.metadata().ok().map(|m| m.len());
+            return copy(&mut source, to, meter);
+        }
+        let agent = self.agent.as_ref().map_err(|reason| Failure::Lasting(reason.clone()))?;
+        let mut response = agent.get(url).call().map_err(classify)?;
+        let status = response.status();
+        if !status.is_success() {
+            let reason = format!("the server answered {status}");
+            let passing = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
+            return Err(if passing { Failure::Passing(reason) } else { Failure::Lasting(reason) });
+        }
+        meter.total = response.body().content_length();
+        let mut body = response.body_mut().with_config().limit(u64::MAX).reader();
+        copy(&mut body, to, meter)?;
+        match meter.total {
+            Some(total) if total != meter.done => Err(Failure::Passing(format!(
+                "{} of {total} bytes came",
+                meter.done
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn attribute(derivation: &Derivation, name: &str) -> Option<String> {
+    let structured = derivation.structured_attrs().and_then(|all| all.get(name));
+    if let Some(value) = structured {
+        return match value {
+            serde_json::Value::String(text) => Some(text.clone()),
+            serde_json::Value::Bool(true) => Some("1".into()),
+            _ => None,
+        };
+    }
+    derivation.environment().get(name).map(|v| String::from_utf8_lossy(v).into_owned())
+}
+
+struct Meter<'a> {
+    drv: &'a StorePath,
+    observer: &'a dyn BuildObserver,
+    cancelled: &'a dyn Fn() -> bool,
+    done: u64,
+    total: Option<u64>,
+    told: Option<Instant>,
+}
+
+impl Meter<'_> {
+    fn add(&mut self, bytes: usize) -> std::result::Result<(), Failure> {
+        self.done += bytes as u64;
+        if self.told.is_none_or(|at| at.elapsed() > Duration::from_millis(100)) {
+            self.told = Some(Instant::now());
+            let (drv, done, total) = (self.drv, self.done, self.total);
+            self.observer.event(BuildEvent::Progress { drv, done, total });
+            if (self.cancelled)() {
+                return Err(Failure::Fatal(Error::Cancelled));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn copy(
+    from: &mut dyn Read,
+    to: &Path,
+    meter: &mut Meter<'_>,
+) -> std::result::Result<(), Failure> {
+    let fatal = |e: Error| Failure::Fatal(e);
+    let mut file = plain::create_new(to, 0o644).map_err(|e| fatal(e.into()))?;
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(n) => {
+                file.write_all(&buffer[..n]).on("write", to).map_err(fatal)?;
+                meter.add(n)?;
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Failure::Passing(e.to_string())),
+        }
+    }
+}
+
+fn classify(error: ureq::Error) -> Failure {
+    use ureq::Error as E;
+    let reason = error.to_string();
+    match error {
+        E::BadUri(_) | E::Tls(_) | E::Rustls(_) | E::TooManyRedirects | E::Http(_)
+        | E::InvalidProxyUrl | E::RequireHttpsOnly(_) => Failure::Lasting(reason),
+        _ => Failure::Passing(reason),
+    }
+}
+
+fn agent(config: &StoreConfig) -> std::result::Result<ureq::Agent, String> {
+    use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider};
+    let roots = match certificates(config)? {
+        Some(pem) => {
+            let certificates: Vec<_> = ureq::tls::parse_pem(&pem)
+                .filter_map(|item| match item {
+                    Ok(PemItem::Certificate(certificate)) => Some(certificate),
+                    _ => None,
+                })
+                .collect();
+            RootCerts::Specific(Arc::new(certificates))
+        }
+        // Only addresses without TLS will work, and the others will say why.
+        None => RootCerts::Specific(Arc::new(Vec::new())),
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .root_certs(roots)
+        .unversioned_rustls_crypto_provider(provider)
+        .build();
+    let proxy = match &config.proxy {
+        Some(url) => Some(ureq::Proxy::new(url).map_err(|e| format!("the proxy {url}: {e}"))?),
+        None => None,
+    };
+    let settings = ureq::Agent::config_builder()
+        .tls_config(tls)
+        .proxy(proxy)
+        .http_status_as_error(false)
+        .max_redirects(10)
+        // The bytes as they are: a hash is promised for them.
+        .accept_encoding("identity")
+        .user_agent(concat!("hc/", env!("CARGO_PKG_VERSION")))
+        .timeout_connect(Some(config.fetch_timeout))
+        .timeout_resolve(Some(config.fetch_timeout))
+        .timeout_recv_response(Some(config.fetch_timeout))
+        .timeout_per_read(Some(config.fetch_timeout))
+        .build();
+    Ok(settings.new_agent())
+}
+
+fn certificates(config: &StoreConfig) -> std::result::Result<Option<Vec<u8>>, String> {
+    if let Some(file) = &config.ca_file {
+        let read = std::fs::read(file);
+        return read.map(Some).map_err(|e| format!("cannot read {}: {e}", file.display()));
+    }
+    Ok(CERTIFICATES.iter().find_map(|file| std::fs::read(file).ok()))
+}

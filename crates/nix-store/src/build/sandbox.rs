@@ -1,0 +1,285 @@
+//! The sandbox: a root directory with the inputs and nothing else, and how to get into it.
+
+use super::child::{Mount, Plan, Pointers};
+use super::environment::{self, BUILD_DIR};
+use super::log::Log;
+use super::process::{self, End, Ends};
+use super::users::BuildUsers;
+use super::{seccomp, BuildObserver};
+use crate::error::{Context, Error, Result};
+use crate::layout::{Layout, chmod};
+use hc_fs::plain;
+use nix_compat::{Derivation, STORE_DIR, StorePath};
+use std::collections::BTreeSet;
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What is built, and with what.
+pub(super) struct Job<'a> {
+    pub layout: &'a Layout,
+    pub path: &'a StorePath,
+    pub derivation: &'a Derivation,
+    /// The closure of the inputs.
+    pub inputs: &'a BTreeSet<StorePath>,
+    /// An empty name on the store's file system.
+    pub scratch: &'a Path,
+    pub users: &'a BuildUsers,
+    pub features: &'a BTreeSet<String>,
+    pub cores: usize,
+    pub limit: Option<Duration>,
+}
+
+/// Where the outputs are, in the scratch tree.
+pub(super) fn outputs_directory(scratch: &Path) -> PathBuf {
+    scratch.join("root").join(STORE_DIR.trim_start_matches('/'))
+}
+
+/// Builds in a sandbox below `job.scratch`. The mounts are seen by the builder only: on the host
+/// there is a plain directory tree, with empty files where the builder had devices.
+pub(super) fn run(
+    job: &Job<'_>,
+    observer: &dyn BuildObserver,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<()> {
+    // The directory around it hides what the builder makes from everybody else on the host.
+    plain::create_dir(job.scratch, 0o700)?;
+    let root = job.scratch.join("root");
+    plain::create_dir(&root, 0o755)?;
+    let mut tree = Tree { root: &root, job, mounts: Vec::new() };
+    let fixed = job.derivation.is_fixed_output().unwrap_or(false);
+    let environment = tree.make(fixed)?;
+    let mounts = tree.mounts;
+
+    let (go_read, go) = process::pipe().on("make a pipe for", job.scratch)?;
+    let (report, report_write) = process::pipe().on("make a pipe for", job.scratch)?;
+    let (output, output_write) = process::pipe().on("make a pipe for", job.scratch)?;
+    let null = File::open("/dev/null").on("open", Path::new("/dev/null"))?;
+    let malformed = |reason: String| Error::Derivation { path: job.path.clone(), reason };
+    let text = |bytes: &[u8]| {
+        CString::new(bytes).map_err(|_| malformed("an argument or variable holds a zero byte".into()))
+    };
+    let name = job.derivation.builder().rsplit('/').next().unwrap_or_default();
+    let mut arguments = vec![text(name.as_bytes())?];
+    for argument in job.derivation.arguments() {
+        arguments.push(text(argument.as_bytes())?);
+    }
+    let users = job.users;
+    let network = if fixed { 0 } else { libc::CLONE_NEWNET };
+    let others = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+    let first = if users.privileged { 0 } else { libc::CLONE_NEWUSER };
+    let filters = if users.range {
+        Vec::new()
+    } else {
+        seccomp::filters().map_err(|e| malformed(format!("no system call filter: {e}")))?
+    };
+    let plan = Plan {
+        mounts,
+        root: path_text(&root),
+        directory: CString::new(BUILD_DIR).unwrap_or_default(),
+        program: text(job.derivation.builder().as_bytes())?,
+        arguments: Pointers::new(arguments),
+        environment: Pointers::new(
+            environment
+                .iter()
+                .map(|(name, value)| text(&[name.as_bytes(), b"=", value].concat()))
+                .collect::<Result<_>>()?,
+        ),
+        uid: users.uid,
+        gid: users.gid,
+        user_namespace_first: !users.privileged,
+        // Whoever has a range of ids may also make mounts and hosts' names of its own.
+        late_namespaces: if users.range { libc::CLONE_NEWNS | libc::CLONE_NEWUTS } else { 0 },
+        loopback: !fixed,
+        filters,
+        standard_input: null.as_raw_fd(),
+        log: output_write.as_raw_fd(),
+        go: go_read.as_raw_fd(),
+        report: report_write.as_raw_fd(),
+    };
+    let mut log = Log::create(job.layout, job.path, observer)?;
+    let childs = vec![go_read, report_write, output_write, null];
+    let ends = Ends { go, report, log: output, childs };
+    let namespaces = first | others | network;
+    let end =
+        process::run(job.path, &plan, namespaces, users, ends, &mut log, job.limit, cancelled)?;
+    match end {
+        End::Success => Ok(()),
+        End::Failure(status) => Err(Error::BuildFailed {
+            drv: job.path.clone(),
+            status,
+            note: full_disk(&job.layout.store),
+            log_tail: log.tail(),
+            log: log.path.clone(),
+        }),
+    }
+}
+
+/// A builder does not tell us why it failed; this is the one cause that can be seen from outside.
+fn full_disk(store: &Path) -> Option<String> {
+    let free = rustix::fs::statvfs(store).map(|s| s.f_bavail.saturating_mul(s.f_frsize)).ok()?;
+    let megabytes = free >> 20;
+    (megabytes < 8).then(|| format!("the disk is almost full: {megabytes} MiB are free"))
+}
+
+fn path_text(path: &Path) -> CString {
+    // A path that was made by system calls holds no zero byte.
+    CString::new(path.as_os_str().as_bytes()).unwrap_or_default()
+}
+
+struct Tree<'a> {
+    root: &'a Path,
+    job: &'a Job<'a>,
+    mounts: Vec<Mount>,
+}
+
+type Environment = std::collections::BTreeMap<String, Vec<u8>>;
+
+impl Tree<'_> {
+    fn make(&mut self, fixed: bool) -> Result<Environment> {
+        self.bind(self.root, self.root, false);
+        let users = self.job.users;
+        if users.range {
+            users.give(self.root)?;
+        }
+        let build = self.directory(&BUILD_DIR[1..], 0o700)?;
+        users.give(&build)?;
+        let temporary = self.directory("tmp", 0o1777)?;
+        chmod(&temporary, 0o1777)?;
+        self.etc(fixed)?;
+        self.devices()?;
+        let process = self.directory("proc", 0o555)?;
+        self.mount("proc", &process, libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC, "");
+        self.inputs()?;
+        let (environment, files) =
+            environment::prepare(self.job.path, self.job.derivation, self.job.cores, &build)?;
+        for file in files {
+            users.give(&file)?;
+        }
+        Ok(environment)
+    }
+
+    fn directory(&self, name: &str, mode: u32) -> Result<PathBuf> {
+        let path = self.root.join(name);
+        plain::create_dir_all(&path, 0o755)?;
+        chmod(&path, mode)?;
+        Ok(path)
+    }
+
+    fn file(&self, name: &str, contents: &str) -> Result<()> {
+        Ok(plain::write(&self.root.join(name), contents.as_bytes(), 0o644)?)
+    }
+
+    fn etc(&mut self, fixed: bool) -> Result<()> {
+        self.directory("etc", 0o755)?;
+        self.file(
+            "etc/passwd",
+            "root:x:0:0:Nix build user:/build:/noshell\n\
+             nixbld:x:1000:100:Nix build user:/build:/noshell\n\
+             nobody:x:65534:65534:Nobody:/:/noshell\n",
+        )?;
+        self.file("etc/group", "root:x:0:\nnixbld:!:100:\nnogroup:x:65534:\n")?;
+        if !fixed {
+            return self.file("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n");
+        }
+        // It may use the network: names are resolved as on the host.
+        self.file("etc/nsswitch.conf", "hosts: files dns\nservices: files\n")?;
+        for name in ["etc/resolv.conf", "etc/services", "etc/hosts"] {
+            if let Ok(contents) = std::fs::read_to_string(Path::new("/").join(name)) {
+                self.file(name, &contents)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn devices(&mut self) -> Result<()> {
+        self.directory("dev", 0o755)?;
+        let mut devices = vec!["null", "zero", "full", "random", "urandom", "tty"];
+        if self.job.features.contains("kvm") {
+            devices.push("kvm");
+        }
+        for device in devices {
+            let name = format!("dev/{device}");
+            self.file(&name, "")?;
+            self.bind(&Path::new("/").join(&name), &self.root.join(&name), false);
+        }
+        let terminals = self.directory("dev/pts", 0o755)?;
+        let flags = libc::MS_NOSUID | libc::MS_NOEXEC;
+        self.mount("devpts", &terminals, flags, "newinstance,mode=0620,ptmxmode=0666");
+        let shared = self.directory("dev/shm", 0o1777)?;
+        self.mount("tmpfs", &shared, libc::MS_NOSUID | libc::MS_NODEV, "mode=1777,size=50%");
+        for (link, target) in [
+            ("ptmx", "pts/ptmx"), ("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"),
+            ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"),
+        ] {
+            plain::symlink(Path::new(target), &self.root.join("dev").join(link))?;
+        }
+        Ok(())
+    }
+
+    fn inputs(&mut self) -> Result<()> {
+        self.directory("nix", 0o755)?;
+        let store = self.directory(&STORE_DIR[1..], 0o775)?;
+        for input in self.job.inputs {
+            let source = self.job.layout.physical(input);
+            let target = store.join(input.to_basename());
+            let metadata = source.symlink_metadata().on("read", &source)?;
+            if metadata.is_symlink() {
+                // A link cannot be mounted.
+                plain::symlink(&std::fs::read_link(&source).on("read", &source)?, &target)?;
+                continue;
+            }
+            if metadata.is_dir() {
+                plain::create_dir(&target, 0o755)?;
+            } else {
+                plain::write(&target, b"", 0o644)?;
+            }
+            self.bind(&source, &target, true);
+        }
+        // The builder makes its outputs beside its inputs.
+        self.job.users.give(&store)
+    }
+
+    fn bind(&mut self, source: &Path, target: &Path, read_only: bool) {
+        let bind = |flags| Mount {
+            source: Some(path_text(source)),
+            target: path_text(target),
+            kind: None,
+            flags,
+            data: None,
+        };
+        // A root that holds other mounts is taken with them.
+        self.mounts.push(bind(libc::MS_BIND | libc::MS_REC));
+        if read_only {
+            // In a user namespace the flags that the mount has must be told again.
+            let kept = self.kept_flags(source);
+            self.mounts.push(bind(libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY | kept));
+        }
+    }
+
+    fn kept_flags(&self, source: &Path) -> libc::c_ulong {
+        use rustix::fs::StatVfsMountFlags as Flags;
+        let Ok(stat) = rustix::fs::statvfs(source) else { return 0 };
+        let pairs = [
+            (Flags::NOSUID, libc::MS_NOSUID), (Flags::NODEV, libc::MS_NODEV),
+            (Flags::NOEXEC, libc::MS_NOEXEC), (Flags::NOATIME, libc::MS_NOATIME),
+            (Flags::NODIRATIME, libc::MS_NODIRATIME), (Flags::RELATIME, libc::MS_RELATIME),
+        ];
+        let has = |flag: &Flags| stat.f_flag.contains(*flag);
+        pairs.iter().filter(|(flag, _)| has(flag)).fold(0, |all, (_, flag)| all | flag)
+    }
+
+    fn mount(&mut self, kind: &str, target: &Path, flags: libc::c_ulong, data: &str) {
+        let text = |text: &str| CString::new(text).ok();
+        self.mounts.push(Mount {
+            source: text(kind),
+            target: path_text(target),
+            kind: text(kind),
+            flags,
+            data: if data.is_empty() { None } else { text(data) },
+        });
+    }
+}
