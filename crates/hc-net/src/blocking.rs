@@ -42,10 +42,9 @@ pub fn attach(
     netns: BorrowedFd<'_>,
     place: &Place<'_>,
     machine: &Name,
-    mtu: u32,
     index: u32,
 ) -> Result<Attached> {
-    run(links::attach(netns, place, machine, mtu, index))
+    run(links::attach(netns, place, machine, index))
 }
 
 /// See [`links::detach`].

@@ -181,7 +181,7 @@ fn machines_ask_their_gateway() {
         let listen = [format!("[{v6}]:53"), format!("{v4}:53")];
         let _running = Running::new(names(&host, true), Vec::new(), &[&listen[0], &listen[1]]);
         let netns = Netns::new();
-        attach(netns.0.as_fd(), &place, &web, 1500, 0).unwrap();
+        attach(netns.0.as_fd(), &place, &web, 0).unwrap();
         let address = place.v6(&web).to_string();
         for args in
             [vec![format!("@{v6}")], vec![format!("@{v4}")], vec![format!("@{v6}"), "+tcp".into()]]

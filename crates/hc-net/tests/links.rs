@@ -21,7 +21,7 @@ struct Machine {
 fn machine(host: &HostSpec, network: &str, machine: &str) -> Machine {
     let (network, machine) = (name(network), name(machine));
     let netns = Netns::new();
-    let attached = attach(netns.0.as_fd(), &place(host, &network), &machine, 1500, 0).unwrap();
+    let attached = attach(netns.0.as_fd(), &place(host, &network), &machine, 0).unwrap();
     assert_eq!(attached.ifname, "eth0");
     Machine { netns, v6: attached.v6.into(), v4: attached.v4.into() }
 }
@@ -254,7 +254,7 @@ fn attaching_and_detaching_leaves_nothing() {
         let (lan, web) = (name("lan"), name("web"));
         let netns = Netns::new();
         let cycle = || {
-            attach(netns.0.as_fd(), &place(&host, &lan), &web, 1500, 0).unwrap();
+            attach(netns.0.as_fd(), &place(&host, &lan), &web, 0).unwrap();
             detach(&place(&host, &lan), &web).unwrap();
         };
         cycle();
@@ -308,7 +308,7 @@ fn what_a_dead_supervisor_left_is_replaced() {
         assert_eq!(old.netns.run(|| run("ip", &["-o", "link"])).lines().count(), 1);
         // Twice into the same namespace is the same again.
         let (lan, web) = (name("lan"), name("web"));
-        attach(new.netns.0.as_fd(), &place(&host, &lan), &web, 1500, 0).unwrap();
+        attach(new.netns.0.as_fd(), &place(&host, &lan), &web, 0).unwrap();
         assert!(connects(&db.netns, &new.netns, new.v6));
         // A namespace that dies takes its link along; attaching at once does not trip over it.
         for _ in 0..10 {
@@ -323,12 +323,12 @@ fn errors_say_what_and_where() {
         let host = host(&["lan"]);
         let (lan, web) = (name("lan"), name("web"));
         let netns = Netns::new();
-        let error = attach(netns.0.as_fd(), &place(&host, &lan), &web, 1500, 0).unwrap_err();
+        let error = attach(netns.0.as_fd(), &place(&host, &lan), &web, 0).unwrap_err();
         assert!(error.to_string().contains("network 'lan' is not set up"), "{error}");
         detach(&place(&host, &lan), &web).unwrap();
         netns.run(|| run("ip", &["link", "add", "eth0", "type", "bridge"]));
         ensure_networks(&host).unwrap();
-        let error = attach(netns.0.as_fd(), &place(&host, &lan), &web, 1500, 0).unwrap_err();
+        let error = attach(netns.0.as_fd(), &place(&host, &lan), &web, 0).unwrap_err();
         insta::assert_snapshot!(error, @"the network namespace of 'web' already has an interface 'eth0'");
         let dmz = name("dmz");
         let taken = place(&host, &dmz).bridge();
@@ -361,8 +361,8 @@ fn a_machine_in_two_networks_has_two_interfaces() {
         ensure_networks(&host).unwrap();
         let netns = Netns::new();
         let (lan, dmz, web): (Name, Name, Name) = (name("lan"), name("dmz"), name("web"));
-        attach(netns.0.as_fd(), &place(&host, &lan), &web, 1500, 0).unwrap();
-        attach(netns.0.as_fd(), &place(&host, &dmz), &web, 1500, 1).unwrap();
+        attach(netns.0.as_fd(), &place(&host, &lan), &web, 0).unwrap();
+        attach(netns.0.as_fd(), &place(&host, &dmz), &web, 1).unwrap();
         for network in ["lan", "dmz"] {
             let peer = machine(&host, network, "peer");
             assert!(connects(&netns, &peer.netns, peer.v6), "{network}");
@@ -390,7 +390,7 @@ fn machines_start_at_the_same_time() {
                         for _ in 0..3 {
                             let netns = Netns::new();
                             let place = place(host, lan);
-                            attach(netns.0.as_fd(), &place, machine, 1500, 0).unwrap();
+                            attach(netns.0.as_fd(), &place, machine, 0).unwrap();
                             ensure_networks(host).unwrap();
                             detach(&place, machine).unwrap();
                         }
@@ -415,7 +415,7 @@ fn time_to_attach() {
         for i in 0..100 {
             let netns = Netns::new();
             let start = std::time::Instant::now();
-            attach(netns.0.as_fd(), &place, &web, 1500, 0).unwrap();
+            attach(netns.0.as_fd(), &place, &web, 0).unwrap();
             times[0].push(start.elapsed());
             if i % 2 == 0 {
                 drop(netns);

@@ -6,7 +6,7 @@ use crate::netlink::{self, Netlink, is, link_error, unless};
 use crate::{firewall, sysctl};
 use hc_spec::Name;
 use hc_spec::addr::Place;
-use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth};
+use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage};
 use netlink_packet_route::neighbour::NeighbourState;
 use netlink_packet_route::route::RouteScope;
 use rtnetlink::sys::Socket;
@@ -36,22 +36,32 @@ pub async fn attach(
     netns: BorrowedFd<'_>,
     place: &Place<'_>,
     machine: &Name,
-    mtu: u32,
     index: u32,
 ) -> Result<Attached> {
     let ifname = format!("eth{index}");
     let outside = Netlink::here()?;
     let inside = Netlink::over(enter(netns)?);
-    let bridge = outside.index(&place.bridge()).await?.ok_or_else(|| Error::NoNetwork {
+    let bridge = outside.link(&place.bridge()).await?.ok_or_else(|| Error::NoNetwork {
         network: place.network.clone(),
         bridge: place.bridge(),
     })?;
+    let mtu = mtu(&bridge);
+    let bridge = bridge.header.index;
     // Before the link is there, so that its first packet is judged by them.
     firewall::admit_machine(place, machine)?;
     create(&outside, netns, bridge, place, machine, mtu, &ifname).await?;
     set_up_port(&outside, bridge, place, machine).await?;
     set_up_inside(&inside, place, machine, &ifname, index == 0).await?;
     Ok(Attached { ifname, v6: place.v6(machine), v4: place.v4(machine) })
+}
+
+/// A link has the largest packet of its bridge; 1500 bytes where that is not told.
+fn mtu(bridge: &LinkMessage) -> u32 {
+    let mtu = bridge.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::Mtu(mtu) => Some(*mtu),
+        _ => None,
+    });
+    mtu.unwrap_or(1500)
 }
 
 /// Takes a machine out of a network: filter entries, routes, and the link if it is still there
