@@ -10,6 +10,7 @@ mod config;
 mod db;
 mod error;
 mod gc;
+mod gc_server;
 mod info;
 mod layout;
 mod lock;
