@@ -1,1 +1,32 @@
 //! One machine as one foreground process: fork, connect, spawn, reap, clean up.
+//!
+//! [`run`] is a supervisor: it forks the image (an EROFS file under an overlay), makes namespaces
+//! and control groups, lets a [`Network`] connect it, executes the payload, keeps its log and its
+//! [`Status`], and takes everything away again. [`exec`] runs one more program in a machine that
+//! runs. See `docs/` of the source for what isolates a machine from its host.
+
+mod cgroup;
+mod config;
+mod error;
+mod exec;
+mod fork;
+mod ids;
+mod inside;
+pub mod logs;
+mod network;
+mod notify;
+mod probe;
+mod protocol;
+mod signal;
+mod status;
+mod supervise;
+mod sys;
+
+pub use cgroup::CgroupMode;
+pub use config::{ExecConfig, Places, RunConfig};
+pub use error::RunError;
+pub use exec::exec;
+pub use network::{Attached, Network, NetworkError, NoNetwork};
+pub use probe::{Features, probe};
+pub use status::{Exit, Phase, Status, boot_id, start_time};
+pub use supervise::{cleanup, run};

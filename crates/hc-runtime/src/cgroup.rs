@@ -1,0 +1,325 @@
+//! Control groups: found out at run time, in whatever way the host has them mounted.
+
+use crate::error::{Doing, Hint, Problem, Res};
+use hc_spec::machine::Limits;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How the host has its control groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CgroupMode {
+    /// Version 2 only.
+    Unified,
+    /// Version 1 controllers, and a version 2 tree beside them.
+    Hybrid,
+    /// Version 1 only.
+    Legacy,
+    /// Not mounted.
+    None,
+}
+
+/// Controllers that limits need.
+const WANTED: [&str; 3] = ["memory", "cpu", "pids"];
+
+/// Where the hierarchies are mounted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Hierarchies {
+    pub v2: Option<PathBuf>,
+    pub v1: BTreeMap<&'static str, PathBuf>,
+}
+
+impl Hierarchies {
+    pub fn detect() -> Res<Self> {
+        let table = fs::read_to_string("/proc/self/mountinfo").doing("read the mount table")?;
+        Ok(Self::parse(&table))
+    }
+
+    /// From the text of proc_pid_mountinfo(5).
+    fn parse(table: &str) -> Self {
+        let mut found = Self::default();
+        for line in table.lines() {
+            let Some((left, right)) = line.split_once(" - ") else { continue };
+            let Some(at) = left.split(' ').nth(4) else { continue };
+            let mut right = right.split(' ');
+            let (kind, options) = (right.next(), right.nth(1).unwrap_or(""));
+            match kind {
+                Some("cgroup2") => found.v2 = Some(at.into()),
+                Some("cgroup") => {
+                    for name in WANTED {
+                        if options.split(',').any(|option| option == name) {
+                            found.v1.insert(name, at.into());
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
+    pub fn mode(&self) -> CgroupMode {
+        match (&self.v2, self.v1.is_empty()) {
+            (Some(_), true) => CgroupMode::Unified,
+            (Some(_), false) => CgroupMode::Hybrid,
+            (None, false) => CgroupMode::Legacy,
+            (None, true) => CgroupMode::None,
+        }
+    }
+}
+
+/// The control groups of one machine.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    v2: Option<PathBuf>,
+    v1: BTreeMap<&'static str, PathBuf>,
+}
+
+impl Group {
+    /// Where the groups of `name` are, whether they exist or not.
+    pub fn of(hierarchies: &Hierarchies, parent: &Path, name: &str) -> Self {
+        let parent = parent.strip_prefix("/").unwrap_or(parent);
+        let below = |root: &PathBuf| root.join(parent).join(name);
+        Self {
+            v2: hierarchies.v2.as_ref().map(below),
+            v1: hierarchies.v1.iter().map(|(name, root)| (*name, below(root))).collect(),
+        }
+    }
+
+    /// Every directory once.
+    pub fn dirs(&self) -> Vec<PathBuf> {
+        let mut dirs: Vec<_> = self.v2.iter().chain(self.v1.values()).cloned().collect();
+        dirs.sort();
+        dirs.dedup();
+        dirs
+    }
+
+    /// Makes the groups and sets the limits.
+    pub fn create(&self, limits: &Limits) -> Res<()> {
+        for dir in self.dirs() {
+            make_below(&dir, self.v2.as_deref() == Some(&dir))?;
+        }
+        if let Some(bytes) = limits.memory {
+            if let Some(dir) = self.v1.get("memory") {
+                set(dir, "memory.limit_in_bytes", &bytes.to_string())?;
+            } else {
+                let dir = self.unified("limits.memory", "memory.max")?;
+                set(dir, "memory.max", &bytes.to_string())?;
+                set(dir, "memory.oom.group", "1")?;
+            }
+        }
+        if let Some(cpus) = limits.cpus {
+            const PERIOD: f64 = 100_000.0;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            let quota = (cpus * PERIOD).round().max(1000.0) as u64;
+            if let Some(dir) = self.v1.get("cpu") {
+                set(dir, "cpu.cfs_period_us", "100000")?;
+                set(dir, "cpu.cfs_quota_us", &quota.to_string())?;
+            } else {
+                let dir = self.unified("limits.cpus", "cpu.max")?;
+                set(dir, "cpu.max", &format!("{quota} 100000"))?;
+            }
+        }
+        if let Some(pids) = limits.pids {
+            // The machine's init is ours, not the payload's.
+            let pids = pids.saturating_add(1).to_string();
+            match self.v1.get("pids") {
+                Some(dir) => set(dir, "pids.max", &pids)?,
+                None => set(self.unified("limits.pids", "pids.max")?, "pids.max", &pids)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn unified(&self, limit: &str, file: &str) -> Res<&Path> {
+        let dir = self.v2.as_deref().filter(|dir| dir.join(file).exists());
+        dir.ok_or_else(|| {
+            Problem::plain(format!(
+                "{limit} cannot be kept: this host offers no control group with {file}; enable \
+                 the controller for hc's parent group, or drop the limit"
+            ))
+        })
+    }
+
+    /// The version 2 group, for CLONE_INTO_CGROUP.
+    pub fn open(&self) -> Option<OwnedFd> {
+        use rustix::fs::{Mode, OFlags};
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::open(self.v2.as_ref()?, flags, Mode::empty()).ok()
+    }
+
+    /// Moves a process into the groups; it is in the version 2 one already with `cloned_into`.
+    pub fn join(&self, pid: i32, cloned_into: bool) -> Res<()> {
+        for dir in self.dirs() {
+            if !(cloned_into && self.v2.as_deref() == Some(&dir)) {
+                set(&dir, "cgroup.procs", &pid.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many processes were killed because the memory limit was reached.
+    pub fn oom_kills(&self) -> u64 {
+        let v1 = self.v1.get("memory").map(|dir| dir.join("memory.oom_control"));
+        let v2 = || self.v2.as_ref().map(|dir| dir.join("memory.events"));
+        v1.or_else(v2)
+            .and_then(|file| fs::read_to_string(file).ok())
+            .and_then(|text| text.lines().find_map(|l| l.strip_prefix("oom_kill ")?.parse().ok()))
+            .unwrap_or(0)
+    }
+
+    /// Kills whatever is in the groups and removes them; groups that are not there are fine.
+    pub fn remove(&self) -> Res<()> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        for dir in self.dirs() {
+            let mut pause = Duration::from_micros(200);
+            while let Err(error) = remove_tree(&dir) {
+                if error.kind() != ErrorKind::ResourceBusy || Instant::now() > deadline {
+                    return Err(error)
+                        .doing_with(|| format!("remove the control group {}", dir.display()));
+                }
+                kill_all(&dir);
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(20));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Kills every process in a group and below it.
+pub(crate) fn kill_all(dir: &Path) {
+    if write(&dir.join("cgroup.kill"), "1").is_ok() {
+        return;
+    }
+    for child in children(dir) {
+        kill_all(&child);
+    }
+    let procs = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    let me = i32::try_from(std::process::id()).unwrap_or(0);
+    for pid in procs.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0) {
+        if pid != me {
+            let _ = crate::sys::signals::kill(pid, libc::SIGKILL);
+        }
+    }
+}
+
+fn children(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect()
+}
+
+fn remove_tree(dir: &Path) -> std::io::Result<()> {
+    match rustix::fs::rmdir(dir) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => return Ok(()),
+        Err(rustix::io::Errno::BUSY | rustix::io::Errno::NOTEMPTY) => {}
+        Err(error) => return Err(error.into()),
+    }
+    for child in children(dir) {
+        remove_tree(&child)?;
+    }
+    match rustix::fs::rmdir(dir) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes a group and its parents; on version 2 the parents hand their controllers down.
+fn make_below(dir: &Path, v2: bool) -> Res<()> {
+    match rustix::fs::mkdir(dir, rustix::fs::Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Err(rustix::io::Errno::NOENT) if dir.parent().is_some() => {
+            make_below(dir.parent().unwrap_or(dir), v2)?;
+            return make_below(dir, v2);
+        }
+        refused => {
+            return refused
+                .doing_with(|| format!("make the control group {}", dir.display()))
+                .hint("; hc needs to be root, with control groups mounted writable");
+        }
+    }
+    if v2 && let Some(parent) = dir.parent() {
+        let offered = fs::read_to_string(parent.join("cgroup.controllers")).unwrap_or_default();
+        let given = fs::read_to_string(parent.join("cgroup.subtree_control")).unwrap_or_default();
+        let has = |list: &str, name: &str| list.split_whitespace().any(|word| word == name);
+        for name in WANTED {
+            if has(&offered, name) && !has(&given, name) {
+                // A limit that is asked for and cannot be kept is reported where it is set.
+                let _ = write(&parent.join("cgroup.subtree_control"), &format!("+{name}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn set(dir: &Path, file: &str, value: &str) -> Res<()> {
+    let path = dir.join(file);
+    write(&path, value).doing_with(|| format!("write {value} to {}", path.display()))
+}
+
+/// Control files are written in one go, and never made.
+fn write(path: &Path, value: &str) -> std::io::Result<()> {
+    use rustix::fs::{Mode, OFlags};
+    let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    fs::File::from(file).write_all(value.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods)]
+    use super::*;
+
+    const HYBRID: &str = "\
+32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
+35 31 0:32 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory
+40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,name=systemd
+39 31 0:36 / /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids
+41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
+";
+
+    #[test]
+    fn every_way_of_mounting_is_told_apart() {
+        let hybrid = Hierarchies::parse(HYBRID);
+        assert_eq!(hybrid.mode(), CgroupMode::Hybrid);
+        let group = Group::of(&hybrid, Path::new("/hc.slice"), "web");
+        assert_eq!(
+            group.dirs(),
+            [
+                "/sys/fs/cgroup/cpu,cpuacct/hc.slice/web",
+                "/sys/fs/cgroup/memory/hc.slice/web",
+                "/sys/fs/cgroup/pids/hc.slice/web",
+                "/sys/fs/cgroup/unified/hc.slice/web",
+            ]
+            .map(PathBuf::from)
+        );
+        let unified = Hierarchies::parse("30 24 0:26 / /sys/fs/cgroup rw - cgroup2 none rw\n");
+        assert_eq!(unified.mode(), CgroupMode::Unified);
+        let legacy = Hierarchies::parse("1 2 0:3 / /cg rw - cgroup none rw,memory\n");
+        assert_eq!(legacy.mode(), CgroupMode::Legacy);
+        assert_eq!(Hierarchies::parse("rubbish\n - \n").mode(), CgroupMode::None);
+    }
+
+    #[test]
+    fn version_2_limits_are_written_where_they_belong() {
+        let dir = tempfile::tempdir().unwrap();
+        let hierarchies = Hierarchies { v2: Some(dir.path().into()), v1: BTreeMap::new() };
+        let group = Group::of(&hierarchies, Path::new("p"), "web");
+        let own = dir.path().join("p/web");
+        let limits = Limits { memory: Some(5 << 20), cpus: Some(1.5), pids: Some(9) };
+        let error = group.create(&limits).unwrap_err().to_string();
+        assert!(error.contains("limits.memory cannot be kept"), "{error}");
+        let files = ["memory.max", "memory.oom.group", "cpu.max", "pids.max", "memory.events"];
+        for file in files {
+            std::fs::write(own.join(file), "").unwrap();
+        }
+        group.create(&limits).unwrap();
+        let read = |file| std::fs::read_to_string(own.join(file)).unwrap();
+        assert_eq!(files.map(read), ["5242880", "1", "150000 100000", "10", ""]);
+        std::fs::write(own.join("memory.events"), "low 0\noom 1\noom_kill 2\n").unwrap();
+        assert_eq!(group.oom_kills(), 2);
+    }
+}

@@ -1,0 +1,196 @@
+//! The fork of an image: a machine's own writable layer over the read-only base.
+
+use crate::config::Places;
+use crate::error::{Doing, Hint, Problem, Res};
+use crate::sys::{mount, process};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::mount::{FsOpenFlags, MountAttrFlags, fsconfig_set_fd, fsconfig_set_string, fsopen};
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// A directory that holds `upper` and `work`.
+#[derive(Debug)]
+pub(crate) struct Fork {
+    dir: PathBuf,
+    /// Its file system cannot carry an overlay: the layer is kept in memory.
+    pub volatile: bool,
+}
+
+const OVERLAYFS: u64 = 0x794c_7630;
+const OLD: &str = "old-fork";
+
+impl Fork {
+    /// Makes the layer, or finds the one that belongs to `closure`. One that belongs to another
+    /// closure is moved aside for [`discard_old`].
+    pub fn prepare(places: &Places, closure: &Path) -> Res<Self> {
+        let dir = places.fork();
+        let record = places.state.join("closure");
+        let closure = closure.as_os_str().as_bytes();
+        let recorded = std::fs::read(&record);
+        if !recorded.as_ref().is_ok_and(|recorded| recorded == closure) {
+            set_aside(places)?;
+            hc_fs::plain::create_dir_all(&dir, 0o700)?;
+            hc_fs::plain::write(&record, closure, 0o644)?;
+        }
+        // The upper directory's own mode is what the machine sees on "/".
+        hc_fs::plain::create_dir_all(&dir, 0o700)?;
+        hc_fs::plain::create_dir(&dir.join("upper"), 0o755)?;
+        hc_fs::plain::create_dir(&dir.join("work"), 0o700)?;
+        let kind = rustix::fs::statfs(&dir).doing_with(|| format!("look at {}", dir.display()))?;
+        Ok(Self { dir, volatile: u64::try_from(kind.f_type) == Ok(OVERLAYFS) })
+    }
+
+    /// The machine's root, detached: `image` below, this fork above, both with the ids of
+    /// `userns`.
+    pub fn mount(&self, image: &Path, userns: Option<BorrowedFd<'_>>) -> Res<OwnedFd> {
+        let lower = base(image)?;
+        let upper = if self.volatile {
+            mount::make("tmpfs", &[("mode", Some("700"))], MountAttrFlags::empty())
+                .doing("make a layer in memory")?
+        } else {
+            mount::copy(CWD, &self.dir).doing_with(|| format!("open {}", self.dir.display()))?
+        };
+        if self.volatile {
+            for (name, mode) in [("upper", 0o755), ("work", 0o700)] {
+                rustix::fs::mkdirat(&upper, name, Mode::from_raw_mode(mode))
+                    .doing("make a layer in memory")?;
+            }
+        }
+        if let Some(userns) = userns {
+            for (layer, what) in [(&lower, image), (&upper, self.dir.as_path())] {
+                mount::map_ids(layer.as_fd(), userns)
+                    .doing_with(|| format!("mount {} with mapped ids", what.display()))
+                    .hint(
+                        "; its file system has to be ext4, XFS, btrfs or EROFS on a recent kernel, \
+                         or the machine needs isolation.userNamespace = false",
+                    )?;
+            }
+        }
+        overlay(lower, upper)
+    }
+}
+
+/// Moves a fork out of the way in one step.
+fn set_aside(places: &Places) -> Res<()> {
+    let dir = places.fork();
+    if !dir.exists() {
+        return Ok(());
+    }
+    let mut count = 0;
+    loop {
+        let old = places.state.join(format!("{OLD}-{count}"));
+        if !old.exists() {
+            return Ok(hc_fs::plain::rename(&dir, &old)?);
+        }
+        count += 1;
+    }
+}
+
+/// Deletes forks that were moved aside.
+pub(crate) fn discard_old(places: &Places) -> Res<()> {
+    for entry in std::fs::read_dir(&places.state).into_iter().flatten().flatten() {
+        if entry.file_name().as_bytes().starts_with(OLD.as_bytes()) {
+            hc_fs::tree::remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Mounts an EROFS file: straight from the file where the kernel can (6.12), else through a loop
+/// device that goes with the mount.
+fn base(image: &Path) -> Res<OwnedFd> {
+    let action = || format!("mount the image {}", image.display());
+    match erofs(image.as_os_str()) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOTBLK) => {}
+        mounted => return mounted.doing_with(action),
+    }
+    let device = crate::sys::loopdev::attach(image).doing_with(action)?;
+    erofs(device.path.as_os_str()).doing_with(action)
+}
+
+fn erofs(source: &OsStr) -> io::Result<OwnedFd> {
+    let context = fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(context.as_fd(), "source", source)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV;
+    mount::finish(&context, attributes)
+}
+
+/// `index` and `metacopy` are off whatever the host's defaults: a fork outlives its mount, and an
+/// instance that is still going away must not make the next one fail. `redirect_dir` lets package
+/// managers rename directories of the image.
+const OPTIONS: [(&str, &str); 3] = [("index", "off"), ("metacopy", "off"), ("redirect_dir", "on")];
+
+fn overlay(lower: OwnedFd, upper: OwnedFd) -> Res<OwnedFd> {
+    match overlay_of_descriptors(&lower, &upper) {
+        Ok(root) => Ok(root),
+        // Kernels before 6.15 take layers only from where the caller's own mounts are.
+        Err(_) => overlay_of_paths(lower, upper)
+            .doing("put the machine's layer over its image")
+            .hint("; the state directory has to be on a local file system such as ext4 or XFS"),
+    }
+}
+
+fn layer(upper: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(upper, name, flags, Mode::empty())?)
+}
+
+fn context() -> io::Result<OwnedFd> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(context.as_fd(), "source", "hc")?;
+    for (key, value) in OPTIONS {
+        fsconfig_set_string(context.as_fd(), key, value)
+            .map_err(|error| mount::explain(&context, error))?;
+    }
+    Ok(context)
+}
+
+fn overlay_of_descriptors(lower: &OwnedFd, upper: &OwnedFd) -> io::Result<OwnedFd> {
+    let context = context()?;
+    let (data, work) = (layer(upper.as_fd(), "upper")?, layer(upper.as_fd(), "work")?);
+    for (key, fd) in [("lowerdir+", lower), ("upperdir", &data), ("workdir", &work)] {
+        fsconfig_set_fd(context.as_fd(), key, fd.as_fd())
+            .map_err(|error| mount::explain(&context, error))?;
+    }
+    mount::finish(&context, MountAttrFlags::MOUNT_ATTR_NODEV)
+}
+
+/// The same through paths, on a thread whose mount namespace ends with it.
+fn overlay_of_paths(lower: OwnedFd, upper: OwnedFd) -> io::Result<OwnedFd> {
+    let attached = move || -> io::Result<OwnedFd> {
+        process::unshare(libc::CLONE_FS | libc::CLONE_NEWNS)?;
+        rustix::mount::mount_change(
+            "/",
+            rustix::mount::MountPropagationFlags::PRIVATE
+                | rustix::mount::MountPropagationFlags::REC,
+        )?;
+        // Any two directories do: nobody else sees what is mounted here, and the layers are named
+        // by descriptor.
+        mount::attach_at(lower.as_fd(), Path::new("/tmp"))?;
+        mount::attach_at(upper.as_fd(), Path::new("/sys"))?;
+        let context = context()?;
+        let (data, work) = (layer(upper.as_fd(), "upper")?, layer(upper.as_fd(), "work")?);
+        for (key, fd) in [("lowerdir", &lower), ("upperdir", &data), ("workdir", &work)] {
+            let path = format!("/proc/thread-self/fd/{}", fd.as_raw_fd());
+            fsconfig_set_string(context.as_fd(), key, path)
+                .map_err(|error| mount::explain(&context, error))?;
+        }
+        mount::finish(&context, MountAttrFlags::MOUNT_ATTR_NODEV)
+    };
+    std::thread::spawn(attached)
+        .join()
+        .unwrap_or_else(|_| Err(io::Error::other("the mounting thread ended")))
+}
+
+/// Whether this kernel mounts EROFS straight from files.
+pub(crate) fn mounts_files(image: &Path) -> io::Result<()> {
+    erofs(image.as_os_str()).map(drop)
+}
+
+/// Removes a machine's fork and log.
+pub(crate) fn remove(places: &Places) -> Res<()> {
+    hc_fs::tree::remove(&places.state).map_err(Problem::from)
+}

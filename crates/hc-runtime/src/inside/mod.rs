@@ -1,0 +1,167 @@
+//! What runs in the machine before its payload does: the init that was cloned.
+//!
+//! It is the supervisor's own image in a copy of its memory, so it may allocate (the supervisor
+//! had one thread when it cloned), and it never returns: it becomes the machine's reaper. What
+//! keeps the payload from it: it is not dumpable and its memory belongs to the host's user
+//! namespace, so neither `/proc/1/{exe,mem,fd,…}` nor ptrace(2) open without CAP_SYS_PTRACE *there*.
+
+pub mod account;
+pub mod capabilities;
+pub mod files;
+mod mounts;
+pub mod payload;
+mod probe;
+mod reaper;
+pub mod seccomp;
+
+use crate::error::{Doing, Problem, Res};
+use crate::protocol::{Order, Report};
+use crate::sys::{self, process};
+use hc_spec::MachineSpec;
+use hc_spec::machine::ReadyWhen;
+use rustix::fs::{CWD, Mode, OFlags};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// Where the payload finds its notify socket.
+pub(crate) const NOTIFY: &str = "/run/host/notify";
+
+/// Everything init needs; it opens nothing of the host's by path but kernel file systems.
+pub(crate) struct Inputs<'a> {
+    pub spec: &'a MachineSpec,
+    pub control: BorrowedFd<'a>,
+    pub capabilities: u64,
+    pub filter: &'a [libc::sock_filter],
+    pub files: &'a [files::Laid],
+    /// The host has a version 2 tree only: the machine sees its own part of it.
+    pub unified_cgroups: bool,
+}
+
+/// Sets the machine up, runs its payload and reaps its orphans.
+pub(crate) fn main(inputs: &Inputs<'_>) -> ! {
+    let ran = std::panic::catch_unwind(|| match set_up(inputs) {
+        Ok(ready) => ready.run(inputs.control),
+        Err(problem) => {
+            let _ = Report::Failed(problem.to_string()).send(inputs.control);
+        }
+    });
+    process::exit_now(if ran.is_ok() { 1 } else { 70 })
+}
+
+fn set_up(inputs: &Inputs<'_>) -> Res<reaper::Reaper> {
+    process::die_with_parent().doing("follow the supervisor")?;
+    let mut keep = vec![inputs.control.as_raw_fd()];
+    keep.extend(inputs.files.iter().filter_map(files::Laid::descriptor));
+    sys::close_all_but(&keep).doing("close descriptors")?;
+    if !matches!(order(inputs)?, Order::Mapped) {
+        return Err(Problem::plain("the supervisor is of another version"));
+    }
+    let spec = inputs.spec;
+    process::set_ids(0, 0, &[]).doing("become root in the machine")?;
+    // The change of ids has undone it.
+    process::die_with_parent().doing("follow the supervisor")?;
+    process::unshare(libc::CLONE_NEWCGROUP).doing("enter a control group namespace")?;
+    rustix::system::sethostname(spec.name.as_str().as_bytes()).doing("set the host name")?;
+    loopback_up().doing("bring the loopback up")?;
+    let system = mounts::System::make(inputs.unified_cgroups)?;
+
+    let Order::Root(root) = order(inputs)? else {
+        return Err(Problem::plain("the supervisor is of another version"));
+    };
+    mounts::enter_root(root.as_fd())?;
+    let slash =
+        rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .doing("open the machine's root")?;
+    system.attach(slash.as_fd())?;
+    mounts::mask()?;
+    for file in inputs.files {
+        file.lay(slash.as_fd())?;
+    }
+    let (streams, mut ours) = streams()?;
+    if spec.ready.when == ReadyWhen::Notify {
+        ours.push(notify_socket()?);
+    }
+    if spec.isolation.read_only_root {
+        let attributes = rustix::mount::MountAttrFlags::MOUNT_ATTR_RDONLY;
+        sys::mount::restrict(root.as_fd(), attributes).doing("make the root read-only")?;
+    }
+    let account = account::of_image(slash.as_fd(), &spec.user)?;
+    for stream in &streams[1..] {
+        // So that /dev/stdout can be opened again, as daemons do.
+        rustix::fs::fchown(stream, user(account.uid), group(account.gid))
+            .doing("hand over the standard streams")?;
+    }
+    let mut environment = spec.env.clone();
+    if spec.ready.when == ReadyWhen::Notify {
+        environment.insert("NOTIFY_SOCKET".into(), NOTIFY.into());
+    }
+    let payload =
+        payload::Payload::find(&spec.command, &environment, account, &spec.workdir, slash.as_fd())?;
+    drop(slash);
+    Report::Streams(ours).send(inputs.control).doing("report to the supervisor")?;
+    for (number, stream) in (0..).zip(&streams) {
+        sys::dup_to(stream.as_fd(), number).doing("connect the standard streams")?;
+    }
+    drop(streams);
+    process::hide().doing("hide the machine's init")?;
+    payload::confine(inputs.capabilities, inputs.filter)?;
+    if !matches!(order(inputs)?, Order::Go) {
+        return Err(Problem::plain("the supervisor is of another version"));
+    }
+    let port = spec.ready.port.filter(|_| spec.ready.when == ReadyWhen::Tcp);
+    reaper::Reaper::start(&payload, inputs.capabilities, port)
+}
+
+/// The next order; a supervisor that is gone ends everything.
+fn order(inputs: &Inputs<'_>) -> Res<Order> {
+    match Order::receive(inputs.control).doing("hear from the supervisor")? {
+        Some(order) => Ok(order),
+        None => process::exit_now(1),
+    }
+}
+
+/// Standard input, output and error; and the other ends of the last two.
+fn streams() -> Res<(Vec<OwnedFd>, Vec<OwnedFd>)> {
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .doing("open /dev/null")?;
+    let pipe = || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).doing("make a pipe");
+    let ((out_read, out), (err_read, err)) = (pipe()?, pipe()?);
+    Ok((vec![null, out, err], vec![out_read, err_read]))
+}
+
+/// Listens where only the machine can speak; whoever runs in it may.
+fn notify_socket() -> Res<OwnedFd> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with};
+    let make = || -> rustix::io::Result<OwnedFd> {
+        rustix::fs::mkdir("/run/host", Mode::from_raw_mode(0o755))?;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
+        bind(&socket, &SocketAddrUnix::new(NOTIFY)?)?;
+        rustix::fs::chmodat(CWD, NOTIFY, Mode::from_raw_mode(0o666), rustix::fs::AtFlags::empty())?;
+        Ok(socket)
+    };
+    make().doing("make the notify socket")
+}
+
+fn loopback_up() -> std::io::Result<()> {
+    use rustix::net::{AddressFamily, SocketType, socket};
+    let socket = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    // SAFETY: an ifreq is plain bytes, for which zero is a value; the kernel reads a name and
+    // flags from it.
+    unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        for (to, from) in request.ifr_name.iter_mut().zip(c"lo".to_bytes()) {
+            *to = from.cast_signed();
+        }
+        request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or(0);
+        let done = libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request);
+        sys::check(done.into()).map(drop)
+    }
+}
+
+fn user(uid: u32) -> Option<rustix::fs::Uid> {
+    Some(rustix::fs::Uid::from_raw(uid))
+}
+
+fn group(gid: u32) -> Option<rustix::fs::Gid> {
+    Some(rustix::fs::Gid::from_raw(gid))
+}

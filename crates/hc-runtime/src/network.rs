@@ -1,0 +1,46 @@
+//! How a machine gets its links: through a trait, so that this crate knows no netlink.
+
+use hc_spec::MachineSpec;
+use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
+
+/// Whatever a network implementation wants to say.
+pub type NetworkError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a machine got.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attached {
+    /// Addresses, the first network's first.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Connects machines.
+pub trait Network: Sync {
+    /// Makes links and addresses in the network namespace of a machine that has not started yet.
+    /// Called on a thread of its own, once per run; the loopback is up already.
+    ///
+    /// # Errors
+    /// When a link cannot be made; the machine is then not started.
+    fn attach(&self, netns: BorrowedFd<'_>, spec: &MachineSpec) -> Result<Attached, NetworkError>;
+
+    /// Removes what [`Self::attach`] made on the host and may still be there. Called after the
+    /// machine's last process is gone, and before a start for what a killed supervisor left.
+    ///
+    /// # Errors
+    /// When something that is there cannot be removed.
+    fn detach(&self, spec: &MachineSpec) -> Result<(), NetworkError>;
+}
+
+/// The loopback and nothing else.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoNetwork;
+
+impl Network for NoNetwork {
+    fn attach(&self, _: BorrowedFd<'_>, _: &MachineSpec) -> Result<Attached, NetworkError> {
+        Ok(Attached::default())
+    }
+
+    fn detach(&self, _: &MachineSpec) -> Result<(), NetworkError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,197 @@
+//! From nothing to a payload about to be executed.
+
+use super::Run;
+use crate::cgroup::CgroupMode;
+use crate::error::{Doing, Hint, Problem, Res, RunError};
+use crate::fork::Fork;
+use crate::ids::{self, IdRange};
+use crate::inside::{self, capabilities, seccomp};
+use crate::protocol::{Order, Report};
+use crate::sys::{process, signals, socket};
+use rustix::fs::{Mode, OFlags};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// A machine whose init waits for the word to execute the payload, or has got it.
+pub(super) struct Machine {
+    pub init: Init,
+    pub control: OwnedFd,
+    pub out: OwnedFd,
+    pub err: OwnedFd,
+    pub notify: Option<OwnedFd>,
+    _ids: Option<IdRange>,
+}
+
+/// The first process of a machine. Killing it kills every other one, and this kills it on drop.
+pub(super) struct Init {
+    pub pid: i32,
+    pidfd: OwnedFd,
+    waited: bool,
+}
+
+impl Init {
+    pub fn kill(&self) {
+        let _ = signals::kill_fd(self.pidfd.as_fd(), libc::SIGKILL);
+    }
+
+    /// Waits until the last process of the machine is gone.
+    pub fn wait(&mut self) -> std::io::Result<process::Ended> {
+        let ended = process::wait(self.pid);
+        self.waited = true;
+        ended
+    }
+}
+
+impl Drop for Init {
+    fn drop(&mut self) {
+        if !self.waited {
+            self.kill();
+            let _ = self.wait();
+        }
+    }
+}
+
+impl Run<'_> {
+    pub(super) fn start(&mut self) -> Result<Machine, RunError> {
+        let name = self.spec.name.as_str();
+        let prepared = self.clone_init();
+        let (init, control, ids) = prepared.map_err(|problem| problem.of(name))?;
+        self.status.payload_pid = Some(init.pid);
+        let (fork, root) = {
+            let fork = Fork::prepare(&self.places, &self.config.closure);
+            let fork = fork.map_err(|problem| problem.of(name))?;
+            (fork, self.config.physical(&self.spec.image.rootfs))
+        };
+        let namespace = |kind: &str| {
+            let path = format!("/proc/{}/ns/{kind}", init.pid);
+            rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+                .doing_with(|| format!("open the machine's {kind} namespace"))
+        };
+        let netns = namespace("net").map_err(|problem| problem.of(name))?;
+        let userns = match ids {
+            Some(_) => Some(namespace("user").map_err(|problem| problem.of(name))?),
+            None => None,
+        };
+        // The network is connected while the root is mounted.
+        let (attached, mounted) = std::thread::scope(|scope| {
+            let attach = scope.spawn(|| self.network.attach(netns.as_fd(), self.spec));
+            let mounted = fork
+                .mount(&root, userns.as_ref().map(AsFd::as_fd))
+                .and_then(|root| tell(&control, &Order::Root(root)));
+            let attached = attach.join().unwrap_or_else(|_| Err("the network code failed".into()));
+            (attached, mounted)
+        });
+        if fork.volatile {
+            self.log.say(
+                "hc: the state directory is on an overlay, which cannot carry another: what this \
+                 machine writes is kept in memory and lost when it stops",
+            );
+        }
+        mounted.map_err(|problem| problem.of(name))?;
+        let attached =
+            attached.map_err(|source| RunError::Network { machine: name.into(), source })?;
+        self.status.addresses = attached.addresses;
+        let begin = || -> Res<Machine> {
+            let (out, err, notify) = streams(&control)?;
+            let pid = format!("{}\n", init.pid);
+            hc_fs::plain::write(&self.places.run.join("pid"), pid.as_bytes(), 0o644)?;
+            self.status.write(&self.places)?;
+            tell(&control, &Order::Go)?;
+            Ok(Machine { init, control, out, err, notify, _ids: ids })
+        };
+        begin().map_err(|problem| problem.of(name))
+    }
+
+    /// Makes the machine's first process in its namespaces and control groups.
+    fn clone_init(&mut self) -> Res<(Init, OwnedFd, Option<IdRange>)> {
+        let spec = self.spec;
+        let capabilities = capabilities::set(&spec.isolation)?;
+        if crate::signal::number(&spec.stop.signal).is_none() {
+            let name = &spec.stop.signal;
+            return Err(Problem::plain(format!("stop.signal: '{name}' is no signal")));
+        }
+        let filter = seccomp::filter(capabilities);
+        let files = super::identity::files(self.config, spec)?;
+        let with_userns = spec.isolation.user_namespace;
+        let ids = with_userns.then(|| IdRange::claim(&self.config.run_dir, spec)).transpose()?;
+        self.group.create(&spec.limits)?;
+        let (control, theirs) = socket::pair().doing("make a socket pair")?;
+        let mut flags = libc::CLONE_NEWPID
+            | libc::CLONE_NEWNS
+            | libc::CLONE_NEWIPC
+            | libc::CLONE_NEWUTS
+            | libc::CLONE_NEWNET;
+        if with_userns {
+            flags |= libc::CLONE_NEWUSER;
+        }
+        let flags = u64::from(flags.cast_unsigned());
+        let group = self.group.open();
+        // SAFETY: `run` has made sure of one thread, and `inside::main` never returns.
+        let cloned = unsafe {
+            match process::clone(flags, group.as_ref().map(AsFd::as_fd), libc::SIGCHLD) {
+                // A hybrid host may not let processes into its version 2 tree.
+                Err(_) if group.is_some() => {
+                    process::clone(flags, None, libc::SIGCHLD).map(|cloned| (cloned, false))
+                }
+                cloned => cloned.map(|cloned| (cloned, group.is_some())),
+            }
+        };
+        let (cloned, in_v2) = cloned.doing("make the machine's namespaces").hint(
+            "; hc needs to be root on a kernel with namespaces, user namespaces among them",
+        )?;
+        let Some(cloned) = cloned else {
+            inside::main(&inside::Inputs {
+                spec,
+                control: theirs.as_fd(),
+                capabilities,
+                filter: &filter,
+                files: &files,
+                unified_cgroups: self.hierarchies.mode() == CgroupMode::Unified,
+            })
+        };
+        drop(theirs);
+        let init = Init { pid: cloned.pid, pidfd: cloned.pidfd, waited: false };
+        if let Some(ids) = &ids {
+            map_ids(init.pid, ids.base)?;
+        }
+        self.group.join(init.pid, in_v2)?;
+        tell(&control, &Order::Mapped)?;
+        Ok((init, control, ids))
+    }
+}
+
+/// Makes `base` the root of the namespace, before anything runs in it.
+fn map_ids(pid: i32, base: u32) -> Res<()> {
+    let map = format!("0 {base} {}", ids::COUNT);
+    for file in ["uid_map", "gid_map"] {
+        let write = || -> std::io::Result<()> {
+            let path = format!("/proc/{pid}/{file}");
+            let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+            std::io::Write::write_all(&mut std::fs::File::from(file), map.as_bytes())
+        };
+        write().doing_with(|| format!("write the machine's {file}"))?;
+    }
+    Ok(())
+}
+
+/// Sends an order; when nobody hears it, what init said last is the reason.
+fn tell(control: &OwnedFd, order: &Order) -> Res<()> {
+    let Err(error) = order.send(control.as_fd()) else { return Ok(()) };
+    match Report::receive(control.as_fd(), true) {
+        Ok(Some(Report::Failed(problem))) => Err(Problem::Plain(problem)),
+        _ => Err(error).doing("speak to the machine's init"),
+    }
+}
+
+fn streams(control: &OwnedFd) -> Res<(OwnedFd, OwnedFd, Option<OwnedFd>)> {
+    match Report::receive(control.as_fd(), true).doing("hear from the machine's init")? {
+        Some(Report::Streams(fds)) => {
+            let mut fds = fds.into_iter();
+            match (fds.next(), fds.next()) {
+                (Some(out), Some(err)) => Ok((out, err, fds.next())),
+                _ => Err(Problem::plain("the machine's init has no standard streams")),
+            }
+        }
+        Some(Report::Failed(problem)) => Err(Problem::Plain(problem)),
+        _ => Err(Problem::plain("the machine's init ended before the command was executed")),
+    }
+}
