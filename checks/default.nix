@@ -11,6 +11,7 @@ let
     root = ../.;
     fileset = lib.fileset.unions [
       ../checks/modules
+      ../flake.lock
       ../flake.nix
       ../hosts
       ../modules

@@ -17,6 +17,9 @@ let
       parts = builtins.match size text;
     in
     builtins.fromJSON (builtins.elemAt parts 0) * units.${builtins.elemAt parts 1};
+  memory = types.coercedTo (types.strMatching size) bytes types.ints.positive // {
+    description = "number of bytes, or text such as 256M or 2G";
+  };
 
   # With or without `CAP_` would be two spellings of one thing.
   capability = types.strMatching "[A-BD-Z][A-Z_]*|C[B-Z_][A-Z_]*|CA[A-OQ-Z_][A-Z_]*";
@@ -33,7 +36,7 @@ in
   options = {
     limits = {
       memory = mkOption {
-        type = types.nullOr (types.coercedTo (types.strMatching size) bytes types.ints.positive);
+        type = types.nullOr memory;
         default = null;
         example = "256M";
         description = "Bytes of memory, or text with `K`, `M`, `G` or `T` (powers of 1024). Unlimited when null.";

@@ -7,6 +7,16 @@
 }:
 let
   inherit (lib) mkOption types;
+
+  # These depend on `lib` only: applied here once, not again for each machine.
+  machine =
+    map (file: { _file = toString file; } // import file { inherit lib; }) [
+      ./machine.nix
+      ./lifecycle.nix
+      ./confinement.nix
+    ]
+    # The usual network needs no mention.
+    ++ [ { networks = lib.mkIf (config.networks ? lan) (lib.mkDefault [ "lan" ]); } ];
 in
 {
   options = {
@@ -36,13 +46,7 @@ in
     machines = mkOption {
       type = types.attrsOf (
         types.submoduleWith {
-          modules = [
-            ./machine.nix
-            ./lifecycle.nix
-            ./confinement.nix
-            # The usual network needs no mention.
-            { networks = lib.mkIf (config.networks ? lan) (lib.mkDefault [ "lan" ]); }
-          ];
+          modules = machine;
           inherit specialArgs;
           shorthandOnlyDefinesConfig = true;
         }

@@ -83,9 +83,6 @@ rec {
   imap0 = f: xs: genList (i: f i (elemAt xs i)) (length xs);
   imap1 = f: xs: genList (i: f (i + 1) (elemAt xs i)) (length xs);
 
-  # Linear: keeps the first of each, `toString` is never needed as names are strings already.
-  uniqueStrings = names: attrNames (genAttrs names (_: null));
-
   nameValuePair = name: value: { inherit name value; };
   genAttrs = names: f: listToAttrs (map (name: nameValuePair name (f name)) names);
   mapAttrsToList = f: set: map (name: f name set.${name}) (attrNames set);

@@ -4,7 +4,10 @@
 let
   inherit (basics)
     attrNames
+    concatMap
     concatMapStringsSep
+    elem
+    filter
     imap1
     isAttrs
     isFunctionLike
@@ -80,6 +83,7 @@ let
     {
       inherit file key;
       inherit (body) options;
+      disabled = map keyOf (module.disabledModules or [ ]);
       config =
         if module ? freeformType then
           {
@@ -94,11 +98,21 @@ let
       children = imap1 (n: load file "${key}:anon-${toString n}") body.imports;
     };
 
+  keyOf = module: toString (if isAttrs module then module.key else module);
+
   fromDefinition = def: if def ? module then load def.file def.key def.module else def;
 in
 modules: definitions:
-builtins.genericClosure {
-  startSet =
+let
+  roots =
     imap1 (n: load "<unknown-file>" ":anon-${toString n}") modules ++ map fromDefinition definitions;
-  operator = node: node.children;
-}
+  closure =
+    keep:
+    builtins.genericClosure {
+      startSet = filter keep roots;
+      operator = node: filter keep node.children;
+    };
+  nodes = closure (_: true);
+  disabled = concatMap (node: node.disabled or [ ]) nodes;
+in
+if disabled == [ ] then nodes else closure (node: !elem node.key disabled)

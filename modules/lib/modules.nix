@@ -1,5 +1,5 @@
-# Evaluates a list of modules: collects what they import, merges their options, gives each
-# option the value its definitions make.
+# Evaluates a list of modules: collects what they import, and ties the knot between the values
+# of options and the modules that read them.
 {
   basics,
   show,
@@ -14,12 +14,8 @@ let
     attrNames
     concatMap
     concatMapStringsSep
-    elem
     filter
-    foldl'
     functionArgs
-    head
-    imap1
     isAttrs
     isFunctionLike
     isList
@@ -29,16 +25,25 @@ let
     recursiveUpdate
     reverseList
     setAttrByPath
-    tail
     withContext
-    zipAttrsWith
     ;
-  inherit (options.public) isOption mkOption;
-  inherit (properties.public) mkOptionDefault;
+  inherit (options.public) mkOption;
   inherit (show) showDefs showOption;
 
   collect = import ./collect.nix { inherit basics show; };
-  group = zipAttrsWith (_: parts: parts);
+  inherit
+    (import ./tree.nix {
+      inherit
+        basics
+        show
+        properties
+        options
+        types
+        ;
+    })
+    declare
+    mergeTree
+    ;
 
   # `_module.*`: what modules say about the evaluation itself.
   internals = {
@@ -68,146 +73,6 @@ let
     };
   };
 
-  # One level of the option tree. `unmatched` are the definitions that no option takes.
-  mergeTree =
-    prefix: decls: defs:
-    let
-      declared = group (
-        map (
-          decl:
-          mapAttrs (_: options: {
-            inherit (decl) file;
-            inherit options;
-          }) decl.options
-        ) decls
-      );
-      defined = group (
-        concatMap (
-          def:
-          map (
-            values:
-            if isAttrs values then
-              mapAttrs (_: value: {
-                inherit (def) file;
-                inherit value;
-              }) values
-            else
-              throw "`${showOption prefix}' is a set of options, but it is given ${show.article values}:${
-                showDefs [
-                  {
-                    inherit (def) file;
-                    value = values;
-                  }
-                ]
-              }\nDid you mean one of ${
-                concatMapStringsSep ", " (name: "`${showOption (prefix ++ [ name ])}'") (attrNames declared)
-              }?"
-          ) (properties.pushDown def.config)
-        ) defs
-      );
-      parts = mapAttrs (
-        name: here:
-        let
-          loc = prefix ++ [ name ];
-          mine = defined.${name} or [ ];
-          leaves = filter (decl: isOption decl.options) here;
-        in
-        if leaves == [ ] then
-          mergeTree loc here (
-            map (def: {
-              inherit (def) file;
-              config = def.value;
-            }) mine
-          )
-        else if length leaves == length here then
-          evalOption loc here mine
-        else
-          throw "`${showOption loc}' is declared both as an option and as a set of options, in ${
-            show.showFiles (map (decl: decl.file) here)
-          }."
-      ) declared;
-      strangers = removeAttrs defined (attrNames declared);
-    in
-    {
-      inherit defined;
-      options = mapAttrs (_: part: part.options) parts;
-      config = mapAttrs (_: part: part.config) parts;
-      unmatched =
-        map (name: {
-          inherit prefix name;
-          defs = strangers.${name};
-          known = attrNames declared;
-        }) (attrNames strangers)
-        ++ concatMap (name: parts.${name}.unmatched) (attrNames parts);
-    };
-
-  evalOption =
-    loc: decls: defs:
-    let
-      option = foldl' (joinDeclarations loc) (head decls) (tail decls);
-      opt = option.options;
-      type = opt.type or types.unspecified;
-      defaults =
-        if opt ? default then
-          [
-            {
-              inherit (option) file;
-              value = mkOptionDefault opt.default;
-            }
-          ]
-        else
-          [ ];
-      all = defaults ++ defs;
-      merged = options.mergeDefinitions loc type all;
-      checked =
-        if opt.readOnly or false && length all > 1 then
-          throw "The option `${showOption loc}' is read-only, but it's set multiple times. Definition values:${showDefs merged.live}"
-        else
-          merged.value;
-      value = withContext "while evaluating the option `${showOption loc}':" (
-        if opt ? apply then opt.apply checked else checked
-      );
-    in
-    {
-      config = value;
-      unmatched = [ ];
-      options = opt // {
-        inherit loc type value;
-        inherit (merged) isDefined;
-        declarations = map (decl: decl.file) decls;
-        definitions = map (def: def.value) merged.live;
-        definitionsWithLocations = map (def: {
-          inherit (def) file value;
-        }) merged.live;
-        files = map (def: def.file) merged.live;
-        highestPrio = (head merged.live).priority;
-        __toString = _: showOption loc;
-      };
-    };
-
-  joinDeclarations =
-    loc: a: b:
-    let
-      twice = filter (name: a.options ? ${name} && b.options ? ${name}) [
-        "default"
-        "example"
-        "description"
-        "apply"
-      ];
-      type =
-        if !(a.options ? type && b.options ? type) then
-          a.options.type or b.options.type or types.unspecified
-        else
-          a.options.type.typeMerge b.options.type;
-    in
-    if twice != [ ] || type == null then
-      throw "The option `${showOption loc}' in `${b.file}' is already declared in `${a.file}'."
-    else
-      {
-        inherit (a) file;
-        options = a.options // b.options // { inherit type; };
-      };
-
   # All at once: a second look for the second mistake costs a person more than a longer message.
   unmatchedError =
     unmatched:
@@ -220,6 +85,30 @@ let
       ) unmatched
     );
 
+  # Without functions there is nothing in a module that differs between two evaluations.
+  isConstant =
+    module:
+    if isFunctionLike module || isList module then
+      false
+    else if isAttrs module then
+      all isConstant (module.imports or [ ])
+    else
+      isConstant (import module);
+
+  # What the instances of a submodule can share, or null.
+  prepare =
+    loc: modules:
+    if all isConstant modules then
+      let
+        nodes = reverseList ([ internals ] ++ collect (_: _: null) modules [ ]);
+      in
+      {
+        declared = declare loc nodes;
+        configured = filter (node: node.config != { }) nodes;
+      }
+    else
+      null;
+
   # `definitions` are nodes (see collect.nix) that come after the modules: those of a submodule.
   evaluate =
     {
@@ -228,6 +117,7 @@ let
       prefix ? [ ],
       definitions ? [ ],
       instanceArgs ? { },
+      prepared ? null,
     }:
     let
       moduleArgs = {
@@ -250,7 +140,11 @@ let
 
       # Last first, as definitions of the importing module stand in front of the imported one's.
       nodes = reverseList ([ internals ] ++ collect call modules definitions);
-      tree = mergeTree prefix nodes nodes;
+      tree =
+        if prepared != null && all (def: !(def ? module)) definitions then
+          mergeTree prefix prepared.declared (reverseList definitions ++ prepared.configured)
+        else
+          mergeTree prefix (declare prefix nodes) nodes;
 
       freeform = if tree.defined ? _module then tree.config._module.freeformType else null;
       config =
@@ -279,7 +173,7 @@ let
     };
 in
 {
-  inherit evaluate;
+  inherit evaluate prepare;
   evalModules =
     {
       modules,

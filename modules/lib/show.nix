@@ -6,13 +6,10 @@ let
     attrNames
     concatMapStrings
     concatMapStringsSep
-    concatStringsSep
     elemAt
     filter
     foldl'
     genList
-    imap0
-    isAttrs
     last
     length
     match

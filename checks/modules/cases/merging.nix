@@ -169,6 +169,16 @@ in
       "here"
     ];
   };
+  disabled = {
+    expr = config [
+      ../modules/listed.nix
+      {
+        disabledModules = [ ../modules/listed.nix ];
+        options.a = int 1;
+      }
+    ];
+    expected.a = 1;
+  };
   by-key = {
     expr = config [
       { options.a = mkOption { type = types.listOf types.int; }; }

@@ -14,7 +14,6 @@ let
     any
     concatLists
     concatMap
-    elem
     filter
     filterAttrs
     foldl'

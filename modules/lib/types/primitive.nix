@@ -10,7 +10,6 @@
 let
   inherit (basics)
     all
-    concatMap
     concatMapStringsSep
     concatStringsSep
     elem
@@ -24,14 +23,12 @@ let
     isFloat
     isFunctionLike
     isInt
-    isList
     isString
     isStringLike
     length
     map
     match
     toJSON
-    zipAttrsWith
     ;
   inherit (options) mergeEqualOption;
   inherit (options.public) mergeOneOption;

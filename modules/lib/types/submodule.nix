@@ -14,7 +14,7 @@ let
     last
     toList
     ;
-  inherit (modules) evaluate;
+  inherit (modules) evaluate prepare;
 
   submoduleWith =
     {
@@ -24,6 +24,7 @@ let
       description ? "submodule",
     }@args:
     let
+      prepared = prepare [ "<name>" ] modules;
       instance =
         prefix: name: definitions:
         evaluate {
@@ -32,6 +33,7 @@ let
             specialArgs
             prefix
             definitions
+            prepared
             ;
           instanceArgs = { inherit name; };
         };
