@@ -1,1 +1,48 @@
-//! Generations, journal, reconcile and supervision on one host.
+//! The agent: one daemon per host that makes what runs equal to what `current` says.
+//!
+//! * [`generations`] — numbered machine sets and the one switch between them; needs no agent;
+//! * [`journal`] and [`steps`] — an activation survives being killed between any two steps;
+//! * [`serve()`] — the daemon: activation, supervision, HTTP+JSON over a UNIX socket ([`wire`]);
+//! * [`client`] — how the command line talks to it; [`start()`] — how it comes to run.
+//!
+//! What an activation touches outside of this crate hangs on three traits: [`Machines`] (with the
+//! real [`ProcessMachines`]), [`Networks`] and [`Roots`].
+
+mod activate;
+mod agent;
+mod api;
+pub mod client;
+mod config;
+mod error;
+mod failpoints;
+mod fleet;
+pub mod generations;
+pub mod journal;
+mod machine;
+mod machines;
+mod networks;
+mod process;
+mod roots;
+mod serve;
+mod set;
+mod start;
+mod status;
+pub mod steps;
+mod target;
+mod watch;
+pub mod wire;
+
+pub use activate::STEPS;
+pub use client::Client;
+pub use config::AgentConfig;
+pub use error::{AgentError, PartError};
+pub use failpoints::{Action, Failpoint, Failpoints, When};
+pub use generations::{Generation, Generations};
+pub use machines::{Machines, ProcessMachines};
+pub use networks::{MachineName, Networks, NoNetworks};
+pub use process::Process;
+pub use roots::{NoRoots, Roots};
+pub use serve::{Parts, run, serve};
+pub use set::read_set;
+pub use start::start;
+pub use status::{Exit, Phase, Status};

@@ -1,0 +1,187 @@
+//! The agent's state, and what it does when it starts and ends.
+
+use crate::activate::{self, Activate};
+use crate::config::AgentConfig;
+use crate::error::{AgentError, PartError, Result};
+use crate::fleet::Fleet;
+use crate::generations::Generations;
+use crate::journal;
+use crate::machines::Machines;
+use crate::networks::Networks;
+use crate::roots::Roots;
+use crate::target::Loaded;
+use crate::wire::{AgentStatus, Failure, InProgress};
+use hc_spec::HostSpec;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard};
+
+pub(crate) struct Agent {
+    pub config: AgentConfig,
+    pub generations: Generations,
+    pub fleet: Fleet,
+    pub networks: Arc<dyn Networks>,
+    pub roots: Arc<dyn Roots>,
+    pub since: u64,
+    /// Told when the agent is to end.
+    pub ending: Notify,
+    host: Mutex<Option<HostSpec>>,
+    problem: Mutex<Option<String>>,
+    gate: Arc<AsyncMutex<()>>,
+    doing: Arc<Mutex<Option<InProgress>>>,
+}
+
+/// The right to change what runs. There is one.
+pub(crate) struct Pass {
+    doing: Arc<Mutex<Option<InProgress>>>,
+    _guard: OwnedMutexGuard<()>,
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        *lock(&self.doing) = None;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Agent {
+    pub(crate) fn new(
+        config: AgentConfig,
+        machines: Arc<dyn Machines>,
+        networks: Arc<dyn Networks>,
+        roots: Arc<dyn Roots>,
+    ) -> Arc<Self> {
+        let fleet = Fleet::new(machines, config.state_dir.clone(), config.store_root.clone());
+        Arc::new(Self {
+            generations: Generations::new(&config.state_dir),
+            fleet,
+            networks,
+            roots,
+            since: activate::unix_millis(),
+            ending: Notify::new(),
+            host: Mutex::default(),
+            problem: Mutex::default(),
+            gate: Arc::default(),
+            doing: Arc::default(),
+            config,
+        })
+    }
+
+    /// Waits for the right to change what runs, or says who has it.
+    pub(crate) async fn enter(&self, by: String, what: String, wait: bool) -> Result<Pass> {
+        let gate = Arc::clone(&self.gate);
+        let guard = match (wait, Arc::clone(&gate).try_lock_owned()) {
+            (_, Ok(guard)) => guard,
+            (true, Err(_)) => gate.lock_owned().await,
+            (false, Err(_)) => {
+                let doing = lock(&self.doing).clone();
+                let unknown =
+                    || InProgress { by: "somebody".into(), what: "busy".into(), since: 0 };
+                let InProgress { by, what, since } = doing.unwrap_or_else(unknown);
+                let seconds = activate::unix_millis().saturating_sub(since) / 1000;
+                return Err(AgentError::Busy { by, what, since: format!("{seconds} s ago") });
+            }
+        };
+        *lock(&self.doing) = Some(InProgress { by, what, since: activate::unix_millis() });
+        Ok(Pass { doing: Arc::clone(&self.doing), _guard: guard })
+    }
+
+    pub(crate) fn load(&self, set: &Path) -> Result<Loaded> {
+        Loaded::read(self.config.store(), set, |name, closure| self.fleet.known(name, closure))
+    }
+
+    /// Makes all names known, with the readiness there is now.
+    pub(crate) fn publish(&self) {
+        if let Some(host) = &*lock(&self.host) {
+            self.networks.publish(host, &self.fleet.names());
+        }
+    }
+
+    /// Networks and name server for `host`; names are published for it from now on.
+    pub(crate) async fn connect(&self, host: &HostSpec) -> Result<()> {
+        let part = |what| move |source: PartError| AgentError::Part { what, source };
+        self.networks.ensure(host).await.map_err(part("make the networks"))?;
+        *lock(&self.host) = Some(host.clone());
+        self.networks.start_dns(host).await.map_err(part("answer for the machines' names"))
+    }
+
+    pub(crate) fn status(&self) -> Result<AgentStatus> {
+        let generation = self.generations.current()?;
+        let (machines, ready) = self.fleet.count();
+        Ok(AgentStatus {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            since: self.since,
+            generation,
+            set: generation.map(|n| self.generations.set(n)).transpose()?,
+            previous: self.generations.previous()?,
+            machines,
+            ready,
+            activation: lock(&self.doing).clone(),
+            problem: lock(&self.problem).clone(),
+        })
+    }
+
+    /// What an agent does first: finish or undo what an earlier one was at, and make what runs
+    /// equal to `current`. What cannot be done is kept as `problem`; no machine is touched then.
+    pub(crate) async fn come_up(self: &Arc<Self>, pass: Pass) {
+        let come = async {
+            match journal::read(&self.config.state_dir)? {
+                Some(journal) => Activate::recover(self, journal).await.map(|_| ()),
+                None => self.resume().await,
+            }
+        };
+        let problem = come.await.err().map(|e| e.to_string());
+        if let Some(problem) = &problem {
+            tracing::error!(%problem, "cannot come up");
+        }
+        self.set_problem(problem);
+        drop(pass);
+    }
+
+    pub(crate) fn set_problem(&self, problem: Option<String>) {
+        *lock(&self.problem) = problem;
+    }
+
+    async fn resume(&self) -> Result<()> {
+        let Some(current) = self.generations.current()? else {
+            return self.fleet.apply(&Default::default()).await;
+        };
+        let loaded = self.load(&self.generations.set(current)?)?;
+        // Without a network machines still run; the problem is told all the same.
+        let connected = self.connect(&loaded.host).await;
+        self.fleet.apply(&loaded.targets).await?;
+        self.publish();
+        connected
+    }
+
+    /// Keeps the names equal to readiness, as long as the agent lives.
+    pub(crate) async fn keep_publishing(self: Arc<Self>) {
+        loop {
+            self.fleet.ready_changed.notified().await;
+            self.publish();
+        }
+    }
+
+    /// Stops all machines and takes the networks away. They come back with the next agent.
+    pub(crate) async fn stop_machines(&self) -> Result<()> {
+        self.fleet.stop_all().await;
+        let host = lock(&self.host).clone();
+        match host {
+            Some(host) => self
+                .networks
+                .stop_all(&host)
+                .await
+                .map_err(|source| AgentError::Part { what: "take the networks away", source }),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until machine `name` is ready for what was asked of it last.
+    pub(crate) async fn ready(&self, name: &hc_spec::Name) -> std::result::Result<(), Failure> {
+        self.fleet.ready(name, None).await
+    }
+}

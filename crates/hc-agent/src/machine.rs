@@ -1,0 +1,450 @@
+//! Keeping one machine as it is to be: one task per machine.
+
+use crate::machines::Machines;
+use crate::process::Process;
+use crate::status::{Exit, Phase, Status};
+use crate::target::Target;
+use hc_spec::Name;
+use hc_spec::machine::{ReadyWhen, RestartPolicy};
+use rustix::process::Signal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+/// A machine that ran this long has shown that it works: back-off begins anew.
+const STABLE: Duration = Duration::from_secs(10);
+/// Longer than `stop.timeoutSec`, after which the supervisor itself kills what it runs.
+const STOP_MARGIN: Duration = Duration::from_secs(5);
+/// A machine that ended this often before it was ready is not waited for any longer.
+const HOPELESS: u32 = 5;
+
+/// What a machine is to be.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Goal {
+    /// Counts changes of this goal: with each, earlier failures are forgotten.
+    pub version: u64,
+    /// Counts restarts asked for.
+    pub run: u64,
+    /// What it is to run; `None` when there is to be no such machine.
+    pub target: Option<Arc<Target>>,
+    /// Somebody stopped it.
+    pub stopped: bool,
+}
+
+/// What a machine is.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    /// Goal that this is about.
+    pub version: u64,
+    pub phase: Phase,
+    pub payload: Option<i32>,
+    /// Process and start time of its supervisor.
+    pub supervisor: Option<(i32, u64)>,
+    pub addresses: Vec<String>,
+    pub restarts: u64,
+    /// How the last run ended.
+    pub exit: Option<Exit>,
+    /// It never got as far as executing its command.
+    pub unstartable: bool,
+    /// It has been ready since the goal changed.
+    pub was_ready: bool,
+    /// Ends since the goal changed that were no success, or came before it was ready.
+    pub failures: u32,
+    /// It ended and is not started again.
+    pub over: bool,
+    /// When it was first started for this goal.
+    pub spawned: Option<Instant>,
+    /// The same in Unix microseconds, as its log has it.
+    pub spawned_at: u64,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self {
+            version: 0,
+            phase: Phase::Starting,
+            payload: None,
+            supervisor: None,
+            addresses: Vec::new(),
+            restarts: 0,
+            exit: None,
+            unstartable: false,
+            was_ready: false,
+            failures: 0,
+            over: false,
+            spawned: None,
+            spawned_at: 0,
+        }
+    }
+}
+
+impl View {
+    /// Whether a machine that is waited for is ready, or why it will not be; `None` is not yet.
+    pub(crate) fn verdict(&self, when: ReadyWhen) -> Option<Result<(), String>> {
+        let exit = || self.exit.as_ref().map_or_else(|| "it ended".into(), Exit::to_string);
+        let done = self.exit.as_ref().is_some_and(Exit::success)
+            && (self.was_ready || when == ReadyWhen::Started);
+        match self.phase {
+            Phase::Ready | Phase::Stopped => Some(Ok(())),
+            Phase::Exited | Phase::Backoff if done => Some(Ok(())),
+            Phase::Failed => Some(Err(format!("it cannot be started: {}", exit()))),
+            Phase::Backoff if self.unstartable => {
+                Some(Err(format!("it cannot be started: {}", exit())))
+            }
+            Phase::Exited if self.over => {
+                Some(Err(format!("it ended before it was ready: {}", exit())))
+            }
+            Phase::Backoff if self.failures >= HOPELESS => Some(Err(format!(
+                "it ended {} times before it was ready: {}",
+                self.failures,
+                exit()
+            ))),
+            _ => None,
+        }
+    }
+}
+
+struct Running {
+    process: Arc<Process>,
+    closure: PathBuf,
+    run: u64,
+    since: Instant,
+    stop_timeout: Duration,
+}
+
+/// Why a machine without a process has none.
+enum Idle {
+    Due,
+    Until(Instant),
+    Over,
+}
+
+pub(crate) type StopTimeout = Arc<dyn Fn(&Name, &Path) -> Duration + Send + Sync>;
+
+/// The task of one machine. Ends when there is to be no such machine and there is none, or when
+/// the agent ends; then the machine goes on running.
+pub(crate) struct Keeper {
+    pub name: Name,
+    pub machines: Arc<dyn Machines>,
+    pub goal: watch::Receiver<Goal>,
+    pub view: watch::Sender<View>,
+    /// Told whenever readiness changes.
+    pub ready_changed: Arc<Notify>,
+    /// Reads how long a machine of another closure may take to stop.
+    pub stop_timeout: StopTimeout,
+    pub boot_id: Arc<str>,
+}
+
+impl Keeper {
+    pub(crate) async fn keep(mut self) {
+        let mut changes = self.machines.changes(&self.name);
+        let first = self.goal.borrow().clone();
+        let mut running = self.adopt(first.run);
+        let mut idle = if running.is_none() { self.left_over(&first) } else { Idle::Due };
+        let mut version = None;
+        let mut quick = 0u32;
+        loop {
+            let goal = self.goal.borrow_and_update().clone();
+            if version != Some(goal.version) {
+                if version.replace(goal.version).is_some() {
+                    idle = Idle::Due;
+                    self.begin();
+                }
+                quick = 0;
+                self.set(|view| view.version = goal.version);
+            }
+            let target = goal.target.as_ref().filter(|_| !goal.stopped);
+            if let Some(now) = running.take() {
+                let wanted =
+                    target.is_some_and(|t| t.closure == now.closure && goal.run == now.run);
+                if !wanted {
+                    self.stop(now).await;
+                    continue;
+                }
+                self.refresh(&now, target);
+                let ended = tokio::select! {
+                    changed = self.goal.changed() => {
+                        if changed.is_err() { return }
+                        None
+                    }
+                    exit = now.process.wait() => Some(exit),
+                    _ = changes.changed() => None,
+                };
+                match (ended, target) {
+                    (Some(exit), Some(target)) => {
+                        if now.since.elapsed() >= STABLE {
+                            quick = 0;
+                        }
+                        idle = self.ended(&now, exit, target, quick);
+                        quick = quick.saturating_add(1);
+                    }
+                    _ => running = Some(now),
+                }
+                continue;
+            }
+            let Some(target) = target else {
+                if goal.target.is_none() {
+                    self.forget();
+                    if !self.goal.has_changed().unwrap_or(false) {
+                        return;
+                    }
+                    continue;
+                }
+                self.set(|view| view.phase = Phase::Stopped);
+                if self.goal.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            };
+            match idle {
+                Idle::Due => match self.spawn(target, goal.run).await {
+                    Ok(now) => running = Some(now),
+                    Err(error) => {
+                        idle = self.unspawned(error, target, quick);
+                        quick = quick.saturating_add(1);
+                    }
+                },
+                Idle::Until(then) => tokio::select! {
+                    changed = self.goal.changed() => {
+                        if changed.is_err() { return }
+                    }
+                    () = tokio::time::sleep_until(then) => {
+                        idle = Idle::Due;
+                        self.view.send_modify(|view| view.restarts += 1);
+                    }
+                },
+                Idle::Over => {
+                    if self.goal.changed().await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn set(&self, change: impl FnOnce(&mut View)) {
+        let mut flipped = false;
+        self.view.send_modify(|view| {
+            let before = view.phase == Phase::Ready;
+            change(view);
+            view.was_ready |= view.phase == Phase::Ready;
+            if !matches!(
+                view.phase,
+                Phase::Starting | Phase::Running | Phase::Ready | Phase::Stopping
+            ) {
+                (view.payload, view.supervisor) = (None, None);
+            }
+            flipped = before != (view.phase == Phase::Ready);
+        });
+        if flipped {
+            self.ready_changed.notify_one();
+        }
+    }
+
+    fn begin(&self) {
+        self.set(|view| {
+            view.failures = 0;
+            (view.was_ready, view.over, view.unstartable) = (false, false, false);
+            view.spawned = None;
+            // Whatever was said before is not about this goal.
+            view.phase = Phase::Starting;
+        });
+    }
+
+    /// The process an earlier agent started.
+    fn adopt(&self, run: u64) -> Option<Running> {
+        let found = self.machines.adopt(&self.name).unwrap_or_else(|error| {
+            tracing::error!(machine = %self.name, %error, "cannot tell whether it runs");
+            None
+        });
+        let (process, closure) = found?;
+        tracing::info!(machine = %self.name, pid = process.pid(), "found running");
+        let stop_timeout = (self.stop_timeout)(&self.name, &closure);
+        let since = Instant::now();
+        Some(Running { process: Arc::new(process), closure, run, since, stop_timeout })
+    }
+
+    /// A machine that had done its work before the agent was started again does not do it twice.
+    fn left_over(&self, goal: &Goal) -> Idle {
+        let Some((target, status)) = goal.target.as_ref().zip(self.machines.status(&self.name))
+        else {
+            return Idle::Due;
+        };
+        let ended = status.closure == target.closure
+            && status.boot_id == *self.boot_id
+            && matches!(status.phase, Phase::Exited | Phase::Failed);
+        let Some(exit) = status.exit.filter(|_| ended) else { return Idle::Due };
+        if restarts(target.restart.policy, &exit) {
+            return Idle::Due;
+        }
+        self.view.send_modify(|view| {
+            (view.exit, view.over, view.phase) = (Some(exit), true, status.phase);
+        });
+        Idle::Over
+    }
+
+    fn own_status(&self, process: &Process) -> Option<Status> {
+        let own =
+            |s: &Status| (s.supervisor_pid, s.supervisor_start) == (process.pid(), process.start());
+        self.machines.status(&self.name).filter(own)
+    }
+
+    fn refresh(&self, now: &Running, target: Option<&Arc<Target>>) {
+        let status = self.own_status(&now.process);
+        let started = target.is_some_and(|t| t.ready.when == ReadyWhen::Started);
+        self.set(|view| {
+            view.supervisor = Some((now.process.pid(), now.process.start()));
+            view.spawned.get_or_insert(now.since);
+            let Some(status) = status else {
+                view.phase = Phase::Starting;
+                return;
+            };
+            view.phase = match status.phase {
+                Phase::Running if started => Phase::Ready,
+                // Its supervisor is about to end; that is what counts.
+                Phase::Exited | Phase::Failed => Phase::Stopping,
+                phase => phase,
+            };
+            view.payload = status.payload_pid;
+            view.addresses = status.addresses;
+        });
+    }
+
+    async fn spawn(&self, target: &Arc<Target>, run: u64) -> crate::error::Result<Running> {
+        let now = unix_micros();
+        self.set(|view| {
+            (view.phase, view.spawned_at) = (Phase::Starting, now);
+            view.spawned.get_or_insert_with(Instant::now);
+        });
+        let (machines, name) = (Arc::clone(&self.machines), self.name.clone());
+        let closure = target.closure.clone();
+        let spawn = move || {
+            let spawned = machines.spawn(&name, &closure);
+            spawned.map(|process| (process, closure))
+        };
+        // Fork and exec block; the pool lets many machines start at the same time.
+        let (process, closure) = match tokio::task::spawn_blocking(spawn).await {
+            Ok(spawned) => spawned?,
+            Err(error) => {
+                return Err(crate::AgentError::Part {
+                    what: "start a machine",
+                    source: error.into(),
+                });
+            }
+        };
+        tracing::info!(machine = %self.name, pid = process.pid(), closure = %closure.display(), "started");
+        let since = Instant::now();
+        let stop_timeout = target.stop_timeout;
+        Ok(Running { process: Arc::new(process), closure, run, since, stop_timeout })
+    }
+
+    async fn stop(&self, now: Running) {
+        self.set(|view| view.phase = Phase::Stopping);
+        tracing::info!(machine = %self.name, pid = now.process.pid(), "stopping");
+        now.process.signal(Signal::TERM);
+        let limit = now.stop_timeout + STOP_MARGIN;
+        if tokio::time::timeout(limit, now.process.wait()).await.is_err() {
+            tracing::warn!(machine = %self.name, "its supervisor does not stop: killed");
+            now.process.signal(Signal::KILL);
+            now.process.wait().await;
+        }
+        let exit = self.own_status(&now.process).and_then(|s| s.exit);
+        self.set(|view| (view.exit, view.phase) = (exit, Phase::Starting));
+    }
+
+    fn ended(&self, now: &Running, exit: Option<Exit>, target: &Target, quick: u32) -> Idle {
+        let status = self.own_status(&now.process);
+        let unstartable = status.as_ref().is_some_and(|s| s.phase == Phase::Failed);
+        let exit = status.and_then(|s| s.exit).unwrap_or_else(|| {
+            let how = exit.map(|e| format!(" ({e})")).unwrap_or_default();
+            Exit::Error(format!("its supervisor ended without a word{how}"))
+        });
+        tracing::info!(machine = %self.name, %exit, "ended");
+        self.idle(exit, unstartable, target, quick)
+    }
+
+    fn unspawned(&self, error: crate::AgentError, target: &Target, quick: u32) -> Idle {
+        tracing::error!(machine = %self.name, %error, "cannot be started");
+        self.idle(Exit::Error(error.to_string()), true, target, quick)
+    }
+
+    fn idle(&self, exit: Exit, unstartable: bool, target: &Target, quick: u32) -> Idle {
+        let again = restarts(target.restart.policy, &exit);
+        self.set(|view| {
+            if !(exit.success() && (view.was_ready || target.ready.when == ReadyWhen::Started)) {
+                view.failures += 1;
+            }
+            (view.exit, view.unstartable, view.over) = (Some(exit), unstartable, !again);
+            view.phase = match (again, unstartable) {
+                (true, _) => Phase::Backoff,
+                (false, true) => Phase::Failed,
+                (false, false) => Phase::Exited,
+            };
+        });
+        let delay = backoff(target.restart.delay_ms, target.restart.max_delay_ms, quick);
+        if again { Idle::Until(Instant::now() + delay) } else { Idle::Over }
+    }
+
+    fn forget(&self) {
+        if let Err(error) = self.machines.forget(&self.name) {
+            tracing::warn!(machine = %self.name, %error, "something of it is left");
+        }
+    }
+}
+
+fn restarts(policy: RestartPolicy, exit: &Exit) -> bool {
+    match policy {
+        RestartPolicy::Always => true,
+        RestartPolicy::OnFailure => !exit.success(),
+        RestartPolicy::Never => false,
+    }
+}
+
+/// Delay after `quick` earlier ends in quick succession: it doubles, up to a limit.
+fn backoff(delay_ms: u64, max_delay_ms: u64, quick: u32) -> Duration {
+    // Never none at all: a machine that cannot work must not take a processor for itself.
+    let first = delay_ms.max(10);
+    let factor = 1u64.checked_shl(quick).unwrap_or(u64::MAX);
+    Duration::from_millis(first.saturating_mul(factor).min(max_delay_ms.max(first)))
+}
+
+fn unix_micros() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_doubles_to_its_limit() {
+        let delays =
+            |first, max| [0, 1, 2, 3, 63, 64, u32::MAX].map(|n| backoff(first, max, n).as_millis());
+        assert_eq!(delays(100, 500), [100, 200, 400, 500, 500, 500, 500]);
+        assert_eq!(delays(0, 0)[..2], [10, 10]);
+    }
+
+    #[test]
+    fn what_counts_as_ready() {
+        let view = |phase, exit: Option<Exit>| View { phase, exit, ..View::default() };
+        let said = |view: &View, when| view.verdict(when).map(|v| v.is_ok());
+        let done = Some(Exit::Code(0));
+        let bad = Some(Exit::Code(1));
+        use {Phase as P, ReadyWhen as W};
+        assert_eq!(said(&view(P::Ready, None), W::Notify), Some(true));
+        assert_eq!(said(&view(P::Running, None), W::Notify), None);
+        assert_eq!(said(&view(P::Backoff, done.clone()), W::Started), Some(true));
+        assert_eq!(said(&view(P::Backoff, done.clone()), W::Notify), None);
+        assert_eq!(said(&view(P::Backoff, bad.clone()), W::Started), None);
+        let hopeless = View { failures: HOPELESS, ..view(P::Backoff, bad.clone()) };
+        assert_eq!(said(&hopeless, W::Started), Some(false));
+        let over = View { over: true, ..view(P::Exited, bad) };
+        assert_eq!(said(&over, W::Started), Some(false));
+        let over = View { over: true, ..view(P::Exited, done) };
+        assert_eq!(said(&over, W::Started), Some(true));
+        assert_eq!(said(&over, W::Tcp), Some(false));
+    }
+}

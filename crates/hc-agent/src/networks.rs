@@ -1,0 +1,72 @@
+//! What the agent asks of the network.
+
+use crate::error::PartError;
+use futures_util::future::{BoxFuture, FutureExt};
+use hc_spec::{HostSpec, Name};
+
+/// A machine as the name server sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineName {
+    /// Its name.
+    pub name: Name,
+    /// Networks it has a name in.
+    pub networks: Vec<Name>,
+    /// Whether it answers; without that it has no address records.
+    pub ready: bool,
+}
+
+/// Links, tables and names of a host. Everything is idempotent: it is repeated after a crash.
+pub trait Networks: Send + Sync {
+    /// Makes the networks of `host`, or mends what differs. Takes nothing away.
+    fn ensure<'a>(&'a self, host: &'a HostSpec) -> BoxFuture<'a, Result<(), PartError>>;
+
+    /// Takes away the named networks of `host`; no machine is on them any more.
+    fn remove<'a>(
+        &'a self,
+        host: &'a HostSpec,
+        networks: &'a [Name],
+    ) -> BoxFuture<'a, Result<(), PartError>>;
+
+    /// Answers for the zones of `host`; again with another host or networks, for those.
+    fn start_dns<'a>(&'a self, host: &'a HostSpec) -> BoxFuture<'a, Result<(), PartError>>;
+
+    /// Replaces all names at once. Called whenever readiness changes, so it must be cheap.
+    fn publish(&self, host: &HostSpec, machines: &[MachineName]);
+
+    /// Stops answering and puts the host's resolver back: the agent ends, machines stay.
+    fn stop_dns(&self) -> BoxFuture<'_, Result<(), PartError>>;
+
+    /// Takes away everything this agent made.
+    fn stop_all<'a>(&'a self, host: &'a HostSpec) -> BoxFuture<'a, Result<(), PartError>>;
+}
+
+/// A host whose machines have no network.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoNetworks;
+
+fn done<'a>() -> BoxFuture<'a, Result<(), PartError>> {
+    std::future::ready(Ok(())).boxed()
+}
+
+impl Networks for NoNetworks {
+    fn ensure<'a>(&'a self, _: &'a HostSpec) -> BoxFuture<'a, Result<(), PartError>> {
+        done()
+    }
+    fn remove<'a>(
+        &'a self,
+        _: &'a HostSpec,
+        _: &'a [Name],
+    ) -> BoxFuture<'a, Result<(), PartError>> {
+        done()
+    }
+    fn start_dns<'a>(&'a self, _: &'a HostSpec) -> BoxFuture<'a, Result<(), PartError>> {
+        done()
+    }
+    fn publish(&self, _: &HostSpec, _: &[MachineName]) {}
+    fn stop_dns(&self) -> BoxFuture<'_, Result<(), PartError>> {
+        done()
+    }
+    fn stop_all<'a>(&'a self, _: &'a HostSpec) -> BoxFuture<'a, Result<(), PartError>> {
+        done()
+    }
+}

@@ -1,0 +1,152 @@
+//! What `hc.sh` runs: an agent with the library's own code, or a supervisor that runs nothing but
+//! writes the status files and obeys SIGTERM as the real one does.
+
+use hc_agent::{AgentConfig, Exit, Failpoints, NoNetworks, NoRoots, Parts, Phase, Status};
+use hc_spec::MachineSpec;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Not a test by itself: without arguments from `hc.sh` there is nothing to play.
+#[test]
+fn play() {
+    let Ok(text) = std::env::var("HC_TEST_ARGS") else { return };
+    let args: Vec<&str> = text.split(' ').collect();
+    let code = match args[0] {
+        "agent" => agent(&args),
+        "machine" => machine(&args),
+        other => panic!("hc.sh was called with {other}"),
+    };
+    std::process::exit(code);
+}
+
+fn option<'a>(args: &[&'a str], name: &str) -> Option<&'a str> {
+    let at = args.iter().position(|a| *a == name)?;
+    args.get(at + 1).copied()
+}
+
+pub fn config(state: &Path, run: &Path, store: &Path, failpoints: &str) -> AgentConfig {
+    let exe = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/hc.sh");
+    let mut config = AgentConfig::new(exe);
+    config.state_dir = state.into();
+    config.run_dir = run.into();
+    config.store_root = Some(store.into());
+    config.machine_args = vec!["--store".into(), store.into()];
+    config.agent_args = vec!["--store".into(), store.into()];
+    if !failpoints.is_empty() {
+        config.agent_args.extend(["--failpoints".into(), failpoints.into()]);
+    }
+    config.failpoints = failpoints.parse::<Failpoints>().unwrap();
+    config
+}
+
+fn agent(args: &[&str]) -> i32 {
+    let path = |name| Path::new(option(args, name).unwrap());
+    let failpoints = option(args, "--failpoints").unwrap_or_default();
+    let config = config(path("--state-dir"), path("--run-dir"), path("--store"), failpoints);
+    let parts =
+        || Ok(Parts { machines: None, networks: Arc::new(NoNetworks), roots: Arc::new(NoRoots) });
+    match hc_agent::run(config, parts) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("agent: {error}");
+            1
+        }
+    }
+}
+
+struct Supervisor {
+    state: PathBuf,
+    run: PathBuf,
+    status: Status,
+}
+
+impl Supervisor {
+    fn say(&mut self, phase: Phase, exit: Option<Exit>) {
+        (self.status.phase, self.status.exit) = (phase, exit);
+        let directory = self.run.join("machines").join(&self.status.name);
+        std::fs::create_dir_all(&directory).unwrap();
+        let text = serde_json::to_vec(&self.status).unwrap();
+        std::fs::write(directory.join(".status"), text).unwrap();
+        std::fs::rename(directory.join(".status"), directory.join("status.json")).unwrap();
+    }
+
+    fn log(&self, line: &str) {
+        let directory = self.state.join("machines").join(&self.status.name).join("log");
+        std::fs::create_dir_all(&directory).unwrap();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let line = format!("{} e {line}\n", now.as_micros());
+        std::fs::write(directory.join("current"), line).unwrap();
+    }
+}
+
+/// The command says how it behaves: `ready`, `silent`, `broken`, `crash CODE`, `done`.
+fn machine(args: &[&str]) -> i32 {
+    let closure = Path::new(args[2]);
+    let store = Path::new(option(args, "--store").unwrap());
+    let text = std::fs::read(store.join(closure.strip_prefix("/").unwrap())).unwrap();
+    let spec = MachineSpec::from_json(&text).unwrap();
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let start = stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().parse().unwrap();
+    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let state = PathBuf::from(option(args, "--state-dir").unwrap());
+    // Two supervisors of one machine at the same time: that must never be.
+    std::fs::create_dir_all(state.join("machines").join(spec.name.as_str())).unwrap();
+    let lock = std::fs::File::create(state.join("machines").join(spec.name.as_str()).join("lock"));
+    let lock = lock.unwrap();
+    if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+        std::fs::write(state.join("double"), spec.name.as_str()).unwrap();
+    }
+    let pid = std::process::id().try_into().unwrap();
+    let mut supervisor = Supervisor {
+        run: option(args, "--run-dir").unwrap().into(),
+        state,
+        status: Status {
+            name: spec.name.to_string(),
+            closure: closure.into(),
+            supervisor_pid: pid,
+            supervisor_start: start,
+            payload_pid: Some(pid),
+            boot_id: boot_id.trim().into(),
+            phase: Phase::Starting,
+            exit: None,
+            since: 0,
+            addresses: vec!["fd00::2".into()],
+        },
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut term = signal(SignalKind::terminate()).unwrap();
+        supervisor.say(Phase::Starting, None);
+        let words: Vec<&str> = spec.command.iter().map(String::as_str).collect();
+        match words[..] {
+            ["broken"] => {
+                supervisor.say(Phase::Failed, Some(Exit::Error("no such program".into())));
+                return 1;
+            }
+            ["crash", code] => {
+                supervisor.say(Phase::Running, None);
+                supervisor.log("about to crash");
+                supervisor.say(Phase::Exited, Some(Exit::Code(code.parse().unwrap())));
+                return 0;
+            }
+            ["done"] => {
+                supervisor.say(Phase::Running, None);
+                supervisor.say(Phase::Ready, None);
+                supervisor.say(Phase::Exited, Some(Exit::Code(0)));
+                return 0;
+            }
+            ["silent"] => supervisor.say(Phase::Running, None),
+            _ => {
+                supervisor.say(Phase::Running, None);
+                supervisor.say(Phase::Ready, None);
+            }
+        }
+        // Not for ever: a test that was killed cannot clean up.
+        let _ = tokio::time::timeout(Duration::from_secs(600), term.recv()).await;
+        supervisor.say(Phase::Stopping, None);
+        supervisor.say(Phase::Exited, Some(Exit::Code(0)));
+        0
+    })
+}
