@@ -1,1 +1,54 @@
 //! The Nix language: text to value.
+//!
+//! An [`Evaluator`] runs expressions, files and flakes. Values are 16 bytes and live in an
+//! [`Arena`]; everything evaluation asks of the world goes through one trait, [`Io`].
+//!
+//! ```
+//! use nix_lang::{Arena, ComputeIo, Evaluator, Settings};
+//! let arena = Arena::new();
+//! let nix = Evaluator::new(&arena, ComputeIo::new(), Settings::default());
+//! let value = nix.eval_str("map (x: x * 2) [ 1 2 3 ]", "/")?;
+//! assert_eq!(nix.print(value)?, "[ 2 4 6 ]");
+//! # Ok::<(), nix_lang::Error>(())
+//! ```
+//!
+//! Evaluation recurses natively: run it inside [`on_big_stack`], or deep programs are refused
+//! earlier than they need to be.
+
+mod api;
+mod builtins;
+mod call;
+mod coerce;
+mod compute_io;
+mod context;
+mod drv;
+mod ere;
+mod error;
+mod eval;
+mod evaluator;
+mod flake;
+mod io;
+mod json;
+mod ops;
+mod paths;
+mod print;
+mod report;
+mod source;
+mod stack;
+mod suggest;
+mod sym;
+mod value;
+mod xml;
+
+pub use compute_io::{
+    ComputeIo, file_type, git_tracked_files, hash_path, read_dir, unsupported_fetch,
+};
+pub use context::{ContextElem, Ctx};
+pub use error::{Error, ErrorKind, Result};
+pub use evaluator::{Arena, Evaluator, Settings};
+pub use flake::{FlakeOptions, LockMode};
+pub use io::{FetchRequest, Fetched, FileType, Ingestion, Io, IoError, PathFilter};
+pub use nix_derivation::{CAHash, Derivation, NixHash, StoreDir, StorePath};
+pub use source::Location;
+pub use stack::on_big_stack;
+pub use value::{Attr, Attrs, Closure, Env, List, PathValue, PrimOp, PrimOpApp, Str, Thunk, Value};

@@ -1,1 +1,112 @@
 //! Nix text to a resolved syntax tree.
+//!
+//! ```
+//! use nix_syntax::{Globals, Options, Origin, Sources, Symbols, parse};
+//! let arena = bumpalo::Bump::new();
+//! let symbols = Symbols::new(&arena);
+//! let sources = Sources::new();
+//! let globals = Globals::new(&symbols, [b"true".as_slice(), b"map"]);
+//! let file = sources.add(Origin::Text("«string»".into()), (*b"map (x: x + 1)").into());
+//! let expr = parse(&arena, &symbols, &sources, file, &Options::new(b"/", &globals));
+//! ```
+
+pub mod ast;
+mod lexer;
+mod parser;
+mod raw;
+mod report;
+mod resolve;
+mod source;
+mod suggest;
+mod symbol;
+
+use std::collections::HashMap;
+
+use bumpalo::Bump;
+use rustc_hash::FxBuildHasher;
+
+use parser::Parser;
+use resolve::Resolver;
+
+pub use ast::Expr;
+pub use parser::canonical;
+pub use report::{Report, render};
+pub use source::{FileId, Origin, Source, Sources, Span};
+pub use suggest::nearest;
+pub use symbol::{Symbol, Symbols};
+
+/// The names every file sees, numbered in the order given.
+pub struct Globals {
+    indexes: HashMap<Symbol, u32, FxBuildHasher>,
+}
+
+impl Globals {
+    /// Globals by name; the position in `names` is the index of [`ast::ExprKind::Global`].
+    pub fn new<'n>(symbols: &Symbols<'_>, names: impl IntoIterator<Item = &'n [u8]>) -> Self {
+        let indexes = names.into_iter().enumerate().map(|(i, name)| (symbols.intern(name), i as u32)).collect();
+        Self { indexes }
+    }
+
+    /// All names, in no particular order.
+    pub fn symbols(&self) -> impl Iterator<Item = Symbol> {
+        self.indexes.keys().copied()
+    }
+
+    /// The index of a name.
+    pub fn get(&self, name: Symbol) -> Option<u32> {
+        self.indexes.get(&name).copied()
+    }
+}
+
+/// What a text is parsed against.
+#[derive(Clone, Copy)]
+pub struct Options<'o> {
+    /// Absolute directory that `./x` starts from.
+    pub base_path: &'o [u8],
+    /// Absolute directory that `~/x` starts from; none makes such paths errors (pure evaluation).
+    pub home: Option<&'o [u8]>,
+    /// Names every file sees.
+    pub globals: &'o Globals,
+    /// Variables of the one outer frame, slot by slot (`scopedImport`); they hide globals. `Some(&[])` still means a frame.
+    pub outer: Option<&'o [Symbol]>,
+    /// How deep expressions may nest. The default suits a 2 MiB stack in a debug build; C++ Nix allows about 10000.
+    pub max_depth: u32,
+}
+
+impl<'o> Options<'o> {
+    /// No home, no outer frame, the default depth.
+    pub fn new(base_path: &'o [u8], globals: &'o Globals) -> Self {
+        Self { base_path, home: None, globals, outer: None, max_depth: 500 }
+    }
+}
+
+/// Parses and resolves a registered text. Errors come back as reports for [`render`]; there is at least one.
+pub fn parse<'a>(
+    arena: &'a Bump,
+    symbols: &Symbols<'a>,
+    sources: &Sources,
+    file: FileId,
+    options: &Options<'_>,
+) -> Result<&'a Expr<'a>, Vec<Report>> {
+    let text = sources.get(file).text;
+    if u32::try_from(text.len()).is_err() {
+        return Err(vec![Report::new("source texts of 4 GiB and more are not supported", Span { file, start: 0, end: 0 })]);
+    }
+    let mut parser = Parser::new(&text, arena, file, options);
+    let root = match parser.file() {
+        Ok(root) => root,
+        Err(report) => {
+            parser.errors.push(*report);
+            return Err(parser.errors);
+        }
+    };
+    let mut resolver = Resolver::new(&parser.raw, arena, symbols, options, file);
+    let expr = resolver.expr(root);
+    let mut errors = std::mem::take(&mut resolver.errors);
+    if parser.errors.is_empty() && errors.is_empty() {
+        return Ok(expr);
+    }
+    errors.append(&mut parser.errors);
+    errors.sort_by_key(|report| report.primary.map(|span| span.start));
+    Err(errors)
+}

@@ -1,0 +1,251 @@
+//! What callers do with an evaluator.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use nix_syntax::Origin;
+use rustc_hash::FxHashSet;
+use serde_json::Value as Json;
+
+use crate::Evaluator;
+use crate::coerce::Coercion;
+use crate::context::{ContextElem, Ctx};
+use crate::error::{Error, Result};
+use crate::paths::canonical;
+use crate::source::{NO_POS, Pos};
+use crate::value::{Attr, Value};
+
+impl<'a> Evaluator<'a> {
+    /// Evaluate a text; `./x` in it starts from `base`, an absolute directory.
+    ///
+    /// # Errors
+    ///
+    /// When the text is not an expression or its evaluation fails.
+    pub fn eval_str(&self, text: &str, base: impl AsRef<Path>) -> Result<Value<'a>> {
+        let base = canonical(base.as_ref().as_os_str().as_bytes());
+        let origin = Origin::Text("«string»".into());
+        self.eval_text(origin, text.as_bytes().to_vec(), &base, None, self.root_env)
+            .map_err(|error| self.finish(error))
+    }
+
+    /// Evaluate a file (or the `default.nix` of a directory).
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or its evaluation fails.
+    pub fn eval_file(&self, path: impl AsRef<Path>) -> Result<Value<'a>> {
+        let path = canonical(path.as_ref().as_os_str().as_bytes());
+        self.import(&path, NO_POS).map_err(|error| self.finish(error))
+    }
+
+    /// The value evaluated as far as its outermost shape.
+    ///
+    /// # Errors
+    ///
+    /// When its evaluation fails.
+    pub fn force_value(&self, value: Value<'a>) -> Result<Value<'a>> {
+        self.force(value, NO_POS).map_err(|error| self.finish(error))
+    }
+
+    /// Evaluate the value and everything in it.
+    ///
+    /// # Errors
+    ///
+    /// When evaluating a part of it fails.
+    pub fn force_deep(&self, value: Value<'a>) -> Result<Value<'a>> {
+        self.deep(value, NO_POS)
+            .and_then(|()| self.force(value, NO_POS))
+            .map_err(|error| self.finish(error))
+    }
+
+    /// Apply a function (or a set with `__functor`) to an argument.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be called or the call fails.
+    pub fn apply(&self, function: Value<'a>, argument: Value<'a>) -> Result<Value<'a>> {
+        self.force(function, NO_POS)
+            .and_then(|function| self.call(function, &[argument], NO_POS))
+            .map_err(|error| self.finish(error))
+    }
+
+    /// The value at a path of attributes and list indices, evaluated.
+    ///
+    /// # Errors
+    ///
+    /// When something on the way is missing (with a suggestion) or fails.
+    pub fn select_path<S: AsRef<str>>(&self, value: Value<'a>, path: &[S]) -> Result<Value<'a>> {
+        self.select_names(value, path).map_err(|error| self.finish(error))
+    }
+
+    fn select_names<S: AsRef<str>>(&self, value: Value<'a>, path: &[S]) -> Result<Value<'a>> {
+        let mut value = self.force(value, NO_POS)?;
+        for (index, name) in path.iter().enumerate() {
+            let name = name.as_ref();
+            let whole =
+                || path[..=index].iter().map(AsRef::as_ref).collect::<Vec<_>>().join(".");
+            value = match value {
+                Value::List(list) => {
+                    let item = name.parse().ok().and_then(|at: usize| list.items.get(at));
+                    let item = item.ok_or_else(|| {
+                        let message = format!("'{}' is not an element of the list", whole());
+                        Error::new(crate::ErrorKind::MissingAttr, message, NO_POS)
+                    })?;
+                    self.force(*item, NO_POS)?
+                }
+                Value::Attrs(attrs) => {
+                    let symbol = self.symbols.intern(name.as_bytes());
+                    self.select(attrs, symbol, NO_POS)
+                        .map_err(|error| error.frame(NO_POS, format!("while selecting '{}'", whole())))?
+                }
+                other => {
+                    let message = format!("'{}' cannot be selected from {}", whole(), other.described());
+                    return Err(Error::ty(message, NO_POS));
+                }
+            };
+        }
+        Ok(value)
+    }
+
+    /// The attribute `name` of a set, evaluated; `None` when the set has none.
+    ///
+    /// # Errors
+    ///
+    /// When the value is not a set, or evaluation fails.
+    pub fn get(&self, value: Value<'a>, name: &str) -> Result<Option<Value<'a>>> {
+        let found = || -> Result<Option<Value<'a>>> {
+            let attrs = self.force_attrs(value, NO_POS)?;
+            let Some(name) = self.symbols.lookup(name.as_bytes()) else { return Ok(None) };
+            match attrs.get(name) {
+                Some(_) => self.select(attrs, name, NO_POS).map(Some),
+                None => Ok(None),
+            }
+        };
+        found().map_err(|error| self.finish(error))
+    }
+
+    /// The names and (perhaps not evaluated) values of a set, sorted by name.
+    ///
+    /// # Errors
+    ///
+    /// When the value is not a set, or evaluation fails.
+    pub fn attributes(&self, value: Value<'a>) -> Result<Vec<(String, Value<'a>)>> {
+        let attrs = self.force_attrs(value, NO_POS).map_err(|error| self.finish(error))?;
+        let sorted = self.sorted(attrs).into_iter();
+        Ok(sorted.map(|attr| (self.name(attr.name), attr.value)).collect())
+    }
+
+    /// A string that depends on store objects.
+    pub fn string_with_context(
+        &self,
+        text: &str,
+        context: impl IntoIterator<Item = ContextElem>,
+    ) -> Value<'a> {
+        self.string_with(text.as_bytes(), self.contexts.from_elems(context))
+    }
+
+    /// A set.
+    pub fn set<S: AsRef<str>>(
+        &self,
+        attributes: impl IntoIterator<Item = (S, Value<'a>)>,
+    ) -> Value<'a> {
+        let entries = attributes.into_iter().map(|(name, value)| Attr {
+            name: self.symbols.intern(name.as_ref().as_bytes()),
+            pos: NO_POS,
+            value,
+        });
+        self.attrs_from(entries.collect())
+    }
+
+    /// A list.
+    pub fn list(&self, items: &[Value<'a>]) -> Value<'a> {
+        self.list_from(items)
+    }
+
+    /// The value as JSON, with every store object that any string in it depends on.
+    ///
+    /// Select a part first to learn what that part alone depends on.
+    ///
+    /// # Errors
+    ///
+    /// When evaluation fails, or there is something in the value that JSON does not have.
+    pub fn to_json(&self, value: Value<'a>) -> Result<(Json, Vec<ContextElem>)> {
+        let mut ctx = Ctx::NONE;
+        let json = self
+            .json_tree(value, &mut ctx, NO_POS)
+            .map_err(|error| self.finish(error))?;
+        Ok((json, self.context(ctx)))
+    }
+
+    /// The value as the text that `builtins.toJSON` gives.
+    ///
+    /// # Errors
+    ///
+    /// As [`Evaluator::to_json`].
+    pub fn to_json_text(&self, value: Value<'a>) -> Result<String> {
+        let (mut out, mut ctx) = (Vec::new(), Ctx::NONE);
+        self.write_json(value, &mut out, &mut ctx, NO_POS)
+            .map_err(|error| self.finish(error))?;
+        Ok(String::from_utf8_lossy(&out).into_owned())
+    }
+
+    /// The value from JSON.
+    ///
+    /// # Errors
+    ///
+    /// When a number does not fit.
+    pub fn from_json(&self, json: &Json) -> Result<Value<'a>> {
+        self.value_from_json(json, NO_POS).map_err(|error| self.finish(error))
+    }
+
+    /// The value as a string (as interpolation makes it), with what it depends on.
+    ///
+    /// # Errors
+    ///
+    /// When it is nothing that can be a string, or evaluation fails.
+    pub fn to_text(&self, value: Value<'a>) -> Result<(Vec<u8>, Vec<ContextElem>)> {
+        let (bytes, ctx) = self
+            .coerce_bytes(value, Coercion::INTERPOLATE, NO_POS)
+            .map_err(|error| self.finish(error))?;
+        Ok((bytes, self.context(ctx)))
+    }
+
+    /// The elements of a context, sorted.
+    pub fn context(&self, ctx: Ctx) -> Vec<ContextElem> {
+        let mut elems: Vec<ContextElem> =
+            self.contexts.elems(ctx).iter().map(|elem| (**elem).clone()).collect();
+        elems.sort();
+        elems
+    }
+
+    /// How many bytes the values of this evaluation take.
+    pub fn memory(&self) -> usize {
+        self.arena.allocated_bytes()
+    }
+
+    pub(crate) fn deep(&self, value: Value<'a>, pos: Pos) -> Result<()> {
+        let mut seen = FxHashSet::default();
+        self.deep_into(value, pos, &mut seen)
+    }
+
+    fn deep_into(&self, value: Value<'a>, pos: Pos, seen: &mut FxHashSet<usize>) -> Result<()> {
+        self.check_stack(pos)?;
+        match self.force(value, pos)? {
+            Value::List(list) if seen.insert(list.items.as_ptr() as usize) => {
+                for item in list.items {
+                    self.deep_into(*item, pos, seen)?;
+                }
+            }
+            Value::Attrs(attrs) if seen.insert(attrs.entries.as_ptr() as usize) => {
+                for attr in attrs.entries {
+                    self.deep_into(attr.value, attr.pos, seen).map_err(|error| {
+                        let name = self.name(attr.name);
+                        error.frame(attr.pos, format!("while evaluating the attribute '{name}'"))
+                    })?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,178 @@
+//! Attribute sets.
+
+use std::collections::BTreeMap;
+
+use bumpalo::collections::Vec as BumpVec;
+use nix_syntax::Symbol;
+
+use super::Out;
+use crate::Evaluator;
+use crate::source::{NO_POS, Pos, locate};
+use crate::sym;
+use crate::value::{Attr, Attrs, Pending, PrimOp, ThunkState, Value};
+
+pub(super) static OPS: &[PrimOp] = &[
+    PrimOp { name: "attrNames", arity: 1, run: attr_names },
+    PrimOp { name: "attrValues", arity: 1, run: attr_values },
+    PrimOp { name: "catAttrs", arity: 2, run: cat_attrs },
+    PrimOp { name: "functionArgs", arity: 1, run: function_args },
+    PrimOp { name: "getAttr", arity: 2, run: get_attr },
+    PrimOp { name: "hasAttr", arity: 2, run: has_attr },
+    PrimOp { name: "intersectAttrs", arity: 2, run: intersect_attrs },
+    PrimOp { name: "listToAttrs", arity: 1, run: list_to_attrs },
+    PrimOp { name: "mapAttrs", arity: 2, run: map_attrs },
+    PrimOp { name: "removeAttrs", arity: 2, run: remove_attrs },
+    PrimOp { name: "unsafeGetAttrPos", arity: 2, run: unsafe_get_attr_pos },
+    PrimOp { name: "zipAttrsWith", arity: 2, run: zip_attrs_with },
+];
+
+impl<'a> Evaluator<'a> {
+    /// `fun arg…`, later.
+    pub(crate) fn apply_later(&self, fun: Value<'a>, args: &[Value<'a>]) -> Value<'a> {
+        let mut all = [Value::Null; 2];
+        let count = args.len().min(2);
+        all[..count].copy_from_slice(&args[..count]);
+        let pending = Pending { fun, args: all, count: count as u8 };
+        self.thunk(ThunkState::Apply(self.arena.alloc(pending)))
+    }
+
+    /// A set from entries that are already in order.
+    pub(crate) fn attrs_in_order(&self, entries: BumpVec<'a, Attr<'a>>) -> Value<'a> {
+        Value::Attrs(self.arena.alloc(Attrs { entries: entries.into_bump_slice() }))
+    }
+
+    pub(crate) fn position_value(&self, pos: Pos) -> Value<'a> {
+        match locate(&self.sources, pos) {
+            Some(location) if location.is_file => self.attrs_of([
+                (sym::FILE, self.string(location.file)),
+                (sym::LINE, Value::Int(location.line.into())),
+                (sym::COLUMN, Value::Int(location.column.into())),
+            ]),
+            _ => Value::Null,
+        }
+    }
+}
+
+fn attr_names<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let attrs = nix.force_attrs(args[0], pos)?;
+    let names: Vec<Value<'a>> =
+        nix.sorted(attrs).iter().map(|attr| nix.symbol_string(attr.name)).collect();
+    Ok(nix.list_from(&names))
+}
+
+fn attr_values<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let attrs = nix.force_attrs(args[0], pos)?;
+    let values: Vec<Value<'a>> = nix.sorted(attrs).iter().map(|attr| attr.value).collect();
+    Ok(nix.list_from(&values))
+}
+
+fn cat_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let name = nix.force_name(args[0], pos)?;
+    let mut found = Vec::new();
+    for item in nix.force_list(args[1], pos)?.items {
+        found.extend(nix.force_attrs(*item, pos)?.value(name));
+    }
+    Ok(nix.list_from(&found))
+}
+
+fn function_args<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    match nix.force(args[0], pos)? {
+        Value::Lambda(closure) => {
+            let formals = closure.lambda.formals.iter().flat_map(|formals| formals.list);
+            let entries = formals.map(|formal| Attr {
+                name: formal.name,
+                pos: formal.span,
+                value: Value::Bool(formal.default.is_some()),
+            });
+            Ok(nix.attrs_in_order(BumpVec::from_iter_in(entries, nix.arena)))
+        }
+        Value::PrimOp(_) | Value::PrimOpApp(_) => Ok(nix.attrs_of([])),
+        other => Err(nix.wrong_type("a function", other, pos)),
+    }
+}
+
+fn get_attr<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let name = nix.force_name(args[0], pos)?;
+    nix.select(nix.force_attrs(args[1], pos)?, name, pos)
+}
+
+fn has_attr<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let name = nix.force_name(args[0], pos)?;
+    Ok(Value::Bool(nix.force_attrs(args[1], pos)?.get(name).is_some()))
+}
+
+fn intersect_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let left = nix.force_attrs(args[0], pos)?;
+    let right = nix.force_attrs(args[1], pos)?;
+    let mut entries = BumpVec::new_in(nix.arena);
+    if left.len() < right.len() {
+        entries.extend(left.entries.iter().filter_map(|attr| right.get(attr.name)).copied());
+    } else {
+        entries.extend(right.entries.iter().filter(|attr| left.get(attr.name).is_some()));
+    }
+    Ok(nix.attrs_in_order(entries))
+}
+
+fn list_to_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let list = nix.force_list(args[0], pos)?;
+    let mut entries = Vec::with_capacity(list.items.len());
+    // Of several with one name the first counts, and the values of the others are not needed.
+    for item in list.items.iter() {
+        let item = nix.force_attrs(*item, pos)?;
+        let Some(name) = item.value(sym::NAME) else {
+            return Err(nix.missing_attr(item, sym::NAME, pos));
+        };
+        let name = nix.force_name(name, pos)?;
+        let Some(value) = item.get(sym::VALUE) else {
+            return Err(nix.missing_attr(item, sym::VALUE, pos));
+        };
+        entries.push(Attr { name, pos: value.pos, value: value.value });
+    }
+    entries.reverse();
+    Ok(nix.attrs_from(entries))
+}
+
+fn map_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let attrs = nix.force_attrs(args[1], pos)?;
+    let fun = args[0];
+    let entries = nix.arena.alloc_slice_fill_iter(attrs.entries.iter().map(|attr| Attr {
+        name: attr.name,
+        pos: attr.pos,
+        value: nix.apply_later(fun, &[nix.symbol_string(attr.name), attr.value]),
+    }));
+    Ok(Value::Attrs(nix.arena.alloc(Attrs { entries })))
+}
+
+fn remove_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let attrs = nix.force_attrs(args[0], pos)?;
+    let mut names = Vec::new();
+    for name in nix.force_list(args[1], pos)?.items {
+        names.extend(nix.symbols.lookup(nix.force_plain(*name, pos)?));
+    }
+    names.sort_unstable();
+    let kept = attrs.entries.iter().filter(|attr| names.binary_search(&attr.name).is_err());
+    Ok(nix.attrs_in_order(BumpVec::from_iter_in(kept.copied(), nix.arena)))
+}
+
+fn unsafe_get_attr_pos<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let name = nix.force_name(args[0], pos)?;
+    let attrs = nix.force_attrs(args[1], pos)?;
+    Ok(attrs.get(name).map_or(Value::Null, |attr| nix.position_value(attr.pos)))
+}
+
+fn zip_attrs_with<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let fun = nix.force_function(args[0], pos)?;
+    let mut found: BTreeMap<Symbol, Vec<Value<'a>>> = BTreeMap::new();
+    for item in nix.force_list(args[1], pos)?.items {
+        for attr in nix.force_attrs(*item, pos)?.entries {
+            found.entry(attr.name).or_default().push(attr.value);
+        }
+    }
+    let entries = found.into_iter().map(|(name, values)| Attr {
+        name,
+        pos: NO_POS,
+        value: nix.apply_later(fun, &[nix.symbol_string(name), nix.list_from(&values)]),
+    });
+    Ok(nix.attrs_in_order(BumpVec::from_iter_in(entries, nix.arena)))
+}
+

@@ -1,0 +1,88 @@
+//! Hashes.
+
+use nix_derivation::{HashAlgorithm, NixHash, hash_bytes, nixbase32};
+
+use super::Out;
+use crate::Evaluator;
+use crate::error::{Error, Result};
+use crate::source::Pos;
+use crate::sym;
+use crate::value::{PrimOp, Value};
+
+pub(super) static OPS: &[PrimOp] = &[
+    PrimOp { name: "convertHash", arity: 1, run: convert_hash },
+    PrimOp { name: "hashFile", arity: 2, run: hash_file },
+    PrimOp { name: "hashString", arity: 2, run: hash_string },
+];
+
+pub(crate) fn algorithm(name: &str, pos: Pos) -> Result<HashAlgorithm> {
+    name.parse().map_err(|_| {
+        Error::eval(
+            format!("unknown hash algorithm '{name}', expect 'blake3', 'md5', 'sha1', 'sha256', or 'sha512'"),
+            pos,
+        )
+    })
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A hash as people write it: with or without its algorithm, in any encoding.
+pub(crate) fn parse_hash(
+    text: &str,
+    algorithm: Option<HashAlgorithm>,
+    pos: Pos,
+) -> Result<NixHash> {
+    let wrong = || Error::eval(format!("hash '{text}' is not valid"), pos);
+    if let Ok(hash) = NixHash::parse(text) {
+        if algorithm.is_some_and(|wanted| wanted != hash.algorithm()) {
+            let message = format!("hash '{text}' is not of the expected algorithm");
+            return Err(Error::eval(message, pos));
+        }
+        return Ok(hash);
+    }
+    let algorithm = algorithm.ok_or_else(|| {
+        let message = format!("hash '{text}' does not include a type, nor is the type otherwise known");
+        Error::eval(message, pos)
+    })?;
+    NixHash::parse(&format!("{algorithm}:{text}")).map_err(|_| wrong())
+}
+
+fn hash_string<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let algorithm = algorithm(nix.force_text(args[0], pos)?, pos)?;
+    let string = nix.force_string(args[1], pos)?;
+    let hash = hash_bytes(algorithm, string.bytes);
+    Ok(nix.string(hex(hash.digest_as_bytes())))
+}
+
+fn hash_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let algorithm = algorithm(nix.force_text(args[0], pos)?, pos)?;
+    let path = nix.coerce_path(args[1], pos)?;
+    let hash = hash_bytes(algorithm, &nix.read_file(&path, pos)?);
+    Ok(nix.string(hex(hash.digest_as_bytes())))
+}
+
+fn convert_hash<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let attrs = nix.force_attrs(args[0], pos)?;
+    let text = nix.select(attrs, sym::HASH, pos)?;
+    let text = nix.force_text(text, pos)?;
+    let algorithm = match attrs.value(sym::HASH_ALGO) {
+        Some(name) => Some(algorithm(nix.force_text(name, pos)?, pos)?),
+        None => None,
+    };
+    let format = nix.select(attrs, sym::TO_HASH_FORMAT, pos)?;
+    let hash = parse_hash(text, algorithm, pos)?;
+    let digest = hash.digest_as_bytes();
+    let text = match nix.force_text(format, pos)? {
+        "base16" => hex(digest),
+        "nix32" | "base32" => nixbase32::encode(digest),
+        "base64" => {
+            let sri = hash.to_sri_string();
+            sri.split_once('-').map_or_else(String::new, |(_, text)| text.to_owned())
+        }
+        "sri" => hash.to_sri_string(),
+        other => return Err(Error::eval(format!("unknown hash format '{other}'"), pos)),
+    };
+    Ok(nix.string(text))
+}

@@ -1,0 +1,321 @@
+//! Lists.
+
+use std::collections::HashSet;
+
+use rustc_hash::FxHashMap;
+
+use super::Out;
+use crate::Evaluator;
+use crate::error::{Error, Result};
+use crate::source::{NO_POS, Pos};
+use crate::sym;
+use crate::value::{Attr, List, PrimOp, Value};
+
+pub(super) static OPS: &[PrimOp] = &[
+    PrimOp { name: "all", arity: 2, run: all },
+    PrimOp { name: "any", arity: 2, run: any },
+    PrimOp { name: "concatLists", arity: 1, run: concat_lists },
+    PrimOp { name: "concatMap", arity: 2, run: concat_map },
+    PrimOp { name: "elem", arity: 2, run: elem },
+    PrimOp { name: "elemAt", arity: 2, run: elem_at },
+    PrimOp { name: "filter", arity: 2, run: filter },
+    PrimOp { name: "foldl'", arity: 3, run: foldl },
+    PrimOp { name: "genList", arity: 2, run: gen_list },
+    PrimOp { name: "genericClosure", arity: 1, run: generic_closure },
+    PrimOp { name: "groupBy", arity: 2, run: group_by },
+    PrimOp { name: "head", arity: 1, run: head },
+    PrimOp { name: "length", arity: 1, run: length },
+    PrimOp { name: "map", arity: 2, run: map },
+    PrimOp { name: "partition", arity: 2, run: partition },
+    PrimOp { name: "sort", arity: 2, run: sort },
+    PrimOp { name: "tail", arity: 1, run: tail },
+];
+
+impl<'a> Evaluator<'a> {
+    fn test(&self, fun: Value<'a>, item: Value<'a>, pos: Pos) -> Result<bool> {
+        let answer = self.call_one(fun, item, pos)?;
+        self.force_bool(answer, pos)
+    }
+}
+
+fn all<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let fun = nix.force_function(args[0], pos)?;
+    for item in nix.force_list(args[1], pos)?.items {
+        if !nix.test(fun, *item, pos)? {
+            return Ok(Value::Bool(false));
+        }
+    }
+    Ok(Value::Bool(true))
+}
+
+fn any<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let fun = nix.force_function(args[0], pos)?;
+    for item in nix.force_list(args[1], pos)?.items {
+        if nix.test(fun, *item, pos)? {
+            return Ok(Value::Bool(true));
+        }
+    }
+    Ok(Value::Bool(false))
+}
+
+fn concat_lists<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let lists: Vec<&'a List<'a>> = nix
+        .force_list(args[0], pos)?
+        .items
+        .iter()
+        .map(|list| nix.force_list(*list, pos))
+        .collect::<Result<_>>()?;
+    Ok(nix.concat_lists(&lists))
+}
+
+fn concat_map<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let fun = nix.force_function(args[0], pos)?;
+    let mut lists = Vec::new();
+    for item in nix.force_list(args[1], pos)?.items {
+        let list = nix.call_one(fun, *item, pos)?;
+        lists.push(nix.force_list(list, pos)?);
+    }
+    Ok(nix.concat_lists(&lists))
+}
+
+fn elem<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let list = nix.force_list(args[1], pos)?;
+    // Looked for as elements are compared, so that a function is equal to itself.
+    let wanted = nix.list_from(&[args[0]]);
+    for item in list.items {
+        if nix.equal(wanted, nix.list_from(&[*item]), pos)? {
+            return Ok(Value::Bool(true));
+        }
+    }
+    Ok(Value::Bool(false))
+}
+
+fn elem_at<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let list = nix.force_list(args[0], pos)?;
+    let index = nix.force_int(args[1], pos)?;
+    match usize::try_from(index).ok().and_then(|index| list.items.get(index)) {
+        Some(item) => nix.force(*item, pos),
+        None => {
+            let message = format!(
+                "'builtins.elemAt' called with index {index} on a list of size {}",
+                list.items.len()
+            );
+            Err(Error::eval(message, pos))
+        }
+    }
+}
+
+fn filter<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let list = nix.force_list(args[1], pos)?;
+    if list.items.is_empty() {
+        return Ok(Value::List(list));
+    }
+    let fun = nix.force_function(args[0], pos)?;
+    let mut kept = Vec::with_capacity(list.items.len());
+    for item in list.items {
+        if nix.test(fun, *item, pos)? {
+            kept.push(*item);
+        }
+    }
+    if kept.len() == list.items.len() {
+        return Ok(Value::List(list));
+    }
+    Ok(nix.list_from(&kept))
+}
+
+fn foldl<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let fun = nix.force_function(args[0], pos)?;
+    let list = nix.force_list(args[2], pos)?;
+    let mut value = args[1];
+    for item in list.items {
+        value = nix.call(fun, &[value, *item], pos)?;
+    }
+    nix.force(value, pos)
+}
+
+fn gen_list<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let count = nix.force_int(args[1], pos)?;
+    let Ok(count) = u32::try_from(count) else {
+        return Err(Error::eval(format!("cannot create list of size {count}"), pos));
+    };
+    let items = (0..i64::from(count)).map(|index| nix.apply_later(args[0], &[Value::Int(index)]));
+    let items: Vec<Value<'a>> = items.collect();
+    Ok(nix.list_from(&items))
+}
+
+/// The keys met so far.
+#[derive(Default)]
+struct Seen<'a> {
+    strings: HashSet<&'a [u8]>,
+    ints: HashSet<i64>,
+    others: Vec<Value<'a>>,
+}
+
+impl<'a> Seen<'a> {
+    /// Whether the key is new.
+    fn insert(&mut self, nix: &Evaluator<'a>, key: Value<'a>, pos: Pos) -> Result<bool> {
+        match key {
+            Value::String(string) if self.others.is_empty() && self.ints.is_empty() => {
+                Ok(self.strings.insert(string.bytes))
+            }
+            Value::Int(number) if self.others.is_empty() && self.strings.is_empty() => {
+                Ok(self.ints.insert(number))
+            }
+            key => {
+                if let Some(other) = self.strings.iter().next() {
+                    nix.less(key, nix.string(other), pos)?;
+                }
+                for other in &self.others {
+                    if !nix.less(key, *other, pos)? && !nix.less(*other, key, pos)? {
+                        return Ok(false);
+                    }
+                }
+                for other in &self.ints {
+                    let other = Value::Int(*other);
+                    if !nix.less(key, other, pos)? && !nix.less(other, key, pos)? {
+                        return Ok(false);
+                    }
+                }
+                self.others.push(key);
+                Ok(true)
+            }
+        }
+    }
+}
+
+fn generic_closure<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let attrs = nix.force_attrs(args[0], pos)?;
+    let start = nix.select(attrs, sym::START_SET, pos)?;
+    let start = nix.force_list(start, pos)?;
+    if start.items.is_empty() {
+        return Ok(Value::List(start));
+    }
+    let operator = nix.select(attrs, sym::OPERATOR, pos)?;
+    let operator = nix.force_function(operator, pos)?;
+    let mut work: std::collections::VecDeque<Value<'a>> = start.items.iter().copied().collect();
+    let mut seen = Seen::default();
+    let mut found = Vec::new();
+    while let Some(item) = work.pop_front() {
+        let item = nix.force(item, pos)?;
+        let key = nix.select(nix.force_attrs(item, pos)?, sym::KEY, pos)?;
+        if !seen.insert(nix, key, pos)? {
+            continue;
+        }
+        found.push(item);
+        let next = nix.call_one(operator, item, pos)?;
+        work.extend(nix.force_list(next, pos)?.items);
+    }
+    Ok(nix.list_from(&found))
+}
+
+fn group_by<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let fun = nix.force_function(args[0], pos)?;
+    let mut groups: FxHashMap<nix_syntax::Symbol, Vec<Value<'a>>> = FxHashMap::default();
+    for item in nix.force_list(args[1], pos)?.items {
+        let name = nix.call_one(fun, *item, pos)?;
+        groups.entry(nix.force_name(name, pos)?).or_default().push(*item);
+    }
+    let entries = groups
+        .into_iter()
+        .map(|(name, items)| Attr { name, pos: NO_POS, value: nix.list_from(&items) });
+    Ok(nix.attrs_from(entries.collect()))
+}
+
+fn head<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    match nix.force_list(args[0], pos)?.items.first() {
+        Some(item) => nix.force(*item, pos),
+        None => Err(Error::eval("'builtins.head' called on an empty list", pos)),
+    }
+}
+
+fn length<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    Ok(Value::Int(nix.force_list(args[0], pos)?.items.len() as i64))
+}
+
+fn map<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let list = nix.force_list(args[1], pos)?;
+    if list.items.is_empty() {
+        return Ok(Value::List(list));
+    }
+    let fun = nix.force_function(args[0], pos)?;
+    let items = nix
+        .arena
+        .alloc_slice_fill_iter(list.items.iter().map(|item| nix.apply_later(fun, &[*item])));
+    Ok(Value::List(nix.arena.alloc(List { items })))
+}
+
+fn partition<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let fun = nix.force_function(args[0], pos)?;
+    let (mut right, mut wrong) = (Vec::new(), Vec::new());
+    for item in nix.force_list(args[1], pos)?.items {
+        if nix.test(fun, *item, pos)? { right.push(*item) } else { wrong.push(*item) }
+    }
+    Ok(nix.attrs_of([(sym::RIGHT, nix.list_from(&right)), (sym::WRONG, nix.list_from(&wrong))]))
+}
+
+fn sort<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let list = nix.force_list(args[1], pos)?;
+    if list.items.len() < 2 {
+        return Ok(Value::List(list));
+    }
+    let fun = nix.force_function(args[0], pos)?;
+    let plain = matches!(fun, Value::PrimOp(op) if op.name == "lessThan");
+    let mut items = Vec::with_capacity(list.items.len());
+    for item in list.items {
+        items.push(if plain { nix.force(*item, pos)? } else { *item });
+    }
+    let mut less = |left: Value<'a>, right: Value<'a>| -> Result<bool> {
+        if plain {
+            return nix.less(left, right, pos);
+        }
+        let answer = nix.call(fun, &[left, right], pos)?;
+        nix.force_bool(answer, pos)
+    };
+    merge_sort(&mut items, &mut less)?;
+    Ok(nix.list_from(&items))
+}
+
+/// A stable sort that takes any order, also one that makes no sense, and errors.
+fn merge_sort<'a>(
+    items: &mut Vec<Value<'a>>,
+    less: &mut impl FnMut(Value<'a>, Value<'a>) -> Result<bool>,
+) -> Result<()> {
+    let count = items.len();
+    let mut from = std::mem::take(items);
+    let mut width = 1;
+    while width < count {
+        let mut into = Vec::with_capacity(count);
+        for start in (0..count).step_by(width * 2) {
+            let middle = (start + width).min(count);
+            let end = (start + 2 * width).min(count);
+            let (mut left, mut right) = (start, middle);
+            while left < middle && right < end {
+                // Runs that are already in order are one comparison each.
+                if left == start && right == middle && !less(from[middle], from[middle - 1])? {
+                    break;
+                }
+                if less(from[right], from[left])? {
+                    into.push(from[right]);
+                    right += 1;
+                } else {
+                    into.push(from[left]);
+                    left += 1;
+                }
+            }
+            into.extend_from_slice(&from[left..middle]);
+            into.extend_from_slice(&from[right..end]);
+        }
+        from = into;
+        width *= 2;
+    }
+    *items = from;
+    Ok(())
+}
+
+fn tail<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    match nix.force_list(args[0], pos)?.items {
+        [] => Err(Error::eval("'builtins.tail' called on an empty list", pos)),
+        // The rest of a list is the same memory.
+        [_, rest @ ..] => Ok(Value::List(nix.arena.alloc(List { items: rest }))),
+    }
+}

@@ -1,0 +1,90 @@
+//! Numbers.
+
+use super::Out;
+use crate::Evaluator;
+use crate::error::Error;
+use crate::ops::Arithmetic;
+use crate::source::Pos;
+use crate::value::{PrimOp, Value};
+
+pub(super) static OPS: &[PrimOp] = &[
+    PrimOp { name: "add", arity: 2, run: add },
+    PrimOp { name: "bitAnd", arity: 2, run: bit_and },
+    PrimOp { name: "bitOr", arity: 2, run: bit_or },
+    PrimOp { name: "bitXor", arity: 2, run: bit_xor },
+    PrimOp { name: "ceil", arity: 1, run: ceil },
+    PrimOp { name: "div", arity: 2, run: div },
+    PrimOp { name: "floor", arity: 1, run: floor },
+    PrimOp { name: "lessThan", arity: 2, run: less_than },
+    PrimOp { name: "mul", arity: 2, run: mul },
+    PrimOp { name: "sub", arity: 2, run: sub },
+];
+
+fn arithmetic<'a>(op: Arithmetic, nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let left = nix.force(args[0], pos)?;
+    let right = nix.force(args[1], pos)?;
+    nix.arithmetic(op, left, right, pos)
+}
+
+fn add<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    arithmetic(Arithmetic::Add, nix, args, pos)
+}
+
+fn sub<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    arithmetic(Arithmetic::Sub, nix, args, pos)
+}
+
+fn mul<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    arithmetic(Arithmetic::Mul, nix, args, pos)
+}
+
+fn div<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    arithmetic(Arithmetic::Div, nix, args, pos)
+}
+
+fn bit_and<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    Ok(Value::Int(nix.force_int(args[0], pos)? & nix.force_int(args[1], pos)?))
+}
+
+fn bit_or<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    Ok(Value::Int(nix.force_int(args[0], pos)? | nix.force_int(args[1], pos)?))
+}
+
+fn bit_xor<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    Ok(Value::Int(nix.force_int(args[0], pos)? ^ nix.force_int(args[1], pos)?))
+}
+
+fn round<'a>(
+    round: fn(f64) -> f64,
+    nix: &Evaluator<'a>,
+    args: &[Value<'a>],
+    pos: Pos,
+) -> Out<'a> {
+    match nix.force(args[0], pos)? {
+        Value::Int(number) => Ok(Value::Int(number)),
+        Value::Float(number) => {
+            let rounded = round(number);
+            // Both bounds are exact as floats.
+            if (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&rounded) {
+                Ok(Value::Int(rounded as i64))
+            } else {
+                Err(Error::eval(format!("{number} is too large for an integer"), pos))
+            }
+        }
+        other => Err(nix.wrong_type("a float", other, pos)),
+    }
+}
+
+fn ceil<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    round(f64::ceil, nix, args, pos)
+}
+
+fn floor<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    round(f64::floor, nix, args, pos)
+}
+
+fn less_than<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let left = nix.force(args[0], pos)?;
+    let right = nix.force(args[1], pos)?;
+    Ok(Value::Bool(nix.less(left, right, pos)?))
+}

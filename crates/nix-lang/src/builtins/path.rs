@@ -1,0 +1,332 @@
+//! Paths, files and importing.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use nix_derivation::StoreDir;
+
+use super::Out;
+use crate::Evaluator;
+use crate::coerce::Coercion;
+use crate::context::ContextElem;
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::{FileType, Ingestion};
+use crate::paths::{base_name, canonical, dir_name, io_error};
+use crate::source::{NO_POS, Pos};
+use crate::sym;
+use crate::value::{Attr, Env, PrimOp, Value};
+
+pub(super) static OPS: &[PrimOp] = &[
+    PrimOp { name: "baseNameOf", arity: 1, run: base_name_of },
+    PrimOp { name: "dirOf", arity: 1, run: dir_of },
+    PrimOp { name: "filterSource", arity: 2, run: filter_source },
+    PrimOp { name: "findFile", arity: 2, run: find_file },
+    PrimOp { name: "import", arity: 1, run: import },
+    PrimOp { name: "path", arity: 1, run: path },
+    PrimOp { name: "pathExists", arity: 1, run: path_exists },
+    PrimOp { name: "readDir", arity: 1, run: read_dir },
+    PrimOp { name: "readFile", arity: 1, run: read_file },
+    PrimOp { name: "readFileType", arity: 1, run: read_file_type },
+    PrimOp { name: "scopedImport", arity: 2, run: scoped_import },
+    PrimOp { name: "storePath", arity: 1, run: store_path },
+    PrimOp { name: "toFile", arity: 2, run: to_file },
+    PrimOp { name: "toPath", arity: 1, run: to_path },
+];
+
+fn base_name_of<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    if let Value::Path(path) = nix.force(args[0], pos)? {
+        return Ok(nix.string(base_name(path.bytes)));
+    }
+    let (bytes, ctx) = nix.coerce_bytes(args[0], Coercion::APPEND, pos)?;
+    Ok(nix.string_with(base_name(&bytes), ctx))
+}
+
+fn dir_of<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    if let Value::Path(path) = nix.force(args[0], pos)? {
+        return Ok(nix.path_value(dir_name(path.bytes)));
+    }
+    let (bytes, ctx) = nix.coerce_bytes(args[0], Coercion::APPEND, pos)?;
+    Ok(nix.string_with(dir_name(&bytes), ctx))
+}
+
+fn to_path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let (bytes, ctx) = nix.coerce_bytes(args[0], Coercion::APPEND, pos)?;
+    if bytes.first() != Some(&b'/') {
+        let text = String::from_utf8_lossy(&bytes);
+        let message = format!("string '{text}' doesn't represent an absolute path");
+        return Err(Error::eval(message, pos));
+    }
+    Ok(nix.string_with(&canonical(&bytes), ctx))
+}
+
+fn import<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let path = nix.coerce_path(args[0], pos)?;
+    nix.import(&path, pos)
+}
+
+fn scoped_import<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let scope = nix.force_attrs(args[0], pos)?;
+    let path = nix.coerce_path(args[1], pos)?;
+    let names: Vec<nix_syntax::Symbol> = scope.entries.iter().map(|attr| attr.name).collect();
+    let slots = nix
+        .arena
+        .alloc_slice_fill_iter(scope.entries.iter().map(|attr| Cell::new(attr.value)));
+    let env: &'a Env<'a> = nix.arena.alloc(Env { up: Some(nix.root_env), slots });
+    let file = nix.import_path(&path, pos)?;
+    nix.load(&file, Some(&names), env, pos)
+}
+
+fn path_exists<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let value = nix.force(args[0], pos)?;
+    let wants_dir = match value {
+        Value::String(string) => string.bytes.ends_with(b"/") || string.bytes.ends_with(b"/."),
+        _ => false,
+    };
+    let path = nix.coerce_path(value, pos)?;
+    let exists = match nix.follow(&path, pos) {
+        Ok(path) => match nix.lstat(&path, pos)? {
+            Some(kind) => !wants_dir || kind == FileType::Directory,
+            None => false,
+        },
+        // What pure evaluation may not see does not exist for it.
+        Err(error) if matches!(error.kind(), ErrorKind::Impure | ErrorKind::Io) => false,
+        Err(error) => return Err(error),
+    };
+    Ok(Value::Bool(exists))
+}
+
+fn read_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let path = nix.coerce_path(args[0], pos)?;
+    let path = nix.follow(&path, pos)?;
+    let bytes = nix.read_file(&path, pos)?;
+    if bytes.contains(&0) {
+        let text = String::from_utf8_lossy(&path);
+        let message =
+            format!("the contents of the file '{text}' cannot be represented as a Nix string");
+        return Err(Error::eval(message, pos));
+    }
+    Ok(nix.string(bytes))
+}
+
+fn read_dir<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let path = nix.coerce_path(args[0], pos)?;
+    let path = nix.follow(&path, pos)?;
+    let entries = nix.read_dir(&path, pos)?.into_iter().map(|(name, kind)| Attr {
+        name: nix.symbols.intern(&name),
+        pos: NO_POS,
+        value: nix.static_str(kind.name().as_bytes()),
+    });
+    Ok(nix.attrs_from(entries.collect()))
+}
+
+fn read_file_type<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let path = nix.coerce_path(args[0], pos)?;
+    match nix.lstat(&path, pos)? {
+        Some(kind) => Ok(nix.static_str(kind.name().as_bytes())),
+        None => {
+            let error = std::io::Error::from(std::io::ErrorKind::NotFound);
+            Err(crate::paths::file_error("reading", &path, error, pos))
+        }
+    }
+}
+
+/// The search path as `findFile` takes it.
+pub(super) fn nix_path<'a>(nix: &Evaluator<'a>, _: &[Value<'a>], _: Pos) -> Out<'a> {
+    if nix.settings.pure {
+        return Ok(nix.list_from(&[]));
+    }
+    let entries: Vec<Value<'a>> = nix
+        .settings
+        .search_path
+        .iter()
+        .map(|entry| {
+            let (prefix, path) = entry.split_once('=').unwrap_or(("", entry));
+            nix.attrs_of([(sym::PATH, nix.string(path)), (sym::PREFIX, nix.string(prefix))])
+        })
+        .collect();
+    Ok(nix.list_from(&entries))
+}
+
+fn find_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let entries = nix.force_list(args[0], pos)?;
+    let wanted = nix.force_plain(args[1], pos)?;
+    for entry in entries.items {
+        let entry = nix.force_attrs(*entry, pos)?;
+        let prefix = match entry.value(sym::PREFIX) {
+            Some(prefix) => nix.force_plain(prefix, pos)?,
+            None => b"",
+        };
+        let rest = if prefix.is_empty() {
+            wanted
+        } else {
+            match wanted.strip_prefix(prefix) {
+                Some([]) => b"",
+                Some([b'/', rest @ ..]) => rest,
+                _ => continue,
+            }
+        };
+        let dir = nix.select(entry, sym::PATH, pos)?;
+        let (dir, ctx) = nix.coerce_bytes(dir, Coercion::APPEND, pos)?;
+        nix.realise(ctx, pos)?;
+        if dir.first() != Some(&b'/') {
+            continue;
+        }
+        let path = canonical(&[&dir, b"/".as_slice(), rest].concat());
+        if nix.lstat(&path, pos)?.is_some() {
+            return Ok(nix.path_value(&path));
+        }
+    }
+    let text = String::from_utf8_lossy(wanted);
+    let message = if nix.settings.pure {
+        format!("cannot look up '<{text}>' in pure evaluation mode (use '--impure' to override)")
+    } else {
+        format!("file '{text}' was not found in the Nix search path (add it using $NIX_PATH or -I)")
+    };
+    Err(Error::new(ErrorKind::Throw, message, pos))
+}
+
+fn to_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let name = nix.force_text(args[0], pos)?;
+    let contents = nix.force_string(args[1], pos)?;
+    let mut references = Vec::new();
+    for elem in nix.contexts.elems(contents.ctx) {
+        match &*elem {
+            ContextElem::Opaque(path) => references.push(path.clone()),
+            other => {
+                let message = format!(
+                    "files created by builtins.toFile may not reference derivations, but {name} references {}",
+                    other.encode(&nix.store_dir)
+                );
+                return Err(Error::eval(message, pos));
+            }
+        }
+    }
+    references.sort();
+    let stored = nix
+        .io
+        .add_text(name, contents.bytes, &references)
+        .map_err(|error| io_error(error, pos))?;
+    Ok(nix.stored(stored))
+}
+
+fn store_path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    if nix.settings.pure {
+        let message = "'builtins.storePath' is not allowed in pure evaluation mode";
+        return Err(Error::new(ErrorKind::Impure, message, pos));
+    }
+    let (bytes, ctx) = nix.coerce_bytes(args[0], Coercion::APPEND, pos)?;
+    let path = canonical(&bytes);
+    let root = store_root(&nix.store_dir, &path).ok_or_else(|| {
+        let text = String::from_utf8_lossy(&path);
+        Error::eval(format!("path '{text}' is not in the Nix store"), pos)
+    })?;
+    let stored = nix.store_dir.parse_path(root).map_err(|error| {
+        Error::eval(format!("'{}': {error}", String::from_utf8_lossy(root)), pos)
+    })?;
+    let ctx = nix.contexts.union(ctx, nix.contexts.singleton(ContextElem::Opaque(stored)));
+    Ok(nix.string_with(&path, ctx))
+}
+
+/// The store path that `path` is or lies in.
+pub(crate) fn store_root<'p>(store: &StoreDir, path: &'p [u8]) -> Option<&'p [u8]> {
+    let rest = path.strip_prefix(store.as_str().as_bytes())?.strip_prefix(b"/")?;
+    let name = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+    (name > 0).then(|| &path[..store.as_str().len() + 1 + name])
+}
+
+impl<'a> Evaluator<'a> {
+    /// A store path as a string that depends on it.
+    pub(crate) fn stored(&self, path: nix_derivation::StorePath) -> Value<'a> {
+        let text = self.store_dir.render_path(&path);
+        let ctx = self.contexts.singleton(ContextElem::Opaque(path));
+        self.string_with(text.as_bytes(), ctx)
+    }
+
+    /// The entries of a tree that a filter function takes, asked from the top down.
+    fn filtered(&self, root: &[u8], fun: Value<'a>, pos: Pos) -> Result<BTreeSet<Vec<u8>>> {
+        let mut wanted = BTreeSet::new();
+        let mut work = vec![root.to_vec()];
+        while let Some(dir) = work.pop() {
+            if self.lstat(&dir, pos)? != Some(FileType::Directory) {
+                continue;
+            }
+            for (name, kind) in self.read_dir(&dir, pos)? {
+                let child = canonical(&[&dir, b"/".as_slice(), &name].concat());
+                let (text, _) = self.path_text_for(&child, pos)?;
+                let kind_name = self.static_str(kind.name().as_bytes());
+                let keep = self.call(fun, &[self.string(&text), kind_name], pos)?;
+                if !self.force_bool(keep, pos)? {
+                    continue;
+                }
+                wanted.insert(self.readable(&child, pos)?);
+                if kind == FileType::Directory {
+                    work.push(child);
+                }
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+fn filter_source<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let fun = nix.force_function(args[0], pos)?;
+    let path = nix.coerce_path(args[1], pos)?;
+    let name = String::from_utf8_lossy(base_name(&path)).into_owned();
+    let wanted = nix.filtered(&path, fun, pos)?;
+    let stored = nix.add_path(&name, &path, Ingestion::Recursive, Some(&wanted), pos)?;
+    Ok(nix.stored(stored))
+}
+
+fn path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let attrs = nix.force_attrs(args[0], pos)?;
+    let (mut path, mut name, mut fun, mut ingestion, mut expected) =
+        (None, None, None, Ingestion::Recursive, None);
+    for attr in attrs.entries {
+        match attr.name {
+            sym::PATH => path = Some(nix.coerce_path(attr.value, attr.pos)?),
+            sym::NAME => name = Some(nix.force_text(attr.value, attr.pos)?.to_owned()),
+            sym::FILTER => fun = Some(nix.force_function(attr.value, attr.pos)?),
+            sym::RECURSIVE => {
+                if !nix.force_bool(attr.value, attr.pos)? {
+                    ingestion = Ingestion::Flat;
+                }
+            }
+            sym::SHA256 => {
+                let text = nix.force_text(attr.value, attr.pos)?;
+                let sha256 = Some(nix_derivation::HashAlgorithm::Sha256);
+                expected = Some(super::hash::parse_hash(text, sha256, attr.pos)?);
+            }
+            other => {
+                let message =
+                    format!("unsupported argument '{}' to 'builtins.path'", nix.name(other));
+                return Err(Error::eval(message, attr.pos));
+            }
+        }
+    }
+    let Some(path) = path else {
+        return Err(Error::eval("missing required 'path' attribute in the first argument to 'builtins.path'", pos));
+    };
+    let name = name.unwrap_or_else(|| String::from_utf8_lossy(base_name(&path)).into_owned());
+    let wanted = match fun {
+        Some(fun) => Some(nix.filtered(&path, fun, pos)?),
+        None => None,
+    };
+    let stored = nix.add_path(&name, &path, ingestion, wanted.as_ref(), pos)?;
+    if let Some(hash) = expected {
+        let ca = match ingestion {
+            Ingestion::Flat => nix_derivation::CAHash::Flat(hash),
+            Ingestion::Recursive => nix_derivation::CAHash::Nar(hash),
+        };
+        let none = std::iter::empty::<&nix_derivation::StorePath>();
+        let should = nix
+            .store_dir
+            .build_ca_path(&name, &ca, none, false)
+            .map_err(|error| Error::eval(error.to_string(), pos))?;
+        if should != stored {
+            let text = String::from_utf8_lossy(&path);
+            let message = format!("store path mismatch in (possibly filtered) path added from '{text}'");
+            return Err(Error::eval(message, pos));
+        }
+    }
+    Ok(nix.stored(stored))
+}

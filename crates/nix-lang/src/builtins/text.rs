@@ -1,0 +1,33 @@
+//! Values as JSON and XML, and back.
+
+use super::Out;
+use crate::Evaluator;
+use crate::context::Ctx;
+use crate::error::Error;
+use crate::source::Pos;
+use crate::value::{PrimOp, Value};
+
+pub(super) static OPS: &[PrimOp] = &[
+    PrimOp { name: "fromJSON", arity: 1, run: from_json },
+    PrimOp { name: "toJSON", arity: 1, run: to_json },
+    PrimOp { name: "toXML", arity: 1, run: to_xml },
+];
+
+fn from_json<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let text = nix.force_plain(args[0], pos)?;
+    let json: serde_json::Value = serde_json::from_slice(text)
+        .map_err(|error| Error::eval(format!("cannot read this as JSON: {error}"), pos))?;
+    nix.value_from_json(&json, pos)
+}
+
+fn to_json<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let mut out = Vec::new();
+    let mut ctx = Ctx::NONE;
+    nix.write_json(args[0], &mut out, &mut ctx, pos)?;
+    Ok(nix.string_with(&out, ctx))
+}
+
+fn to_xml<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let (text, ctx) = nix.to_xml(args[0], pos)?;
+    Ok(nix.string_with(text.as_bytes(), ctx))
+}

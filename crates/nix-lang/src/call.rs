@@ -1,0 +1,218 @@
+//! Calling functions: closures, builtins, functors.
+
+use nix_syntax::Symbol;
+use nix_syntax::ast::{self, Lambda};
+
+use crate::Evaluator;
+use crate::error::{Error, Result};
+use crate::eval::stack_overflow;
+use crate::source::Pos;
+use crate::suggest;
+use crate::sym;
+use crate::value::{Attrs, Closure, Env, PrimOp, PrimOpApp, ThunkState, Value};
+
+impl<'a> Evaluator<'a> {
+    pub(crate) fn eval_call(
+        &self,
+        call: &'a ast::Call<'a>,
+        env: &'a Env<'a>,
+        pos: Pos,
+    ) -> Result<Value<'a>> {
+        let fun = self.eval(call.function, env)?;
+        if let [arg] = call.args {
+            return self.call_one(fun, self.delay(arg, env), pos);
+        }
+        let args: &[Value<'a>] =
+            self.arena.alloc_slice_fill_iter(call.args.iter().map(|arg| self.delay(arg, env)));
+        self.call(fun, args, pos)
+    }
+
+    #[inline]
+    pub(crate) fn call_one(&self, fun: Value<'a>, arg: Value<'a>, pos: Pos) -> Result<Value<'a>> {
+        match fun {
+            Value::Lambda(closure) => self.call_lambda(closure, arg, pos),
+            fun => self.call(fun, &[arg], pos),
+        }
+    }
+
+    /// Apply a function to arguments; the result is evaluated.
+    pub(crate) fn call(
+        &self,
+        mut fun: Value<'a>,
+        mut args: &[Value<'a>],
+        pos: Pos,
+    ) -> Result<Value<'a>> {
+        while let Some((first, rest)) = args.split_first() {
+            fun = match fun {
+                Value::Lambda(closure) => {
+                    args = rest;
+                    self.call_lambda(closure, *first, pos)?
+                }
+                Value::PrimOp(op) => {
+                    if args.len() < op.arity {
+                        let args = self.arena.alloc_slice_copy(args);
+                        return Ok(Value::PrimOpApp(self.arena.alloc(PrimOpApp { op, args })));
+                    }
+                    let (now, later) = args.split_at(op.arity);
+                    args = later;
+                    self.call_primop(op, now, pos)?
+                }
+                Value::PrimOpApp(app) => {
+                    let missing = app.op.arity - app.args.len();
+                    let (now, later) = args.split_at(missing.min(args.len()));
+                    let mut all = bumpalo::collections::Vec::with_capacity_in(
+                        app.args.len() + now.len(),
+                        self.arena,
+                    );
+                    all.extend_from_slice_copy(app.args);
+                    all.extend_from_slice_copy(now);
+                    let all = all.into_bump_slice();
+                    if now.len() < missing {
+                        let app = PrimOpApp { op: app.op, args: all };
+                        return Ok(Value::PrimOpApp(self.arena.alloc(app)));
+                    }
+                    args = later;
+                    self.call_primop(app.op, all, pos)?
+                }
+                Value::Thunk(_) => self.force(fun, pos)?,
+                Value::Attrs(attrs) if attrs.get(sym::FUNCTOR).is_some() => {
+                    let functor = self.select(attrs, sym::FUNCTOR, pos)?;
+                    let depth = self.enter(pos)?;
+                    let result = self.call(functor, &[fun, *first], pos);
+                    self.depth.set(depth);
+                    args = rest;
+                    result?
+                }
+                other => {
+                    let text = self.brief(other);
+                    return Err(Error::ty(
+                        format!(
+                            "attempt to call something which is not a function but {}: {text}",
+                            other.described()
+                        ),
+                        pos,
+                    ));
+                }
+            };
+        }
+        self.force(fun, pos)
+    }
+
+    fn enter(&self, pos: Pos) -> Result<u32> {
+        let depth = self.depth.get();
+        if depth >= self.settings.max_call_depth {
+            return Err(stack_overflow(pos));
+        }
+        self.depth.set(depth + 1);
+        Ok(depth)
+    }
+
+    fn call_primop(&self, op: &'static PrimOp, args: &[Value<'a>], pos: Pos) -> Result<Value<'a>> {
+        match (op.run)(self, args, pos) {
+            // A builtin may hand back one of its arguments as it is.
+            Ok(value) => self.force(value, pos),
+            Err(error) => Err(error
+                .at(pos)
+                .frame(pos, format!("while calling the '{}' builtin", op.name))),
+        }
+    }
+
+    fn call_lambda(&self, closure: &'a Closure<'a>, arg: Value<'a>, pos: Pos) -> Result<Value<'a>> {
+        let depth = self.enter(pos)?;
+        self.tick(pos)?;
+        let lambda = closure.lambda;
+        let result = match self.bind_arg(closure, arg, pos) {
+            Ok(env) => self.eval(lambda.body, env),
+            Err(error) => Err(error),
+        };
+        self.depth.set(depth);
+        result.map_err(|error| {
+            let name = self.lambda_name(lambda);
+            error.frame(pos, format!("while calling {name}"))
+        })
+    }
+
+    fn bind_arg(
+        &self,
+        closure: &'a Closure<'a>,
+        arg: Value<'a>,
+        pos: Pos,
+    ) -> Result<&'a Env<'a>> {
+        let lambda = closure.lambda;
+        let Some(formals) = lambda.formals else {
+            return Ok(self.env(closure.env, &[arg]));
+        };
+        let value = self.force(arg, pos)?;
+        let Value::Attrs(attrs) = value else {
+            return Err(self.wrong_type("a set", value, pos).frame(
+                lambda.head,
+                format!("while evaluating the argument of {}", self.lambda_name(lambda)),
+            ));
+        };
+        let env = self.empty_env(closure.env, lambda.slots());
+        let mut slots = env.slots;
+        if lambda.arg.is_some() {
+            slots[0].set(value);
+            slots = &slots[1..];
+        }
+        let mut found = 0;
+        for (formal, slot) in formals.list.iter().zip(slots) {
+            if let Some(attr) = attrs.get(formal.name) {
+                found += 1;
+                slot.set(attr.value);
+            } else if let Some(default) = formal.default {
+                slot.set(self.thunk(ThunkState::Expr(default, env)));
+            } else {
+                return Err(self.missing_argument(lambda, attrs, formal.name, pos));
+            }
+        }
+        if !formals.ellipsis && found != attrs.len() {
+            return Err(self.unexpected_argument(lambda, attrs, pos));
+        }
+        Ok(env)
+    }
+
+    #[cold]
+    fn missing_argument(
+        &self,
+        lambda: &Lambda<'a>,
+        attrs: &Attrs<'a>,
+        name: Symbol,
+        pos: Pos,
+    ) -> Error {
+        let message = format!(
+            "{} called without required argument '{}'",
+            self.lambda_name(lambda),
+            self.name(name)
+        );
+        let error = Error::ty(message, pos).frame(lambda.head, "the function is here");
+        let given: Vec<String> = attrs.entries.iter().map(|attr| self.name(attr.name)).collect();
+        let near = suggest::near(&self.name(name), given.iter().map(String::as_str));
+        if near.is_empty() { error } else { error.hint(suggest::did_you_mean(&near)) }
+    }
+
+    #[cold]
+    fn unexpected_argument(&self, lambda: &Lambda<'a>, attrs: &Attrs<'a>, pos: Pos) -> Error {
+        let wanted: Vec<String> =
+            lambda.formals.iter().flat_map(|formals| formals.list).map(|formal| self.name(formal.name)).collect();
+        let unexpected = self
+            .sorted(attrs)
+            .into_iter()
+            .map(|attr| self.name(attr.name))
+            .find(|name| !wanted.contains(name))
+            .unwrap_or_default();
+        let message =
+            format!("{} called with unexpected argument '{unexpected}'", self.lambda_name(lambda));
+        let error = Error::ty(message, pos).frame(lambda.head, "the function is here");
+        let near = suggest::near(&unexpected, wanted.iter().map(String::as_str));
+        if near.is_empty() { error } else { error.hint(suggest::did_you_mean(&near)) }
+    }
+
+    #[cold]
+    pub(crate) fn lambda_name(&self, lambda: &Lambda<'a>) -> String {
+        lambda.name.map_or_else(
+            || "anonymous function".to_owned(),
+            |name| format!("function '{}'", self.name(name)),
+        )
+    }
+}

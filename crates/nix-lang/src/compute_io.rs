@@ -1,0 +1,361 @@
+//! An [`Io`] that reads the file system and only computes store paths: nothing is written.
+
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use nix_archive::nar::Encoder;
+use nix_derivation::{CAHash, Derivation, HashAlgorithm, NixHash, NixHasher, StoreDir, StorePath};
+use rustc_hash::FxHashMap;
+
+use crate::context::ContextElem;
+use crate::io::{FetchRequest, Fetched, FileType, Ingestion, Io, IoError, PathFilter};
+
+/// Reads from the file system, computes store paths, writes nothing, fetches and builds nothing.
+pub struct ComputeIo {
+    store_dir: StoreDir,
+    system: String,
+    environment: bool,
+    messages: Option<fn(&str)>,
+    derivations: RefCell<FxHashMap<StorePath, Derivation>>,
+}
+
+impl ComputeIo {
+    /// For the store `/nix/store`, with this machine's system and no environment variables.
+    #[must_use]
+    pub fn new() -> Self {
+        ComputeIo {
+            store_dir: StoreDir::default(),
+            system: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+            environment: false,
+            messages: None,
+            derivations: RefCell::default(),
+        }
+    }
+
+    /// Answer `currentSystem` with `system`.
+    #[must_use]
+    pub fn with_system(mut self, system: impl Into<String>) -> Self {
+        self.system = system.into();
+        self
+    }
+
+    /// Let `getEnv` see the environment of the process.
+    #[must_use]
+    pub fn with_environment(mut self) -> Self {
+        self.environment = true;
+        self
+    }
+
+    /// Hand the lines of `trace` and `warn` to `sink`.
+    #[must_use]
+    pub fn with_messages(mut self, sink: fn(&str)) -> Self {
+        self.messages = Some(sink);
+        self
+    }
+
+    /// The derivations that evaluation has made so far.
+    #[must_use]
+    pub fn derivation(&self, path: &StorePath) -> Option<Derivation> {
+        self.derivations.borrow().get(path).cloned()
+    }
+}
+
+impl Default for ComputeIo {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Io for ComputeIo {
+    fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        std::fs::read(path)
+    }
+
+    fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
+        std::fs::read_link(path)
+    }
+
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<(Vec<u8>, FileType)>> {
+        read_dir(path)
+    }
+
+    fn file_type(&self, path: &Path) -> io::Result<Option<FileType>> {
+        file_type(path)
+    }
+
+    fn env_var(&self, name: &str) -> Option<Vec<u8>> {
+        if !self.environment || name.is_empty() || name.contains(['=', '\0']) {
+            return None;
+        }
+        std::env::var_os(name).map(OsStringExt::into_vec)
+    }
+
+    fn current_system(&self) -> String {
+        self.system.clone()
+    }
+
+    fn current_time(&self) -> i64 {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        now.map_or(0, |since| since.as_secs() as i64)
+    }
+
+    fn store_dir(&self) -> StoreDir {
+        self.store_dir.clone()
+    }
+
+    fn tracked_files(&self, dir: &Path) -> Result<Option<Vec<PathBuf>>, IoError> {
+        git_tracked_files(dir)
+    }
+
+    fn message(&self, text: &str) {
+        if let Some(sink) = self.messages {
+            sink(text);
+        }
+    }
+
+    fn add_text(
+        &self,
+        name: &str,
+        contents: &[u8],
+        references: &[StorePath],
+    ) -> Result<StorePath, IoError> {
+        self.store_dir.build_text_path(name, contents, references).map_err(other)
+    }
+
+    fn add_path(
+        &self,
+        name: &str,
+        path: &Path,
+        ingestion: Ingestion,
+        filter: Option<PathFilter<'_>>,
+    ) -> Result<StorePath, IoError> {
+        Ok(self.hash_path(name, path, ingestion, filter)?.0)
+    }
+
+    fn add_derivation(&self, path: &StorePath, derivation: &Derivation) -> Result<(), IoError> {
+        self.derivations.borrow_mut().insert(path.clone(), derivation.clone());
+        Ok(())
+    }
+
+    fn is_valid_path(&self, path: &StorePath) -> Result<bool, IoError> {
+        let known = self.derivations.borrow().contains_key(path);
+        Ok(known || Path::new(&self.store_dir.render_path(path)).symlink_metadata().is_ok())
+    }
+
+    fn realise(&self, context: &[ContextElem]) -> Result<(), IoError> {
+        for elem in context {
+            let present = match elem {
+                ContextElem::Opaque(path) | ContextElem::DrvDeep(path) => {
+                    self.is_valid_path(path)?
+                }
+                ContextElem::Built { drv, output } => {
+                    let outputs = self.derivation(drv).map(|drv| drv.resolved_outputs());
+                    match outputs {
+                        Some(Ok(outputs)) => outputs
+                            .get(output)
+                            .and_then(|output| output.path.as_ref())
+                            .is_some_and(|path| {
+                                Path::new(&self.store_dir.render_path(path)).exists()
+                            }),
+                        _ => false,
+                    }
+                }
+            };
+            if !present {
+                return Err(IoError::Unsupported(format!(
+                    "evaluation needs '{}' to be built, and there is no store to build in",
+                    elem.encode(&self.store_dir)
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn read_derivation(&self, path: &StorePath) -> Result<Derivation, IoError> {
+        if let Some(derivation) = self.derivation(path) {
+            return Ok(derivation);
+        }
+        let file = PathBuf::from(self.store_dir.render_path(path));
+        let bytes = std::fs::read(&file).map_err(|source| IoError::File {
+            what: "reading the derivation",
+            path: file,
+            source,
+        })?;
+        let name = path.name().strip_suffix(".drv").unwrap_or(path.name());
+        Derivation::from_aterm_bytes_in(&bytes, name, self.store_dir.clone()).map_err(other)
+    }
+
+    fn fetch(&self, request: &FetchRequest) -> Result<Fetched, IoError> {
+        Err(unsupported_fetch(request))
+    }
+}
+
+/// The error for a kind of fetch that an [`Io`] does not know.
+#[must_use]
+pub fn unsupported_fetch(request: &FetchRequest) -> IoError {
+    let what = request.attrs.get("url").map(String::as_str).unwrap_or_default();
+    IoError::Unsupported(format!(
+        "fetching with '{}' is not supported yet in this version{}{what}",
+        request.kind,
+        if what.is_empty() { "" } else { ": " },
+    ))
+}
+
+fn other(error: impl std::fmt::Display) -> IoError {
+    IoError::Other(error.to_string())
+}
+
+/// The names in a directory with their types.
+///
+/// # Errors
+///
+/// As the file system says.
+pub fn read_dir(path: &Path) -> io::Result<Vec<(Vec<u8>, FileType)>> {
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        entries.push((entry.file_name().into_vec(), FileType::of(entry.file_type()?)));
+    }
+    Ok(entries)
+}
+
+/// The type of a path, symlinks not followed.
+///
+/// # Errors
+///
+/// As the file system says, except that nothing being there is `None`.
+pub fn file_type(path: &Path) -> io::Result<Option<FileType>> {
+    match path.symlink_metadata() {
+        Ok(metadata) => Ok(Some(FileType::of(metadata.file_type()))),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The files of a git work tree that git tracks, relative to `dir`.
+///
+/// # Errors
+///
+/// When the directory is in a git tree and `git` cannot be run.
+pub fn git_tracked_files(dir: &Path) -> Result<Option<Vec<PathBuf>>, IoError> {
+    if !dir.ancestors().any(|ancestor| ancestor.join(".git").exists()) {
+        return Ok(None);
+    }
+    let failed = |source| IoError::File {
+        what: "listing the files that git tracks in",
+        path: dir.to_owned(),
+        source,
+    };
+    let output = std::process::Command::new("git")
+        .arg("-c")
+        .arg("safe.directory=*")
+        .arg("-C")
+        .arg(dir)
+        .args(["ls-files", "-z"])
+        .output()
+        .map_err(failed)?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(failed(io::Error::other(text)));
+    }
+    let names = output.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    Ok(Some(names.map(|name| PathBuf::from(std::ffi::OsStr::from_bytes(name))).collect()))
+}
+
+/// The store path and content address of a file or tree, nothing written.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn hash_path(
+    store_dir: &StoreDir,
+    name: &str,
+    path: &Path,
+    ingestion: Ingestion,
+    filter: Option<PathFilter<'_>>,
+) -> Result<(StorePath, CAHash), IoError> {
+    let mut hasher = Hasher(NixHasher::new(HashAlgorithm::Sha256));
+    let failed =
+        |source| IoError::File { what: "reading", path: path.to_owned(), source };
+    match ingestion {
+        Ingestion::Flat => {
+            let mut file = std::fs::File::open(path).map_err(failed)?;
+            io::copy(&mut file, &mut hasher).map_err(failed)?;
+        }
+        Ingestion::Recursive => {
+            let mut encoder = Encoder::new(&mut hasher).map_err(other)?;
+            encode(&mut encoder, None, path, filter)?;
+            encoder.finish().map_err(other)?;
+        }
+    }
+    let hash: NixHash = hasher.0.finalize();
+    let ca = match ingestion {
+        Ingestion::Flat => CAHash::Flat(hash),
+        Ingestion::Recursive => CAHash::Nar(hash),
+    };
+    let path = store_dir
+        .build_ca_path(name, &ca, std::iter::empty::<&StorePath>(), false)
+        .map_err(other)?;
+    Ok((path, ca))
+}
+
+struct Hasher(NixHasher);
+
+impl Write for Hasher {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn encode<W: Write>(
+    encoder: &mut Encoder<W>,
+    name: Option<&[u8]>,
+    path: &Path,
+    filter: Option<PathFilter<'_>>,
+) -> Result<(), IoError> {
+    let failed =
+        |source| IoError::File { what: "reading", path: path.to_owned(), source };
+    let metadata = path.symlink_metadata().map_err(failed)?;
+    match FileType::of(metadata.file_type()) {
+        FileType::Regular => {
+            let executable = metadata.permissions().mode() & 0o100 != 0;
+            let mut file = std::fs::File::open(path).map_err(failed)?;
+            let mut writer =
+                encoder.start_regular(name, executable, metadata.len()).map_err(other)?;
+            io::copy(&mut file, &mut writer).map_err(failed)?;
+            writer.finish().map_err(other)
+        }
+        FileType::Symlink => {
+            let target = std::fs::read_link(path).map_err(failed)?;
+            encoder.symlink(name, target.as_os_str().as_bytes()).map_err(other)
+        }
+        FileType::Directory => {
+            let mut names: Vec<Vec<u8>> =
+                read_dir(path).map_err(failed)?.into_iter().map(|(name, _)| name).collect();
+            names.sort_unstable();
+            encoder.start_directory(name).map_err(other)?;
+            for name in &names {
+                let child = path.join(std::ffi::OsStr::from_bytes(name));
+                if filter.is_none_or(|filter| filter(&child)) {
+                    encode(encoder, Some(name), &child, filter)?;
+                }
+            }
+            encoder.end_directory().map_err(other)
+        }
+        FileType::Unknown => Err(failed(io::Error::other(
+            "only regular files, directories and symlinks can be in the store",
+        ))),
+    }
+}

@@ -1,0 +1,145 @@
+//! String contexts: which store objects a string depends on, as interned set ids.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use nix_derivation::{StoreDir, StorePath};
+use rustc_hash::FxHashMap;
+
+/// One store object a string depends on.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ContextElem {
+    /// A store path as it is (a source, a text, a derivation file by itself).
+    Opaque(StorePath),
+    /// An output of a derivation, to be built: `!out!/nix/store/….drv`.
+    Built {
+        /// The derivation.
+        drv: StorePath,
+        /// The name of the output.
+        output: String,
+    },
+    /// A derivation file together with everything it builds from and builds: `=/nix/store/….drv`.
+    DrvDeep(StorePath),
+}
+
+impl ContextElem {
+    /// The store path that the element is about (the derivation for outputs).
+    #[must_use]
+    pub fn path(&self) -> &StorePath {
+        match self {
+            ContextElem::Opaque(path) | ContextElem::DrvDeep(path) => path,
+            ContextElem::Built { drv, .. } => drv,
+        }
+    }
+
+    /// The encoding that C++ Nix uses: plain path, `!out!path` or `=path`.
+    #[must_use]
+    pub fn encode(&self, store: &StoreDir) -> String {
+        match self {
+            ContextElem::Opaque(path) => store.render_path(path),
+            ContextElem::DrvDeep(path) => format!("={}", store.render_path(path)),
+            ContextElem::Built { drv, output } => format!("!{output}!{}", store.render_path(drv)),
+        }
+    }
+}
+
+/// The id of a set of context elements; 0 is the empty set.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Ctx(pub(crate) u32);
+
+impl Ctx {
+    /// The empty set.
+    pub const NONE: Ctx = Ctx(0);
+
+    /// Whether the set is empty.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+#[derive(Default)]
+struct Inner {
+    elems: Vec<Rc<ContextElem>>,
+    elem_ids: FxHashMap<Rc<ContextElem>, u32>,
+    sets: Vec<Rc<[u32]>>,
+    set_ids: FxHashMap<Rc<[u32]>, Ctx>,
+    unions: FxHashMap<(Ctx, Ctx), Ctx>,
+}
+
+/// All contexts of one evaluator.
+pub(crate) struct Contexts(RefCell<Inner>);
+
+impl Contexts {
+    pub(crate) fn new() -> Self {
+        let mut inner = Inner::default();
+        let empty: Rc<[u32]> = Rc::new([]);
+        inner.sets.push(empty.clone());
+        inner.set_ids.insert(empty, Ctx::NONE);
+        Contexts(RefCell::new(inner))
+    }
+
+    pub(crate) fn singleton(&self, elem: ContextElem) -> Ctx {
+        let mut inner = self.0.borrow_mut();
+        let id = inner.elem(elem);
+        inner.set(&[id])
+    }
+
+    pub(crate) fn from_elems(&self, elems: impl IntoIterator<Item = ContextElem>) -> Ctx {
+        let mut inner = self.0.borrow_mut();
+        let mut ids: Vec<u32> = elems.into_iter().map(|elem| inner.elem(elem)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        inner.set(&ids)
+    }
+
+    pub(crate) fn union(&self, a: Ctx, b: Ctx) -> Ctx {
+        if a == b || b.is_empty() {
+            return a;
+        }
+        if a.is_empty() {
+            return b;
+        }
+        let key = if a.0 < b.0 { (a, b) } else { (b, a) };
+        let mut inner = self.0.borrow_mut();
+        if let Some(ctx) = inner.unions.get(&key) {
+            return *ctx;
+        }
+        let mut ids: Vec<u32> =
+            inner.sets[a.0 as usize].iter().chain(&*inner.sets[b.0 as usize]).copied().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let ctx = inner.set(&ids);
+        inner.unions.insert(key, ctx);
+        ctx
+    }
+
+    pub(crate) fn elems(&self, ctx: Ctx) -> Vec<Rc<ContextElem>> {
+        let inner = self.0.borrow();
+        inner.sets[ctx.0 as usize].iter().map(|id| inner.elems[*id as usize].clone()).collect()
+    }
+}
+
+impl Inner {
+    fn elem(&mut self, elem: ContextElem) -> u32 {
+        if let Some(id) = self.elem_ids.get(&elem) {
+            return *id;
+        }
+        let id = self.elems.len() as u32;
+        let elem = Rc::new(elem);
+        self.elems.push(elem.clone());
+        self.elem_ids.insert(elem, id);
+        id
+    }
+
+    fn set(&mut self, ids: &[u32]) -> Ctx {
+        if let Some(ctx) = self.set_ids.get(ids) {
+            return *ctx;
+        }
+        let ctx = Ctx(self.sets.len() as u32);
+        let ids: Rc<[u32]> = ids.into();
+        self.sets.push(ids.clone());
+        self.set_ids.insert(ids, ctx);
+        ctx
+    }
+}

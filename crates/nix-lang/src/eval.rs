@@ -1,0 +1,508 @@
+//! From expression to value: the interpreter's inner loop.
+
+use std::cell::Cell;
+
+use bumpalo::collections::Vec as BumpVec;
+use nix_syntax::Symbol;
+use nix_syntax::ast::{AttrName, AttrSet, AttrValue, Expr, ExprKind, HasAttr, Select};
+
+use crate::Evaluator;
+use crate::context::Ctx;
+use crate::error::{Error, ErrorKind, Result};
+use crate::source::{NO_POS, Pos};
+use crate::stack;
+use crate::sym;
+use crate::value::{
+    Attr, Attrs, Closure, Env, InheritFrom, List, PathValue, Str, Thunk, ThunkState, Value,
+};
+
+impl<'a> Evaluator<'a> {
+    /// Evaluate to weak head normal form.
+    pub(crate) fn eval(
+        &self,
+        mut expr: &'a Expr<'a>,
+        mut env: &'a Env<'a>,
+    ) -> Result<Value<'a>> {
+        self.check_stack(expr.span)?;
+        loop {
+            return match expr.kind {
+                ExprKind::Int(value) => Ok(Value::Int(value)),
+                ExprKind::Float(value) => Ok(Value::Float(value)),
+                ExprKind::Str(bytes) => Ok(self.static_str(bytes)),
+                ExprKind::Path(bytes) => Ok(self.static_path(bytes)),
+                ExprKind::Local { level, index } => {
+                    match env.at(level).slots[index as usize].get() {
+                        Value::Thunk(thunk) => match thunk.state.get() {
+                            ThunkState::Done(value) => Ok(value),
+                            _ => self.force_thunk(thunk, expr.span),
+                        },
+                        Value::Hole => Err(infinite_recursion(expr.span)),
+                        value => Ok(value),
+                    }
+                }
+                ExprKind::Global(index) => {
+                    self.force(self.globals.value(index), expr.span)
+                }
+                ExprKind::WithVar { name, withs } => self.eval_with_var(name, withs, env, expr),
+                ExprKind::Select(select) => self.eval_select(select, env, expr.span),
+                ExprKind::Call(call) => self.eval_call(call, env, expr.span),
+                ExprKind::Lambda(lambda) => {
+                    Ok(Value::Lambda(self.arena.alloc(Closure { lambda, env })))
+                }
+                ExprKind::If(node) => {
+                    let yes = self.eval_bool(node.condition, env)?;
+                    expr = if yes { node.yes } else { node.no };
+                    continue;
+                }
+                ExprKind::Let(node) => {
+                    env = self.bind(&node.bindings, env);
+                    expr = node.body;
+                    continue;
+                }
+                ExprKind::With(node) => {
+                    let namespace = self.delay(node.namespace, env);
+                    env = self.env(env, &[namespace]);
+                    expr = node.body;
+                    continue;
+                }
+                ExprKind::Assert(node) => {
+                    if !self.eval_bool(node.condition, env)? {
+                        return Err(self.assertion_failed(node.condition.span, expr.span));
+                    }
+                    expr = node.body;
+                    continue;
+                }
+                ExprKind::Attrs(set) => self.eval_attrs(set, env, expr.span),
+                ExprKind::List(items) => {
+                    let items = self
+                        .arena
+                        .alloc_slice_fill_iter(items.iter().map(|item| self.delay(item, env)));
+                    Ok(Value::List(self.arena.alloc(List { items })))
+                }
+                ExprKind::HasAttr(node) => self.eval_has_attr(node, env).map(Value::Bool),
+                ExprKind::Not(inner) => Ok(Value::Bool(!self.eval_bool(inner, env)?)),
+                ExprKind::Negate(inner) => self.eval_negate(inner, env, expr.span),
+                ExprKind::Binary(node) => self.eval_binary(node, env, expr.span),
+                ExprKind::Interpolated(parts) => self.eval_interpolated(parts, env),
+                ExprKind::InterpolatedPath(parts) => self.eval_interpolated_path(parts, env, expr.span),
+                ExprKind::SearchPath(search) => {
+                    let find = self.eval(search.find_file, env)?;
+                    let path = self.delay(search.nix_path, env);
+                    self.call(find, &[path, self.static_str(search.path)], expr.span)
+                }
+                ExprKind::CurPos => Ok(self.position_value(expr.span)),
+            };
+        }
+    }
+
+    /// The value of an expression for later: evaluated now only where that costs nothing.
+    pub(crate) fn delay(&self, expr: &'a Expr<'a>, env: &'a Env<'a>) -> Value<'a> {
+        match expr.kind {
+            ExprKind::Int(value) => Value::Int(value),
+            ExprKind::Float(value) => Value::Float(value),
+            ExprKind::Str(bytes) => self.static_str(bytes),
+            ExprKind::Path(bytes) => self.static_path(bytes),
+            ExprKind::Lambda(lambda) => {
+                Value::Lambda(self.arena.alloc(Closure { lambda, env }))
+            }
+            ExprKind::Global(index) => self.globals.value(index),
+            ExprKind::Local { level, index } => {
+                match env.at(level).slots[index as usize].get() {
+                    Value::Hole => self.thunk(ThunkState::Expr(expr, env)),
+                    Value::Thunk(thunk) => match thunk.state.get() {
+                        ThunkState::Done(value) => value,
+                        _ => Value::Thunk(thunk),
+                    },
+                    value => value,
+                }
+            }
+            ExprKind::List([]) => self.list_from(&[]),
+            _ => self.thunk(ThunkState::Expr(expr, env)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn thunk(&self, state: ThunkState<'a>) -> Value<'a> {
+        Value::Thunk(self.arena.alloc(Thunk { state: Cell::new(state) }))
+    }
+
+    pub(crate) fn env(&self, up: &'a Env<'a>, values: &[Value<'a>]) -> &'a Env<'a> {
+        let slots = self.arena.alloc_slice_fill_iter(values.iter().map(|value| Cell::new(*value)));
+        self.arena.alloc(Env { up: Some(up), slots })
+    }
+
+    pub(crate) fn empty_env(&self, up: &'a Env<'a>, count: usize) -> &'a Env<'a> {
+        let slots = self.arena.alloc_slice_fill_with(count, |_| Cell::new(Value::Hole));
+        self.arena.alloc(Env { up: Some(up), slots })
+    }
+
+    /// Evaluate a value that may be a thunk.
+    #[inline]
+    pub(crate) fn force(&self, value: Value<'a>, pos: Pos) -> Result<Value<'a>> {
+        match value {
+            Value::Thunk(thunk) => self.force_thunk(thunk, pos),
+            value => Ok(value),
+        }
+    }
+
+    pub(crate) fn force_thunk(&self, thunk: &'a Thunk<'a>, pos: Pos) -> Result<Value<'a>> {
+        let state = thunk.state.get();
+        let result = match state {
+            ThunkState::Done(value) => return Ok(value),
+            ThunkState::Blackhole => return Err(infinite_recursion(pos)),
+            ThunkState::Expr(expr, env) => {
+                thunk.state.set(ThunkState::Blackhole);
+                self.eval(expr, env)
+            }
+            ThunkState::Select(select) => {
+                self.check_stack(pos)?;
+                thunk.state.set(ThunkState::Blackhole);
+                self.force_attrs(select.from, select.pos)
+                    .and_then(|attrs| self.select(attrs, select.name, select.pos))
+            }
+            ThunkState::Apply(pending) => {
+                self.check_stack(pos)?;
+                thunk.state.set(ThunkState::Blackhole);
+                self.call(pending.fun, &pending.args[..pending.count as usize], NO_POS)
+            }
+            ThunkState::Native(native) => {
+                self.check_stack(pos)?;
+                thunk.state.set(ThunkState::Blackhole);
+                (native.run)(self, native.args, NO_POS).and_then(|value| self.force(value, pos))
+            }
+        };
+        // A failed thunk may be asked again, and must fail the same way again.
+        thunk.state.set(match &result {
+            Ok(value) => ThunkState::Done(*value),
+            Err(_) => state,
+        });
+        result
+    }
+
+    #[inline]
+    pub(crate) fn check_stack(&self, pos: Pos) -> Result<()> {
+        if stack::address() < self.stack_limit {
+            return Err(stack_overflow(pos));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn eval_bool(&self, expr: &'a Expr<'a>, env: &'a Env<'a>) -> Result<bool> {
+        match self.eval(expr, env)? {
+            Value::Bool(value) => Ok(value),
+            other => Err(self.wrong_type("a Boolean", other, expr.span)),
+        }
+    }
+
+    /// The scope of a `let` or `rec`.
+    fn bind(&self, set: &'a AttrSet<'a>, outer: &'a Env<'a>) -> &'a Env<'a> {
+        let env = self.empty_env(outer, set.attrs.len());
+        let sources = self.sources_of(set, env);
+        for (attr, slot) in set.attrs.iter().zip(env.slots) {
+            slot.set(match attr.value {
+                AttrValue::Plain(expr) => self.delay(expr, env),
+                AttrValue::Inherited(expr) => self.delay(expr, outer),
+                AttrValue::From(index) => self.inherit(sources[index as usize], attr.name, attr.span),
+            });
+        }
+        env
+    }
+
+    fn sources_of(&self, set: &AttrSet<'a>, env: &'a Env<'a>) -> &'a [Value<'a>] {
+        if set.sources.is_empty() {
+            return &[];
+        }
+        self.arena.alloc_slice_fill_iter(set.sources.iter().map(|expr| self.delay(expr, env)))
+    }
+
+    fn inherit(&self, from: Value<'a>, name: Symbol, pos: Pos) -> Value<'a> {
+        self.thunk(ThunkState::Select(self.arena.alloc(InheritFrom { from, name, pos })))
+    }
+
+    fn eval_attrs(
+        &self,
+        set: &'a AttrSet<'a>,
+        outer: &'a Env<'a>,
+        pos: Pos,
+    ) -> Result<Value<'a>> {
+        let env;
+        let entries: &'a mut [Attr<'a>] = if set.recursive {
+            env = self.bind(set, outer);
+            self.arena.alloc_slice_fill_iter(set.attrs.iter().zip(env.slots).map(
+                |(attr, slot)| Attr { name: attr.name, pos: attr.span, value: slot.get() },
+            ))
+        } else {
+            env = outer;
+            let sources = self.sources_of(set, outer);
+            self.arena.alloc_slice_fill_iter(set.attrs.iter().map(|attr| {
+                let value = match attr.value {
+                    AttrValue::Plain(expr) | AttrValue::Inherited(expr) => self.delay(expr, outer),
+                    AttrValue::From(index) => {
+                        self.inherit(sources[index as usize], attr.name, attr.span)
+                    }
+                };
+                Attr { name: attr.name, pos: attr.span, value }
+            }))
+        };
+        let mut attrs: &'a Attrs<'a> = self.arena.alloc(Attrs { entries });
+        if set.recursive
+            && let Some(overrides) = attrs.value(sym::OVERRIDES)
+        {
+            let overrides = self.force_attrs(overrides, pos)?;
+            attrs = self.update(attrs, overrides);
+            for (attr, slot) in set.attrs.iter().zip(env.slots) {
+                if let Some(value) = overrides.value(attr.name) {
+                    slot.set(value);
+                }
+            }
+        }
+        if set.dynamic.is_empty() {
+            return Ok(Value::Attrs(attrs));
+        }
+        let mut entries = BumpVec::from_iter_in(attrs.entries.iter().copied(), self.arena);
+        for attr in set.dynamic {
+            let name = match self.eval(attr.name, env)? {
+                Value::Null => continue,
+                Value::String(name) => self.symbols.intern(name.bytes),
+                other => return Err(self.wrong_type("a string", other, attr.name.span)),
+            };
+            match entries.binary_search_by_key(&name, |entry| entry.name) {
+                Ok(_) => {
+                    let text = self.name(name);
+                    return Err(Error::eval(
+                        format!("dynamic attribute '{text}' already defined"),
+                        attr.span,
+                    ));
+                }
+                Err(at) => entries
+                    .insert(at, Attr { name, pos: attr.span, value: self.delay(attr.value, env) }),
+            }
+        }
+        Ok(Value::Attrs(self.arena.alloc(Attrs { entries: entries.into_bump_slice() })))
+    }
+
+    fn eval_with_var(
+        &self,
+        name: Symbol,
+        withs: &'a [u32],
+        env: &'a Env<'a>,
+        expr: &'a Expr<'a>,
+    ) -> Result<Value<'a>> {
+        for level in withs {
+            let slot = &env.at(*level).slots[0];
+            let namespace = self.force(slot.get(), expr.span)?;
+            let Value::Attrs(attrs) = namespace else {
+                return Err(self.wrong_type("a set", namespace, expr.span).frame(
+                    expr.span,
+                    format!("while looking for '{}' in a 'with'", self.name(name)),
+                ));
+            };
+            slot.set(namespace);
+            if let Some(value) = attrs.value(name) {
+                return self.force(value, expr.span);
+            }
+        }
+        let message = format!("undefined variable '{}'", self.name(name));
+        Err(Error::new(ErrorKind::UndefinedVar, message, expr.span))
+    }
+
+    fn eval_name(&self, name: &AttrName<'a>, env: &'a Env<'a>) -> Result<Symbol> {
+        match name {
+            AttrName::Static(name) => Ok(*name),
+            AttrName::Dynamic(expr) => match self.eval(expr, env)? {
+                Value::String(name) => Ok(self.symbols.intern(name.bytes)),
+                other => Err(self.wrong_type("a string", other, expr.span)),
+            },
+        }
+    }
+
+    fn eval_select(
+        &self,
+        node: &'a Select<'a>,
+        env: &'a Env<'a>,
+        pos: Pos,
+    ) -> Result<Value<'a>> {
+        let mut value = self.eval(node.subject, env)?;
+        for (index, name) in node.path.iter().enumerate() {
+            let name = self.eval_name(name, env)?;
+            let attr = match value {
+                Value::Attrs(attrs) => match attrs.get(name) {
+                    Some(attr) => attr,
+                    None => match node.default {
+                        Some(default) => return self.eval(default, env),
+                        None => return Err(self.missing_attr(attrs, name, pos)),
+                    },
+                },
+                other => match node.default {
+                    Some(default) => return self.eval(default, env),
+                    None => return Err(self.wrong_type("a set", other, node.subject.span)),
+                },
+            };
+            value = match attr.value {
+                Value::Thunk(thunk) => match thunk.state.get() {
+                    ThunkState::Done(value) => value,
+                    _ => self.force_thunk(thunk, pos).map_err(|error| {
+                        let path = self.path_text(&node.path[..=index]);
+                        error.frame(attr.pos, format!("while evaluating the attribute '{path}'"))
+                    })?,
+                },
+                value => value,
+            };
+        }
+        Ok(value)
+    }
+
+    #[cold]
+    fn path_text(&self, path: &[AttrName<'a>]) -> String {
+        let names: Vec<String> = path
+            .iter()
+            .map(|name| match name {
+                AttrName::Static(name) => self.name(*name),
+                AttrName::Dynamic(_) => "${…}".to_owned(),
+            })
+            .collect();
+        names.join(".")
+    }
+
+    fn eval_has_attr(&self, node: &'a HasAttr<'a>, env: &'a Env<'a>) -> Result<bool> {
+        let mut value = self.eval(node.subject, env)?;
+        for (index, name) in node.path.iter().enumerate() {
+            let Value::Attrs(attrs) = value else { return Ok(false) };
+            let name = self.eval_name(name, env)?;
+            let Some(attr) = attrs.get(name) else { return Ok(false) };
+            if index + 1 < node.path.len() {
+                value = self.force(attr.value, attr.pos)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// The attribute `name`, evaluated.
+    pub(crate) fn select(
+        &self,
+        attrs: &'a Attrs<'a>,
+        name: Symbol,
+        pos: Pos,
+    ) -> Result<Value<'a>> {
+        match attrs.get(name) {
+            Some(attr) => self.force(attr.value, pos).map_err(|error| {
+                let text = format!("while evaluating the attribute '{}'", self.name(name));
+                error.frame(attr.pos, text)
+            }),
+            None => Err(self.missing_attr(attrs, name, pos)),
+        }
+    }
+
+    /// `left // right`.
+    pub(crate) fn update(&self, left: &'a Attrs<'a>, right: &'a Attrs<'a>) -> &'a Attrs<'a> {
+        if right.is_empty() {
+            return left;
+        }
+        if left.is_empty() {
+            return right;
+        }
+        let (mut left, mut right) = (left.entries, right.entries);
+        let mut entries = BumpVec::with_capacity_in(left.len() + right.len(), self.arena);
+        while let ([first, left_rest @ ..], [second, right_rest @ ..]) = (left, right) {
+            match first.name.cmp(&second.name) {
+                std::cmp::Ordering::Less => {
+                    entries.push(*first);
+                    left = left_rest;
+                }
+                std::cmp::Ordering::Greater => {
+                    entries.push(*second);
+                    right = right_rest;
+                }
+                std::cmp::Ordering::Equal => {
+                    entries.push(*second);
+                    left = left_rest;
+                    right = right_rest;
+                }
+            }
+        }
+        entries.extend_from_slice_copy(left);
+        entries.extend_from_slice_copy(right);
+        self.arena.alloc(Attrs { entries: entries.into_bump_slice() })
+    }
+
+    pub(crate) fn static_str(&self, bytes: &'a [u8]) -> Value<'a> {
+        Value::String(self.arena.alloc(Str { bytes, ctx: Ctx::NONE }))
+    }
+
+    pub(crate) fn static_path(&self, bytes: &'a [u8]) -> Value<'a> {
+        Value::Path(self.arena.alloc(PathValue { bytes }))
+    }
+
+    /// A string value of these bytes.
+    pub fn string(&self, bytes: impl AsRef<[u8]>) -> Value<'a> {
+        self.string_with(bytes.as_ref(), Ctx::NONE)
+    }
+
+    pub(crate) fn string_with(&self, bytes: &[u8], ctx: Ctx) -> Value<'a> {
+        let bytes = self.arena.alloc_slice_copy(bytes);
+        Value::String(self.arena.alloc(Str { bytes, ctx }))
+    }
+
+    pub(crate) fn path_value(&self, bytes: &[u8]) -> Value<'a> {
+        self.static_path(self.arena.alloc_slice_copy(bytes))
+    }
+
+    pub(crate) fn list_from(&self, items: &[Value<'a>]) -> Value<'a> {
+        let items = self.arena.alloc_slice_copy(items);
+        Value::List(self.arena.alloc(List { items }))
+    }
+
+    /// A set of attributes in any order; of two with the same name the last one stays.
+    pub(crate) fn attrs_from(&self, mut entries: Vec<Attr<'a>>) -> Value<'a> {
+        entries.sort_by_key(|attr| attr.name);
+        entries.dedup_by(|later, earlier| {
+            let same = later.name == earlier.name;
+            if same {
+                *earlier = *later;
+            }
+            same
+        });
+        let entries = self.arena.alloc_slice_copy(&entries);
+        Value::Attrs(self.arena.alloc(Attrs { entries }))
+    }
+
+    pub(crate) fn attrs_of<const N: usize>(&self, entries: [(Symbol, Value<'a>); N]) -> Value<'a> {
+        self.attrs_from(
+            entries.iter().map(|(name, value)| Attr { name: *name, pos: NO_POS, value: *value }).collect(),
+        )
+    }
+
+    pub(crate) fn name(&self, name: Symbol) -> String {
+        String::from_utf8_lossy(self.symbols.name(name)).into_owned()
+    }
+
+    /// The string value of a symbol, made once.
+    pub(crate) fn symbol_string(&self, name: Symbol) -> Value<'a> {
+        let mut strings = self.symbol_strings.borrow_mut();
+        let index = name.0 as usize;
+        if index >= strings.len() {
+            strings.resize(self.symbols.len().max(index + 1), None);
+        }
+        let string = *strings[index].get_or_insert_with(|| {
+            self.arena.alloc(Str { bytes: self.symbols.name(name), ctx: Ctx::NONE })
+        });
+        Value::String(string)
+    }
+
+    /// The attributes in the order of their names.
+    pub(crate) fn sorted(&self, attrs: &Attrs<'a>) -> Vec<Attr<'a>> {
+        let mut entries = attrs.entries.to_vec();
+        entries.sort_unstable_by(|a, b| self.symbols.name(a.name).cmp(self.symbols.name(b.name)));
+        entries
+    }
+}
+
+#[cold]
+fn infinite_recursion(pos: Pos) -> Error {
+    Error::new(ErrorKind::InfiniteRecursion, "infinite recursion encountered", pos)
+}
+
+#[cold]
+pub(crate) fn stack_overflow(pos: Pos) -> Error {
+    Error::new(ErrorKind::StackOverflow, "stack overflow; max-call-depth exceeded", pos)
+}

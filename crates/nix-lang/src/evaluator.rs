@@ -1,0 +1,180 @@
+//! The evaluator: what one evaluation keeps.
+
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bumpalo::Bump;
+use nix_derivation::{InputDerivationHash, StoreDir, StorePath};
+use nix_syntax::{Globals, Sources, Symbols};
+use rustc_hash::FxHashMap;
+
+use crate::builtins;
+use crate::context::{Contexts, Ctx};
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::Io;
+use crate::paths::Tree;
+use crate::source::Pos;
+use crate::stack;
+use crate::sym;
+use crate::value::{Env, Str, Value};
+
+/// The memory that values live in. Dropped as a whole.
+#[derive(Default)]
+pub struct Arena(pub(crate) Bump);
+
+impl Arena {
+    /// An empty arena.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many bytes values take.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.0.allocated_bytes()
+    }
+}
+
+/// How to evaluate.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Refuse whatever depends on more than the expression: files outside of flakes and of the
+    /// store, environment variables, the time, the system.
+    pub pure: bool,
+    /// How deep function calls may nest.
+    pub max_call_depth: u32,
+    /// How long evaluation may take.
+    pub max_time: Option<Duration>,
+    /// How many bytes values may take.
+    pub max_memory: Option<usize>,
+    /// The search path: `nixpkgs=/some/dir` or `/some/dir`.
+    pub search_path: Vec<String>,
+    /// What `~/` means; nothing in pure evaluation.
+    pub home: Option<PathBuf>,
+    /// Paths that pure evaluation may read, beside flakes and the store.
+    pub allowed_paths: Vec<PathBuf>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            pure: false,
+            max_call_depth: 10_000,
+            max_time: None,
+            max_memory: None,
+            search_path: Vec::new(),
+            home: None,
+            allowed_paths: Vec::new(),
+        }
+    }
+}
+
+/// The names and values every file sees.
+pub(crate) struct GlobalTable<'a> {
+    pub(crate) names: Globals,
+    values: &'a [Cell<Value<'a>>],
+}
+
+impl<'a> GlobalTable<'a> {
+    #[inline]
+    pub(crate) fn value(&self, index: u32) -> Value<'a> {
+        self.values[index as usize].get()
+    }
+}
+
+/// Evaluates Nix expressions. Single-threaded; all values belong to its arena.
+pub struct Evaluator<'a> {
+    pub(crate) arena: &'a Bump,
+    pub(crate) io: Box<dyn Io + 'a>,
+    pub(crate) settings: Settings,
+    pub(crate) store_dir: StoreDir,
+    pub(crate) symbols: Symbols<'a>,
+    pub(crate) symbol_strings: RefCell<Vec<Option<&'a Str<'a>>>>,
+    pub(crate) sources: Sources,
+    pub(crate) contexts: Contexts,
+    pub(crate) globals: GlobalTable<'a>,
+    pub(crate) root_env: &'a Env<'a>,
+    pub(crate) depth: Cell<u32>,
+    pub(crate) stack_limit: usize,
+    pub(crate) spare: Cell<Vec<u8>>,
+    pub(crate) imports: RefCell<FxHashMap<Vec<u8>, Value<'a>>>,
+    pub(crate) copied: RefCell<FxHashMap<Vec<u8>, (Rc<str>, Ctx)>>,
+    pub(crate) drv_hashes: RefCell<FxHashMap<StorePath, InputDerivationHash>>,
+    pub(crate) trees: RefCell<Vec<Rc<Tree>>>,
+    pub(crate) allowed: RefCell<Vec<Vec<u8>>>,
+    pub(crate) regexes: RefCell<FxHashMap<Vec<u8>, Rc<crate::ere::Regex>>>,
+    pub(crate) fetched: RefCell<FxHashMap<String, Value<'a>>>,
+    ticks: Cell<u32>,
+    deadline: Option<Instant>,
+}
+
+impl<'a> Evaluator<'a> {
+    /// An evaluator whose values live in `arena`.
+    pub fn new(arena: &'a Arena, io: impl Io + 'a, settings: Settings) -> Self {
+        let arena = &arena.0;
+        let symbols = Symbols::new(arena);
+        sym::intern_all(&symbols);
+        let root_env: &Env<'a> = arena.alloc(Env { up: None, slots: &[] });
+        let (names, values) = builtins::globals(&symbols);
+        let values = arena.alloc_slice_fill_iter(values.into_iter().map(Cell::new));
+        let io = Box::new(io);
+        let allowed = settings
+            .allowed_paths
+            .iter()
+            .map(|path| std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec())
+            .collect();
+        let evaluator = Evaluator {
+            arena,
+            store_dir: io.store_dir(),
+            io,
+            deadline: settings.max_time.map(|time| Instant::now() + time),
+            settings,
+            globals: GlobalTable {
+                names: Globals::new(&symbols, names.iter().map(|name| name.as_bytes())),
+                values,
+            },
+            symbols,
+            symbol_strings: RefCell::default(),
+            sources: Sources::new(),
+            contexts: Contexts::new(),
+            root_env,
+            depth: Cell::new(0),
+            stack_limit: stack::limit(),
+            spare: Cell::default(),
+            imports: RefCell::default(),
+            copied: RefCell::default(),
+            drv_hashes: RefCell::default(),
+            trees: RefCell::default(),
+            allowed: RefCell::new(allowed),
+            regexes: RefCell::default(),
+            fetched: RefCell::default(),
+            ticks: Cell::new(0),
+        };
+        builtins::fill(&evaluator, &names, values);
+        evaluator
+    }
+
+    /// Look at the clock and the memory now and then.
+    #[inline]
+    pub(crate) fn tick(&self, pos: Pos) -> Result<()> {
+        let ticks = self.ticks.get().wrapping_add(1);
+        self.ticks.set(ticks);
+        if ticks.is_multiple_of(1024) { self.check_limits(pos) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn check_limits(&self, pos: Pos) -> Result<()> {
+        if self.deadline.is_some_and(|deadline| Instant::now() > deadline) {
+            let message = "the evaluation takes longer than it may";
+            return Err(Error::new(ErrorKind::Limit, message, pos));
+        }
+        if self.settings.max_memory.is_some_and(|most| self.arena.allocated_bytes() > most) {
+            let message = "the evaluation needs more memory than it may have";
+            return Err(Error::new(ErrorKind::Limit, message, pos));
+        }
+        Ok(())
+    }
+}

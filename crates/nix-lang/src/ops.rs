@@ -1,0 +1,339 @@
+//! Operators: arithmetic, comparison, equality, `//`, `++` and `+`.
+
+use std::cmp::Ordering;
+
+use nix_syntax::ast::{Binary, BinaryOp, Expr, StrPart};
+
+use crate::Evaluator;
+use crate::coerce::Coercion;
+use crate::context::Ctx;
+use crate::error::{Error, Result};
+use crate::paths;
+use crate::source::Pos;
+use crate::sym;
+use crate::value::{Attrs, Env, List, Value};
+
+impl<'a> Evaluator<'a> {
+    pub(crate) fn eval_binary(
+        &self,
+        node: &'a Binary<'a>,
+        env: &'a Env<'a>,
+        pos: Pos,
+    ) -> Result<Value<'a>> {
+        match node.op {
+            BinaryOp::And => {
+                return Ok(Value::Bool(
+                    self.eval_bool(node.left, env)? && self.eval_bool(node.right, env)?,
+                ));
+            }
+            BinaryOp::Or => {
+                return Ok(Value::Bool(
+                    self.eval_bool(node.left, env)? || self.eval_bool(node.right, env)?,
+                ));
+            }
+            BinaryOp::Implies => {
+                return Ok(Value::Bool(
+                    !self.eval_bool(node.left, env)? || self.eval_bool(node.right, env)?,
+                ));
+            }
+            _ => {}
+        }
+        let left = self.eval(node.left, env)?;
+        let right = self.eval(node.right, env)?;
+        match node.op {
+            BinaryOp::Equal => Ok(Value::Bool(self.equal(left, right, pos)?)),
+            BinaryOp::NotEqual => Ok(Value::Bool(!self.equal(left, right, pos)?)),
+            BinaryOp::Less => Ok(Value::Bool(self.less(left, right, pos)?)),
+            BinaryOp::Greater => Ok(Value::Bool(self.less(right, left, pos)?)),
+            BinaryOp::LessOrEqual => Ok(Value::Bool(!self.less(right, left, pos)?)),
+            BinaryOp::GreaterOrEqual => Ok(Value::Bool(!self.less(left, right, pos)?)),
+            BinaryOp::Update => match (left, right) {
+                (Value::Attrs(left), Value::Attrs(right)) => {
+                    Ok(Value::Attrs(self.update(left, right)))
+                }
+                (Value::Attrs(_), other) => Err(self.wrong_type("a set", other, node.right.span)),
+                (other, _) => Err(self.wrong_type("a set", other, node.left.span)),
+            },
+            BinaryOp::Concat => match (left, right) {
+                (Value::List(left), Value::List(right)) => {
+                    Ok(self.concat_lists(&[left, right]))
+                }
+                (Value::List(_), other) => Err(self.wrong_type("a list", other, node.right.span)),
+                (other, _) => Err(self.wrong_type("a list", other, node.left.span)),
+            },
+            BinaryOp::Add => self.add(left, right, node),
+            BinaryOp::Subtract => self.arithmetic(Arithmetic::Sub, left, right, pos),
+            BinaryOp::Multiply => self.arithmetic(Arithmetic::Mul, left, right, pos),
+            BinaryOp::Divide => self.arithmetic(Arithmetic::Div, left, right, pos),
+            BinaryOp::And | BinaryOp::Or | BinaryOp::Implies => Ok(Value::Null),
+        }
+    }
+
+    pub(crate) fn eval_negate(
+        &self,
+        inner: &'a Expr<'a>,
+        env: &'a Env<'a>,
+        pos: Pos,
+    ) -> Result<Value<'a>> {
+        let value = self.eval(inner, env)?;
+        self.arithmetic(Arithmetic::Sub, Value::Int(0), value, pos)
+    }
+
+    pub(crate) fn arithmetic(
+        &self,
+        op: Arithmetic,
+        left: Value<'a>,
+        right: Value<'a>,
+        pos: Pos,
+    ) -> Result<Value<'a>> {
+        let (left, right) = match (left, right) {
+            (Value::Int(left), Value::Int(right)) => return int_arithmetic(op, left, right, pos),
+            (Value::Int(left), Value::Float(right)) => (left as f64, right),
+            (Value::Float(left), Value::Int(right)) => (left, right as f64),
+            (Value::Float(left), Value::Float(right)) => (left, right),
+            (Value::Int(_) | Value::Float(_), other) | (other, _) => {
+                return Err(self.wrong_type("an integer", other, pos));
+            }
+        };
+        Ok(Value::Float(match op {
+            Arithmetic::Add => left + right,
+            Arithmetic::Sub => left - right,
+            Arithmetic::Mul => left * right,
+            Arithmetic::Div if right == 0.0 => return Err(division_by_zero(pos)),
+            Arithmetic::Div => left / right,
+        }))
+    }
+
+    fn add(&self, left: Value<'a>, right: Value<'a>, node: &Binary<'a>) -> Result<Value<'a>> {
+        match (left, right) {
+            (Value::Int(_) | Value::Float(_), Value::Int(_) | Value::Float(_)) => {
+                self.arithmetic(Arithmetic::Add, left, right, node.op_span)
+            }
+            (Value::Int(_) | Value::Float(_), other) => {
+                let message = format!("cannot add {} to {}", other.described(), left.described());
+                Err(Error::ty(message, node.op_span))
+            }
+            (Value::Path(path), _) => {
+                let mut bytes = path.bytes.to_vec();
+                let mut ctx = Ctx::NONE;
+                self.coerce_into(right, &mut bytes, &mut ctx, Coercion::APPEND, node.right.span)?;
+                if !ctx.is_empty() {
+                    return Err(path_with_context(node.right.span));
+                }
+                Ok(self.path_value(&paths::canonical(&bytes)))
+            }
+            _ => {
+                let mut bytes = self.buffer();
+                let mut ctx = Ctx::NONE;
+                let mode = Coercion::INTERPOLATE;
+                self.coerce_into(left, &mut bytes, &mut ctx, mode, node.left.span)?;
+                let result = self
+                    .coerce_into(right, &mut bytes, &mut ctx, mode, node.right.span)
+                    .map(|()| self.string_with(&bytes, ctx));
+                self.give_buffer(bytes);
+                result
+            }
+        }
+    }
+
+    pub(crate) fn eval_interpolated(
+        &self,
+        parts: &'a [StrPart<'a>],
+        env: &'a Env<'a>,
+    ) -> Result<Value<'a>> {
+        let mut bytes = self.buffer();
+        let mut ctx = Ctx::NONE;
+        for part in parts {
+            match part {
+                StrPart::Text(text) => bytes.extend_from_slice(text),
+                StrPart::Expr(expr) => {
+                    let value = self.eval(expr, env)?;
+                    self.coerce_into(value, &mut bytes, &mut ctx, Coercion::INTERPOLATE, expr.span)?;
+                }
+            }
+        }
+        let value = self.string_with(&bytes, ctx);
+        self.give_buffer(bytes);
+        Ok(value)
+    }
+
+    pub(crate) fn eval_interpolated_path(
+        &self,
+        parts: &'a [StrPart<'a>],
+        env: &'a Env<'a>,
+        pos: Pos,
+    ) -> Result<Value<'a>> {
+        let mut bytes = Vec::new();
+        let mut ctx = Ctx::NONE;
+        for part in parts {
+            match part {
+                StrPart::Text(text) => bytes.extend_from_slice(text),
+                StrPart::Expr(expr) => {
+                    let value = self.eval(expr, env)?;
+                    self.coerce_into(value, &mut bytes, &mut ctx, Coercion::APPEND, expr.span)?;
+                }
+            }
+        }
+        if !ctx.is_empty() {
+            return Err(path_with_context(pos));
+        }
+        Ok(self.path_value(&paths::canonical(&bytes)))
+    }
+
+    pub(crate) fn concat_lists(&self, lists: &[&'a List<'a>]) -> Value<'a> {
+        let mut filled = lists.iter().filter(|list| !list.items.is_empty());
+        match (filled.next(), filled.next()) {
+            (None, _) => return self.list_from(&[]),
+            (Some(one), None) => return Value::List(one),
+            _ => {}
+        }
+        let count = lists.iter().map(|list| list.items.len()).sum();
+        let mut items = bumpalo::collections::Vec::with_capacity_in(count, self.arena);
+        for list in lists {
+            items.extend_from_slice_copy(list.items);
+        }
+        Value::List(self.arena.alloc(List { items: items.into_bump_slice() }))
+    }
+
+    /// `left == right`, both evaluated.
+    pub(crate) fn equal(&self, left: Value<'a>, right: Value<'a>, pos: Pos) -> Result<bool> {
+        Ok(match (left, right) {
+            (Value::Int(left), Value::Int(right)) => left == right,
+            (Value::Int(left), Value::Float(right)) => left as f64 == right,
+            (Value::Float(left), Value::Int(right)) => left == right as f64,
+            (Value::Float(left), Value::Float(right)) => left == right,
+            (Value::Null, Value::Null) => true,
+            (Value::Bool(left), Value::Bool(right)) => left == right,
+            (Value::String(left), Value::String(right)) => left.bytes == right.bytes,
+            (Value::Path(left), Value::Path(right)) => left.bytes == right.bytes,
+            (Value::List(left), Value::List(right)) => {
+                if std::ptr::eq(left, right) {
+                    return Ok(true);
+                }
+                if left.items.len() != right.items.len() {
+                    return Ok(false);
+                }
+                for (left, right) in left.items.iter().zip(right.items) {
+                    if !self.equal_inside(*left, *right, pos)? {
+                        return Ok(false);
+                    }
+                }
+                true
+            }
+            (Value::Attrs(left), Value::Attrs(right)) => self.equal_attrs(left, right, pos)?,
+            _ => false,
+        })
+    }
+
+    fn equal_attrs(&self, left: &'a Attrs<'a>, right: &'a Attrs<'a>, pos: Pos) -> Result<bool> {
+        if std::ptr::eq(left, right) {
+            return Ok(true);
+        }
+        if self.is_derivation(left)? && self.is_derivation(right)? {
+            let paths = (left.value(sym::OUT_PATH), right.value(sym::OUT_PATH));
+            if let (Some(left), Some(right)) = paths {
+                return self.equal_inside(left, right, pos);
+            }
+        }
+        if left.len() != right.len() {
+            return Ok(false);
+        }
+        for (left, right) in left.entries.iter().zip(right.entries) {
+            if left.name != right.name {
+                return Ok(false);
+            }
+        }
+        for (left, right) in left.entries.iter().zip(right.entries) {
+            if !self.equal_inside(left.value, right.value, pos)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Equality of elements: the same element is equal to itself, functions too.
+    fn equal_inside(&self, left: Value<'a>, right: Value<'a>, pos: Pos) -> Result<bool> {
+        self.check_stack(pos)?;
+        if let (Value::Thunk(left), Value::Thunk(right)) = (left, right)
+            && std::ptr::eq(left, right)
+        {
+            return Ok(true);
+        }
+        let (left, right) = (self.force(left, pos)?, self.force(right, pos)?);
+        match (left, right) {
+            (Value::Lambda(left), Value::Lambda(right)) => Ok(std::ptr::eq(left, right)),
+            (Value::PrimOp(left), Value::PrimOp(right)) => Ok(std::ptr::eq(left, right)),
+            (Value::PrimOpApp(left), Value::PrimOpApp(right)) => Ok(std::ptr::eq(left, right)),
+            _ => self.equal(left, right, pos),
+        }
+    }
+
+    pub(crate) fn is_derivation(&self, attrs: &'a Attrs<'a>) -> Result<bool> {
+        let Some(attr) = attrs.get(sym::TYPE) else { return Ok(false) };
+        Ok(match self.force(attr.value, attr.pos)? {
+            Value::String(kind) => kind.bytes == b"derivation",
+            _ => false,
+        })
+    }
+
+    /// `left < right`, both evaluated.
+    pub(crate) fn less(&self, left: Value<'a>, right: Value<'a>, pos: Pos) -> Result<bool> {
+        Ok(match (left, right) {
+            (Value::Int(left), Value::Int(right)) => left < right,
+            (Value::Int(left), Value::Float(right)) => (left as f64) < right,
+            (Value::Float(left), Value::Int(right)) => left < right as f64,
+            (Value::Float(left), Value::Float(right)) => left < right,
+            (Value::String(left), Value::String(right)) => {
+                left.bytes.cmp(right.bytes) == Ordering::Less
+            }
+            (Value::Path(left), Value::Path(right)) => left.bytes < right.bytes,
+            (Value::List(left), Value::List(right)) => {
+                self.check_stack(pos)?;
+                for (left, right) in left.items.iter().zip(right.items) {
+                    let (left, right) = (self.force(*left, pos)?, self.force(*right, pos)?);
+                    if !self.equal(left, right, pos)? {
+                        return self.less(left, right, pos);
+                    }
+                }
+                left.items.len() < right.items.len()
+            }
+            (left, right) => {
+                let message =
+                    format!("cannot compare {} with {}", left.described(), right.described());
+                return Err(Error::ty(message, pos));
+            }
+        })
+    }
+}
+
+/// An arithmetic operator.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arithmetic {
+    Add,
+    Sub,
+    Mul,
+    Div,
+}
+
+fn int_arithmetic<'a>(op: Arithmetic, left: i64, right: i64, pos: Pos) -> Result<Value<'a>> {
+    let (value, verb, sign) = match op {
+        Arithmetic::Add => (left.checked_add(right), "adding", '+'),
+        Arithmetic::Sub => (left.checked_sub(right), "subtracting", '-'),
+        Arithmetic::Mul => (left.checked_mul(right), "multiplying", '*'),
+        Arithmetic::Div if right == 0 => return Err(division_by_zero(pos)),
+        Arithmetic::Div => (left.checked_div(right), "dividing", '/'),
+    };
+    value.map(Value::Int).ok_or_else(|| {
+        Error::eval(format!("integer overflow in {verb} {left} {sign} {right}"), pos)
+    })
+}
+
+#[cold]
+fn division_by_zero(pos: Pos) -> Error {
+    Error::eval("division by zero", pos)
+}
+
+#[cold]
+fn path_with_context(pos: Pos) -> Error {
+    Error::eval("a string that refers to a store path cannot be appended to a path", pos)
+}

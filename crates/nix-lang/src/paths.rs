@@ -1,0 +1,463 @@
+//! Paths: canonical form, what pure evaluation may read, trees of flakes, importing files.
+
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use nix_derivation::{CAHash, StorePath};
+use nix_syntax::{Options, Origin, Symbol, parse};
+
+use crate::Evaluator;
+use crate::context::{ContextElem, Ctx};
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::{FileType, Ingestion, IoError};
+use crate::source::Pos;
+use crate::stack;
+use crate::value::{Env, Value};
+
+/// An absolute path without `.`, `..` and doubled slashes; not looking at the file system.
+pub(crate) fn canonical(path: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(path.len() + 1);
+    for part in path.split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => {
+                let end = out.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+                out.truncate(end);
+            }
+            part => {
+                out.push(b'/');
+                out.extend_from_slice(part);
+            }
+        }
+    }
+    if out.is_empty() {
+        out.push(b'/');
+    }
+    out
+}
+
+/// Whether `path` is `dir` or lies below it.
+pub(crate) fn is_within(path: &[u8], dir: &[u8]) -> bool {
+    if dir == b"/" {
+        return path.starts_with(b"/");
+    }
+    path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+}
+
+pub(crate) fn base_name(path: &[u8]) -> &[u8] {
+    let path = path.strip_suffix(b"/").unwrap_or(path);
+    path.iter().rposition(|byte| *byte == b'/').map_or(path, |at| &path[at + 1..])
+}
+
+pub(crate) fn dir_name(path: &[u8]) -> &[u8] {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        None => b".",
+        Some(0) => b"/",
+        Some(at) => &path[..at],
+    }
+}
+
+pub(crate) fn as_path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
+}
+
+/// A source tree that is read where it lies, and becomes a store path only when asked for one.
+pub(crate) struct Tree {
+    pub(crate) disk: Vec<u8>,
+    /// The files that count, with the directories they are in; everything when `None`.
+    pub(crate) tracked: Option<BTreeSet<Vec<u8>>>,
+    pub(crate) stored: OnceCell<(StorePath, Option<CAHash>)>,
+}
+
+impl Tree {
+    /// Whether the tree has this file, said relative to the tree.
+    fn shows(&self, relative: &[u8]) -> bool {
+        relative.is_empty()
+            || self.tracked.as_ref().is_none_or(|tracked| tracked.contains(relative))
+    }
+
+    fn relative<'p>(&self, path: &'p [u8]) -> &'p [u8] {
+        let rest = path.get(self.disk.len()..).unwrap_or_default();
+        rest.strip_prefix(b"/").unwrap_or(rest)
+    }
+}
+
+impl<'a> Evaluator<'a> {
+    /// The tree a disk path lies in: the innermost one.
+    pub(crate) fn tree_of(&self, path: &[u8]) -> Option<Rc<Tree>> {
+        let trees = self.trees.borrow();
+        if trees.is_empty() {
+            return None;
+        }
+        trees
+            .iter()
+            .filter(|tree| is_within(path, &tree.disk))
+            .max_by_key(|tree| tree.disk.len())
+            .cloned()
+    }
+
+    /// Register a directory as a source tree (once).
+    pub(crate) fn add_tree(
+        &self,
+        disk: &[u8],
+        tracked: Option<Vec<PathBuf>>,
+        stored: Option<(StorePath, Option<CAHash>)>,
+    ) -> Rc<Tree> {
+        let same = self.trees.borrow().iter().find(|tree| tree.disk == disk).cloned();
+        if let Some(tree) = same {
+            return tree;
+        }
+        let tracked = tracked.map(|files| {
+            let mut set = BTreeSet::new();
+            for file in files {
+                let bytes = file.into_os_string().into_vec();
+                let mut dir: &[u8] = &bytes;
+                while let Some(at) = dir.iter().rposition(|byte| *byte == b'/') {
+                    dir = &dir[..at];
+                    if !set.insert(dir.to_vec()) {
+                        break;
+                    }
+                }
+                set.insert(bytes);
+            }
+            set
+        });
+        let cell = OnceCell::new();
+        if let Some(stored) = stored {
+            let _ = cell.set(stored);
+        }
+        let tree = Rc::new(Tree { disk: disk.to_vec(), tracked, stored: cell });
+        self.trees.borrow_mut().push(tree.clone());
+        self.allowed.borrow_mut().push(disk.to_vec());
+        tree
+    }
+
+    /// The store path of a tree, adding it when this is the first time.
+    pub(crate) fn store_tree(&self, tree: &Tree, pos: Pos) -> Result<(StorePath, Option<CAHash>)> {
+        if let Some(stored) = tree.stored.get() {
+            return Ok(stored.clone());
+        }
+        let disk = as_path(&tree.disk);
+        let filter =
+            |path: &Path| tree.shows(tree.relative(path.as_os_str().as_bytes()));
+        let filter: Option<&dyn Fn(&Path) -> bool> =
+            if tree.tracked.is_some() { Some(&filter) } else { None };
+        let failed = |error| io_error(error, pos);
+        let (_, hash) = self
+            .io
+            .hash_path("source", disk, Ingestion::Recursive, filter)
+            .map_err(failed)?;
+        let path =
+            self.io.add_path("source", disk, Ingestion::Recursive, filter).map_err(failed)?;
+        Ok(tree.stored.get_or_init(|| (path, Some(hash))).clone())
+    }
+
+    /// How a path is written: inside of a source tree, where it will be in the store.
+    pub(crate) fn path_text_for(&self, path: &[u8], pos: Pos) -> Result<(Vec<u8>, Ctx)> {
+        let Some(tree) = self.tree_of(path) else { return Ok((path.to_vec(), Ctx::NONE)) };
+        let (stored, _) = self.store_tree(&tree, pos)?;
+        let mut text = self.store_dir.render_path(&stored).into_bytes();
+        text.extend_from_slice(&path[tree.disk.len()..]);
+        Ok((text, Ctx::NONE))
+    }
+
+    /// The store path of a file or tree that is copied there, as text with context.
+    pub(crate) fn copy_to_store(&self, path: &[u8], pos: Pos) -> Result<(Rc<str>, Ctx)> {
+        if let Some((text, ctx)) = self.copied.borrow().get(path) {
+            return Ok((text.clone(), *ctx));
+        }
+        let logical = match self.tree_of(path) {
+            Some(tree) if tree.disk == path => self.path_text_for(path, pos)?.0,
+            _ => path.to_vec(),
+        };
+        let name = String::from_utf8_lossy(base_name(&logical)).into_owned();
+        if name.ends_with(".drv") {
+            let message = format!("file names are not allowed to end in '.drv': '{name}'");
+            return Err(Error::eval(message, pos));
+        }
+        let stored = self.add_path(&name, path, Ingestion::Recursive, None, pos)?;
+        let text: Rc<str> = self.store_dir.render_path(&stored).into();
+        let ctx = self.contexts.singleton(ContextElem::Opaque(stored));
+        self.copied.borrow_mut().insert(path.to_vec(), (text.clone(), ctx));
+        Ok((text, ctx))
+    }
+
+    /// Add a path to the store; `wanted` limits it to these paths on disk.
+    pub(crate) fn add_path(
+        &self,
+        name: &str,
+        path: &[u8],
+        ingestion: Ingestion,
+        wanted: Option<&BTreeSet<Vec<u8>>>,
+        pos: Pos,
+    ) -> Result<StorePath> {
+        let physical = self.readable(path, pos)?;
+        let tree = self.tree_of(&physical);
+        if self.lstat(path, pos)?.is_none() {
+            let error = io::Error::from(io::ErrorKind::NotFound);
+            return Err(file_error("reading", path, error, pos));
+        }
+        let filter = |entry: &Path| {
+            let entry = entry.as_os_str().as_bytes();
+            wanted.is_none_or(|wanted| wanted.contains(entry))
+                && tree.as_ref().is_none_or(|tree| tree.shows(tree.relative(entry)))
+        };
+        let needed =
+            wanted.is_some() || tree.as_ref().is_some_and(|tree| tree.tracked.is_some());
+        let filter: Option<&dyn Fn(&Path) -> bool> = if needed { Some(&filter) } else { None };
+        self.io
+            .add_path(name, as_path(&physical), ingestion, filter)
+            .map_err(|error| io_error(error, pos))
+    }
+
+    /// Where a path is really read, if evaluation may read it.
+    pub(crate) fn readable(&self, path: &[u8], pos: Pos) -> Result<Vec<u8>> {
+        let store = self.store_dir.as_str().as_bytes();
+        if is_within(path, store) && path.len() > store.len() {
+            for tree in self.trees.borrow().iter() {
+                let Some((stored, _)) = tree.stored.get() else { continue };
+                let text = self.store_dir.render_path(stored);
+                if is_within(path, text.as_bytes()) {
+                    let mut disk = tree.disk.clone();
+                    disk.extend_from_slice(&path[text.len()..]);
+                    return Ok(disk);
+                }
+            }
+            return Ok(self.io.physical(as_path(path)).into_os_string().into_vec());
+        }
+        if self.settings.pure
+            && !self.allowed.borrow().iter().any(|allowed| is_within(path, allowed))
+        {
+            let message = format!(
+                "access to absolute path '{}' is forbidden in pure evaluation mode",
+                String::from_utf8_lossy(path)
+            );
+            return Err(Error::new(ErrorKind::Impure, message, pos).hint(
+                "use a path relative to the flake, or evaluate with --impure",
+            ));
+        }
+        Ok(path.to_vec())
+    }
+
+    /// Whether the tree around a disk path hides it.
+    fn is_hidden(&self, physical: &[u8]) -> bool {
+        self.tree_of(physical).is_some_and(|tree| !tree.shows(tree.relative(physical)))
+    }
+
+    pub(crate) fn read_file(&self, path: &[u8], pos: Pos) -> Result<Vec<u8>> {
+        let physical = self.readable(path, pos)?;
+        let result = if self.is_hidden(&physical) {
+            Err(io::Error::from(io::ErrorKind::NotFound))
+        } else {
+            self.io.read_file(as_path(&physical))
+        };
+        result.map_err(|error| {
+            let hidden = self.is_hidden(&physical);
+            let error = file_error("opening", path, error, pos);
+            if hidden { error.hint("git does not track this file: `git add` it") } else { error }
+        })
+    }
+
+    pub(crate) fn read_dir(&self, path: &[u8], pos: Pos) -> Result<Vec<(Vec<u8>, FileType)>> {
+        let physical = self.readable(path, pos)?;
+        let mut entries = self
+            .io
+            .read_dir(as_path(&physical))
+            .map_err(|error| file_error("reading the directory", path, error, pos))?;
+        if let Some(tree) = self.tree_of(&physical)
+            && tree.tracked.is_some()
+        {
+            entries.retain(|(name, _)| {
+                let child = [&physical, b"/".as_slice(), name].concat();
+                tree.shows(tree.relative(&child))
+            });
+        }
+        entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Ok(entries)
+    }
+
+    /// The type of a path, the last symlink not followed.
+    pub(crate) fn lstat(&self, path: &[u8], pos: Pos) -> Result<Option<FileType>> {
+        let physical = self.readable(path, pos)?;
+        if self.is_hidden(&physical) {
+            return Ok(None);
+        }
+        self.io
+            .file_type(as_path(&physical))
+            .map_err(|error| file_error("reading", path, error, pos))
+    }
+
+    /// Follow symlinks at the end of a path.
+    pub(crate) fn follow(&self, path: &[u8], pos: Pos) -> Result<Vec<u8>> {
+        let mut path = path.to_vec();
+        for _ in 0..64 {
+            if self.lstat(&path, pos)? != Some(FileType::Symlink) {
+                return Ok(path);
+            }
+            let physical = self.readable(&path, pos)?;
+            let target = self
+                .io
+                .read_link(as_path(&physical))
+                .map_err(|error| file_error("reading the symlink", &path, error, pos))?;
+            path = canonical(&[dir_name(&path), b"/", target.as_os_str().as_bytes()].concat_link());
+        }
+        let error = io::Error::other("too many levels of symbolic links");
+        Err(file_error("reading", &path, error, pos))
+    }
+
+    /// The file that importing `path` reads: symlinks followed, `default.nix` of a directory.
+    pub(crate) fn import_path(&self, path: &[u8], pos: Pos) -> Result<Vec<u8>> {
+        let path = self.follow(path, pos)?;
+        if self.lstat(&path, pos)? == Some(FileType::Directory) {
+            let inside = canonical(&[&path, b"/default.nix".as_slice()].concat());
+            return self.follow(&inside, pos);
+        }
+        Ok(path)
+    }
+
+    /// The value of a file, read and evaluated once.
+    pub(crate) fn import(&self, path: &[u8], pos: Pos) -> Result<Value<'a>> {
+        if let Some(value) = self.imports.borrow().get(path) {
+            return Ok(*value);
+        }
+        let file = self.import_path(path, pos)?;
+        let known = self.imports.borrow().get(&file).copied();
+        let value = match known {
+            Some(value) => value,
+            None => self.load(&file, None, self.root_env, pos)?,
+        };
+        let mut imports = self.imports.borrow_mut();
+        imports.insert(path.to_vec(), value);
+        imports.insert(file, value);
+        Ok(value)
+    }
+
+    /// Read, parse and evaluate a file.
+    pub(crate) fn load(
+        &self,
+        file: &[u8],
+        outer: Option<&[Symbol]>,
+        env: &'a Env<'a>,
+        pos: Pos,
+    ) -> Result<Value<'a>> {
+        let text = self.read_file(file, pos)?;
+        let base = dir_name(file).to_vec();
+        self.eval_text(Origin::Path(file.into()), text, &base, outer, env)
+    }
+
+    pub(crate) fn eval_text(
+        &self,
+        origin: Origin,
+        text: Vec<u8>,
+        base: &[u8],
+        outer: Option<&[Symbol]>,
+        env: &'a Env<'a>,
+    ) -> Result<Value<'a>> {
+        let file = self.sources.add(origin, text.into());
+        let mut options = Options::new(base, &self.globals.names);
+        let home = if self.settings.pure { None } else { self.settings.home.as_ref() };
+        options.home = home.map(|home| home.as_os_str().as_bytes());
+        options.outer = outer;
+        if stack::address().saturating_sub(self.stack_limit) > 256 << 20 {
+            options.max_depth = 10_000;
+        }
+        let expr = parse(self.arena, &self.symbols, &self.sources, file, &options)
+            .map_err(|reports| self.syntax_error(&reports))?;
+        self.eval(expr, env)
+    }
+
+    /// The path that a value means, as a path or as text of an absolute path.
+    pub(crate) fn coerce_path(&self, value: Value<'a>, pos: Pos) -> Result<Vec<u8>> {
+        let value = self.force(value, pos)?;
+        if let Value::Path(path) = value {
+            return Ok(path.bytes.to_vec());
+        }
+        let (bytes, ctx) = self.coerce_bytes(value, crate::coerce::Coercion::APPEND, pos)?;
+        self.realise(ctx, pos)?;
+        if bytes.first() != Some(&b'/') {
+            let text = String::from_utf8_lossy(&bytes);
+            return Err(Error::eval(
+                format!("string '{text}' doesn't represent an absolute path"),
+                pos,
+            ));
+        }
+        Ok(canonical(&bytes))
+    }
+
+    /// Have what a context names built before it is read.
+    pub(crate) fn realise(&self, ctx: Ctx, pos: Pos) -> Result<()> {
+        if ctx.is_empty() {
+            return Ok(());
+        }
+        let elems: Vec<ContextElem> = self
+            .contexts
+            .elems(ctx)
+            .iter()
+            .map(|elem| (**elem).clone())
+            .filter(|elem| !self.is_tree(elem))
+            .collect();
+        if elems.is_empty() {
+            return Ok(());
+        }
+        self.io.realise(&elems).map_err(|error| io_error(error, pos))
+    }
+
+    fn is_tree(&self, elem: &ContextElem) -> bool {
+        let ContextElem::Opaque(path) = elem else { return false };
+        let trees = self.trees.borrow();
+        trees.iter().any(|tree| tree.stored.get().is_some_and(|(stored, _)| stored == path))
+    }
+}
+
+trait ConcatLink {
+    fn concat_link(&self) -> Vec<u8>;
+}
+
+impl ConcatLink for [&[u8]; 3] {
+    /// A symlink's target after the directory of the link, unless it is absolute.
+    fn concat_link(&self) -> Vec<u8> {
+        if self[2].starts_with(b"/") { self[2].to_vec() } else { self.concat() }
+    }
+}
+
+#[cold]
+pub(crate) fn file_error(what: &str, path: &[u8], error: io::Error, pos: Pos) -> Error {
+    let path = String::from_utf8_lossy(path);
+    let message = if error.kind() == io::ErrorKind::NotFound {
+        format!("path '{path}' does not exist")
+    } else {
+        format!("{what} '{path}': {error}")
+    };
+    Error::new(ErrorKind::Io, message, pos)
+}
+
+#[cold]
+pub(crate) fn io_error(error: IoError, pos: Pos) -> Error {
+    let kind = match &error {
+        IoError::Unsupported(_) => ErrorKind::Unsupported,
+        _ => ErrorKind::Io,
+    };
+    Error::new(kind, error.to_string(), pos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_paths() {
+        for (given, wanted) in
+            [("/a/./b//c/..", "/a/b"), ("/..", "/"), ("/", "/"), ("/a/", "/a"), ("/a/../../b", "/b")]
+        {
+            assert_eq!(canonical(given.as_bytes()), wanted.as_bytes());
+        }
+        assert!(is_within(b"/a/b", b"/a") && !is_within(b"/ab", b"/a"));
+        assert_eq!(base_name(b"/a/b/"), b"b");
+        assert_eq!(dir_name(b"/a"), b"/");
+    }
+}

@@ -1,0 +1,60 @@
+//! Errors for people.
+
+use nix_syntax::{Report, render};
+
+use crate::Evaluator;
+use crate::error::{Error, ErrorKind};
+use crate::source::{NO_POS, is_none, locate};
+
+/// How many steps of the trail are shown at each end.
+const SHOWN: usize = 8;
+
+impl<'a> Evaluator<'a> {
+    /// Fill in the report of an error that leaves the evaluator.
+    pub(crate) fn finish(&self, mut error: Error) -> Error {
+        if error.has_report() {
+            return error;
+        }
+        let place = (!is_none(error.pos())).then(|| error.pos());
+        let trace = error.trace();
+        let mut notes = Vec::new();
+        for (index, frame) in trace.iter().enumerate() {
+            if index >= SHOWN && index + SHOWN < trace.len() {
+                if index == SHOWN {
+                    let left_out = trace.len() - 2 * SHOWN;
+                    notes.push((None, format!("… {left_out} more steps …")));
+                }
+                continue;
+            }
+            let place = (!is_none(frame.pos)).then_some(frame.pos);
+            notes.push((place, format!("… {}", frame.message)));
+        }
+        let report = Report {
+            title: error.message().to_owned(),
+            primary: place,
+            label: String::new(),
+            notes,
+            help: error.help().map(str::to_owned),
+        };
+        let text = render(&self.sources, &report, false);
+        let location = place.and_then(|pos| locate(&self.sources, pos));
+        error.set_report(location, text);
+        error
+    }
+
+    pub(crate) fn syntax_error(&self, reports: &[Report]) -> Error {
+        let first = reports.first();
+        let title = first.map_or("syntax error", |report| report.title.as_str());
+        let pos = first.and_then(|report| report.primary).unwrap_or(NO_POS);
+        let kind = if title.starts_with("undefined variable") {
+            ErrorKind::UndefinedVar
+        } else {
+            ErrorKind::Syntax
+        };
+        let mut error = Error::new(kind, title, pos);
+        let text: Vec<String> =
+            reports.iter().map(|report| render(&self.sources, report, false)).collect();
+        error.set_report(locate(&self.sources, pos), text.join("\n"));
+        error
+    }
+}

@@ -1,0 +1,256 @@
+//! Values: 16 bytes, `Copy`, everything behind them in the arena of the evaluator.
+
+use std::cell::Cell;
+
+use crate::Evaluator;
+use crate::context::Ctx;
+use crate::error::Result;
+use nix_syntax::ast::{Expr, Lambda};
+use crate::source::Pos;
+use nix_syntax::Symbol as Sym;
+
+/// A Nix value. List elements and attributes may be [`Value::Thunk`]: not evaluated yet.
+#[derive(Clone, Copy)]
+pub enum Value<'a> {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// An integer.
+    Int(i64),
+    /// A floating point number.
+    Float(f64),
+    /// A string with its context.
+    String(&'a Str<'a>),
+    /// An absolute path.
+    Path(&'a PathValue<'a>),
+    /// A list.
+    List(&'a List<'a>),
+    /// An attribute set.
+    Attrs(&'a Attrs<'a>),
+    /// A function written in Nix.
+    Lambda(&'a Closure<'a>),
+    /// A builtin function.
+    PrimOp(&'static PrimOp),
+    /// A builtin function with some of its arguments.
+    PrimOpApp(&'a PrimOpApp<'a>),
+    /// Something not evaluated yet.
+    Thunk(&'a Thunk<'a>),
+    /// A variable that is being bound; never seen outside of the binding code.
+    #[doc(hidden)]
+    Hole,
+}
+
+/// A string: bytes and the id of its context.
+pub struct Str<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) ctx: Ctx,
+}
+
+impl<'a> Str<'a> {
+    /// The bytes of the string.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The text, with bytes that are not UTF-8 replaced.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(self.bytes).into_owned()
+    }
+
+    /// The id of the context.
+    #[must_use]
+    pub fn context(&self) -> Ctx {
+        self.ctx
+    }
+}
+
+/// A path value: absolute and canonical bytes.
+pub struct PathValue<'a> {
+    pub(crate) bytes: &'a [u8],
+}
+
+impl<'a> PathValue<'a> {
+    /// The bytes of the path.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+}
+
+/// A list.
+pub struct List<'a> {
+    pub(crate) items: &'a [Value<'a>],
+}
+
+impl<'a> List<'a> {
+    /// The elements, perhaps not evaluated.
+    #[must_use]
+    pub fn items(&self) -> &'a [Value<'a>] {
+        self.items
+    }
+}
+
+/// One attribute of a set.
+#[derive(Clone, Copy)]
+pub struct Attr<'a> {
+    pub(crate) name: Sym,
+    pub(crate) pos: Pos,
+    pub(crate) value: Value<'a>,
+}
+
+/// An attribute set: attributes sorted by symbol.
+pub struct Attrs<'a> {
+    pub(crate) entries: &'a [Attr<'a>],
+}
+
+impl<'a> Attrs<'a> {
+    #[inline]
+    pub(crate) fn get(&self, name: Sym) -> Option<&'a Attr<'a>> {
+        let entries = self.entries;
+        if entries.len() <= 8 {
+            return entries.iter().find(|attr| attr.name == name);
+        }
+        entries.binary_search_by_key(&name, |attr| attr.name).ok().map(|at| &entries[at])
+    }
+
+    pub(crate) fn value(&self, name: Sym) -> Option<Value<'a>> {
+        self.get(name).map(|attr| attr.value)
+    }
+
+    /// The number of attributes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether the set has no attributes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+/// A function written in Nix with the variables it closes over.
+pub struct Closure<'a> {
+    pub(crate) lambda: &'a Lambda<'a>,
+    pub(crate) env: &'a Env<'a>,
+}
+
+/// The implementation of a builtin.
+pub(crate) type PrimFn = for<'a> fn(&Evaluator<'a>, &[Value<'a>], Pos) -> Result<Value<'a>>;
+
+/// A builtin function.
+pub struct PrimOp {
+    pub(crate) name: &'static str,
+    pub(crate) arity: usize,
+    pub(crate) run: PrimFn,
+}
+
+/// A builtin applied to fewer arguments than it takes.
+pub struct PrimOpApp<'a> {
+    pub(crate) op: &'static PrimOp,
+    pub(crate) args: &'a [Value<'a>],
+}
+
+/// A suspended computation.
+pub struct Thunk<'a> {
+    pub(crate) state: Cell<ThunkState<'a>>,
+}
+
+/// What a thunk holds.
+#[derive(Clone, Copy)]
+pub(crate) enum ThunkState<'a> {
+    Done(Value<'a>),
+    Expr(&'a Expr<'a>, &'a Env<'a>),
+    /// One attribute out of a set that several names inherit from.
+    Select(&'a InheritFrom<'a>),
+    /// A function applied to one argument.
+    Apply(&'a Pending<'a>),
+    /// Something that Rust code computes when first asked.
+    Native(&'a Native<'a>),
+    Blackhole,
+}
+
+pub(crate) struct InheritFrom<'a> {
+    pub(crate) from: Value<'a>,
+    pub(crate) name: Sym,
+    pub(crate) pos: Pos,
+}
+
+pub(crate) struct Pending<'a> {
+    pub(crate) fun: Value<'a>,
+    pub(crate) args: [Value<'a>; 2],
+    pub(crate) count: u8,
+}
+
+pub(crate) struct Native<'a> {
+    pub(crate) run: PrimFn,
+    pub(crate) args: &'a [Value<'a>],
+}
+
+/// The variables of one scope.
+pub struct Env<'a> {
+    pub(crate) up: Option<&'a Env<'a>>,
+    pub(crate) slots: &'a [Cell<Value<'a>>],
+}
+
+impl<'a> Env<'a> {
+    #[inline]
+    pub(crate) fn at(&'a self, level: u32) -> &'a Env<'a> {
+        let mut env = self;
+        for _ in 0..level {
+            match env.up {
+                Some(up) => env = up,
+                None => return env,
+            }
+        }
+        env
+    }
+}
+
+impl<'a> Value<'a> {
+    /// The name of the type as `builtins.typeOf` says it.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Value::Null => "null",
+            Value::Bool(_) => "bool",
+            Value::Int(_) => "int",
+            Value::Float(_) => "float",
+            Value::String(_) => "string",
+            Value::Path(_) => "path",
+            Value::List(_) => "list",
+            Value::Attrs(_) => "set",
+            Value::Lambda(_) | Value::PrimOp(_) | Value::PrimOpApp(_) => "lambda",
+            Value::Thunk(_) | Value::Hole => "thunk",
+        }
+    }
+
+    /// The type with its article, for messages.
+    pub(crate) fn described(&self) -> &'static str {
+        match self {
+            Value::Null => "null",
+            Value::Bool(_) => "a Boolean",
+            Value::Int(_) => "an integer",
+            Value::Float(_) => "a float",
+            Value::String(string) if !string.ctx.is_empty() => "a string with context",
+            Value::String(_) => "a string",
+            Value::Path(_) => "a path",
+            Value::List(_) => "a list",
+            Value::Attrs(_) => "a set",
+            Value::Lambda(_) => "a function",
+            Value::PrimOp(_) => "a built-in function",
+            Value::PrimOpApp(_) => "a partially applied built-in function",
+            Value::Thunk(_) | Value::Hole => "a thunk",
+        }
+    }
+
+    /// Whether the value can be called without looking for `__functor`.
+    #[must_use]
+    pub fn is_function(&self) -> bool {
+        matches!(self, Value::Lambda(_) | Value::PrimOp(_) | Value::PrimOpApp(_))
+    }
+}

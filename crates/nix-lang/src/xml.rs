@@ -1,0 +1,174 @@
+//! `builtins.toXML`.
+
+use rustc_hash::FxHashSet;
+
+use crate::Evaluator;
+use crate::context::Ctx;
+use crate::error::Result;
+use crate::print::float_general;
+use crate::source::Pos;
+use crate::sym;
+use crate::value::Value;
+
+fn escape(text: &[u8]) -> String {
+    let mut out = String::new();
+    for char in String::from_utf8_lossy(text).chars() {
+        match char {
+            '"' => out.push_str("&quot;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '\n' => out.push_str("&#xA;"),
+            char => out.push(char),
+        }
+    }
+    out
+}
+
+struct Writer<'p, 'a> {
+    nix: &'p Evaluator<'a>,
+    out: String,
+    ctx: Ctx,
+    indent: usize,
+    drvs: FxHashSet<Vec<u8>>,
+    pos: Pos,
+}
+
+impl<'a> Evaluator<'a> {
+    pub(crate) fn to_xml(&self, value: Value<'a>, pos: Pos) -> Result<(String, Ctx)> {
+        let mut writer = Writer {
+            nix: self,
+            out: "<?xml version='1.0' encoding='utf-8'?>\n".to_owned(),
+            ctx: Ctx::NONE,
+            indent: 0,
+            drvs: FxHashSet::default(),
+            pos,
+        };
+        writer.open("<expr>");
+        writer.value(value)?;
+        writer.close("expr");
+        Ok((writer.out, writer.ctx))
+    }
+}
+
+impl<'a> Writer<'_, 'a> {
+    fn line(&mut self, text: &str) {
+        self.out.push_str(&"  ".repeat(self.indent));
+        self.out.push_str(text);
+        self.out.push('\n');
+    }
+
+    fn open(&mut self, tag: &str) {
+        self.line(tag);
+        self.indent += 1;
+    }
+
+    fn close(&mut self, name: &str) {
+        self.indent -= 1;
+        self.line(&format!("</{name}>"));
+    }
+
+    fn attrs(&mut self, attrs: &'a crate::value::Attrs<'a>) -> Result<()> {
+        for attr in self.nix.sorted(attrs) {
+            let name = escape(self.nix.symbols.name(attr.name));
+            self.open(&format!("<attr name=\"{name}\">"));
+            self.value(attr.value)?;
+            self.close("attr");
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, value: Value<'a>) -> Result<()> {
+        let nix = self.nix;
+        nix.check_stack(self.pos)?;
+        match nix.force(value, self.pos)? {
+            Value::Null => self.line("<null />"),
+            Value::Bool(value) => self.line(&format!("<bool value=\"{value}\" />")),
+            Value::Int(number) => self.line(&format!("<int value=\"{number}\" />")),
+            Value::Float(number) => {
+                self.line(&format!("<float value=\"{}\" />", float_general(number)));
+            }
+            Value::String(string) => {
+                self.ctx = nix.contexts.union(self.ctx, string.ctx);
+                self.line(&format!("<string value=\"{}\" />", escape(string.bytes)));
+            }
+            Value::Path(path) => {
+                self.line(&format!("<path value=\"{}\" />", escape(path.bytes)));
+            }
+            Value::List(list) if list.items.is_empty() => self.line("<list>\n</list>"),
+            Value::List(list) => {
+                self.open("<list>");
+                for item in list.items {
+                    self.value(*item)?;
+                }
+                self.close("list");
+            }
+            Value::Attrs(attrs) if nix.is_derivation(attrs)? => {
+                let mut text = |name: nix_syntax::Symbol| -> Result<Vec<u8>> {
+                    match attrs.value(name) {
+                        Some(value) => match nix.force(value, self.pos)? {
+                            Value::String(string) => {
+                                self.ctx = nix.contexts.union(self.ctx, string.ctx);
+                                Ok(string.bytes.to_vec())
+                            }
+                            _ => Ok(Vec::new()),
+                        },
+                        None => Ok(Vec::new()),
+                    }
+                };
+                let drv = text(sym::DRV_PATH)?;
+                let out = text(sym::OUT_PATH)?;
+                self.open(&format!(
+                    "<derivation drvPath=\"{}\" outPath=\"{}\">",
+                    escape(&drv),
+                    escape(&out)
+                ));
+                if !drv.is_empty() && self.drvs.insert(drv) {
+                    self.attrs(attrs)?;
+                } else {
+                    self.line("<repeated />");
+                }
+                self.close("derivation");
+            }
+            Value::Attrs(attrs) => {
+                self.open("<attrs>");
+                self.attrs(attrs)?;
+                self.close("attrs");
+            }
+            Value::Lambda(closure) => self.lambda(closure.lambda),
+            Value::PrimOp(_) | Value::PrimOpApp(_) | Value::Thunk(_) | Value::Hole => {
+                self.line("<unevaluated />");
+            }
+        }
+        Ok(())
+    }
+
+    fn lambda(&mut self, lambda: &nix_syntax::ast::Lambda<'a>) {
+        let nix = self.nix;
+        self.open("<function>");
+        match lambda.formals {
+            Some(formals) => {
+                let mut tag = "<attrspat".to_owned();
+                if let Some(arg) = lambda.arg {
+                    tag.push_str(&format!(" name=\"{}\"", escape(nix.symbols.name(arg))));
+                }
+                if formals.ellipsis {
+                    tag.push_str(" ellipsis=\"1\"");
+                }
+                self.open(&format!("{tag}>"));
+                let mut names: Vec<&[u8]> =
+                    formals.list.iter().map(|formal| nix.symbols.name(formal.name)).collect();
+                names.sort_unstable();
+                for name in names {
+                    self.line(&format!("<attr name=\"{}\" />", escape(name)));
+                }
+                self.close("attrspat");
+            }
+            None => {
+                let name = lambda.arg.map(|arg| nix.symbols.name(arg)).unwrap_or_default();
+                self.line(&format!("<varpat name=\"{}\" />", escape(name)));
+            }
+        }
+        self.close("function");
+    }
+}

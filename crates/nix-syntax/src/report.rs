@@ -1,0 +1,88 @@
+//! Errors shown with their source lines.
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
+
+use crate::source::{Origin, Source, Sources, Span};
+
+/// An error (or warning) with the places that explain it. The evaluator uses it for its trail of calls as well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// What went wrong, in one line (more lines are allowed).
+    pub title: String,
+    /// Where it went wrong.
+    pub primary: Option<Span>,
+    /// Text at the caret of the primary place; may be empty.
+    pub label: String,
+    /// Further places, in the order in which a reader needs them: earlier definitions, callers.
+    pub notes: Vec<(Option<Span>, String)>,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+impl Report {
+    /// A report with a place and nothing more.
+    pub fn new(title: impl Into<String>, primary: Span) -> Self {
+        Self { title: title.into(), primary: Some(primary), label: String::new(), notes: Vec::new(), help: None }
+    }
+
+    /// With text at the caret.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    /// With one more place.
+    pub fn note(mut self, place: Span, text: impl Into<String>) -> Self {
+        self.notes.push((Some(place), text.into()));
+        self
+    }
+
+    /// With advice.
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// The report as text for a terminal: file, line, column, source line, caret, notes. No line break at the end.
+pub fn render(sources: &Sources, report: &Report, colour: bool) -> String {
+    let title = Level::ERROR.primary_title(report.title.as_str());
+    let mut groups = vec![match report.primary {
+        Some(span) => title.element(snippet(sources, span, &report.label)),
+        None => Group::with_title(title),
+    }];
+    for (span, text) in &report.notes {
+        let title = Level::NOTE.secondary_title(normalize_untrusted_str(text));
+        groups.push(match span {
+            Some(span) => title.element(snippet(sources, *span, "")),
+            None => Group::with_title(title),
+        });
+    }
+    if let Some(help) = &report.help {
+        groups.push(Group::with_title(Level::HELP.secondary_title(normalize_untrusted_str(help))));
+    }
+    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+    renderer.render(&groups)
+}
+
+/// The first line of a span. Only that line is handed on: files are large and trails are long.
+fn snippet<'t>(sources: &Sources, span: Span, label: &'t str) -> Snippet<'t, annotate_snippets::Annotation<'t>> {
+    let Source { origin, text } = sources.get(span.file);
+    let start = (span.start as usize).min(text.len());
+    let line_start = text[..start].iter().rposition(|c| *c == b'\n').map_or(0, |n| n + 1);
+    let line_end = text[start..].iter().position(|c| *c == b'\n').map_or(text.len(), |n| start + n);
+    let end = (span.end as usize).clamp(start, line_end);
+    let mut line = String::from_utf8_lossy(&text[line_start..start]).into_owned();
+    let from = line.len();
+    line += &String::from_utf8_lossy(&text[start..end]);
+    let to = line.len();
+    line += &String::from_utf8_lossy(&text[end..line_end]);
+    let (number, _) = sources.line_column(span.file, span.start);
+    let path = match origin {
+        Origin::Path(path) => String::from_utf8_lossy(&path).into_owned(),
+        Origin::Text(label) => label.to_string(),
+    };
+    let annotation = AnnotationKind::Primary.span(from..to);
+    let annotation = if label.is_empty() { annotation } else { annotation.label(label) };
+    Snippet::source(line).line_start(number as usize).path(path).annotation(annotation)
+}

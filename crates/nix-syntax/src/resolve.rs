@@ -1,0 +1,425 @@
+//! The raw tree to the final one: every name becomes a slot, a global, or a question to the enclosing `with`s.
+
+use bumpalo::Bump;
+use rustc_hash::FxBuildHasher;
+use std::collections::HashMap;
+
+use crate::ast::*;
+use crate::parser::too_deep;
+use crate::raw::{self, Kind, Name, NodeId, Part, PathName, Raw, Run, SetId, Value};
+use crate::report::Report;
+use crate::source::{FileId, Span};
+use crate::suggest;
+use crate::symbol::{Symbol, Symbols};
+use crate::Options;
+
+/// The evaluation would be long over before a reader got through more.
+const MAX_ERRORS: usize = 20;
+const NONE: u32 = u32::MAX;
+
+/// A variable in scope; `previous` is the one of the same name that it hides.
+struct Binding {
+    name: Name,
+    previous: u32,
+    frame: u32,
+    slot: u32,
+}
+
+pub(crate) struct Resolver<'r, 's, 'a> {
+    raw: &'r Raw<'s, 'a>,
+    arena: &'a Bump,
+    symbols: &'r Symbols<'a>,
+    options: &'r Options<'r>,
+    file: FileId,
+    /// Symbols of the names of this file.
+    names: Vec<Symbol>,
+    /// The innermost binding of each name.
+    heads: Vec<u32>,
+    bindings: Vec<Binding>,
+    /// How many frames there are; the innermost has this number.
+    frames: u32,
+    /// Frame numbers of the enclosing `with`s, outermost first.
+    withs: Vec<u32>,
+    /// The levels last handed out, with the frame count and the `with`s they are for.
+    levels: Option<(u32, usize, u32, &'a [u32])>,
+    depth: u32,
+    pub(crate) errors: Vec<Report>,
+}
+
+impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
+    pub(crate) fn new(
+        raw: &'r Raw<'s, 'a>,
+        arena: &'a Bump,
+        symbols: &'r Symbols<'a>,
+        options: &'r Options<'r>,
+        file: FileId,
+    ) -> Self {
+        let names: Vec<Symbol> = raw.names.iter().map(|name| symbols.intern(name)).collect();
+        let mut resolver = Self {
+            raw,
+            arena,
+            symbols,
+            options,
+            file,
+            heads: vec![NONE; names.len()],
+            names,
+            bindings: Vec::new(),
+            frames: 0,
+            withs: Vec::new(),
+            levels: None,
+            depth: 0,
+            errors: Vec::new(),
+        };
+        if let Some(outer) = options.outer {
+            resolver.frames = 1;
+            let slots: HashMap<Symbol, u32, FxBuildHasher> =
+                outer.iter().enumerate().map(|(slot, symbol)| (*symbol, slot as u32)).collect();
+            for name in 0..resolver.names.len() {
+                if let Some(slot) = slots.get(&resolver.names[name]) {
+                    resolver.bind(name as Name, *slot);
+                }
+            }
+        }
+        resolver
+    }
+
+    fn span(&self, start: u32, end: u32) -> Span {
+        Span { file: self.file, start, end }
+    }
+
+    fn error(&mut self, report: Report) {
+        if self.errors.len() < MAX_ERRORS {
+            self.errors.push(report);
+        }
+    }
+
+    fn bind(&mut self, name: Name, slot: u32) {
+        let previous = self.heads[name as usize];
+        self.heads[name as usize] = self.bindings.len() as u32;
+        self.bindings.push(Binding { name, previous, frame: self.frames, slot });
+    }
+
+    fn unbind(&mut self, to: usize) {
+        for binding in self.bindings.drain(to..).rev() {
+            self.heads[binding.name as usize] = binding.previous;
+        }
+    }
+
+    fn is_local(&self, name: Name) -> bool {
+        self.heads[name as usize] != NONE
+    }
+
+    fn variable(&mut self, name: Name, start: u32, end: u32) -> ExprKind<'a> {
+        let head = self.heads[name as usize];
+        if head != NONE {
+            let binding = &self.bindings[head as usize];
+            return ExprKind::Local { level: self.frames - binding.frame, index: binding.slot };
+        }
+        let symbol = self.names[name as usize];
+        if let Some(index) = self.options.globals.get(symbol) {
+            return ExprKind::Global(index);
+        }
+        if !self.withs.is_empty() {
+            return ExprKind::WithVar { name: symbol, withs: self.with_levels() };
+        }
+        let shown = String::from_utf8_lossy(self.raw.names[name as usize]);
+        let mut report = Report::new(format!("undefined variable `{shown}`"), self.span(start, end));
+        let visible = self.bindings.iter().map(|b| self.raw.names[b.name as usize]);
+        let globals = self.options.globals.symbols().map(|s| self.symbols.name(s));
+        let outer = self.options.outer.unwrap_or_default().iter().map(|s| self.symbols.name(*s));
+        if let Some(near) = suggest::nearest(self.raw.names[name as usize], visible.chain(outer).chain(globals)) {
+            report = report.help(format!("did you mean `{}`?", String::from_utf8_lossy(near)));
+        }
+        self.error(report);
+        ExprKind::Int(0)
+    }
+
+    fn with_levels(&mut self) -> &'a [u32] {
+        let key = (self.frames, self.withs.len(), self.withs.last().copied().unwrap_or(0));
+        if let Some((frames, count, last, levels)) = self.levels
+            && (frames, count, last) == key
+        {
+            return levels;
+        }
+        let frames = self.frames;
+        let levels = &*self.arena.alloc_slice_fill_iter(self.withs.iter().rev().map(|frame| frames - frame));
+        self.levels = Some((key.0, key.1, key.2, levels));
+        levels
+    }
+
+    fn alloc(&self, kind: ExprKind<'a>, start: u32, end: u32) -> &'a Expr<'a> {
+        self.arena.alloc(Expr { kind, span: self.span(start, end) })
+    }
+
+    fn all(&mut self, run: Run) -> &'a [&'a Expr<'a>] {
+        let raw = self.raw;
+        let nodes = run.of(&raw.lists);
+        self.arena.alloc_slice_fill_iter(nodes.iter().map(|node| self.expr(*node)))
+    }
+
+    fn parts(&mut self, run: Run) -> &'a [StrPart<'a>] {
+        let raw = self.raw;
+        let parts = run.of(&raw.parts);
+        self.arena.alloc_slice_fill_iter(parts.iter().map(|part| match part {
+            Part::Text(text) => StrPart::Text(text),
+            Part::Expr(node) => StrPart::Expr(self.expr(*node)),
+        }))
+    }
+
+    fn path(&mut self, run: Run) -> &'a [AttrName<'a>] {
+        let raw = self.raw;
+        let names = run.of(&raw.paths);
+        self.arena.alloc_slice_fill_iter(names.iter().map(|name| match name {
+            PathName::Static(name) => AttrName::Static(self.names[*name as usize]),
+            PathName::Dynamic(node) => AttrName::Dynamic(self.expr(*node)),
+        }))
+    }
+
+    /// The expression of a node.
+    pub(crate) fn expr(&mut self, node: NodeId) -> &'a Expr<'a> {
+        self.named(node, None)
+    }
+
+    fn named(&mut self, node: NodeId, name: Option<Symbol>) -> &'a Expr<'a> {
+        let raw::Node { kind, start, end } = self.raw.nodes[node as usize];
+        if self.depth >= self.options.max_depth {
+            // The parser stops at the same depth, but long chains of `?` and attribute paths get past it.
+            if self.errors.is_empty() {
+                self.error(Report::new(too_deep(self.options.max_depth), self.span(start, end)));
+            }
+            return self.alloc(ExprKind::Int(0), start, end);
+        }
+        self.depth += 1;
+        let kind = self.kind(kind, name, start, end);
+        self.depth -= 1;
+        self.alloc(kind, start, end)
+    }
+
+    fn kind(&mut self, kind: Kind<'a>, name: Option<Symbol>, start: u32, end: u32) -> ExprKind<'a> {
+        let arena = self.arena;
+        match kind {
+            Kind::Int(value) => ExprKind::Int(value),
+            Kind::Float(value) => ExprKind::Float(value),
+            Kind::Str(text) => ExprKind::Str(text),
+            Kind::Path(path) => ExprKind::Path(path),
+            Kind::CurPos => ExprKind::CurPos,
+            Kind::Interpolated(parts) => ExprKind::Interpolated(self.parts(parts)),
+            Kind::InterpolatedPath(parts) => ExprKind::InterpolatedPath(self.parts(parts)),
+            Kind::SearchPath(path) => {
+                let find_file = self.variable(raw::FIND_FILE, start, end);
+                let nix_path = self.variable(raw::NIX_PATH, start, end);
+                let find_file = self.alloc(find_file, start, end);
+                let nix_path = self.alloc(nix_path, start, end);
+                ExprKind::SearchPath(arena.alloc(SearchPath { find_file, nix_path, path }))
+            }
+            Kind::Var(name) => self.variable(name, start, end),
+            Kind::List(run) => ExprKind::List(self.all(run)),
+            Kind::Set(set) => ExprKind::Attrs(self.set(set)),
+            Kind::Let(set, body) => self.let_in(set, body),
+            Kind::Lambda(id) => self.lambda(id, name, start),
+            Kind::Call(function, args) => {
+                let function = self.expr(function);
+                ExprKind::Call(arena.alloc(Call { function, args: self.all(args) }))
+            }
+            Kind::Select(subject, path, default) => {
+                let subject = self.expr(subject);
+                let path = self.path(path);
+                let default = default.map(|default| self.expr(default));
+                ExprKind::Select(arena.alloc(Select { subject, path, default }))
+            }
+            Kind::HasAttr(subject, path) => {
+                let subject = self.expr(subject);
+                ExprKind::HasAttr(arena.alloc(HasAttr { subject, path: self.path(path) }))
+            }
+            Kind::If(condition, yes, no) => {
+                let condition = self.expr(condition);
+                let yes = self.expr(yes);
+                ExprKind::If(arena.alloc(If { condition, yes, no: self.expr(no) }))
+            }
+            Kind::With(namespace, body) => {
+                let namespace = self.expr(namespace);
+                self.frames += 1;
+                self.withs.push(self.frames);
+                self.levels = None;
+                let body = self.expr(body);
+                self.withs.pop();
+                self.levels = None;
+                self.frames -= 1;
+                ExprKind::With(arena.alloc(With { namespace, body }))
+            }
+            Kind::Assert(condition, body) => {
+                let condition = self.expr(condition);
+                ExprKind::Assert(arena.alloc(Assert { condition, body: self.expr(body) }))
+            }
+            Kind::Not(operand) => ExprKind::Not(self.expr(operand)),
+            Kind::Negate(operand) => {
+                let right = self.expr(operand);
+                if self.is_local(raw::SUB) {
+                    let zero = self.alloc(ExprKind::Int(0), start, start + 1);
+                    return self.operator_call(raw::SUB, zero, right, start);
+                }
+                ExprKind::Negate(right)
+            }
+            Kind::Binary { .. } => self.binary(kind),
+        }
+    }
+
+    /// Operators that lean left make long chains, which are walked without recursion.
+    fn binary(&mut self, mut kind: Kind<'a>) -> ExprKind<'a> {
+        let mut spine = Vec::new();
+        let leftmost = loop {
+            let Kind::Binary { op, left, right, at } = kind else { return ExprKind::Int(0) };
+            spine.push((op, right, at));
+            let node = &self.raw.nodes[left as usize];
+            match node.kind {
+                Kind::Binary { .. } => kind = node.kind,
+                _ => break left,
+            }
+        };
+        let mut left = self.expr(leftmost);
+        let mut result = left.kind;
+        for (i, (op, right, at)) in spine.iter().rev().enumerate() {
+            if i > 0 {
+                let end = self.raw.nodes[spine[spine.len() - i].1 as usize].end;
+                left = self.alloc(result, left.span.start, end);
+            }
+            let right = self.expr(*right);
+            result = self.operation(*op, left, right, *at);
+        }
+        result
+    }
+
+    fn operation(&mut self, op: BinaryOp, left: &'a Expr<'a>, right: &'a Expr<'a>, at: u32) -> ExprKind<'a> {
+        let (function, swap, negate) = match op {
+            BinaryOp::Subtract => (raw::SUB, false, false),
+            BinaryOp::Multiply => (raw::MUL, false, false),
+            BinaryOp::Divide => (raw::DIV, false, false),
+            BinaryOp::Less => (raw::LESS_THAN, false, false),
+            BinaryOp::Greater => (raw::LESS_THAN, true, false),
+            BinaryOp::LessOrEqual => (raw::LESS_THAN, true, true),
+            BinaryOp::GreaterOrEqual => (raw::LESS_THAN, false, true),
+            _ => (NONE, false, false),
+        };
+        if function != NONE && self.is_local(function) {
+            let (a, b) = if swap { (right, left) } else { (left, right) };
+            let call = self.operator_call(function, a, b, at);
+            if negate {
+                return ExprKind::Not(self.alloc(call, left.span.start, right.span.end));
+            }
+            return call;
+        }
+        let len = match op {
+            BinaryOp::Less | BinaryOp::Greater => 1,
+            BinaryOp::Add | BinaryOp::Subtract | BinaryOp::Multiply | BinaryOp::Divide => 1,
+            _ => 2,
+        };
+        let op_span = self.span(at, at + len);
+        ExprKind::Binary(self.arena.alloc(Binary { op, left, right, op_span }))
+    }
+
+    /// A file that binds `__sub` and the like means its own by the operator.
+    fn operator_call(&mut self, function: Name, a: &'a Expr<'a>, b: &'a Expr<'a>, at: u32) -> ExprKind<'a> {
+        let function = self.variable(function, at, at + 1);
+        let function = self.alloc(function, at, at + 1);
+        ExprKind::Call(self.arena.alloc(Call { function, args: self.arena.alloc_slice_copy(&[a, b]) }))
+    }
+
+    fn let_in(&mut self, set: SetId, body: NodeId) -> ExprKind<'a> {
+        let mark = self.bindings.len();
+        let bindings = self.bindings_of(set);
+        let body = self.expr(body);
+        self.unbind(mark);
+        self.frames -= 1;
+        ExprKind::Let(self.arena.alloc(Let { bindings, body }))
+    }
+
+    fn set(&mut self, set: SetId) -> &'a AttrSet<'a> {
+        let raw = self.raw;
+        let mark = self.bindings.len();
+        let recursive = raw.sets[set as usize].recursive;
+        if recursive && let Some(attr) = raw.sets[set as usize].find(raw::OVERRIDES) {
+            let span = self.span(attr.start, attr.end);
+            self.error(
+                Report::new("`__overrides` is not supported", span).help("merge the overriding set with `//` instead"),
+            );
+        }
+        let attrs = self.bindings_of(set);
+        if recursive {
+            self.unbind(mark);
+            self.frames -= 1;
+        }
+        self.arena.alloc(attrs)
+    }
+
+    /// The attributes of a set; when it is recursive its frame and its names are left in place for the caller.
+    fn bindings_of(&mut self, set: SetId) -> AttrSet<'a> {
+        let raw = self.raw;
+        let set = &raw.sets[set as usize];
+        let mut order: Vec<u32> = (0..set.attrs.len() as u32).collect();
+        order.sort_unstable_by_key(|i| self.names[set.attrs[*i as usize].name as usize]);
+        // `inherit a;` means the `a` outside, so it is resolved before the frame is there.
+        let mut attrs = Vec::with_capacity(order.len());
+        for i in &order {
+            let attr = set.attrs[*i as usize];
+            let value = match attr.value {
+                Value::Inherited => {
+                    let kind = self.variable(attr.name, attr.start, attr.end);
+                    AttrValue::Inherited(self.alloc(kind, attr.start, attr.end))
+                }
+                // The index of a plain value is filled in below.
+                Value::Plain(_) => AttrValue::From(0),
+                Value::From(source) => AttrValue::From(source),
+            };
+            let name = self.names[attr.name as usize];
+            attrs.push(Attr { name, value, span: self.span(attr.start, attr.end) });
+        }
+        if set.recursive {
+            self.frames += 1;
+            for (slot, i) in order.iter().enumerate() {
+                self.bind(set.attrs[*i as usize].name, slot as u32);
+            }
+        }
+        for (attr, i) in attrs.iter_mut().zip(&order) {
+            if let Value::Plain(node) = set.attrs[*i as usize].value {
+                attr.value = AttrValue::Plain(self.named(node, Some(attr.name)));
+            }
+        }
+        let sources = self.arena.alloc_slice_fill_iter(set.sources.iter().map(|node| self.expr(*node)));
+        let dynamic = self.arena.alloc_slice_fill_iter(set.dynamic.iter().map(|(name, value, start, end)| DynamicAttr {
+            name: self.expr(*name),
+            value: self.expr(*value),
+            span: self.span(*start, *end),
+        }));
+        AttrSet { recursive: set.recursive, attrs: self.arena.alloc_slice_copy(&attrs), sources, dynamic }
+    }
+
+    fn lambda(&mut self, id: u32, name: Option<Symbol>, start: u32) -> ExprKind<'a> {
+        let raw = self.raw;
+        let lambda = raw.lambdas[id as usize];
+        let mark = self.bindings.len();
+        self.frames += 1;
+        if let Some(arg) = lambda.arg {
+            self.bind(arg, 0);
+        }
+        let formals = lambda.formals.map(|(run, ellipsis)| {
+            let mut list = run.of(&raw.formals).to_vec();
+            list.sort_unstable_by_key(|formal| self.names[formal.name as usize]);
+            let first = u32::from(lambda.arg.is_some());
+            for (i, formal) in list.iter().enumerate() {
+                self.bind(formal.name, first + i as u32);
+            }
+            let list = self.arena.alloc_slice_fill_iter(list.iter().map(|formal| Formal {
+                name: self.names[formal.name as usize],
+                default: formal.default.map(|default| self.expr(default)),
+                span: self.span(formal.start, formal.end),
+            }));
+            Formals { list, ellipsis }
+        });
+        let body = self.named(lambda.body, name);
+        self.unbind(mark);
+        self.frames -= 1;
+        let arg = lambda.arg.map(|arg| self.names[arg as usize]);
+        let head = self.span(start, lambda.head_end);
+        ExprKind::Lambda(self.arena.alloc(Lambda { name, arg, formals, body, head }))
+    }
+}

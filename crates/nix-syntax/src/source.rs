@@ -1,0 +1,79 @@
+//! Source texts and places in them.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+/// A source text registered in [`Sources`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub u32);
+
+/// A run of bytes `start..end` in a source text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// The text.
+    pub file: FileId,
+    /// Offset of the first byte.
+    pub start: u32,
+    /// Offset after the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    /// From the start of `self` to the end of `other` (same file).
+    pub fn to(self, other: Span) -> Span {
+        Span { file: self.file, start: self.start, end: other.end }
+    }
+}
+
+/// Where a text came from, as shown in messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A file; the path as evaluated code sees it.
+    Path(Arc<[u8]>),
+    /// Text given by the caller, with a label such as `«string»`.
+    Text(Arc<str>),
+}
+
+/// One registered text.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Where it came from.
+    pub origin: Origin,
+    /// The bytes; mostly UTF-8, but Nix does not ask for it.
+    pub text: Arc<[u8]>,
+}
+
+/// All texts of one evaluation.
+#[derive(Default, Debug)]
+pub struct Sources {
+    files: RefCell<Vec<Source>>,
+}
+
+impl Sources {
+    /// No texts.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Registers a text.
+    pub fn add(&self, origin: Origin, text: Arc<[u8]>) -> FileId {
+        let mut files = self.files.borrow_mut();
+        files.push(Source { origin, text });
+        FileId(files.len() as u32 - 1)
+    }
+
+    /// A registered text (cheap clone).
+    pub fn get(&self, file: FileId) -> Source {
+        self.files.borrow()[file.0 as usize].clone()
+    }
+
+    /// Line and column of an offset, both from 1; columns count bytes, as in `builtins.unsafeGetAttrPos`.
+    pub fn line_column(&self, file: FileId, offset: u32) -> (u32, u32) {
+        let files = self.files.borrow();
+        let text = &files[file.0 as usize].text;
+        let before = &text[..(offset as usize).min(text.len())];
+        let line = before.iter().filter(|b| **b == b'\n').count();
+        let column = before.iter().rev().take_while(|b| **b != b'\n').count();
+        (line as u32 + 1, column as u32 + 1)
+    }
+}
