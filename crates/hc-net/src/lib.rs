@@ -8,11 +8,14 @@
 //! * [`blocking`] — the same without an async runtime.
 
 pub mod blocking;
+pub mod dns;
 mod error;
 pub mod firewall;
 pub mod links;
 mod netlink;
+pub mod probe;
 mod program;
+pub mod resolv;
 mod sysctl;
 
 pub use error::{Error, Result};

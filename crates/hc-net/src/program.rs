@@ -28,10 +28,13 @@ pub(crate) fn feed(
 }
 
 /// Runs a program and returns what it wrote.
-pub(crate) fn output(program: &'static str, package: &'static str, args: &[&str]) -> Result<String> {
+pub(crate) fn output(
+    program: &'static str,
+    package: &'static str,
+    args: &[&str],
+) -> Result<String> {
     let missing = |source| Error::Program { program, package, source };
-    let output =
-        Command::new(program).args(args).stdin(Stdio::null()).output().map_err(missing)?;
+    let output = Command::new(program).args(args).stdin(Stdio::null()).output().map_err(missing)?;
     check(program, args, &output)?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

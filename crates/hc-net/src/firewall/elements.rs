@@ -111,7 +111,8 @@ fn batch(kind: u8, elements: &[Element]) -> Vec<u8> {
     let mut out = Vec::with_capacity(512);
     message(&mut out, BATCH_BEGIN, 0, 0, u16::from(SUBSYSTEM), |_| {});
     for element in elements {
-        let flags = if kind == NEWSETELEM { libc::NLM_F_ACK | libc::NLM_F_CREATE } else { libc::NLM_F_ACK };
+        let flags =
+            if kind == NEWSETELEM { libc::NLM_F_ACK | libc::NLM_F_CREATE } else { libc::NLM_F_ACK };
         let kind = u16::from(SUBSYSTEM) << 8 | u16::from(kind);
         message(&mut out, kind, flags as u16, element.family as u8, 0, |out| {
             attribute(out, 1, |out| out.extend_from_slice(b"hc\0"));
@@ -120,7 +121,9 @@ fn batch(kind: u8, elements: &[Element]) -> Vec<u8> {
                 out.push(0);
             });
             nested(out, 3, |out| {
-                nested(out, 1, |out| nested(out, 1, |out| attribute(out, 1, |out| out.extend(&element.key))));
+                nested(out, 1, |out| {
+                    nested(out, 1, |out| attribute(out, 1, |out| out.extend(&element.key)))
+                });
             });
         });
     }

@@ -82,10 +82,10 @@ async fn ensure_network(netlink: &Netlink, place: Place<'_>, spec: &NetworkSpec)
         crate::netlink::unless(created, libc::EEXIST)
             .map_err(link_error("create the bridge", &name))?;
     }
-    let index = netlink.index(&name).await?.ok_or_else(|| Error::NoNetwork {
-        network: place.network.clone(),
-        bridge: name.clone(),
-    })?;
+    let index = netlink
+        .index(&name)
+        .await?
+        .ok_or_else(|| Error::NoNetwork { network: place.network.clone(), bridge: name.clone() })?;
     // Before it goes up: its addresses are ours by construction, and nobody tells us routes.
     for setting in ["accept_ra", "accept_dad"] {
         sysctl::set(&format!("ipv6/conf/{name}/{setting}"), "0")?;

@@ -17,7 +17,10 @@ pub fn host(networks: &[&str]) -> HostSpec {
         schema: 1,
         cloud: name("demo"),
         host: name("den"),
-        networks: networks.iter().map(|n| (name(n), NetworkSpec::default())).collect::<BTreeMap<_, _>>(),
+        networks: networks
+            .iter()
+            .map(|n| (name(n), NetworkSpec::default()))
+            .collect::<BTreeMap<_, _>>(),
     }
 }
 
@@ -55,6 +58,11 @@ impl Netns {
         Self(opened.join().unwrap())
     }
 
+    /// The one of the calling thread.
+    pub fn current() -> Self {
+        Self(File::open("/proc/thread-self/ns/net").unwrap())
+    }
+
     /// Runs something inside.
     pub fn run<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {
@@ -70,8 +78,10 @@ impl Netns {
 
 /// Runs a program and returns its output.
 pub fn run(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).output().unwrap_or_else(|e| panic!("{program}: {e}"));
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let output =
+        Command::new(program).args(args).output().unwrap_or_else(|e| panic!("{program}: {e}"));
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{program} {args:?}: {out}{err}");
     out.into_owned()
 }
