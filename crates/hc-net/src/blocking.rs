@@ -55,3 +55,11 @@ pub fn attach(
 pub fn detach(place: &Place<'_>, machine: &Name) -> Result<()> {
     run(links::detach(place, machine))
 }
+
+/// See [`links::release`].
+///
+/// # Errors
+/// The same.
+pub fn release(place: &Place<'_>, machine: &Name) -> Result<()> {
+    run(links::release(place, machine))
+}

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Netns, host, name, on_a_host, place, run};
-use hc_net::blocking::{attach, detach, ensure_networks, remove_networks};
+use hc_net::blocking::{attach, detach, ensure_networks, release, remove_networks};
 use hc_net::firewall::Protection;
 use hc_spec::{HostSpec, Name};
 use std::io::{Read, Write};
@@ -138,7 +138,7 @@ fn spoofed_sources_are_dropped() {
 }
 
 #[test]
-fn router_advertisements_from_machines_are_dropped() {
+fn machines_advertise_neither_routes_nor_other_machines() {
     on_a_host(|| {
         let host = host(&["lan"]);
         ensure_networks(&host).unwrap();
@@ -158,31 +158,36 @@ fn router_advertisements_from_machines_are_dropped() {
         .unwrap();
         let IpAddr::V6(to) = db.v6 else { unreachable!() };
         let to = std::net::SocketAddrV6::new(to, 0, 0, 0);
-        // The kernel fills in the checksum. Type 128 is an echo, 134 an advertisement.
-        let heard = |kind: u8| {
+        // The kernel fills in the checksum.
+        let heard = |kind: u8, target: std::net::Ipv6Addr| {
+            let packet = [&[kind, 0, 0, 0, 64, 0, 7, 8][..], &target.octets()].concat();
             let sender = bad.netns.run(icmp);
             bad.netns.run(|| {
-                rustix::net::sendto(
-                    &sender,
-                    &[kind, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0],
-                    rustix::net::SendFlags::empty(),
-                    &to,
-                )
-                .unwrap()
+                rustix::net::sendto(&sender, &packet, rustix::net::SendFlags::empty(), &to).unwrap()
             });
             let mut buffer = [0; 64];
             loop {
-                match rustix::net::recv(&receiver, &mut buffer[..], rustix::net::RecvFlags::empty())
-                {
-                    Ok(_) if buffer[0] == kind => return true,
+                let flags = rustix::net::RecvFlags::empty();
+                match rustix::net::recv(&receiver, &mut buffer[..], flags) {
+                    Ok((length, _)) if buffer[..length].get(8..24) == packet.get(8..) => {
+                        if buffer[0] == kind {
+                            return true;
+                        }
+                    }
                     Ok(_) => {}
                     Err(_) => return false,
                 }
             }
         };
-        assert!(heard(128));
-        assert!(!heard(134));
-        assert!(!heard(137));
+        let (IpAddr::V6(own), lan) = (bad.v6, name("lan")) else { unreachable!() };
+        let gateway = place(&host, &lan).gateway();
+        let (echo, router, redirect, neighbour) = (128, 134, 137, 136);
+        assert!(heard(echo, own));
+        assert!(!heard(router, own));
+        assert!(!heard(redirect, own));
+        assert!(heard(neighbour, own));
+        assert!(heard(neighbour, "fe80::1".parse().unwrap()));
+        assert!(!heard(neighbour, gateway));
     });
 }
 
@@ -375,6 +380,29 @@ fn a_machine_in_two_networks_has_two_interfaces() {
 }
 
 #[test]
+fn a_released_link_goes_with_its_namespace() {
+    on_a_host(|| {
+        let host = host(&["lan"]);
+        ensure_networks(&host).unwrap();
+        let (lan, web, db) = (name("lan"), name("web"), machine(&host, "lan", "db"));
+        let place = place(&host, &lan);
+        for _ in 0..10 {
+            let machine = machine(&host, "lan", "web");
+            release(&place, &web).unwrap();
+            assert!(!arrives(&machine.netns, machine.v6, &db.netns, db.v6));
+            drop(machine);
+        }
+        let again = machine(&host, "lan", "web");
+        assert!(arrives(&again.netns, again.v6, &db.netns, db.v6));
+        release(&place, &web).unwrap();
+        drop(again);
+        while run("ip", &["-o", "link"]).contains(&place.link(&web)) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+}
+
+#[test]
 fn machines_start_at_the_same_time() {
     on_a_host(|| {
         let host = host(&["lan"]);
@@ -412,19 +440,18 @@ fn time_to_attach() {
         let (lan, web) = (name("lan"), name("web"));
         let place = place(&host, &lan);
         let mut times: [Vec<Duration>; 3] = Default::default();
-        for i in 0..100 {
+        let mut timed = |what: usize, action: &dyn Fn()| {
+            let start = std::time::Instant::now();
+            action();
+            times[what].push(start.elapsed());
+        };
+        for _ in 0..100 {
             let netns = Netns::new();
-            let start = std::time::Instant::now();
-            attach(netns.0.as_fd(), &place, &web, 1500, 0).unwrap();
-            times[0].push(start.elapsed());
-            if i % 2 == 0 {
-                drop(netns);
-            }
-            let start = std::time::Instant::now();
-            detach(&place, &web).unwrap();
-            times[1 + i % 2].push(start.elapsed());
+            timed(0, &|| drop(attach(netns.0.as_fd(), &place, &web, 1500, 0).unwrap()));
+            timed(1, &|| release(&place, &web).unwrap());
+            timed(2, &|| detach(&place, &web).unwrap());
         }
-        for (what, times) in ["attach", "detach, namespace gone", "detach"].iter().zip(&mut times) {
+        for (what, times) in ["attach", "release", "detach"].iter().zip(&mut times) {
             times.sort();
             let at = |percent| times[times.len() * percent / 100];
             println!("{what}: p50 {:?}, p95 {:?}, p99 {:?}", at(50), at(95), at(99));

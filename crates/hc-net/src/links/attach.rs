@@ -54,13 +54,31 @@ pub async fn attach(
     Ok(Attached { ifname, v6: place.v6(machine), v4: place.v4(machine) })
 }
 
-/// Takes a machine out of a network: filter entries, routes, and the link if it is still there
-/// (it goes by itself with the machine's network namespace, and sooner).
+/// Takes a machine out of a network: filter entries, routes and the link.
+///
+/// Deleting a link takes the kernel tens of milliseconds. A machine that stops is faster off with
+/// [`release`].
 ///
 /// # Errors
 /// When the kernel refuses.
 pub async fn detach(place: &Place<'_>, machine: &Name) -> Result<()> {
     let outside = Netlink::here()?;
+    forget(&outside, place, machine).await?;
+    outside.delete(&place.link(machine)).await?;
+    Ok(())
+}
+
+/// Takes a machine that is ending out of a network: filter entries and routes. No packet passes its
+/// link any more, and the kernel deletes that with the machine's network namespace, in its own
+/// time; [`attach`] does not need to wait for it.
+///
+/// # Errors
+/// When the kernel refuses.
+pub async fn release(place: &Place<'_>, machine: &Name) -> Result<()> {
+    forget(&Netlink::here()?, place, machine).await
+}
+
+async fn forget(outside: &Netlink, place: &Place<'_>, machine: &Name) -> Result<()> {
     firewall::forget_machine(place, machine)?;
     if let Some(bridge) = outside.index(&place.bridge()).await? {
         let (route, what) = (host_route(bridge, place, machine), place.v4(machine));
@@ -74,7 +92,6 @@ pub async fn detach(place: &Place<'_>, machine: &Name) -> Result<()> {
                 .map_err(link_error("remove the neighbour entry of", address))?;
         }
     }
-    outside.delete(&place.link(machine)).await?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@
 mod attach;
 mod forwarding;
 
-pub use attach::{Attached, attach, detach};
+pub use attach::{Attached, attach, detach, release};
 
 use crate::error::{Error, Result};
 use crate::firewall::{self, Protection};
