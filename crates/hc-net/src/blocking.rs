@@ -55,11 +55,3 @@ pub fn attach(
 pub fn detach(place: &Place<'_>, machine: &Name) -> Result<()> {
     run(links::detach(place, machine))
 }
-
-/// See [`links::release`].
-///
-/// # Errors
-/// The same.
-pub fn release(place: &Place<'_>, machine: &Name) -> Result<()> {
-    run(links::release(place, machine))
-}

@@ -6,7 +6,7 @@ use crate::netlink::{self, Netlink, is, link_error, unless};
 use crate::{firewall, sysctl};
 use hc_spec::Name;
 use hc_spec::addr::Place;
-use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth};
+use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, State};
 use netlink_packet_route::neighbour::NeighbourState;
 use netlink_packet_route::route::RouteScope;
 use rtnetlink::sys::Socket;
@@ -51,34 +51,23 @@ pub async fn attach(
     create(&outside, netns, bridge, place, machine, mtu, &ifname).await?;
     set_up_port(&outside, bridge, place, machine).await?;
     set_up_inside(&inside, place, machine, &ifname, index == 0).await?;
+    for link in [place.link(machine), place.bridge()] {
+        carries(&outside, &link).await?;
+    }
     Ok(Attached { ifname, v6: place.v6(machine), v4: place.v4(machine) })
 }
 
-/// Takes a machine out of a network: filter entries, routes and the link.
+/// Takes a machine out of a network: filter entries, routes, and the link if it is still there.
 ///
-/// Deleting a link takes the kernel tens of milliseconds. A machine that stops is faster off with
-/// [`release`].
+/// This waits for grace periods of the kernel, tens of milliseconds, so it belongs off the critical
+/// path. A machine that stops or restarts need not wait for it: its link goes with its network
+/// namespace, everything else is a function of its name and does no harm, and [`attach`] takes
+/// over whatever it finds.
 ///
 /// # Errors
 /// When the kernel refuses.
 pub async fn detach(place: &Place<'_>, machine: &Name) -> Result<()> {
     let outside = Netlink::here()?;
-    forget(&outside, place, machine).await?;
-    outside.delete(&place.link(machine)).await?;
-    Ok(())
-}
-
-/// Takes a machine that is ending out of a network: filter entries and routes. No packet passes its
-/// link any more, and the kernel deletes that with the machine's network namespace, in its own
-/// time; [`attach`] does not need to wait for it.
-///
-/// # Errors
-/// When the kernel refuses.
-pub async fn release(place: &Place<'_>, machine: &Name) -> Result<()> {
-    forget(&Netlink::here()?, place, machine).await
-}
-
-async fn forget(outside: &Netlink, place: &Place<'_>, machine: &Name) -> Result<()> {
     firewall::forget_machine(place, machine)?;
     if let Some(bridge) = outside.index(&place.bridge()).await? {
         let (route, what) = (host_route(bridge, place, machine), place.v4(machine));
@@ -92,6 +81,7 @@ async fn forget(outside: &Netlink, place: &Place<'_>, machine: &Name) -> Result<
                 .map_err(link_error("remove the neighbour entry of", address))?;
         }
     }
+    outside.delete(&place.link(machine)).await?;
     Ok(())
 }
 
@@ -230,6 +220,21 @@ async fn set_up_inside(
             .build();
         let added = inside.handle.route().add(v4).replace().execute().await;
         added.map_err(link_error("add a route to the gateway to", machine))?;
+    }
+    Ok(())
+}
+
+/// Waits until a link passes packets. The end of a pair that went up first notices the other one
+/// later, in a work queue, and until then drops what it is given: a connection attempt in that
+/// moment would be repeated only after a second. Since Linux 6.8 asking for the link is enough.
+async fn carries(outside: &Netlink, link: &str) -> Result<()> {
+    for _ in 0..200 {
+        let Some(state) = outside.link(link).await? else { break };
+        if state.attributes.contains(&LinkAttribute::OperState(State::Up)) {
+            break;
+        }
+        // Not tokio's: the caller's runtime may have no timer, and this is for old kernels only.
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
     Ok(())
 }

@@ -7,7 +7,7 @@
 mod attach;
 mod forwarding;
 
-pub use attach::{Attached, attach, detach, release};
+pub use attach::{Attached, attach, detach};
 
 use crate::error::{Error, Result};
 use crate::firewall::{self, Protection};
