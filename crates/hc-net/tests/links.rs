@@ -12,6 +12,10 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+/// How long to wait for what should come, and for what should not.
+const LONG: Duration = Duration::from_secs(10);
+const SHORT: Duration = Duration::from_millis(300);
+
 struct Machine {
     netns: Netns,
     v6: IpAddr,
@@ -27,7 +31,7 @@ fn machine(host: &HostSpec, network: &str, machine: &str) -> Machine {
 }
 
 /// Whether `from` can open a connection to `to` and get an echo.
-fn connects(from: &Netns, to: &Netns, address: IpAddr) -> bool {
+fn connects(from: &Netns, to: &Netns, address: IpAddr, wait: Duration) -> bool {
     let listener = to.run(|| TcpListener::bind((address, 7000)).unwrap());
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -39,9 +43,7 @@ fn connects(from: &Netns, to: &Netns, address: IpAddr) -> bool {
             }
         });
         let echoed = from.run(|| {
-            let mut stream =
-                TcpStream::connect_timeout(&(address, 7000).into(), Duration::from_millis(400))
-                    .ok()?;
+            let mut stream = TcpStream::connect_timeout(&(address, 7000).into(), wait).ok()?;
             stream.write_all(b"x").ok()?;
             let mut byte = [0];
             stream.read_exact(&mut byte).ok()
@@ -56,9 +58,9 @@ fn connects(from: &Netns, to: &Netns, address: IpAddr) -> bool {
 }
 
 /// Whether a datagram arrives that `from` sends under the address `source`.
-fn arrives(from: &Netns, source: IpAddr, to: &Netns, address: IpAddr) -> bool {
+fn arrives(from: &Netns, source: IpAddr, to: &Netns, address: IpAddr, wait: Duration) -> bool {
     let receiver = to.run(|| UdpSocket::bind((address, 0)).unwrap());
-    receiver.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    receiver.set_read_timeout(Some(wait)).unwrap();
     let target = receiver.local_addr().unwrap();
     from.run(|| {
         let sender = UdpSocket::bind((source, 0)).unwrap();
@@ -73,12 +75,12 @@ fn machines_of_one_network_reach_each_other_and_the_host() {
         let host = host(&["lan"]);
         assert_eq!(ensure_networks(&host).unwrap(), Protection::Ports);
         let (web, db) = (machine(&host, "lan", "web"), machine(&host, "lan", "db"));
-        assert!(connects(&web.netns, &db.netns, db.v6));
-        assert!(connects(&web.netns, &db.netns, db.v4));
+        assert!(connects(&web.netns, &db.netns, db.v6, LONG));
+        assert!(connects(&web.netns, &db.netns, db.v4, LONG));
         // And again over what is there: nothing a machine holds is disturbed.
         ensure_networks(&host).unwrap();
-        assert!(connects(&db.netns, &web.netns, web.v6));
-        assert!(connects(&db.netns, &web.netns, web.v4));
+        assert!(connects(&db.netns, &web.netns, web.v6, LONG));
+        assert!(connects(&db.netns, &web.netns, web.v4, LONG));
         // From the host to a machine.
         let listener = web.netns.run(|| TcpListener::bind((web.v6, 7001)).unwrap());
         TcpStream::connect_timeout(&(web.v6, 7001).into(), Duration::from_secs(2)).unwrap();
@@ -95,8 +97,8 @@ fn networks_are_kept_apart_and_the_host_is_closed_but_for_names() {
         let host = host(&["lan", "dmz"]);
         ensure_networks(&host).unwrap();
         let (web, db) = (machine(&host, "dmz", "web"), machine(&host, "lan", "db"));
-        assert!(!connects(&web.netns, &db.netns, db.v6));
-        assert!(!connects(&web.netns, &db.netns, db.v4));
+        assert!(!connects(&web.netns, &db.netns, db.v6, SHORT));
+        assert!(!connects(&web.netns, &db.netns, db.v4, SHORT));
         let (dmz, lan) = (name("dmz"), name("lan"));
         let reach = |port, address: IpAddr| {
             let _listener = TcpListener::bind((address, port)).unwrap();
@@ -123,22 +125,22 @@ fn spoofed_sources_are_dropped() {
         let lan = name("lan");
         let web = place(&host, &lan).v6(&name("web"));
         let web_v4 = place(&host, &lan).v4(&name("web"));
-        assert!(arrives(&bad.netns, bad.v6, &db.netns, db.v6));
-        assert!(arrives(&bad.netns, bad.v4, &db.netns, db.v4));
+        assert!(arrives(&bad.netns, bad.v6, &db.netns, db.v6, LONG));
+        assert!(arrives(&bad.netns, bad.v4, &db.netns, db.v4, LONG));
         bad.netns.run(|| {
             run("ip", &["addr", "add", &format!("{web}/64"), "dev", "eth0", "nodad"]);
             run("ip", &["addr", "add", &format!("{web_v4}/32"), "dev", "eth0"]);
         });
-        assert!(!arrives(&bad.netns, web.into(), &db.netns, db.v6), "IPv6");
-        assert!(!arrives(&bad.netns, web_v4.into(), &db.netns, db.v4), "IPv4");
+        assert!(!arrives(&bad.netns, web.into(), &db.netns, db.v6, SHORT), "IPv6");
+        assert!(!arrives(&bad.netns, web_v4.into(), &db.netns, db.v4, SHORT), "IPv4");
         // Under another MAC address nothing gets out at all.
         bad.netns.run(|| run("ip", &["link", "set", "eth0", "address", "02:00:00:00:00:66"]));
-        assert!(!arrives(&bad.netns, bad.v6, &db.netns, db.v6), "MAC");
+        assert!(!arrives(&bad.netns, bad.v6, &db.netns, db.v6, SHORT), "MAC");
     });
 }
 
 #[test]
-fn router_advertisements_from_machines_are_dropped() {
+fn machines_advertise_neither_routes_nor_other_machines() {
     on_a_host(|| {
         let host = host(&["lan"]);
         ensure_networks(&host).unwrap();
@@ -149,40 +151,40 @@ fn router_advertisements_from_machines_are_dropped() {
                 .unwrap()
         };
         let receiver = db.netns.run(icmp);
-        let timeout = Some(Duration::from_millis(400));
-        rustix::net::sockopt::set_socket_timeout(
-            &receiver,
-            rustix::net::sockopt::Timeout::Recv,
-            timeout,
-        )
-        .unwrap();
         let IpAddr::V6(to) = db.v6 else { unreachable!() };
         let to = std::net::SocketAddrV6::new(to, 0, 0, 0);
-        // The kernel fills in the checksum. Type 128 is an echo, 134 an advertisement.
-        let heard = |kind: u8| {
+        // The kernel fills in the checksum.
+        let heard = |kind: u8, target: std::net::Ipv6Addr, wait: Duration| {
+            use rustix::net::sockopt::{Timeout, set_socket_timeout};
+            set_socket_timeout(&receiver, Timeout::Recv, Some(wait)).unwrap();
+            let packet = [&[kind, 0, 0, 0, 64, 0, 7, 8][..], &target.octets()].concat();
             let sender = bad.netns.run(icmp);
             bad.netns.run(|| {
-                rustix::net::sendto(
-                    &sender,
-                    &[kind, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0],
-                    rustix::net::SendFlags::empty(),
-                    &to,
-                )
-                .unwrap()
+                rustix::net::sendto(&sender, &packet, rustix::net::SendFlags::empty(), &to).unwrap()
             });
             let mut buffer = [0; 64];
             loop {
-                match rustix::net::recv(&receiver, &mut buffer[..], rustix::net::RecvFlags::empty())
-                {
-                    Ok(_) if buffer[0] == kind => return true,
+                let flags = rustix::net::RecvFlags::empty();
+                match rustix::net::recv(&receiver, &mut buffer[..], flags) {
+                    Ok((length, _)) if buffer[..length].get(8..24) == packet.get(8..) => {
+                        if buffer[0] == kind {
+                            return true;
+                        }
+                    }
                     Ok(_) => {}
                     Err(_) => return false,
                 }
             }
         };
-        assert!(heard(128));
-        assert!(!heard(134));
-        assert!(!heard(137));
+        let (IpAddr::V6(own), lan) = (bad.v6, name("lan")) else { unreachable!() };
+        let gateway = place(&host, &lan).gateway();
+        let (echo, router, redirect, neighbour) = (128, 134, 137, 136);
+        assert!(heard(echo, own, LONG));
+        assert!(!heard(router, own, SHORT));
+        assert!(!heard(redirect, own, SHORT));
+        assert!(heard(neighbour, own, LONG));
+        assert!(heard(neighbour, "fe80::1".parse().unwrap(), LONG));
+        assert!(!heard(neighbour, gateway, SHORT));
     });
 }
 
@@ -225,8 +227,8 @@ fn machines_reach_the_outside_under_the_hosts_address_and_not_the_other_way() {
             run("ip", &["route", "add", "100.64.0.0/10", "via", "192.0.2.2"]);
             run("ip", &["-6", "route", "add", "fd00::/8", "via", "2001:db8::2"]);
         });
-        assert!(!connects(&outside, &web.netns, web.v6));
-        assert!(!connects(&outside, &web.netns, web.v4));
+        assert!(!connects(&outside, &web.netns, web.v6, SHORT));
+        assert!(!connects(&outside, &web.netns, web.v4, SHORT));
     });
 }
 
@@ -304,12 +306,12 @@ fn what_a_dead_supervisor_left_is_replaced() {
         // The old namespace is still held by somebody, with the link in it.
         let new = machine(&host, "lan", "web");
         let db = machine(&host, "lan", "db");
-        assert!(connects(&new.netns, &db.netns, db.v6));
+        assert!(connects(&new.netns, &db.netns, db.v6, LONG));
         assert_eq!(old.netns.run(|| run("ip", &["-o", "link"])).lines().count(), 1);
         // Twice into the same namespace is the same again.
         let (lan, web) = (name("lan"), name("web"));
         attach(new.netns.0.as_fd(), &place(&host, &lan), &web, 0).unwrap();
-        assert!(connects(&db.netns, &new.netns, new.v6));
+        assert!(connects(&db.netns, &new.netns, new.v6, LONG));
         // A namespace that dies takes its link along; attaching at once does not trip over it.
         for _ in 0..10 {
             drop(machine(&host, "lan", "web"));
@@ -349,7 +351,7 @@ fn settings_of_a_network_change_under_its_machines() {
         assert!(run("ip", &["link", "show", &place(&host, &lan).bridge()]).contains("mtu 1400"));
         remove_networks(&host.cloud, &host.host, &[name("dmz")]).unwrap();
         let db = machine(&host, "lan", "db");
-        assert!(connects(&web.netns, &db.netns, db.v6), "the filter is still there");
+        assert!(connects(&web.netns, &db.netns, db.v6, LONG), "the filter is still there");
         assert!(run("nft", &["list", "ruleset"]).contains("hc_ports"));
     });
 }
@@ -365,11 +367,27 @@ fn a_machine_in_two_networks_has_two_interfaces() {
         attach(netns.0.as_fd(), &place(&host, &dmz), &web, 1).unwrap();
         for network in ["lan", "dmz"] {
             let peer = machine(&host, network, "peer");
-            assert!(connects(&netns, &peer.netns, peer.v6), "{network}");
-            assert!(
-                connects(&peer.netns, &netns, place(&host, &name(network)).v6(&web).into()),
-                "{network}"
-            );
+            assert!(connects(&netns, &peer.netns, peer.v6, LONG), "{network}");
+            let address = place(&host, &name(network)).v6(&web).into();
+            assert!(connects(&peer.netns, &netns, address, LONG), "{network}");
+        }
+    });
+}
+
+#[test]
+fn a_machine_that_stopped_is_attached_again_at_once() {
+    on_a_host(|| {
+        let host = host(&["lan"]);
+        ensure_networks(&host).unwrap();
+        let (lan, web, db) = (name("lan"), name("web"), machine(&host, "lan", "db"));
+        for _ in 0..10 {
+            let machine = machine(&host, "lan", "web");
+            assert!(arrives(&machine.netns, machine.v6, &db.netns, db.v6, LONG));
+            assert!(arrives(&machine.netns, machine.v4, &db.netns, db.v4, LONG));
+        }
+        // Nobody detaches it, and its link goes nevertheless.
+        while run("ip", &["-o", "link"]).contains(&place(&host, &lan).link(&web)) {
+            std::thread::sleep(Duration::from_millis(10));
         }
     });
 }
@@ -412,19 +430,20 @@ fn time_to_attach() {
         let (lan, web) = (name("lan"), name("web"));
         let place = place(&host, &lan);
         let mut times: [Vec<Duration>; 3] = Default::default();
-        for i in 0..100 {
+        let mut timed = |what: usize, action: &dyn Fn()| {
+            let start = std::time::Instant::now();
+            action();
+            times[what].push(start.elapsed());
+        };
+        for _ in 0..100 {
             let netns = Netns::new();
-            let start = std::time::Instant::now();
-            attach(netns.0.as_fd(), &place, &web, 0).unwrap();
-            times[0].push(start.elapsed());
-            if i % 2 == 0 {
-                drop(netns);
-            }
-            let start = std::time::Instant::now();
-            detach(&place, &web).unwrap();
-            times[1 + i % 2].push(start.elapsed());
+            timed(0, &|| drop(attach(netns.0.as_fd(), &place, &web, 0).unwrap()));
+            drop(netns);
+            let netns = Netns::new();
+            timed(1, &|| drop(attach(netns.0.as_fd(), &place, &web, 0).unwrap()));
+            timed(2, &|| detach(&place, &web).unwrap());
         }
-        for (what, times) in ["attach", "detach, namespace gone", "detach"].iter().zip(&mut times) {
+        for (what, times) in ["attach", "attach again", "detach"].iter().zip(&mut times) {
             times.sort();
             let at = |percent| times[times.len() * percent / 100];
             println!("{what}: p50 {:?}, p95 {:?}, p99 {:?}", at(50), at(95), at(99));

@@ -30,10 +30,10 @@ impl Network for MachineNetwork {
         Ok(Attached { addresses })
     }
 
-    fn detach(&self, spec: &MachineSpec) -> Result<(), NetworkError> {
-        for place in places(spec) {
-            blocking::detach(&place, &spec.name)?;
-        }
+    /// Nothing: a link goes with its namespace, and the next attach takes over whatever is there.
+    /// Waiting here for the kernel's grace periods would cost every restart 30 ms. A machine
+    /// that leaves the set is forgotten by the agent ([`crate::Networks::forget`]).
+    fn detach(&self, _: &MachineSpec) -> Result<(), NetworkError> {
         Ok(())
     }
 }

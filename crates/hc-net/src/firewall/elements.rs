@@ -44,6 +44,7 @@ impl Element {
 
 const NEWSETELEM: u8 = 12;
 const DELSETELEM: u8 = 14;
+const DESTROYSETELEM: u8 = 30;
 const SUBSYSTEM: u8 = 10;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
@@ -55,19 +56,21 @@ pub(super) fn add(elements: &[Element]) -> io::Result<()> {
 
 /// Removes elements; ones (or whole tables) that are not there are fine.
 pub(super) fn remove(elements: &[Element]) -> io::Result<()> {
-    let missing = |error: &io::Error| error.raw_os_error() == Some(libc::ENOENT);
-    match transact(DELSETELEM, elements) {
-        Err(error) if missing(&error) => {
-            for element in elements {
-                match transact(DELSETELEM, std::slice::from_ref(element)) {
-                    Err(error) if missing(&error) => {}
-                    other => other?,
-                }
-            }
-            Ok(())
-        }
-        other => other,
+    let one_by_one = |error: &io::Error| {
+        // No such table or set, or a kernel before 6.3, which only knows DELSETELEM.
+        matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINVAL | libc::EOPNOTSUPP))
+    };
+    match transact(DESTROYSETELEM, elements) {
+        Err(error) if one_by_one(&error) => {}
+        other => return other,
     }
+    for element in elements {
+        match transact(DELSETELEM, std::slice::from_ref(element)) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+            other => other?,
+        }
+    }
+    Ok(())
 }
 
 fn transact(kind: u8, elements: &[Element]) -> io::Result<()> {

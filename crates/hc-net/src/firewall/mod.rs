@@ -1,7 +1,8 @@
 //! The packet filter: which machine may send what, to whom.
 //!
 //! Two tables called `hc`. `bridge hc` checks frames on the ports of the bridges: a machine sends
-//! from its own MAC and IP addresses only, and neither advertises routes nor hands out addresses.
+//! from its own MAC and IP addresses only, answers for no other, and neither advertises routes nor
+//! hands out addresses.
 //! `inet hc` checks what is routed: networks are kept apart, nobody outside opens connections to
 //! machines, and of the host machines reach names and echo only. Rules are written by `nft` in
 //! one transaction, the elements of its sets directly ([`elements`]), so that starting a machine
@@ -96,12 +97,13 @@ fn same(place: &Place<'_>) -> Element {
     Element::new(Family::Inet, "hc_same").interface(&bridge).interface(&bridge)
 }
 
-fn own(place: &Place<'_>, machine: &Name) -> [Element; 3] {
+fn own(place: &Place<'_>, machine: &Name) -> [Element; 4] {
     let link = place.link(machine);
     let of = |set| Element::new(Family::Bridge, set).interface(&link);
     [
         of("hc_mac").bytes(&place.mac(machine).0),
         of("hc_v6").bytes(&place.v6(machine).octets()),
+        of("hc_target").bytes(&place.v6(machine).octets()),
         of("hc_v4").bytes(&place.v4(machine).octets()),
     ]
 }

@@ -6,7 +6,7 @@ use crate::netlink::{self, Netlink, is, link_error, unless};
 use crate::{firewall, sysctl};
 use hc_spec::Name;
 use hc_spec::addr::Place;
-use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage};
+use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage, State};
 use netlink_packet_route::neighbour::NeighbourState;
 use netlink_packet_route::route::RouteScope;
 use rtnetlink::sys::Socket;
@@ -45,13 +45,15 @@ pub async fn attach(
         network: place.network.clone(),
         bridge: place.bridge(),
     })?;
-    let mtu = mtu(&bridge);
-    let bridge = bridge.header.index;
+    let (mtu, bridge) = (mtu(&bridge), bridge.header.index);
     // Before the link is there, so that its first packet is judged by them.
     firewall::admit_machine(place, machine)?;
     create(&outside, netns, bridge, place, machine, mtu, &ifname).await?;
     set_up_port(&outside, bridge, place, machine).await?;
     set_up_inside(&inside, place, machine, &ifname, index == 0).await?;
+    for link in [place.link(machine), place.bridge()] {
+        carries(&outside, &link).await?;
+    }
     Ok(Attached { ifname, v6: place.v6(machine), v4: place.v4(machine) })
 }
 
@@ -64,8 +66,12 @@ fn mtu(bridge: &LinkMessage) -> u32 {
     mtu.unwrap_or(1500)
 }
 
-/// Takes a machine out of a network: filter entries, routes, and the link if it is still there
-/// (it goes by itself with the machine's network namespace, and sooner).
+/// Takes a machine out of a network: filter entries, routes, and the link if it is still there.
+///
+/// This waits for grace periods of the kernel, tens of milliseconds, so it belongs off the critical
+/// path. A machine that stops or restarts need not wait for it: its link goes with its network
+/// namespace, everything else is a function of its name and does no harm, and [`attach`] takes
+/// over whatever it finds.
 ///
 /// # Errors
 /// When the kernel refuses.
@@ -223,6 +229,21 @@ async fn set_up_inside(
             .build();
         let added = inside.handle.route().add(v4).replace().execute().await;
         added.map_err(link_error("add a route to the gateway to", machine))?;
+    }
+    Ok(())
+}
+
+/// Waits until a link passes packets. The end of a pair that went up first notices the other one
+/// later, in a work queue, and until then drops what it is given: a connection attempt in that
+/// moment would be repeated only after a second. Since Linux 6.8 asking for the link is enough.
+async fn carries(outside: &Netlink, link: &str) -> Result<()> {
+    for _ in 0..200 {
+        let Some(state) = outside.link(link).await? else { break };
+        if state.attributes.contains(&LinkAttribute::OperState(State::Up)) {
+            break;
+        }
+        // Not tokio's: the caller's runtime may have no timer, and this is for old kernels only.
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
     Ok(())
 }
