@@ -5,7 +5,8 @@ use crate::error::{Code, Failure};
 use crate::output;
 use clap::Subcommand;
 use hc_agent::client::ClientError;
-use hc_agent::{AgentConfig, Client};
+use hc_agent::{AgentConfig, Client, HostNetworks, Parts, StoreRoots};
+use std::sync::Arc;
 
 /// Run the agent of this host in the foreground, or manage the one that runs
 ///
@@ -107,7 +108,15 @@ fn serve(globals: &Globals) -> anyhow::Result<()> {
     if let Ok(points) = std::env::var("HC_FAILPOINT") {
         config.failpoints = points.parse()?;
     }
-    hc_agent::run(config)?;
+    let store = super::build::store(globals)?;
+    let parts = || {
+        Ok(Parts {
+            machines: None,
+            networks: Arc::new(HostNetworks::new("/etc/resolv.conf")),
+            roots: Arc::new(StoreRoots(store)),
+        })
+    };
+    hc_agent::run(config, parts)?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use crate::error::{Code, Coded, Failure};
 use crate::output;
 use crate::progress::Progress;
 use hc_deploy::{Prepared, Request};
-use nix_store::{Store, StoreConfig};
+use nix_store::{BuildEvent, Store, StoreConfig};
 use std::path::PathBuf;
 
 /// Evaluate a cloud and build everything its machines need, without starting any
@@ -37,8 +37,9 @@ pub struct CloudArgs {
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let progress = Progress::new();
-    let prepared = evaluate(globals, &args.cloud, &progress)?;
-    realise(globals, &prepared, &progress)?;
+    let store = store(globals)?;
+    let prepared = evaluate(globals, &store, &args.cloud, &progress)?;
+    realise(&store, &prepared, &progress)?;
     progress.clear();
     if args.json {
         return output::json(&serde_json::json!({
@@ -50,7 +51,12 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
 }
 
 /// Evaluates; errors of the Nix files have their own exit code.
-pub fn evaluate(globals: &Globals, args: &CloudArgs, progress: &Progress) -> anyhow::Result<Prepared> {
+pub fn evaluate(
+    globals: &Globals,
+    store: &Store,
+    args: &CloudArgs,
+    progress: &Progress,
+) -> anyhow::Result<Prepared> {
     progress.say("evaluating");
     let (flake, cloud) = match args.flake.rsplit_once('#') {
         Some((flake, cloud)) => (flake, Some(cloud.to_owned())),
@@ -66,7 +72,7 @@ pub fn evaluate(globals: &Globals, args: &CloudArgs, progress: &Progress) -> any
             .chunks_exact(2)
             .map(|pair| (pair[0].clone(), PathBuf::from(pair[1].strip_prefix("path:").unwrap_or(&pair[1]))))
             .collect(),
-        builder: hc_deploy::builder::pinned(&store(globals)?, &Globals::exe()?).code(Code::Host)?,
+        builder: hc_deploy::builder::pinned(store, &Globals::exe()?).code(Code::Host)?,
         store_root: globals.store.clone(),
         show_trace: args.show_trace,
         colour: output::colour(&std::io::stderr()),
@@ -80,10 +86,11 @@ pub fn evaluate(globals: &Globals, args: &CloudArgs, progress: &Progress) -> any
 }
 
 /// Builds what is missing; errors of builds and fetches have their own exit code.
-pub fn realise(globals: &Globals, prepared: &Prepared, progress: &Progress) -> anyhow::Result<()> {
+///
+/// What was built is kept from the collector as long as `store` is open.
+pub fn realise(store: &Store, prepared: &Prepared, progress: &Progress) -> anyhow::Result<()> {
     progress.say("building");
-    let observer = Observer { progress };
-    prepared.realise(&store(globals)?, &observer).code(Code::Build)
+    prepared.realise(store, &std::env::temp_dir(), &Observer { progress }).code(Code::Build)
 }
 
 /// The store of this host.
@@ -99,4 +106,18 @@ struct Observer<'a> {
     progress: &'a Progress,
 }
 
-impl nix_store::BuildObserver for Observer<'_> {}
+impl nix_store::BuildObserver for Observer<'_> {
+    fn event(&self, event: BuildEvent<'_>) {
+        match event {
+            BuildEvent::Plan { builds, fetches } => {
+                self.progress.say(format!("{builds} to build, {fetches} to download"));
+            }
+            BuildEvent::Started { drv } => self.progress.say(drv.name()),
+            BuildEvent::Log { drv, line } => self.progress.say(format!("{}: {line}", drv.name())),
+            BuildEvent::Progress { drv, done, .. } => {
+                self.progress.say(format!("{}: {}", drv.name(), output::bytes(done)));
+            }
+            BuildEvent::Finished { .. } | BuildEvent::Failed { .. } => {}
+        }
+    }
+}

@@ -30,12 +30,13 @@ pub struct Args {
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     Globals::need_root("deploy")?;
     let progress = Progress::new();
-    let prepared = build::evaluate(globals, &args.cloud, &progress)?;
+    let store = build::store(globals)?;
+    let prepared = build::evaluate(globals, &store, &args.cloud, &progress)?;
     let client = agent::start(globals)?;
     let status = client.status().map_err(agent::failure)?;
     // The agent keeps everything the current set needs; building it again would change nothing.
     if status.set.as_deref() != Some(&prepared.set_path()) {
-        build::realise(globals, &prepared, &progress)?;
+        build::realise(&store, &prepared, &progress)?;
         if !args.json {
             progress.clear();
             plan::print(&plan::against_current(globals, &prepared)?)?;

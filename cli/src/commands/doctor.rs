@@ -52,6 +52,41 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What machines need of the kernel.
+fn machines() -> Vec<Row> {
+    let features = hc_runtime::probe();
+    let row = |what: &str, there: bool, without: &str| Row {
+        what: what.into(),
+        verdict: word(if there { Verdict::Good } else { Verdict::Bad }),
+        detail: if there { "works".into() } else { without.into() },
+    };
+    let mut rows = vec![
+        row("root", features.root, "hc makes namespaces, links and mounts: run it as root"),
+        row("EROFS", features.erofs, "the kernel has no EROFS: modprobe erofs"),
+        row("overlay", features.overlay, "the kernel has no overlayfs: modprobe overlay"),
+        row(
+            "user namespaces",
+            features.user_namespaces,
+            "not allowed here: see /proc/sys/user/max_user_namespaces",
+        ),
+        row("mapped mounts", features.idmapped_mounts, "needs Linux 5.19 or later"),
+        row("system call filters", features.seccomp, "the kernel has no seccomp"),
+        row(
+            "control groups",
+            features.cgroups != hc_runtime::CgroupMode::None,
+            "none are mounted below /sys/fs/cgroup",
+        ),
+    ];
+    if features.erofs && !features.erofs_files {
+        rows.push(Row {
+            what: "EROFS from files".into(),
+            verdict: word(if features.loop_devices { Verdict::Weak } else { Verdict::Bad }),
+            detail: "needs Linux 6.12; images are mounted through loop devices".into(),
+        });
+    }
+    rows
+}
+
 fn word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Good => "good",

@@ -14,11 +14,23 @@ pub struct Args {
 enum Part {
     /// Say READY=1 and wait until told to stop: a machine that is only there
     Init,
+    /// Wait for ever without ever saying that it is ready
+    Wait,
+    /// Print a variable of the environment
+    Env {
+        /// Name of the variable
+        name: String,
+    },
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    match args.part {
+    match &args.part {
         Part::Init => init(),
+        Part::Wait => wait(),
+        Part::Env { name } => {
+            crate::output::line(std::env::var(name)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
@@ -39,4 +51,11 @@ fn init() -> anyhow::Result<ExitCode> {
         sd_notify::notify(&[sd_notify::NotifyState::Stopping])?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// For machines that are started by hand, and for tests of what waits for readiness.
+fn wait() -> ! {
+    loop {
+        std::thread::park();
+    }
 }

@@ -85,7 +85,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Doctor(args) => doctor::run(globals, args),
         Verb::Destroy(args) => destroy::run(globals, args),
         Verb::Agent(args) => agent::run(globals, args),
-        Verb::Image(args) => image::run(args),
+        Verb::Image(args) => image::run(globals, args),
         Verb::Completions(args) => completions::completions(args),
         Verb::Man(args) => completions::man(args),
         Verb::Builder(args) => builder::run(args),

@@ -96,10 +96,10 @@ fn output(io: &StoreIo, element: &ContextElem) -> Result<StorePath> {
     };
     let missing = || Error::Missing { path: drv.clone() };
     let outputs = io.derivation(drv).ok_or_else(missing)?.resolved_outputs().map_err(|e| {
-        Error::Shape(format!("derivation {}: {e}", drv.basename()))
+        Error::Shape(format!("derivation {}: {e}", drv.to_basename()))
     })?;
     outputs.get(output).and_then(|o| o.path.clone()).ok_or_else(|| {
-        Error::Shape(format!("derivation {} has no output '{output}' with a known path", drv.basename()))
+        Error::Shape(format!("derivation {} has no output '{output}' with a known path", drv.to_basename()))
     })
 }
 

@@ -29,7 +29,7 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] nix_store::Error),
     /// A path that is needed is neither in the store nor made by the evaluation.
-    #[error("{} is needed, but it is not in the store and nothing here makes it", path.basename())]
+    #[error("{} is needed, but it is not in the store and nothing here makes it", path.to_basename())]
     Missing {
         /// The path.
         path: StorePath,

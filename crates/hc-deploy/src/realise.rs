@@ -33,7 +33,7 @@ impl Prepared {
         }
         let wanted: Vec<DrvOutput> = wanted
             .into_iter()
-            .map(|(drv_path, output)| DrvOutput { drv_path, output })
+            .map(|(drv_path, output)| DrvOutput::new(drv_path, output))
             .collect();
         store.build(&wanted, observer)?;
         for (name, machine) in &self.machines {
@@ -79,7 +79,7 @@ fn add(io: &StoreIo, store: &Store, path: &StorePath) -> Result<()> {
                 Ingestion::Flat => IngestMethod::Flat,
                 Ingestion::Recursive => IngestMethod::Recursive,
             };
-            let keep = |below: &Path| only.as_ref().is_none_or(|kept| kept.contains(below));
+            let keep = |below: &Path, _| only.as_ref().is_none_or(|kept| kept.contains(below));
             store.add_path(name, from, method, &BTreeSet::new(), only.is_some().then_some(&keep))?;
             Ok(())
         }

@@ -62,7 +62,7 @@ fn filtered(root: &Path, filter: PathFilter<'_>) -> io::Result<BTreeSet<PathBuf>
     Ok(kept)
 }
 
-impl Io for StoreIo {
+impl Io for &StoreIo {
     fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.compute.read_file(&self.physical(path))
     }

@@ -1,0 +1,117 @@
+//! Evaluating one host of a cloud.
+
+use crate::assemble::Prepared;
+use crate::store_io::StoreIo;
+use crate::{Error, Result};
+use hc_spec::{HostSpec, MachineSpec};
+use nix_compat::{StoreDir, StorePath};
+use nix_lang::{Arena, ContextElem, Evaluator, FlakeOptions, Settings, Value};
+use std::path::PathBuf;
+
+/// Which cloud to evaluate, and how.
+pub struct Request {
+    /// Directory of the flake.
+    pub directory: PathBuf,
+    /// Cloud in `outputs.clouds`; the only one when absent.
+    pub cloud: Option<String>,
+    /// Host in the cloud; the only one when absent.
+    pub host: Option<String>,
+    /// Inputs replaced by other flakes: name, directory.
+    pub overrides: Vec<(String, PathBuf)>,
+    /// Executable that image derivations name as their builder.
+    pub builder: StorePath,
+    /// Physical root of the store; `None` when `/nix/store` is where it says it is.
+    pub store_root: Option<PathBuf>,
+    /// Render every step of an error's trail.
+    pub show_trace: bool,
+    /// Render errors in colour.
+    pub colour: bool,
+    /// Gets the lines of `builtins.trace` and `builtins.warn`.
+    pub message: fn(&str),
+}
+
+/// Evaluates a cloud for one host, and computes the paths of its closures and set. Writes nothing
+/// but a lock file that is missing.
+///
+/// # Errors
+/// When the Nix code is wrong, or evaluates to something that is no cloud.
+pub fn prepare(request: &Request) -> Result<Prepared> {
+    let evaluated = nix_lang::on_big_stack(|| {
+        let io = StoreIo::new(request.store_root.clone(), request.message);
+        let evaluated = {
+            let arena = Arena::new();
+            let nix = Evaluator::new(&arena, &io, settings(request));
+            evaluate(&nix, request)
+        };
+        evaluated.map(|evaluated| (io, evaluated))
+    });
+    let (io, evaluated) =
+        evaluated.map_err(|e| Error::Evaluation(format!("cannot start the evaluator: {e}")))??;
+    Prepared::assemble(io, evaluated.host, evaluated.machines, evaluated.warnings)
+}
+
+fn settings(request: &Request) -> Settings {
+    Settings {
+        pure: true,
+        show_trace: request.show_trace,
+        colour: request.colour,
+        ..Settings::default()
+    }
+}
+
+struct Evaluated {
+    host: HostSpec,
+    machines: Vec<(MachineSpec, Vec<ContextElem>)>,
+    warnings: Vec<String>,
+}
+
+fn evaluate<'a>(nix: &Evaluator<'a>, request: &Request) -> Result<Evaluated> {
+    let rendered = |error: nix_lang::Error| Error::Evaluation(error.report().to_owned());
+    let options = FlakeOptions { overrides: request.overrides.clone(), ..FlakeOptions::default() };
+    let flake = nix.flake(&request.directory, &options).map_err(rendered)?;
+    let clouds = nix.get(flake, "clouds").map_err(rendered)?.ok_or_else(|| {
+        Error::Shape(format!(
+            "the flake {} has no output 'clouds': write `outputs = {{ hc, ... }}: {{ clouds.NAME = \
+             hc.lib.mkCloud {{ … }}; }}`",
+            request.directory.display()
+        ))
+    })?;
+    let clouds = nix.attributes(clouds).map_err(rendered)?;
+    let cloud = choose(clouds, request.cloud.as_deref(), "cloud", "FLAKE#CLOUD")?;
+    let builder = nix.string_with_context(
+        &StoreDir::default().render_path(&request.builder),
+        [ContextElem::Opaque(request.builder.clone())],
+    );
+    let cloud = nix.apply(cloud, nix.set([("builder", builder)])).map_err(rendered)?;
+    let part = |value: Value<'a>, name: &str| nix.select_path(value, &[name]).map_err(rendered);
+    let hosts = nix.attributes(part(cloud, "hosts")?).map_err(rendered)?;
+    let host = choose(hosts, request.host.as_deref(), "host", "--host HOST")?;
+    let (warnings, _) = nix.to_json(part(cloud, "warnings")?).map_err(rendered)?;
+    let (spec, _) = nix.to_json(part(host, "spec")?).map_err(rendered)?;
+    let malformed =
+        |e: serde_json::Error| Error::Shape(format!("the cloud does not have hc's shape: {e}"));
+    let mut machines = Vec::new();
+    for (_, machine) in nix.attributes(part(host, "machines")?).map_err(rendered)? {
+        let (json, context) = nix.to_json(machine).map_err(rendered)?;
+        machines.push((MachineSpec::from_json(json.to_string().as_bytes())?, context));
+    }
+    Ok(Evaluated {
+        host: serde_json::from_value(spec).map_err(malformed)?,
+        machines,
+        warnings: serde_json::from_value(warnings).map_err(malformed)?,
+    })
+}
+
+/// The one asked for, or the only one.
+fn choose<T>(all: Vec<(String, T)>, wanted: Option<&str>, what: &str, how: &str) -> Result<T> {
+    let names = all.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>().join(", ");
+    let found = match wanted {
+        Some(wanted) => all.into_iter().find(|(name, _)| name == wanted),
+        None if all.len() == 1 => all.into_iter().next(),
+        None => return Err(Error::Shape(format!("say which {what} ({how}); there are: {names}"))),
+    };
+    let wanted = wanted.unwrap_or_default();
+    found.map(|(_, value)| value).ok_or_else(|| {
+        Error::Shape(format!("there is no {what} '{wanted}'; there are: {names}"))
+    })
+}
