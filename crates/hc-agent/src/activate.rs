@@ -38,6 +38,11 @@ pub(crate) enum Step {
     Retire,
 }
 
+/// Longest time an activation may take: an instant that far away can still be computed.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Time to find out what is ready already, where the deadline passed without an agent.
+const GLANCE: Duration = Duration::from_secs(1);
+
 const ALL: &[Step] = &[
     Step::Generation,
     Step::Networks,
@@ -130,7 +135,7 @@ impl<'a> Activate<'a> {
             boot_id: boot_id(),
         };
         let mut this = Self::load(agent, journal)?;
-        let timeout = timeout.unwrap_or_else(|| this.patience());
+        let timeout = timeout.unwrap_or_else(|| this.patience()).min(LONGEST);
         this.deadline = Instant::now() + timeout;
         let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         this.journal.deadline = unix_millis().saturating_add(millis);
@@ -179,7 +184,8 @@ impl<'a> Activate<'a> {
             return this.back(vec![why]).await;
         }
         let left = if this.journal.boot_id == boot_id() {
-            Duration::from_millis(this.journal.deadline.saturating_sub(unix_millis()))
+            let left = Duration::from_millis(this.journal.deadline.saturating_sub(unix_millis()));
+            left.clamp(GLANCE, LONGEST)
         } else {
             // The deadline was about machines that this boot has not started yet.
             this.patience()

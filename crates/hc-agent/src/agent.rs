@@ -116,7 +116,7 @@ impl Agent {
             pid: std::process::id(),
             since: self.since,
             generation,
-            set: generation.map(|n| self.generations.set(n)).transpose()?,
+            set: generation.and_then(|n| self.generations.set(n).ok()),
             previous: self.generations.previous()?,
             machines,
             ready,

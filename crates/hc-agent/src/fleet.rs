@@ -324,6 +324,7 @@ impl Member {
             closure: target.closure.clone(),
             networks: target.networks.clone(),
             addresses: view.addresses,
+            text: view.text,
             exit: view.exit,
         })
     }

@@ -7,6 +7,7 @@ use crate::target::Target;
 use hc_spec::Name;
 use hc_spec::machine::{ReadyWhen, RestartPolicy};
 use rustix::process::Signal;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +43,8 @@ pub(crate) struct View {
     pub payload: Option<i32>,
     /// Process and start time of its supervisor.
     pub supervisor: Option<(i32, u64)>,
-    pub addresses: Vec<String>,
+    pub addresses: Vec<IpAddr>,
+    pub text: Option<String>,
     pub restarts: u64,
     /// How the last run ended.
     pub exit: Option<Exit>,
@@ -68,6 +70,7 @@ impl Default for View {
             payload: None,
             supervisor: None,
             addresses: Vec::new(),
+            text: None,
             restarts: 0,
             exit: None,
             unstartable: false,
@@ -199,12 +202,16 @@ impl Keeper {
                 continue;
             };
             match idle {
-                Idle::Due => match self.spawn(target, goal.run).await {
-                    Ok(now) => running = Some(now),
-                    Err(error) => {
-                        idle = self.unspawned(error, target, quick);
-                        quick = quick.saturating_add(1);
-                    }
+                // One that runs in spite of all is taken over, never doubled.
+                Idle::Due => match self.adopt(goal.run) {
+                    Some(now) => running = Some(now),
+                    None => match self.spawn(target, goal.run).await {
+                        Ok(now) => running = Some(now),
+                        Err(error) => {
+                            idle = self.unspawned(error, target, quick);
+                            quick = quick.saturating_add(1);
+                        }
+                    },
                 },
                 Idle::Until(then) => tokio::select! {
                     changed = self.goal.changed() => {
@@ -308,7 +315,7 @@ impl Keeper {
                 phase => phase,
             };
             view.payload = status.payload_pid;
-            view.addresses = status.addresses;
+            (view.addresses, view.text) = (status.addresses, status.text);
         });
     }
 
@@ -359,7 +366,7 @@ impl Keeper {
         let unstartable = status.as_ref().is_some_and(|s| s.phase == Phase::Failed);
         let exit = status.and_then(|s| s.exit).unwrap_or_else(|| {
             let how = exit.map(|e| format!(" ({e})")).unwrap_or_default();
-            Exit::Error(format!("its supervisor ended without a word{how}"))
+            Exit::error(format!("its supervisor ended without a word{how}"))
         });
         tracing::info!(machine = %self.name, %exit, "ended");
         self.idle(exit, unstartable, target, quick)
@@ -367,7 +374,7 @@ impl Keeper {
 
     fn unspawned(&self, error: crate::AgentError, target: &Target, quick: u32) -> Idle {
         tracing::error!(machine = %self.name, %error, "cannot be started");
-        self.idle(Exit::Error(error.to_string()), true, target, quick)
+        self.idle(Exit::error(error.to_string()), true, target, quick)
     }
 
     fn idle(&self, exit: Exit, unstartable: bool, target: &Target, quick: u32) -> Idle {
@@ -431,8 +438,8 @@ mod tests {
     fn what_counts_as_ready() {
         let view = |phase, exit: Option<Exit>| View { phase, exit, ..View::default() };
         let said = |view: &View, when| view.verdict(when).map(|v| v.is_ok());
-        let done = Some(Exit::Code(0));
-        let bad = Some(Exit::Code(1));
+        let done = Some(Exit::code(0));
+        let bad = Some(Exit::code(1));
         use {Phase as P, ReadyWhen as W};
         assert_eq!(said(&view(P::Ready, None), W::Notify), Some(true));
         assert_eq!(said(&view(P::Running, None), W::Notify), None);

@@ -86,8 +86,8 @@ impl Process {
         }
         let status = waitid(WaitId::PidFd(self.fd.as_fd()), WaitIdOptions::EXITED).ok()??;
         match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => Some(Exit::Code(code)),
-            (_, Some(signal)) => Some(Exit::Signal(signal)),
+            (Some(code), _) => Some(Exit::code(code)),
+            (_, Some(signal)) => Some(Exit::signal(signal)),
             _ => None,
         }
     }
@@ -139,7 +139,7 @@ mod tests {
         adopted.signal(Signal::KILL);
         assert_eq!(adopted.wait().await, None);
         assert!(again(held.start()).is_none(), "dead, though not reaped");
-        assert_eq!(held.wait().await, Some(Exit::Signal(9)));
+        assert_eq!(held.wait().await, Some(Exit::signal(9)));
         assert!(child.try_wait().is_err(), "reaped already");
     }
 }

@@ -38,6 +38,8 @@ pub struct Parts {
 pub fn run(config: AgentConfig, parts: impl FnOnce() -> Result<Parts>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        // Starting machines blocks; a thousand at once shall not mean a thousand threads.
+        .max_blocking_threads(16)
         .enable_all()
         .build()
         .on("make a runtime for", &config.exe)?;
@@ -101,11 +103,12 @@ pub async fn serve(config: AgentConfig, parts: Parts) -> Result<()> {
     Ok(())
 }
 
-/// Takes the lock of the run directory; the system lets it go with the process.
+/// Takes the lock of the run directory; the system lets it go with the process. A record lock
+/// (fcntl(2)), not flock(2): a child that was forked to start a machine must not inherit it.
 fn own(lock: &Path) -> Result<File> {
     let mut file = hc_fs::plain::append(lock, 0o644)?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Err(rustix::io::Errno::WOULDBLOCK) => {
+    match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => {
             let mut pid = String::new();
             let _ = File::open(lock).and_then(|mut f| f.read_to_string(&mut pid));
             let pid = pid.trim().to_owned();

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// `/run/hc/machines/NAME/status.json`.
@@ -31,7 +32,10 @@ pub struct Status {
     pub since: u64,
     /// Its addresses.
     #[serde(default)]
-    pub addresses: Vec<String>,
+    pub addresses: Vec<IpAddr>,
+    /// What the machine says about itself (`STATUS=` of sd_notify(3)).
+    #[serde(default)]
+    pub text: Option<String>,
 }
 
 /// How far a machine has come. The last three are the agent's own words.
@@ -56,33 +60,69 @@ pub enum Phase {
     Stopped,
 }
 
-/// How a machine ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Exit {
-    /// With this status.
-    Code(i32),
-    /// By this signal.
-    Signal(i32),
-    /// It never ran, or nobody knows.
-    Error(String),
+/// How a machine ended: one of `code`, `signal` and `error` is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// Status of its command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<i32>,
+    /// Signal that killed its command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// Why it never ran, or why nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Something in it was killed because its memory limit was reached.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub oom: bool,
+    /// Its supervisor was asked to stop it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub requested: bool,
+    /// It did not stop in time and was killed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub killed: bool,
 }
 
 impl Exit {
+    /// With this status.
+    #[must_use]
+    pub fn code(code: i32) -> Self {
+        Self { code: Some(code), ..Self::default() }
+    }
+
+    /// By this signal.
+    #[must_use]
+    pub fn signal(signal: i32) -> Self {
+        Self { signal: Some(signal), ..Self::default() }
+    }
+
+    /// Never ran, or nobody knows.
+    pub fn error(text: impl Into<String>) -> Self {
+        Self { error: Some(text.into()), ..Self::default() }
+    }
+
     /// Whether it ended as a program that has done its work.
     #[must_use]
     pub fn success(&self) -> bool {
-        *self == Self::Code(0)
+        self.code == Some(0) && !self.oom
     }
 }
 
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Code(code) => write!(f, "exit status {code}"),
-            Self::Signal(signal) => write!(f, "signal {signal}"),
-            Self::Error(text) => f.write_str(text),
+        match (&self.error, self.code, self.signal) {
+            (Some(error), ..) => f.write_str(error)?,
+            (None, Some(code), _) => write!(f, "exit status {code}")?,
+            (None, None, Some(signal)) => write!(f, "signal {signal}")?,
+            (None, None, None) => f.write_str("it ended")?,
         }
+        if self.oom {
+            f.write_str(" (out of memory)")?;
+        }
+        if self.killed {
+            f.write_str(" (did not stop in time)")?;
+        }
+        Ok(())
     }
 }
 
@@ -114,10 +154,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_exit_is_one_key() {
+    fn what_is_not_there_is_not_written() {
         let text = |e: &Exit| serde_json::to_string(e).unwrap();
-        assert_eq!(text(&Exit::Code(1)), r#"{"code":1}"#);
-        assert_eq!(text(&Exit::Signal(9)), r#"{"signal":9}"#);
-        assert_eq!(text(&Exit::Error("no".into())), r#"{"error":"no"}"#);
+        assert_eq!(text(&Exit::code(1)), r#"{"code":1}"#);
+        assert_eq!(text(&Exit::error("no")), r#"{"error":"no"}"#);
+        let oom: Exit = serde_json::from_str(r#"{"code":0,"oom":true}"#).unwrap();
+        assert!(!oom.success());
+        assert_eq!(oom.to_string(), "exit status 0 (out of memory)");
     }
 }

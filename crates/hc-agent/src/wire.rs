@@ -4,6 +4,7 @@ use crate::status::{Exit, Phase};
 use hc_spec::Name;
 use hc_spec::machine::Kind;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// `POST /v1/activate`; with `?wait=true` it waits for an activation that is under way.
@@ -157,7 +158,10 @@ pub struct MachineView {
     /// Networks it is on.
     pub networks: Vec<Name>,
     /// Its addresses.
-    pub addresses: Vec<String>,
+    pub addresses: Vec<IpAddr>,
+    /// What it says about itself (`STATUS=` of sd_notify(3)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
     /// How its last run ended.
     pub exit: Option<Exit>,
 }

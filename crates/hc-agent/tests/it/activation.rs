@@ -90,12 +90,12 @@ fn what_does_not_get_ready_is_rolled_back_with_its_reason() {
     let db = host.pid("db");
     for (command, options, says, exit) in [
         ("broken", serde_json::json!({}), "cannot be started: no such program", None),
-        ("crash 3", serde_json::json!({}), "5 times", Some(Exit::Code(3))),
+        ("crash 3", serde_json::json!({}), "5 times", Some(Exit::code(3))),
         (
             "crash 3",
             serde_json::json!({"restart": {"policy": "never"}}),
             "before it was ready",
-            Some(Exit::Code(3)),
+            Some(Exit::code(3)),
         ),
         (
             "silent",
@@ -202,6 +202,29 @@ fn two_activations_at_once_that_wait_both_happen() {
 }
 
 #[test]
+fn names_are_published_with_their_readiness() {
+    let host = Host::started();
+    let names = || std::fs::read_to_string(host.state().join("names")).unwrap();
+    let set = host.set_on(&["lan"], &[("web", "ready"), ("db", "ready")]);
+    host.deploy(&set);
+    // Readable as soon as the deploy is done, not some time later.
+    assert_eq!(names(), "db true\nweb true\n");
+    host.client().stop("web").unwrap();
+    assert_eq!(names(), "db true\nweb false\n");
+    let pid = host.pid("db");
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(pid).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+    until("it runs again", || host.running().get("db").is_some_and(|r| r.pid != pid));
+    until("its name is back", || names() == "db true\nweb false\n");
+    host.deploy(&host.set_on(&["wan"], &[]));
+    assert_eq!(names(), "");
+    host.assert_in_effect(Some(&host.set_on(&["wan"], &[])));
+}
+
+#[test]
 fn the_listing_tells_what_a_person_asks() {
     let host = Host::started();
     host.deploy(&host.set(&[("web", "ready")]));
@@ -210,7 +233,8 @@ fn the_listing_tells_what_a_person_asks() {
     assert_eq!((web.phase, web.ready, web.restarts), (Phase::Ready, true, 0));
     assert_eq!((web.pid, web.supervisor_pid), (Some(host.pid("web")), Some(host.pid("web"))));
     assert!(web.uptime_ms.is_some() && web.exit.is_none());
-    assert_eq!(web.addresses, ["fd00::2"]);
+    assert_eq!(web.addresses, ["fd00::2".parse::<std::net::IpAddr>().unwrap()]);
+    assert_eq!(web.text.as_deref(), Some("serving"));
     let status = host.client().status().unwrap();
     assert_eq!((status.machines, status.ready, status.generation), (1, 1, Some(1)));
 }

@@ -106,6 +106,22 @@ impl Host {
         self.set_with(machines, &serde_json::json!({}))
     }
 
+    /// The same, on a host with networks.
+    pub fn set_on(&self, networks: &[&str], machines: &[(&str, &str)]) -> PathBuf {
+        let plain = self.set(machines);
+        let set = PathBuf::from(format!("{}-{}", plain.display(), networks.join("-")));
+        let (from, to) = (self.physical(&plain), self.physical(&set));
+        if !to.exists() {
+            std::fs::rename(from, &to).unwrap();
+            let networks: BTreeMap<_, _> =
+                networks.iter().map(|n| (n, serde_json::json!({}))).collect();
+            let host =
+                serde_json::json!({"schema": 1, "cloud": "c", "host": "h", "networks": networks});
+            std::fs::write(to.join("host.json"), host.to_string()).unwrap();
+        }
+        set
+    }
+
     /// The same, with other options of all of them.
     pub fn set_with(&self, machines: &[(&str, &str)], options: &serde_json::Value) -> PathBuf {
         let mut links = BTreeMap::new();
@@ -190,9 +206,19 @@ impl Host {
         assert_eq!(current.map(|n| generations.set(n).unwrap()).as_deref(), set, "current");
         assert!(!self.state().join("journal").exists(), "a journal is left");
         assert!(!self.state().join("double").exists(), "a machine ran twice");
-        let wanted = set.map(|s| hc_agent::read_set(Some(&self.store()), s).unwrap().machines);
-        let wanted: BTreeMap<_, _> =
-            wanted.unwrap_or_default().into_iter().map(|(n, c)| (n.to_string(), c)).collect();
+        let set = set.map(|s| hc_agent::read_set(Some(&self.store()), s).unwrap());
+        let networks = set.iter().flat_map(|s| s.host.networks.keys().map(ToString::to_string));
+        assert_eq!(names(&self.state().join("networks")), networks.collect::<Vec<_>>());
+        let mut roots: Vec<_> =
+            generations.list().unwrap().iter().map(|g| g.number.to_string()).collect();
+        roots.sort();
+        assert_eq!(names(&self.state().join("roots")), roots);
+        let wanted: BTreeMap<_, _> = set
+            .map(|s| s.machines)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(n, c)| (n.to_string(), c))
+            .collect();
         let running = self.running().into_iter().map(|(n, r)| (n, r.closure));
         assert_eq!(running.collect::<BTreeMap<_, _>>(), wanted, "what runs");
         let seen = self.client().machines().unwrap();

@@ -16,8 +16,10 @@ struct Scene {
 /// A host with `old` in effect, and an agent that fails at `point`.
 fn scene(point: &str) -> Scene {
     let mut host = Host::started();
-    let old = host.set(&[("keep", "ready"), ("change", "ready"), ("gone", "ready")]);
-    let new = host.set(&[("keep", "ready"), ("change", "ready 2"), ("fresh", "ready")]);
+    let old =
+        host.set_on(&["both", "old"], &[("keep", "ready"), ("change", "ready"), ("gone", "ready")]);
+    let new = host
+        .set_on(&["both", "new"], &[("keep", "ready"), ("change", "ready 2"), ("fresh", "ready")]);
     host.deploy(&old);
     let keep = host.pid("keep");
     host.end(rustix::process::Signal::TERM);

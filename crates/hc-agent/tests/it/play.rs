@@ -1,8 +1,11 @@
 //! What `hc.sh` runs: an agent with the library's own code, or a supervisor that runs nothing but
 //! writes the status files and obeys SIGTERM as the real one does.
 
-use hc_agent::{AgentConfig, Exit, Failpoints, NoNetworks, NoRoots, Parts, Phase, Status};
-use hc_spec::MachineSpec;
+use futures_util::future::{BoxFuture, FutureExt};
+use hc_agent::{
+    AgentConfig, Exit, Failpoints, MachineName, Networks, PartError, Parts, Phase, Roots, Status,
+};
+use hc_spec::{HostSpec, MachineSpec, Name};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,14 +47,74 @@ fn agent(args: &[&str]) -> i32 {
     let path = |name| Path::new(option(args, name).unwrap());
     let failpoints = option(args, "--failpoints").unwrap_or_default();
     let config = config(path("--state-dir"), path("--run-dir"), path("--store"), failpoints);
-    let parts =
-        || Ok(Parts { machines: None, networks: Arc::new(NoNetworks), roots: Arc::new(NoRoots) });
+    let files = FileParts(path("--state-dir").to_owned());
+    let parts = || {
+        let networks = Arc::new(files.clone());
+        Ok(Parts { machines: None, networks, roots: Arc::new(files) })
+    };
     match hc_agent::run(config, parts) {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("agent: {error}");
             1
         }
+    }
+}
+
+/// Networks, names and roots as files: what is there can be looked at from outside.
+#[derive(Clone)]
+struct FileParts(PathBuf);
+
+impl FileParts {
+    fn write(&self, name: &str, text: &str) -> Result<(), PartError> {
+        std::fs::create_dir_all(self.0.join(name).parent().unwrap())?;
+        Ok(std::fs::write(self.0.join(name), text)?)
+    }
+
+    fn remove(&self, name: &str) -> Result<(), PartError> {
+        match std::fs::remove_file(self.0.join(name)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Networks for FileParts {
+    fn ensure<'a>(&'a self, host: &'a HostSpec) -> BoxFuture<'a, Result<(), PartError>> {
+        let make = |n: &Name| self.write(&format!("networks/{n}"), "");
+        std::future::ready(host.networks.keys().try_for_each(make)).boxed()
+    }
+    fn remove<'a>(
+        &'a self,
+        _: &'a HostSpec,
+        networks: &'a [Name],
+    ) -> BoxFuture<'a, Result<(), PartError>> {
+        let remove = |n: &Name| self.remove(&format!("networks/{n}"));
+        std::future::ready(networks.iter().try_for_each(remove)).boxed()
+    }
+    fn start_dns<'a>(&'a self, _: &'a HostSpec) -> BoxFuture<'a, Result<(), PartError>> {
+        std::future::ready(self.write("dns", "")).boxed()
+    }
+    fn publish(&self, _: &HostSpec, machines: &[MachineName]) {
+        let lines = machines.iter().map(|m| format!("{} {}\n", m.name, m.ready));
+        self.write("names", &lines.collect::<String>()).unwrap();
+    }
+    fn stop_dns(&self) -> BoxFuture<'_, Result<(), PartError>> {
+        std::future::ready(self.remove("dns")).boxed()
+    }
+    fn stop_all<'a>(&'a self, host: &'a HostSpec) -> BoxFuture<'a, Result<(), PartError>> {
+        let remove = |n: &Name| self.remove(&format!("networks/{n}"));
+        std::future::ready(host.networks.keys().try_for_each(remove)).boxed()
+    }
+}
+
+impl Roots for FileParts {
+    fn add_root(&self, link: &Path) -> Result<(), PartError> {
+        std::fs::read_link(link)?;
+        self.write(&format!("roots/{}", link.file_name().unwrap().to_str().unwrap()), "")
+    }
+    fn remove_root(&self, link: &Path) -> Result<(), PartError> {
+        self.remove(&format!("roots/{}", link.file_name().unwrap().to_str().unwrap()))
     }
 }
 
@@ -111,7 +174,8 @@ fn machine(args: &[&str]) -> i32 {
             phase: Phase::Starting,
             exit: None,
             since: 0,
-            addresses: vec!["fd00::2".into()],
+            addresses: vec!["fd00::2".parse().unwrap()],
+            text: Some("serving".into()),
         },
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -122,19 +186,19 @@ fn machine(args: &[&str]) -> i32 {
         let words: Vec<&str> = spec.command.iter().map(String::as_str).collect();
         match words[..] {
             ["broken"] => {
-                supervisor.say(Phase::Failed, Some(Exit::Error("no such program".into())));
+                supervisor.say(Phase::Failed, Some(Exit::error("no such program")));
                 return 1;
             }
             ["crash", code] => {
                 supervisor.say(Phase::Running, None);
                 supervisor.log("about to crash");
-                supervisor.say(Phase::Exited, Some(Exit::Code(code.parse().unwrap())));
+                supervisor.say(Phase::Exited, Some(Exit::code(code.parse().unwrap())));
                 return 0;
             }
             ["done"] => {
                 supervisor.say(Phase::Running, None);
                 supervisor.say(Phase::Ready, None);
-                supervisor.say(Phase::Exited, Some(Exit::Code(0)));
+                supervisor.say(Phase::Exited, Some(Exit::code(0)));
                 return 0;
             }
             ["silent"] => supervisor.say(Phase::Running, None),
@@ -146,7 +210,7 @@ fn machine(args: &[&str]) -> i32 {
         // Not for ever: a test that was killed cannot clean up.
         let _ = tokio::time::timeout(Duration::from_secs(600), term.recv()).await;
         supervisor.say(Phase::Stopping, None);
-        supervisor.say(Phase::Exited, Some(Exit::Code(0)));
+        supervisor.say(Phase::Exited, Some(Exit::code(0)));
         0
     })
 }

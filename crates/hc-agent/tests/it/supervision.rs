@@ -43,6 +43,7 @@ fn a_machine_that_runs_without_being_current_is_stopped() {
     let only = host.set(&[("web", "ready")]);
     host.generations().add(2, &only).unwrap();
     host.generations().switch(Some(2)).unwrap();
+    std::fs::write(host.state().join("roots/2"), "").unwrap();
     let web = host.pid("web");
     host.start("");
     host.assert_in_effect(Some(&only));
@@ -62,7 +63,7 @@ fn what_ends_is_started_again_by_its_policy() {
         machines.into_iter().find(|m| m.name.as_str() == name).unwrap()
     };
     until("the job is done", || view("job").phase == Phase::Exited);
-    assert_eq!((view("job").exit, view("job").restarts), (Some(Exit::Code(0)), 0));
+    assert_eq!((view("job").exit, view("job").restarts), (Some(Exit::code(0)), 0));
     for times in 1..=2 {
         let pid = host.pid("web");
         kill(pid);
