@@ -1,7 +1,9 @@
-//! `builder WHAT`: a builder by itself, as `hc builder WHAT` runs it, for the tests.
+//! `builder [builder] WHAT`: a builder by itself, as `hc builder WHAT` runs it, for the tests; with
+//! the first word it takes hc's place in a derivation.
 
 fn main() -> std::process::ExitCode {
-    let what = std::env::args().nth(1).unwrap_or_default();
+    let mut words = std::env::args().skip(1).skip_while(|word| word == "builder");
+    let what = words.next().unwrap_or_default();
     let env = std::env::vars().collect();
     match hc_image::builder::main(&what, &env) {
         Ok(()) => std::process::ExitCode::SUCCESS,

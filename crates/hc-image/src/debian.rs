@@ -90,6 +90,9 @@ pub struct Lock {
     pub epoch: i64,
     /// What was asked for, so that `hc image lock` can ask again.
     pub request: Vec<String>,
+    /// Whether packages of priority `required` were asked for too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub required: bool,
     /// Where they are from.
     pub sources: Vec<Source>,
     /// The packages, by name.
@@ -98,14 +101,23 @@ pub struct Lock {
 
 impl Lock {
     /// As it is written: one line a package would hide changes, so one line a field.
-    ///
-    /// # Panics
-    /// Never: a lock holds nothing JSON cannot.
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
         text
+    }
+
+    /// What was asked for, to ask again for what is newest now.
+    #[must_use]
+    pub fn request(&self, signature: Signature) -> LockRequest {
+        LockRequest {
+            sources: self.sources.clone(),
+            arch: self.arch.clone(),
+            packages: self.request.clone(),
+            required: self.required,
+            signature,
+        }
     }
 
     /// Reads one.
@@ -126,7 +138,8 @@ impl Lock {
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
     pub info: crate::deb::Info,
-    pub required: bool,
+    /// 0 is `required`; the higher, the less of a system's base.
+    pub priority: usize,
     pub breaks: Vec<crate::deb::relation::Relation>,
     pub path: String,
     pub sha256: String,
@@ -177,6 +190,7 @@ pub fn lock(
         arch: request.arch.clone(),
         epoch: releases.iter().map(|r| r.date).max().unwrap_or(0),
         request: request.packages.clone(),
+        required: request.required,
         sources: request.sources.clone(),
         packages,
     })
@@ -221,6 +235,8 @@ fn read_list(
     Ok(())
 }
 
+const PRIORITIES: [&str; 4] = ["required", "important", "standard", "optional"];
+
 fn candidate(
     paragraph: &crate::deb::control::Paragraph<'_>,
     source: usize,
@@ -241,7 +257,10 @@ fn candidate(
     }
     Ok(Candidate {
         info: crate::deb::Info::parse(paragraph)?,
-        required: paragraph.get("Priority") == Some("required"),
+        priority: PRIORITIES
+            .iter()
+            .position(|known| paragraph.get("Priority") == Some(known))
+            .unwrap_or(PRIORITIES.len()),
         breaks: breaks.into_iter().flatten().collect(),
         path: path.into(),
         sha256: sha256.to_ascii_lowercase(),

@@ -22,3 +22,12 @@ pub use error::{Error, Result};
 /// A hash of the code that decides what an image's bytes are: this crate, `hc-fs`, and the
 /// versions of what they use. An hc whose id is the same builds the same images.
 pub const SOURCE_ID: &str = env!("HC_IMAGE_SOURCE_ID");
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_source_id_is_a_hash() {
+        assert_eq!(super::SOURCE_ID.len(), 32);
+        assert!(super::SOURCE_ID.bytes().all(|b| b.is_ascii_hexdigit()));
+    }
+}

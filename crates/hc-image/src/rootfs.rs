@@ -8,10 +8,8 @@
 mod clean;
 mod configure;
 mod order;
+mod slim;
 mod unpack;
-
-#[cfg(test)]
-mod tests;
 
 use crate::builder::{Env, number, path, text};
 use crate::deb::control::paragraphs;
@@ -102,6 +100,7 @@ struct Manifest<'a> {
 /// # Errors
 /// When a package is damaged, a script fails, or this process may not do what it must.
 pub fn build(request: &Request) -> Result<()> {
+    may_own_files()?;
     let mut packages = Vec::with_capacity(request.debs.len());
     for path in &request.debs {
         let deb = Deb::open(path)?;
@@ -122,18 +121,18 @@ pub fn build(request: &Request) -> Result<()> {
         unpack::unpack(deb, &root)?;
     }
     configure::prepare(&root)?;
-    configure::install(&root, &packages, &first)?;
+    configure::install(&root, &packages, &first, request.epoch)?;
     clean::clean(&root)?;
     lay_over(&root, &request.files)?;
     let mut tree = Tree::walk(&root)?;
     tree.clamp_mtimes(request.epoch);
     hc_fs::plain::create_dir_all(&request.out, 0o755)?;
     erofs::write_file(&tree, &request.out.join("rootfs.erofs"))?;
-    let installed = |info: &'_ Info| -> (String, String, String) {
-        (info.name.clone(), info.version.clone(), info.arch.clone())
-    };
-    let all: Vec<_> = packages.iter().map(|(info, _)| installed(info)).collect();
-    let packages = all.iter().map(|(name, version, arch)| Installed { name, version, arch });
+    let packages = packages.iter().map(|(info, _)| Installed {
+        name: &info.name,
+        version: &info.version,
+        arch: &info.arch,
+    });
     let manifest = Manifest { schema: 1, epoch: request.epoch, packages: packages.collect() };
     let mut json = serde_json::to_vec_pretty(&manifest)
         .map_err(std::io::Error::from)
@@ -141,6 +140,28 @@ pub fn build(request: &Request) -> Result<()> {
     json.push(b'\n');
     hc_fs::plain::write(&request.out.join("manifest.json"), &json, 0o644)?;
     Ok(hc_fs::tree::remove(&root)?)
+}
+
+/// Debian's users end at 65535 (`nogroup` is near): without that many ids, not even unpacking
+/// works, and the system's own message would not tell why.
+fn may_own_files() -> Result<()> {
+    let map = Path::new("/proc/self/uid_map");
+    let text = std::fs::read_to_string(map).on("read", map)?;
+    let ids: u64 = text
+        .lines()
+        .filter_map(|line| line.split_ascii_whitespace().nth(2)?.parse::<u64>().ok())
+        .sum();
+    if rustix::process::geteuid().is_root() && ids >= 1 << 16 {
+        return Ok(());
+    }
+    Err(Error::Attribute {
+        name: "requiredSystemFeatures".into(),
+        why: format!(
+            "is not honoured: this build must be root over 65536 ids (`uid-range`) and is user {} \
+             over {ids}",
+            rustix::process::geteuid().as_raw()
+        ),
+    })
 }
 
 fn lay_over(root: &Path, files: &BTreeMap<String, ExtraFile>) -> Result<()> {

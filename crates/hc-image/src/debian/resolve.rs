@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// The wanted packages, the essential ones, and all they depend on, by name.
 ///
 /// As apt does: of alternatives the first that can be had, unless another is in already; of
-/// virtual packages a provider that is in already, else the first by name. There is one version
-/// of each package, so nothing has to be taken back.
+/// virtual packages a provider that is in already, else the one nearest to Debian's base system.
+/// There is one version of each package, so nothing has to be taken back.
 pub(super) fn resolve<'a>(
     pool: &'a Pool,
     wanted: &[String],
@@ -18,7 +18,7 @@ pub(super) fn resolve<'a>(
     let mut search = Search { pool, providers: providers(pool), chosen: BTreeMap::new() };
     let mut problems = Vec::new();
     let mut queue = VecDeque::new();
-    for found in pool.values().filter(|c| c.info.essential || required && c.required) {
+    for found in pool.values().filter(|c| c.info.essential || required && c.priority == 0) {
         search.choose(found, &mut queue);
     }
     for name in wanted {
@@ -110,6 +110,8 @@ fn providers(pool: &Pool) -> BTreeMap<&str, Vec<&Candidate>> {
             all.entry(&provided.name).or_default().push(found);
         }
     }
+    // Stable: by name where the priority is the same.
+    all.values_mut().for_each(|them| them.sort_by_key(|found| found.priority));
     all
 }
 

@@ -63,6 +63,7 @@ fn depends_alternatives_providers_and_versions() {
         "http://snapshot.debian.org/archive/debian/20260913T075541Z/pool/main/web_1%3a2.0~rc1_amd64.deb"
     );
     assert_eq!(Lock::from_json(&lock.to_json()).unwrap(), lock);
+    assert_eq!(super::lock(&lock.request(Signature::Insecure), &fetch).unwrap(), lock);
 }
 
 #[test]
@@ -117,4 +118,16 @@ fn lists_must_be_what_the_signed_release_says() {
 fn a_clear_signed_text_is_stripped() {
     let text = b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nA: b\n-----BEGIN PGP SIGNATURE-----\nx\n";
     assert_eq!(Signature::Insecure.verify(text, "u").unwrap(), "A: b\n");
+}
+
+#[test]
+fn the_lock_of_this_repository_is_one() {
+    let text = include_str!("../../../../images/debian.lock.json");
+    let lock = Lock::from_json(text).unwrap();
+    assert_eq!(lock.to_json(), text, "write it again with `hc image lock`");
+    for package in &lock.packages {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || b"+-._?=".contains(&b);
+        assert!(package.file.bytes().all(legal) && !package.file.starts_with('.'), "{package:?}");
+        assert_eq!((package.urls.len(), package.sha256.len()), (2, 64), "{package:?}");
+    }
 }

@@ -87,7 +87,7 @@ impl<'a, W: Write> Sink<'a, W> {
     }
 
     pub fn zeros(&mut self, mut count: u64) -> Result<()> {
-        const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+        static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
         while count > 0 {
             let part = count.min(ZEROS.len() as u64);
             self.put(&ZEROS[..part as usize])?;

@@ -1,7 +1,7 @@
 //! Running the new system's own `dpkg` inside it.
 
-use super::chmod;
 use super::unpack::{Owner, write_in};
+use super::{chmod, slim};
 use crate::deb::{Deb, Info};
 use crate::error::{Context, Error, Result};
 use rustix::mount::{MountFlags, MountPropagationFlags};
@@ -56,7 +56,13 @@ pub(super) fn prepare(root: &Path) -> Result<()> {
 }
 
 /// Installs all packages: first those that `dpkg` itself needs, then the rest together.
-pub(super) fn install(root: &Path, packages: &[(Info, Deb)], first: &[usize]) -> Result<()> {
+pub(super) fn install(
+    root: &Path,
+    packages: &[(Info, Deb)],
+    first: &[usize],
+    epoch: i64,
+) -> Result<()> {
+    let dpkg = |arguments: &[&str], packages: &[String]| dpkg(root, arguments, packages, epoch);
     // Mounts are made in a thread with a mount namespace of its own: the walk that makes the image,
     // and the deletion of the tree, never see them, and they are gone when the thread is.
     let thread = std::thread::scope(|scope| {
@@ -67,12 +73,12 @@ pub(super) fn install(root: &Path, packages: &[(Info, Deb)], first: &[usize]) ->
                 let essential: Vec<String> = first.iter().map(|at| name(*at)).collect();
                 let rest: Vec<String> =
                     (0..packages.len()).filter(|at| !first.contains(at)).map(name).collect();
-                dpkg(root, &["--force-depends", "--install"], &essential)?;
+                dpkg(&["--force-depends", "--install"], &essential)?;
                 if !rest.is_empty() {
-                    dpkg(root, &["--force-depends", "--unpack"], &rest)?;
+                    dpkg(&["--force-depends", "--unpack"], &rest)?;
                 }
                 // Without force: what is still missing is told.
-                dpkg(root, &["--configure", "--pending"], &[])
+                dpkg(&["--configure", "--pending"], &[])
             })
             .join()
     });
@@ -120,14 +126,15 @@ fn mount_inside(root: &Path, packages: &[(Info, Deb)]) -> Result<()> {
     Ok(())
 }
 
-fn dpkg(root: &Path, arguments: &[&str], packages: &[String]) -> Result<()> {
+fn dpkg(root: &Path, arguments: &[&str], packages: &[String], epoch: i64) -> Result<()> {
     let mut command = Command::new("/usr/bin/dpkg");
+    command.env_clear().env("SOURCE_DATE_EPOCH", epoch.to_string()).args(slim::options());
     command.args(["--force-unsafe-io", "--force-confnew"]).args(arguments).args(packages);
     run(root, command, &format!("dpkg {}", arguments.join(" ")))
 }
 
 fn run(root: &Path, mut command: Command, shown: &str) -> Result<()> {
-    command.env_clear().envs([
+    command.envs([
         ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
         ("HOME", "/root"),
         ("TERM", "dumb"),
@@ -135,8 +142,6 @@ fn run(root: &Path, mut command: Command, shown: &str) -> Result<()> {
         ("LC_ALL", "C.UTF-8"),
         ("DEBIAN_FRONTEND", "noninteractive"),
         ("DEBCONF_NONINTERACTIVE_SEEN", "true"),
-        // The same for every image: scripts write it into files, such as the day in /etc/shadow.
-        ("SOURCE_DATE_EPOCH", "1"),
     ]);
     let (mut reader, writer) = std::io::pipe().on("make a pipe for", root)?;
     let again = writer.try_clone().on("make a pipe for", root)?;

@@ -29,6 +29,9 @@ pub(super) fn unpack(deb: &Deb, root: &Path) -> Result<()> {
     for entry in archive.entries().map_err(wrong)? {
         let mut entry = entry.map_err(wrong)?;
         let name = entry.path_bytes().into_owned();
+        if super::slim::leaves_out(&name) && !entry.header().entry_type().is_dir() {
+            continue;
+        }
         put(&root, &mut entry, &name)
             .map_err(|why| deb.refuse(format!("{}: {why}", String::from_utf8_lossy(&name))))?;
     }
@@ -73,7 +76,7 @@ fn put<R: Read>(root: &OwnedFd, entry: &mut tar::Entry<'_, R>, path: &[u8]) -> R
     match kind {
         EntryType::Directory => {
             let made = make_directory(parent, name)?;
-            own(made.as_fd(), owner).map_err(|e| format!("cannot set its owner: {e}"))?;
+            own(made.as_fd(), owner).map_err(|e| owning(e, owner))?;
             return set_time(made.as_fd(), mtime);
         }
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
@@ -204,7 +207,7 @@ fn file(
         .map_err(|e| format!("cannot make the file: {e}"))?;
     let mut made = File::from(made);
     std::io::copy(contents, &mut made).map_err(|e| format!("cannot unpack it: {e}"))?;
-    own(made.as_fd(), owner).map_err(|e| format!("cannot set its owner: {e}"))?;
+    own(made.as_fd(), owner).map_err(|e| owning(e, owner))?;
     Ok(made)
 }
 
@@ -220,6 +223,18 @@ fn clear(parent: BorrowedFd<'_>, name: &OsStr) -> Result<(), String> {
 fn own(fd: BorrowedFd<'_>, owner: Owner) -> rustix::io::Result<()> {
     rustix::fs::fchown(fd, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
     rustix::fs::fchmod(fd, Mode::from_raw_mode(owner.mode))
+}
+
+/// C++ Nix lets no build make a setuid file unless told; the system's message does not tell that.
+fn owning(error: Errno, owner: Owner) -> String {
+    let hint = match error {
+        Errno::PERM if owner.mode & 0o6000 != 0 => {
+            "; setuid and setgid files must be allowed in this build (`filter-syscalls = false` \
+             where C++ Nix builds)"
+        }
+        _ => "",
+    };
+    format!("cannot set its owner and mode: {error}{hint}")
 }
 
 fn set_time(fd: BorrowedFd<'_>, mtime: i64) -> Result<(), String> {

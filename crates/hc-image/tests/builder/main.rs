@@ -1,0 +1,6 @@
+//! Builders as a build runs them: another process, its inputs in the environment.
+#![allow(clippy::disallowed_methods)]
+
+mod minimal;
+mod rootfs;
+mod support;
