@@ -152,14 +152,16 @@ impl Group {
         rustix::fs::open(self.v2.as_ref()?, flags, Mode::empty()).ok()
     }
 
-    /// Moves a process into the groups; it is in the version 2 one already with `cloned_into`.
-    pub fn join(&self, pid: i32, cloned_into: bool) -> Res<()> {
-        for dir in self.dirs() {
-            if !(cloned_into && self.v2.as_deref() == Some(&dir)) {
-                set(&dir, "cgroup.procs", &pid.to_string())?;
-            }
-        }
-        Ok(())
+    /// Doors into the version 1 groups: who writes `0` to each is in. Moving oneself, one thread,
+    /// is the only move that does not wait for every processor to pass by (some 10 ms).
+    pub fn doors(&self) -> Res<Vec<fs::File>> {
+        let v1 = self.dirs().into_iter().filter(|dir| self.v2.as_ref() != Some(dir));
+        v1.map(|dir| door(&dir, "tasks")).collect()
+    }
+
+    /// Moves a process into the version 2 group, where it was not cloned into it.
+    pub fn join_v2(&self, pid: i32) -> Res<()> {
+        self.v2.as_ref().map_or(Ok(()), |dir| set(dir, "cgroup.procs", &pid.to_string()))
     }
 
     /// How many processes were killed because the memory limit was reached.
@@ -189,6 +191,29 @@ impl Group {
         }
         Ok(())
     }
+}
+
+fn door(dir: &Path, file: &str) -> Res<fs::File> {
+    use rustix::fs::{Mode, OFlags};
+    let path = dir.join(file);
+    let opened = rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+    Ok(opened.doing_with(|| format!("open {}", path.display()))?.into())
+}
+
+/// Goes through doors.
+pub(crate) fn pass(doors: &[fs::File]) -> Res<()> {
+    doors
+        .iter()
+        .try_for_each(|mut door| door.write_all(b"0").doing("join the machine's control groups"))
+}
+
+/// Moves this process, which has one thread, into groups named by their directories.
+pub(crate) fn join_self(dirs: &[PathBuf]) -> Res<()> {
+    for dir in dirs {
+        let file = if dir.join("tasks").exists() { "tasks" } else { "cgroup.procs" };
+        pass(&[door(dir, file)?])?;
+    }
+    Ok(())
 }
 
 /// Kills every process in a group and below it.

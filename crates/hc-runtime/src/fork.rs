@@ -43,9 +43,9 @@ impl Fork {
         Ok(Self { dir, volatile: u64::try_from(kind.f_type) == Ok(OVERLAYFS) })
     }
 
-    /// The machine's root, detached: `image` below, this fork above, both with the ids of
-    /// `userns`.
-    pub fn mount(&self, image: &Path, userns: Option<BorrowedFd<'_>>) -> Res<OwnedFd> {
+    /// The machine's root, detached: `image` below, this fork above, both with the ids of a user
+    /// namespace whose root is a given id here.
+    pub fn mount(&self, image: &Path, userns: Option<(BorrowedFd<'_>, u32)>) -> Res<OwnedFd> {
         let lower = base(image)?;
         let upper = if self.volatile {
             mount::make("tmpfs", &[("mode", Some("700"))], MountAttrFlags::empty())
@@ -59,7 +59,7 @@ impl Fork {
                     .doing("make a layer in memory")?;
             }
         }
-        if let Some(userns) = userns {
+        if let Some((userns, _)) = userns {
             for (layer, what) in [(&lower, image), (&upper, self.dir.as_path())] {
                 mount::map_ids(layer.as_fd(), userns)
                     .doing_with(|| format!("mount {} with mapped ids", what.display()))
@@ -69,7 +69,7 @@ impl Fork {
                     )?;
             }
         }
-        overlay(lower, upper)
+        overlay(lower, upper, userns.map_or(0, |(_, base)| base))
     }
 }
 
@@ -123,11 +123,12 @@ fn erofs(source: &OsStr) -> io::Result<OwnedFd> {
 /// managers rename directories of the image.
 const OPTIONS: [(&str, &str); 3] = [("index", "off"), ("metacopy", "off"), ("redirect_dir", "on")];
 
-fn overlay(lower: OwnedFd, upper: OwnedFd) -> Res<OwnedFd> {
-    match overlay_of_descriptors(&lower, &upper) {
+/// The kernel writes to the upper layer as whoever mounts it: somebody who has an id there.
+fn overlay(lower: OwnedFd, upper: OwnedFd, owner: u32) -> Res<OwnedFd> {
+    match process::as_owner(owner, || overlay_of_descriptors(&lower, &upper)) {
         Ok(root) => Ok(root),
         // Kernels before 6.15 take layers only from where the caller's own mounts are.
-        Err(_) => overlay_of_paths(lower, upper)
+        Err(_) => overlay_of_paths(lower, upper, owner)
             .doing("put the machine's layer over its image")
             .hint("; the state directory has to be on a local file system such as ext4 or XFS"),
     }
@@ -159,7 +160,7 @@ fn overlay_of_descriptors(lower: &OwnedFd, upper: &OwnedFd) -> io::Result<OwnedF
 }
 
 /// The same through paths, on a thread whose mount namespace ends with it.
-fn overlay_of_paths(lower: OwnedFd, upper: OwnedFd) -> io::Result<OwnedFd> {
+fn overlay_of_paths(lower: OwnedFd, upper: OwnedFd, owner: u32) -> io::Result<OwnedFd> {
     let attached = move || -> io::Result<OwnedFd> {
         process::unshare(libc::CLONE_FS | libc::CLONE_NEWNS)?;
         rustix::mount::mount_change(
@@ -171,14 +172,16 @@ fn overlay_of_paths(lower: OwnedFd, upper: OwnedFd) -> io::Result<OwnedFd> {
         // by descriptor.
         mount::attach_at(lower.as_fd(), Path::new("/tmp"))?;
         mount::attach_at(upper.as_fd(), Path::new("/sys"))?;
-        let context = context()?;
-        let (data, work) = (layer(upper.as_fd(), "upper")?, layer(upper.as_fd(), "work")?);
-        for (key, fd) in [("lowerdir", &lower), ("upperdir", &data), ("workdir", &work)] {
-            let path = format!("/proc/thread-self/fd/{}", fd.as_raw_fd());
-            fsconfig_set_string(context.as_fd(), key, path)
-                .map_err(|error| mount::explain(&context, error))?;
-        }
-        mount::finish(&context, MountAttrFlags::MOUNT_ATTR_NODEV)
+        process::as_owner(owner, || {
+            let context = context()?;
+            let (data, work) = (layer(upper.as_fd(), "upper")?, layer(upper.as_fd(), "work")?);
+            for (key, fd) in [("lowerdir", &lower), ("upperdir", &data), ("workdir", &work)] {
+                let path = format!("/proc/thread-self/fd/{}", fd.as_raw_fd());
+                fsconfig_set_string(context.as_fd(), key, path)
+                    .map_err(|error| mount::explain(&context, error))?;
+            }
+            mount::finish(&context, MountAttrFlags::MOUNT_ATTR_NODEV)
+        })
     };
     std::thread::spawn(attached)
         .join()

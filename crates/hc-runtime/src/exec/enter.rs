@@ -39,14 +39,7 @@ fn enter(inputs: &Inputs<'_>) -> Res<()> {
     let mut keep = vec![inputs.init.as_raw_fd(), inputs.report.as_raw_fd()];
     keep.extend(inputs.streams.iter().flatten().map(AsRawFd::as_raw_fd));
     sys::close_all_but(&keep).doing("close descriptors")?;
-    for group in &inputs.status.cgroups {
-        let join = || -> std::io::Result<()> {
-            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-            let file = rustix::fs::open(group.join("cgroup.procs"), flags, Mode::empty())?;
-            std::io::Write::write_all(&mut std::fs::File::from(file), b"0")
-        };
-        join().doing_with(|| format!("join the control group {}", group.display()))?;
-    }
+    crate::cgroup::join_self(&inputs.status.cgroups)?;
     let mut namespaces = libc::CLONE_NEWPID
         | libc::CLONE_NEWNS
         | libc::CLONE_NEWIPC
@@ -76,9 +69,9 @@ fn enter(inputs: &Inputs<'_>) -> Res<()> {
     let terminal = if config.tty { Some(super::terminal::open(uid)?) } else { None };
     payload::confine(inputs.capabilities, inputs.filter)?;
     // The program becomes this process's sibling, so that its end is the caller's to wait for.
-    let flags = u64::from(libc::CLONE_PARENT.cast_unsigned());
     // SAFETY: this process has one thread, and the child never returns.
-    let child = unsafe { process::clone(flags, None, 0) }.doing("make the program's process")?;
+    let child = unsafe { process::clone_filtered(libc::CLONE_PARENT, 0) }
+        .doing("make the program's process")?;
     if let Some(child) = child {
         let mut bytes = vec![b'p'];
         bytes.extend(child.pid.to_ne_bytes());

@@ -32,6 +32,8 @@ pub(crate) struct Inputs<'a> {
     pub capabilities: u64,
     pub filter: &'a [libc::sock_filter],
     pub files: &'a [files::Laid],
+    /// Control groups to join.
+    pub doors: &'a [std::fs::File],
     /// The host has a version 2 tree only: the machine sees its own part of it.
     pub unified_cgroups: bool,
 }
@@ -51,14 +53,17 @@ fn set_up(inputs: &Inputs<'_>) -> Res<reaper::Reaper> {
     process::die_with_parent().doing("follow the supervisor")?;
     let mut keep = vec![inputs.control.as_raw_fd()];
     keep.extend(inputs.files.iter().filter_map(files::Laid::descriptor));
+    keep.extend(inputs.doors.iter().map(AsRawFd::as_raw_fd));
     sys::close_all_but(&keep).doing("close descriptors")?;
     if !matches!(order(inputs)?, Order::Mapped) {
         return Err(Problem::plain("the supervisor is of another version"));
     }
     let spec = inputs.spec;
+    crate::cgroup::pass(inputs.doors)?;
     process::set_ids(0, 0, &[]).doing("become root in the machine")?;
     // The change of ids has undone it.
     process::die_with_parent().doing("follow the supervisor")?;
+    hide_command_line().doing("hide the supervisor's command line")?;
     process::unshare(libc::CLONE_NEWCGROUP).doing("enter a control group namespace")?;
     rustix::system::sethostname(spec.name.as_str().as_bytes()).doing("set the host name")?;
     loopback_up().doing("bring the loopback up")?;
@@ -156,6 +161,29 @@ fn loopback_up() -> std::io::Result<()> {
         let done = libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request);
         sys::check(done.into()).map(drop)
     }
+}
+
+/// The machine sees its first process; the paths of the host it was started with are not its
+/// business.
+fn hide_command_line() -> std::io::Result<()> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let fields: Vec<usize> = stat.rsplit_once(')').map_or_else(Vec::new, |(_, rest)| {
+        rest.split_ascii_whitespace().skip(45).take(2).flat_map(str::parse).collect()
+    });
+    if let [start, end] = fields[..] {
+        let length = end.saturating_sub(start);
+        let name = b"hc-init";
+        if length > name.len() {
+            // SAFETY: the kernel put this process's argument strings there, nothing borrows them
+            // in this copy of the supervisor, and it executes nothing that reads them.
+            unsafe {
+                let at = std::ptr::with_exposed_provenance_mut::<u8>(start);
+                std::ptr::write_bytes(at, 0, length);
+                std::ptr::copy_nonoverlapping(name.as_ptr(), at, name.len());
+            }
+        }
+    }
+    Ok(rustix::thread::set_name(c"hc-init")?)
 }
 
 fn user(uid: u32) -> Option<rustix::fs::Uid> {

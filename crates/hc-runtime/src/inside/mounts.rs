@@ -114,7 +114,7 @@ impl System {
         };
         fill().doing("fill /dev")?;
         for (name, device) in &self.devices {
-            let at = target(dev, Path::new(name)).doing("fill /dev")?;
+            let at = target(dev, Path::new(name), OFlags::empty()).doing("fill /dev")?;
             attach(device.as_fd(), at.as_fd()).doing_with(|| format!("show /dev/{name}"))?;
         }
         Ok(())
@@ -123,10 +123,10 @@ impl System {
 
 /// The directory a mount goes on, made when the image lacks it; never through a symlink.
 fn place(root: BorrowedFd<'_>, path: &str) -> Res<OwnedFd> {
-    let found = match target(root, Path::new(path)) {
+    let found = match target(root, Path::new(path), OFlags::DIRECTORY) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let _ = rustix::fs::mkdirat(root, path, Mode::from_raw_mode(0o755));
-            target(root, Path::new(path))
+            target(root, Path::new(path), OFlags::DIRECTORY)
         }
         found => found,
     };

@@ -25,7 +25,7 @@ impl Reaper {
         let (read, write) =
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).doing("make a pipe")?;
         // SAFETY: this process has one thread, and the child never returns.
-        let child = unsafe { process::clone(0, None, libc::SIGCHLD) };
+        let child = unsafe { process::clone_filtered(0, libc::SIGCHLD) };
         let Some(child) = child.doing("make the payload's process")? else {
             let problem = payload.execute(capabilities, true);
             let _ = File::from(write).write_all(problem.to_string().as_bytes());

@@ -95,7 +95,7 @@ mod tests {
         127.0.0.1 localhost
         ::1 localhost ip6-localhost ip6-loopback
         fd05:e5f6:4670:88b9:daa:f3e6:5963:6eb5 web.lan.demo.demo.internal web
-        fd05:e5f6:4670:3ea2:daa:f3e6:5963:6eb5 web.dmz.demo.demo.internal
+        fd05:e5f6:4670:b2c7:daa:f3e6:5963:6eb5 web.dmz.demo.demo.internal
         ");
         insta::assert_snapshot!(resolv_conf(&connected, &[]), @r"
         nameserver fd05:e5f6:4670:88b9::1

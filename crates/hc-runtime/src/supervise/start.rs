@@ -67,15 +67,15 @@ impl Run<'_> {
                 .doing_with(|| format!("open the machine's {kind} namespace"))
         };
         let netns = namespace("net").map_err(|problem| problem.of(name))?;
-        let userns = match ids {
-            Some(_) => Some(namespace("user").map_err(|problem| problem.of(name))?),
+        let userns = match &ids {
+            Some(ids) => Some((namespace("user").map_err(|problem| problem.of(name))?, ids.base)),
             None => None,
         };
         // The network is connected while the root is mounted.
         let (attached, mounted) = std::thread::scope(|scope| {
             let attach = scope.spawn(|| self.network.attach(netns.as_fd(), self.spec));
             let mounted = fork
-                .mount(&root, userns.as_ref().map(AsFd::as_fd))
+                .mount(&root, userns.as_ref().map(|(fd, base)| (fd.as_fd(), *base)))
                 .and_then(|root| tell(&control, &Order::Root(root)));
             let attached = attach.join().unwrap_or_else(|_| Err("the network code failed".into()));
             (attached, mounted)
@@ -114,6 +114,7 @@ impl Run<'_> {
         let with_userns = spec.isolation.user_namespace;
         let ids = with_userns.then(|| IdRange::claim(&self.config.run_dir, spec)).transpose()?;
         self.group.create(&spec.limits)?;
+        let doors = self.group.doors()?;
         let (control, theirs) = socket::pair().doing("make a socket pair")?;
         let mut flags = libc::CLONE_NEWPID
             | libc::CLONE_NEWNS
@@ -145,15 +146,18 @@ impl Run<'_> {
                 capabilities,
                 filter: &filter,
                 files: &files,
+                doors: &doors,
                 unified_cgroups: self.hierarchies.mode() == CgroupMode::Unified,
             })
         };
-        drop(theirs);
+        drop((theirs, doors));
         let init = Init { pid: cloned.pid, pidfd: cloned.pidfd, waited: false };
         if let Some(ids) = &ids {
             map_ids(init.pid, ids.base)?;
         }
-        self.group.join(init.pid, in_v2)?;
+        if !in_v2 {
+            self.group.join_v2(init.pid)?;
+        }
         tell(&control, &Order::Mapped)?;
         Ok((init, control, ids))
     }

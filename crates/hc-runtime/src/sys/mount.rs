@@ -73,9 +73,10 @@ pub fn attach_at(mount: BorrowedFd<'_>, target: &Path) -> io::Result<()> {
     Ok(move_mount(mount, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
 }
 
-/// Opens what a mount is to be attached to, below `root` and through no symlink.
-pub fn target(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+/// Opens what a mount is to be attached to, below `root` and through no symlink; `kind` is
+/// [`OFlags::DIRECTORY`] or nothing.
+pub fn target(root: BorrowedFd<'_>, path: &Path, kind: OFlags) -> io::Result<OwnedFd> {
+    let flags = kind | OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     Ok(rustix::fs::openat2(root, path, flags, Mode::empty(), resolve)?)
 }

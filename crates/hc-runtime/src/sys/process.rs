@@ -60,6 +60,32 @@ pub unsafe fn clone(
     Ok(Some(Cloned { pid: i32::try_from(pid).unwrap_or(i32::MAX), pidfd }))
 }
 
+/// The same by the older call, which the machines' own filter lets through.
+///
+/// # Safety
+/// As for [`clone`].
+pub unsafe fn clone_filtered(flags: i32, exit_signal: i32) -> io::Result<Option<Cloned>> {
+    let mut pidfd: i32 = -1;
+    // SAFETY: with CLONE_PIDFD the third argument is where the descriptor goes; no stack is given,
+    // so the child goes on with a copy of this one's.
+    let pid = check(unsafe {
+        libc::syscall(
+            libc::SYS_clone,
+            libc::c_long::from(flags | libc::CLONE_PIDFD | exit_signal),
+            0usize,
+            &raw mut pidfd,
+            0usize,
+            0usize,
+        )
+    })?;
+    if pid == 0 {
+        return Ok(None);
+    }
+    // SAFETY: the kernel has just put a new descriptor there.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Some(Cloned { pid: i32::try_from(pid).unwrap_or(i32::MAX), pidfd }))
+}
+
 /// Ends this process at once: nothing is flushed, dropped or run.
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: always sound.
@@ -115,6 +141,25 @@ pub fn set_capabilities(set: u64) -> io::Result<()> {
     let empty = CapabilitySet::empty();
     let sets = CapabilitySets { effective: set, permitted: set, inheritable: empty };
     Ok(set_capabilities(None, sets)?)
+}
+
+/// Runs `work` with `id` as this thread's user and group towards file systems, and every
+/// capability it has otherwise.
+pub fn as_owner<T>(id: u32, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    use rustix::thread::{capabilities, set_capabilities};
+    let before = capabilities(None)?;
+    let become_id = |id: u32| {
+        // SAFETY: changes the ids of this one thread; the call reports no errors.
+        unsafe {
+            libc::syscall(libc::SYS_setfsgid, id);
+            libc::syscall(libc::SYS_setfsuid, id);
+        }
+    };
+    become_id(id);
+    // Becoming somebody else took the ones about files away.
+    let done = set_capabilities(None, before).map_err(io::Error::from).and_then(|()| work());
+    become_id(0);
+    done
 }
 
 /// Leaves namespaces of this one thread.
