@@ -5,6 +5,53 @@ pub use nix_derivation::hash::{
 };
 
 use base64::Engine as _;
+use std::io::{Read, Write};
+
+/// A writer that hashes what is written to it.
+#[derive(Debug)]
+pub struct HashWriter(NixHasher);
+
+impl HashWriter {
+    /// Begins a digest.
+    #[must_use]
+    pub fn new(algorithm: HashAlgorithm) -> Self {
+        Self(NixHasher::new(algorithm))
+    }
+
+    /// The digest of what was written.
+    #[must_use]
+    pub fn finish(self) -> NixHash {
+        self.0.finalize()
+    }
+}
+
+impl Write for HashWriter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The digest of everything that can be read.
+///
+/// # Errors
+/// When reading fails.
+pub fn hash_reader(algorithm: HashAlgorithm, mut from: impl Read) -> std::io::Result<NixHash> {
+    let mut hasher = NixHasher::new(algorithm);
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finalize()),
+            Ok(n) => hasher.update(&buffer[..n]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
 
 /// How a digest is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -99,7 +99,10 @@ impl ModuloHashes {
     ///
     /// # Errors
     /// When it is not right, or an input is not known.
-    pub fn finish(&self, builder: DerivationBuilder) -> Result<ValidatedDerivation, DerivationError> {
+    pub fn finish(
+        &self,
+        builder: DerivationBuilder,
+    ) -> Result<ValidatedDerivation, DerivationError> {
         builder.try_build_with_input_hashes(|path| self.lookup(path)).map_err(unwrap_resolution)
     }
 
@@ -108,7 +111,9 @@ impl ModuloHashes {
     /// # Errors
     /// When it is not right, or an input is not known.
     pub fn check(&self, derivation: &Derivation) -> Result<(), DerivationError> {
-        derivation.try_validate_with_input_hashes(|path| self.lookup(path)).map_err(unwrap_resolution)
+        derivation
+            .try_validate_with_input_hashes(|path| self.lookup(path))
+            .map_err(unwrap_resolution)
     }
 
     fn told<E>(

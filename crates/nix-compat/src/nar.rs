@@ -1,6 +1,7 @@
 //! Nix archives: writing, hashing, restoring and scanning them for references.
 
 use crate::StorePath;
+use crate::hash::{HashAlgorithm, HashWriter, NixHash};
 use crate::path::hash_part;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -28,6 +29,16 @@ pub fn dump(path: &Path, to: &mut impl Write) -> Result<(), Error> {
 /// As for [`dump`].
 pub fn hash_path(path: &Path) -> Result<NarHash, Error> {
     nix_archive::nar::hash_path(path, CASES)
+}
+
+/// The digest of the archive of the tree at `path`, by any algorithm.
+///
+/// # Errors
+/// As for [`dump`].
+pub fn hash_path_with(algorithm: HashAlgorithm, path: &Path) -> Result<NixHash, Error> {
+    let mut writer = HashWriter::new(algorithm);
+    dump(path, &mut writer)?;
+    Ok(writer.finish())
 }
 
 /// Unpacks an archive to `destination`, which must not be there yet.

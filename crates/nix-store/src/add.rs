@@ -49,7 +49,7 @@ impl Store {
             unreachable!("asked for SHA-256")
         };
         self.add_made(&path, CAHash::Text(digest), references, None, |at| {
-            Ok(plain::create_new(at, 0o444)?.write_all(contents).on("write", at)?)
+            plain::create_new(at, 0o444)?.write_all(contents).on("write", at)
         })?;
         Ok(path)
     }
@@ -108,7 +108,7 @@ impl Store {
             unreachable!("asked for SHA-256")
         };
         self.add_made(&path, CAHash::Text(digest), &references, Some(derivation), |at| {
-            Ok(plain::create_new(at, 0o444)?.write_all(&contents).on("write", at)?)
+            plain::create_new(at, 0o444)?.write_all(&contents).on("write", at)
         })?;
         Ok(path)
     }
@@ -226,30 +226,13 @@ pub(crate) fn bad_name(name: &str) -> impl FnOnce(nix_compat::StorePathError) ->
 
 /// The digest of a file's bytes.
 pub(crate) fn hash_file(path: &Path, algorithm: HashAlgorithm) -> Result<NixHash> {
-    struct Sink(nix_compat::NixHasher);
-    impl Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.update(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
     let metadata = path.symlink_metadata().on("read", path)?;
     if !metadata.is_file() {
         let other = std::io::Error::other("it must be a regular file to be hashed flat");
         return Err(crate::error::io("hash", path, other));
     }
-    let mut file = File::open(path).on("open", path)?;
-    let mut sink = Sink(nix_compat::NixHasher::new(algorithm));
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        match std::io::Read::read(&mut file, &mut buffer).on("read", path)? {
-            0 => return Ok(sink.0.finalize()),
-            n => sink.write_all(&buffer[..n]).on("read", path)?,
-        }
-    }
+    let file = File::open(path).on("open", path)?;
+    nix_compat::hash::hash_reader(algorithm, file).on("read", path)
 }
 
 /// Copies a tree: files with their executable bit, directories, symlinks; nothing else.

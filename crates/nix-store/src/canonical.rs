@@ -58,9 +58,8 @@ fn visit(path: &Path, owners: Option<&std::ops::Range<u32>>, files: &mut usize) 
 /// Makes the file ours, and refuses what cannot be in a store.
 fn own(path: &Path, metadata: &Metadata, owners: Option<&std::ops::Range<u32>>) -> Result<()> {
     let kind = metadata.file_type();
-    let refuse = |what: &str| {
-        Err(io("store", path, std::io::Error::other(format!("it is {what}"))))
-    };
+    let refuse =
+        |what: &str| Err(io("store", path, std::io::Error::other(format!("it is {what}"))));
     if kind.is_socket() || kind.is_fifo() || kind.is_block_device() || kind.is_char_device() {
         return refuse("no file, directory or symlink");
     }

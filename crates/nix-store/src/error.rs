@@ -87,21 +87,12 @@ pub enum Error {
         output: DrvOutput,
     },
     /// The builder ended with an error.
-    #[error("the builder of {drv} failed: {status}{}{}", hint(note.as_ref()), tail(log_tail, log))]
-    BuildFailed {
-        /// The derivation.
-        drv: StorePath,
-        /// How it ended, such as "exit code 1".
-        status: String,
-        /// What may be the cause, where something is known.
-        note: Option<String>,
-        /// The last lines it wrote.
-        log_tail: String,
-        /// Everything it wrote.
-        log: PathBuf,
-    },
+    #[error(transparent)]
+    BuildFailed(Box<BuildFailure>),
     /// A fixed output is something else than was promised.
-    #[error("hash mismatch in fixed-output derivation '{drv}':\n  specified: {specified}\n        got: {got}")]
+    #[error(
+        "hash mismatch in fixed-output derivation '{drv}':\n  specified: {specified}\n        got: {got}"
+    )]
     HashMismatch {
         /// The derivation.
         drv: StorePath,
@@ -153,6 +144,22 @@ pub enum Error {
     /// The caller's observer asked to stop.
     #[error("cancelled")]
     Cancelled,
+}
+
+/// How a build failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the builder of {drv} failed: {status}{}{}", hint(note.as_ref()), tail(log_tail, log))]
+pub struct BuildFailure {
+    /// The derivation.
+    pub drv: StorePath,
+    /// How it ended, such as "exit code 1".
+    pub status: String,
+    /// What may be the cause, where something is known.
+    pub note: Option<String>,
+    /// The last lines it wrote.
+    pub log_tail: String,
+    /// Everything it wrote.
+    pub log: PathBuf,
 }
 
 /// A result of this crate.

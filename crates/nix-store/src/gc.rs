@@ -136,7 +136,9 @@ impl Collector<'_> {
         while let Some(path) = ready.pop() {
             order.push(path.clone());
             for reference in &references[path] {
-                if let Some((key, count)) = referrers.get_key_value(reference).map(|(k, c)| (*k, *c)) {
+                if let Some((key, count)) =
+                    referrers.get_key_value(reference).map(|(k, c)| (*k, *c))
+                {
                     referrers.insert(key, count - 1);
                     if count == 1 {
                         ready.push(key);
@@ -220,13 +222,12 @@ impl Collector<'_> {
         for name in self.rubbish(valid)? {
             let at = self.store.layout().store.join(&name);
             // It may have become valid, or somebody's, since we looked.
-            if let Ok(path) = StorePath::from_basename(name.as_bytes()) {
-                if self.server.condemn(std::slice::from_ref(&path)).contains(&path)
-                    || self.store.database().is_valid(&path)?
-                {
-                    self.server.release();
-                    continue;
-                }
+            if let Ok(path) = StorePath::from_basename(name.as_bytes())
+                && (!self.server.condemn(std::slice::from_ref(&path)).is_empty()
+                    || self.store.database().is_valid(&path)?)
+            {
+                self.server.release();
+                continue;
             }
             let bytes = disk_usage(&at);
             let removed = hc_fs::tree::remove(&at);

@@ -27,7 +27,11 @@ impl Layout {
         // Links and running processes are compared with these paths: no symlinks in them.
         let root = std::fs::canonicalize(root).on("find", root)?;
         let nix = root.join("nix");
-        Ok(Self { store: nix.join("store"), state: nix.join("var/nix"), log: nix.join("var/log/nix") })
+        Ok(Self {
+            store: nix.join("store"),
+            state: nix.join("var/nix"),
+            log: nix.join("var/log/nix"),
+        })
     }
 
     /// Makes what is missing.
@@ -36,9 +40,16 @@ impl Layout {
             durable::create_dir_all(&self.store, 0o755)?;
             chmod(&self.store, 0o1775)?;
         }
-        for dir in ["db", "gcroots/auto", "gcroots/per-user", "profiles/per-user", "temproots",
-            "userpool2", "hc-scratch", "gc-socket"]
-        {
+        for dir in [
+            "db",
+            "gcroots/auto",
+            "gcroots/per-user",
+            "profiles/per-user",
+            "temproots",
+            "userpool2",
+            "hc-scratch",
+            "gc-socket",
+        ] {
             durable::create_dir_all(&self.state.join(dir), 0o755)?;
         }
         durable::create_dir_all(&self.store.join(".links"), 0o755)?;

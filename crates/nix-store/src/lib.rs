@@ -24,7 +24,7 @@ mod temp_roots;
 pub use add::{Filter, IngestMethod};
 pub use build::{BuildEvent, BuildObserver, Quiet};
 pub use config::StoreConfig;
-pub use error::{Error, Result};
+pub use error::{BuildFailure, Error, Result};
 pub use gc::{GcOptions, GcReport};
 pub use info::PathInfo;
 pub use nix_compat::{Derivation, DrvOutput, StorePath};

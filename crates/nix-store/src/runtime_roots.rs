@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn paths_are_found_in_any_text() {
-        let text = b"A=/nix/store/miacmq2d49l5qm1xgkpr982m3rd9ax08-a/bin:/nix/store/x /nix/store/\0\
+        let text =
+            b"A=/nix/store/miacmq2d49l5qm1xgkpr982m3rd9ax08-a/bin:/nix/store/x /nix/store/\0\
             /r/nix/store/niacmq2d49l5qm1xgkpr982m3rd9ax08-b\\040(deleted) /nix/store/short-a";
         let found = |prefix: &[u8]| {
             store_paths(text, prefix).map(|p| p.name().to_owned()).collect::<Vec<_>>().join(" ")

@@ -31,6 +31,8 @@ pub(super) struct Plan {
     pub environment: Pointers,
     pub uid: u32,
     pub gid: u32,
+    /// Namespaces to be born in.
+    pub namespaces: c_int,
     /// A user namespace was entered at birth; otherwise it is entered after the mounts.
     pub user_namespace_first: bool,
     /// Namespaces to enter together with a late user namespace.
@@ -82,16 +84,22 @@ pub(super) enum Step {
 impl Step {
     pub fn describe(number: u32, plan: &Plan) -> String {
         let step = [
-            "map user ids", "make the mounts private", "enter the new root", "set the host name",
-            "bring the loopback link up", "make a user namespace", "take the builder's user id",
-            "connect its output", "restrict its system calls", "enter its build directory",
+            "map user ids",
+            "make the mounts private",
+            "enter the new root",
+            "set the host name",
+            "bring the loopback link up",
+            "make a user namespace",
+            "take the builder's user id",
+            "connect its output",
+            "restrict its system calls",
+            "enter its build directory",
         ];
         if let Some(step) = step.get(number as usize) {
             return (*step).to_owned();
         }
-        let mount = number
-            .checked_sub(Self::FirstMount as u32)
-            .and_then(|i| plan.mounts.get(i as usize));
+        let mount =
+            number.checked_sub(Self::FirstMount as u32).and_then(|i| plan.mounts.get(i as usize));
         match mount {
             Some(mount) => format!(
                 "mount {} at {}",
@@ -267,10 +275,8 @@ unsafe fn restrict(plan: &Plan) -> c_int {
             return -1;
         }
         for filter in &plan.filters {
-            let program = libc::sock_fprog {
-                len: filter.len() as u16,
-                filter: filter.as_ptr().cast_mut(),
-            };
+            let program =
+                libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
             let mode = c_long::from(libc::SECCOMP_SET_MODE_FILTER);
             if libc::syscall(libc::SYS_seccomp, mode, 0 as c_long, &raw const program) < 0 {
                 return -1;

@@ -9,14 +9,17 @@ use std::path::{Path, PathBuf};
 /// The build directory as the builder sees it.
 pub(super) const BUILD_DIR: &str = "/build";
 
+/// Names and values.
+pub(super) type Variables = BTreeMap<String, Vec<u8>>;
+
 /// The variables, and the files made in the build directory at `physical`.
 pub(super) fn prepare(
     path: &StorePath,
     derivation: &Derivation,
     cores: usize,
     physical: &Path,
-) -> Result<(BTreeMap<String, Vec<u8>>, Vec<PathBuf>)> {
-    let mut variables: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+) -> Result<(Variables, Vec<PathBuf>)> {
+    let mut variables = Variables::new();
     let mut files = Vec::new();
     let mut set = |name: &str, value: &str| {
         variables.insert(name.into(), value.into());
@@ -52,8 +55,13 @@ pub(super) fn prepare(
     }
     let fixed = derivation.is_fixed_output().map_err(|error| malformed(error.to_string()))?;
     let last = [
-        ("NIX_BUILD_TOP", BUILD_DIR), ("TMPDIR", BUILD_DIR), ("TEMPDIR", BUILD_DIR),
-        ("TMP", BUILD_DIR), ("TEMP", BUILD_DIR), ("PWD", BUILD_DIR), ("NIX_LOG_FD", "2"),
+        ("NIX_BUILD_TOP", BUILD_DIR),
+        ("TMPDIR", BUILD_DIR),
+        ("TEMPDIR", BUILD_DIR),
+        ("TMP", BUILD_DIR),
+        ("TEMP", BUILD_DIR),
+        ("PWD", BUILD_DIR),
+        ("NIX_LOG_FD", "2"),
         ("TERM", "xterm-256color"),
     ];
     for (name, value) in last.into_iter().chain(fixed.then_some(("NIX_OUTPUT_CHECKED", "1"))) {

@@ -58,7 +58,9 @@ impl Downloader {
         let mut addresses: Vec<String> = config
             .mirrors
             .iter()
-            .filter_map(|(prefix, with)| url.strip_prefix(prefix).map(|rest| format!("{with}{rest}")))
+            .filter_map(|(prefix, with)| {
+                url.strip_prefix(prefix).map(|rest| format!("{with}{rest}"))
+            })
             .collect();
         addresses.push(url.clone());
         let mut reasons = Vec::new();
@@ -70,7 +72,8 @@ impl Downloader {
                 }
                 Err(Failure::Fatal(error)) => return Err(error),
                 Err(Failure::Passing(reason) | Failure::Lasting(reason)) => {
-                    let of = if addresses.len() > 1 { format!("{address}: ") } else { String::new() };
+                    let of =
+                        if addresses.len() > 1 { format!("{address}: ") } else { String::new() };
                     reasons.push(format!("{of}{reason}"));
                 }
             }
@@ -134,10 +137,9 @@ impl Downloader {
         let mut body = response.body_mut().with_config().limit(u64::MAX).reader();
         copy(&mut body, to, meter)?;
         match meter.total {
-            Some(total) if total != meter.done => Err(Failure::Passing(format!(
-                "{} of {total} bytes came",
-                meter.done
-            ))),
+            Some(total) if total != meter.done => {
+                Err(Failure::Passing(format!("{} of {total} bytes came", meter.done)))
+            }
             _ => Ok(()),
         }
     }
@@ -179,11 +181,7 @@ impl Meter<'_> {
     }
 }
 
-fn copy(
-    from: &mut dyn Read,
-    to: &Path,
-    meter: &mut Meter<'_>,
-) -> std::result::Result<(), Failure> {
+fn copy(from: &mut dyn Read, to: &Path, meter: &mut Meter<'_>) -> std::result::Result<(), Failure> {
     let fatal = |e: Error| Failure::Fatal(e);
     let mut file = plain::create_new(to, 0o644).map_err(|e| fatal(e.into()))?;
     let mut buffer = vec![0; 128 << 10];
@@ -204,8 +202,13 @@ fn classify(error: ureq::Error) -> Failure {
     use ureq::Error as E;
     let reason = error.to_string();
     match error {
-        E::BadUri(_) | E::Tls(_) | E::Rustls(_) | E::TooManyRedirects | E::Http(_)
-        | E::InvalidProxyUrl | E::RequireHttpsOnly(_) => Failure::Lasting(reason),
+        E::BadUri(_)
+        | E::Tls(_)
+        | E::Rustls(_)
+        | E::TooManyRedirects
+        | E::Http(_)
+        | E::InvalidProxyUrl
+        | E::RequireHttpsOnly(_) => Failure::Lasting(reason),
         _ => Failure::Passing(reason),
     }
 }

@@ -111,7 +111,8 @@ pub(super) fn run(store: &Store, graph: &Graph, observer: &dyn BuildObserver) ->
     let fetches = graph.nodes.iter().filter(|n| is_builtin(&n.derivation)).count();
     let builds = graph.nodes.len() - fetches;
     observer.event(BuildEvent::Plan { builds, fetches });
-    let mut state = State { waits: graph.nodes.iter().map(|n| n.waits).collect(), ..State::default() };
+    let mut state =
+        State { waits: graph.nodes.iter().map(|n| n.waits).collect(), ..State::default() };
     for (number, node) in graph.nodes.iter().enumerate().filter(|(_, n)| n.waits == 0) {
         state.push(number, node);
     }

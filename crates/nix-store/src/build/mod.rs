@@ -5,6 +5,8 @@ mod environment;
 mod fetch;
 mod graph;
 mod log;
+mod outputs;
+mod platform;
 mod process;
 mod realise;
 mod sandbox;

@@ -43,7 +43,6 @@ pub(super) struct Ends {
 pub(super) fn run(
     drv: &StorePath,
     plan: &Plan,
-    namespaces: i32,
     users: &BuildUsers,
     ends: Ends,
     log: &mut Log<'_>,
@@ -57,7 +56,7 @@ pub(super) fn run(
         source: std::io::Error::from_raw_os_error(errno),
         note: advice(number, errno, users),
     };
-    let (pid, mut process) = spawn(plan, namespaces).map_err(|source| Error::Sandbox {
+    let (pid, mut process) = spawn(plan).map_err(|source| Error::Sandbox {
         drv: drv.clone(),
         step: "make its namespaces".into(),
         note: advice(Step::UserNamespace as u32, source.raw_os_error().unwrap_or(0), users),
@@ -96,11 +95,11 @@ fn advice(step: u32, errno: i32, users: &BuildUsers) -> Option<String> {
     hidden.then(|| "builds without root need a /proc that nothing is mounted over".into())
 }
 
-fn spawn(plan: &Plan, namespaces: i32) -> std::io::Result<(u32, Process)> {
+fn spawn(plan: &Plan) -> std::io::Result<(u32, Process)> {
     let mut pidfd: i32 = -1;
     // SAFETY: all zeros is a valid value: no flags, no pointers.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.flags = (namespaces | libc::CLONE_PIDFD) as u64;
+    arguments.flags = (plan.namespaces | libc::CLONE_PIDFD) as u64;
     arguments.pidfd = (&raw mut pidfd) as u64;
     // No exit signal: a child like that is not taken by a wait for any child elsewhere in the
     // program, and does not wake its handlers.
@@ -151,7 +150,10 @@ impl Process {
                 return Err(Error::Cancelled);
             }
             if limit.is_some_and(|limit| begun.elapsed() > limit) {
-                return Ok(End::Failure(format!("it ran longer than {:?}", limit.unwrap_or_default())));
+                return Ok(End::Failure(format!(
+                    "it ran longer than {:?}",
+                    limit.unwrap_or_default()
+                )));
             }
             let pause = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
             let mut ready = Vec::with_capacity(2);
@@ -163,7 +165,9 @@ impl Process {
             }
             match poll(&mut ready, Some(&pause)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                refused => return refused.on("wait for", Path::new("the builder")).map(|_| End::Success),
+                refused => {
+                    return refused.on("wait for", Path::new("the builder")).map(|_| End::Success);
+                }
             }
             let readable = open && ready.last().is_some_and(|fd| !fd.revents().is_empty());
             let dead = ended.is_none() && ready.first().is_some_and(|fd| !fd.revents().is_empty());

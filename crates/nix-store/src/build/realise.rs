@@ -1,10 +1,11 @@
 //! Making the outputs of one derivation, whose inputs are valid.
 
+use super::BuildObserver;
 use super::fetch::Downloader;
+use super::outputs::{check_cycle, check_fixed};
+use super::platform::{check_platform, required_features};
 use super::sandbox::{self, Job};
 use super::users::BuildUsers;
-use super::BuildObserver;
-use crate::add::hash_file;
 use crate::canonical::canonicalise;
 use crate::db::Registration;
 use crate::error::{Error, Result, archive};
@@ -12,9 +13,7 @@ use crate::info::PathInfo;
 use crate::lock::{OwnedLock, path_lock};
 use crate::scratch::Scratch;
 use crate::store::Store;
-use nix_compat::{
-    CAHash, ContentAddressMethod, Derivation, NixHash, StorePath, nar,
-};
+use nix_compat::{Derivation, NixHash, StorePath, nar};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
@@ -223,111 +222,4 @@ impl Realiser<'_> {
 
 fn is_fixed(derivation: &Derivation) -> bool {
     derivation.is_fixed_output().unwrap_or(false)
-}
-
-fn check_fixed(
-    drv: &StorePath,
-    ca: &CAHash,
-    at: &Path,
-    refuse: &dyn Fn(String) -> Error,
-) -> Result<()> {
-    let wanted = ca.hash();
-    let got = match ca.method() {
-        ContentAddressMethod::Flat | ContentAddressMethod::Text => {
-            let metadata = at.symlink_metadata().map_err(|e| refuse(e.to_string()))?;
-            let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());
-            if !metadata.is_file() || mode & 0o100 != 0 {
-                let what = "a flat output hash is for a regular file that is not executable";
-                return Err(refuse(what.into()));
-            }
-            hash_file(at, wanted.algorithm())?
-        }
-        ContentAddressMethod::Nar => hash_archive(at, wanted.algorithm())?,
-        ContentAddressMethod::Git => return Err(refuse("git hashes are not implemented".into())),
-    };
-    if got == wanted {
-        return Ok(());
-    }
-    Err(Error::HashMismatch {
-        drv: drv.clone(),
-        specified: wanted.to_sri_string(),
-        got: got.to_sri_string(),
-    })
-}
-
-fn hash_archive(at: &Path, algorithm: nix_compat::HashAlgorithm) -> Result<NixHash> {
-    struct Sink(nix_compat::NixHasher);
-    impl std::io::Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.update(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut sink = Sink(nix_compat::NixHasher::new(algorithm));
-    nar::dump(at, &mut sink).map_err(archive(at))?;
-    Ok(sink.0.finalize())
-}
-
-/// Outputs that refer to each other in a circle could never be deleted one by one.
-fn check_cycle(drv: &StorePath, infos: &[PathInfo]) -> Result<()> {
-    let by_path: BTreeMap<&StorePath, &PathInfo> = infos.iter().map(|i| (&i.path, i)).collect();
-    for info in infos {
-        let mut seen = BTreeSet::new();
-        let mut open: Vec<&StorePath> = info.references.iter().filter(|r| **r != info.path).collect();
-        while let Some(next) = open.pop() {
-            if *next == info.path {
-                return Err(Error::Output {
-                    drv: drv.clone(),
-                    output: info.path.clone(),
-                    reason: "it is in a cycle of outputs that refer to each other".into(),
-                });
-            }
-            if let Some(other) = by_path.get(next).filter(|_| seen.insert(next)) {
-                open.extend(&other.references);
-            }
-        }
-    }
-    Ok(())
-}
-
-fn required_features(derivation: &Derivation) -> BTreeSet<String> {
-    let mut features = BTreeSet::new();
-    if let Some(attributes) = derivation.structured_attrs() {
-        let listed = attributes.get("requiredSystemFeatures").and_then(|v| v.as_array());
-        let names = listed.into_iter().flatten().filter_map(|v| v.as_str());
-        features.extend(names.map(str::to_owned));
-    } else if let Some(value) = derivation.environment().get("requiredSystemFeatures") {
-        let text = String::from_utf8_lossy(value);
-        features.extend(text.split_ascii_whitespace().map(str::to_owned));
-    }
-    features
-}
-
-fn check_platform(
-    drv: &StorePath,
-    derivation: &Derivation,
-    features: &BTreeSet<String>,
-) -> Result<()> {
-    let ours = format!("{}-linux", std::env::consts::ARCH);
-    let refuse = |what: String| Err(Error::Unsupported { drv: drv.clone(), what });
-    if derivation.system() != ours {
-        return refuse(format!("it is for {}, this is {ours}", derivation.system()));
-    }
-    for feature in features {
-        let there = match feature.as_str() {
-            "uid-range" | "nixos-test" | "benchmark" | "big-parallel" => true,
-            "kvm" => Path::new("/dev/kvm").exists(),
-            _ => false,
-        };
-        if !there {
-            return refuse(format!("it needs the system feature {feature}, which is not here"));
-        }
-    }
-    if derivation.environment().contains_key("exportReferencesGraph") {
-        return refuse("exportReferencesGraph is not implemented".into());
-    }
-    Ok(())
 }

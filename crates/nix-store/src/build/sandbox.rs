@@ -1,12 +1,12 @@
 //! The sandbox: a root directory with the inputs and nothing else, and how to get into it.
 
 use super::child::{Mount, Plan, Pointers};
-use super::environment::{self, BUILD_DIR};
+use super::environment::{self, BUILD_DIR, Variables};
 use super::log::Log;
 use super::process::{self, End, Ends};
 use super::users::BuildUsers;
-use super::{seccomp, BuildObserver};
-use crate::error::{Context, Error, Result};
+use super::{BuildObserver, seccomp};
+use crate::error::{BuildFailure, Context, Error, Result};
 use crate::layout::{Layout, chmod};
 use hc_fs::plain;
 use nix_compat::{Derivation, STORE_DIR, StorePath};
@@ -60,7 +60,8 @@ pub(super) fn run(
     let null = File::open("/dev/null").on("open", Path::new("/dev/null"))?;
     let malformed = |reason: String| Error::Derivation { path: job.path.clone(), reason };
     let text = |bytes: &[u8]| {
-        CString::new(bytes).map_err(|_| malformed("an argument or variable holds a zero byte".into()))
+        CString::new(bytes)
+            .map_err(|_| malformed("an argument or variable holds a zero byte".into()))
     };
     let name = job.derivation.builder().rsplit('/').next().unwrap_or_default();
     let mut arguments = vec![text(name.as_bytes())?];
@@ -90,6 +91,7 @@ pub(super) fn run(
         ),
         uid: users.uid,
         gid: users.gid,
+        namespaces: first | others | network,
         user_namespace_first: !users.privileged,
         // Whoever has a range of ids may also make mounts and hosts' names of its own.
         late_namespaces: if users.range { libc::CLONE_NEWNS | libc::CLONE_NEWUTS } else { 0 },
@@ -103,18 +105,16 @@ pub(super) fn run(
     let mut log = Log::create(job.layout, job.path, observer)?;
     let childs = vec![go_read, report_write, output_write, null];
     let ends = Ends { go, report, log: output, childs };
-    let namespaces = first | others | network;
-    let end =
-        process::run(job.path, &plan, namespaces, users, ends, &mut log, job.limit, cancelled)?;
+    let end = process::run(job.path, &plan, users, ends, &mut log, job.limit, cancelled)?;
     match end {
         End::Success => Ok(()),
-        End::Failure(status) => Err(Error::BuildFailed {
+        End::Failure(status) => Err(Error::BuildFailed(Box::new(BuildFailure {
             drv: job.path.clone(),
             status,
             note: full_disk(&job.layout.store),
             log_tail: log.tail(),
             log: log.path.clone(),
-        }),
+        }))),
     }
 }
 
@@ -136,10 +136,8 @@ struct Tree<'a> {
     mounts: Vec<Mount>,
 }
 
-type Environment = std::collections::BTreeMap<String, Vec<u8>>;
-
 impl Tree<'_> {
-    fn make(&mut self, fixed: bool) -> Result<Environment> {
+    fn make(&mut self, fixed: bool) -> Result<Variables> {
         self.bind(self.root, self.root, false);
         let users = self.job.users;
         if users.range {
@@ -212,8 +210,11 @@ impl Tree<'_> {
         let shared = self.directory("dev/shm", 0o1777)?;
         self.mount("tmpfs", &shared, libc::MS_NOSUID | libc::MS_NODEV, "mode=1777,size=50%");
         for (link, target) in [
-            ("ptmx", "pts/ptmx"), ("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"),
-            ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"),
+            ("ptmx", "pts/ptmx"),
+            ("fd", "/proc/self/fd"),
+            ("stdin", "/proc/self/fd/0"),
+            ("stdout", "/proc/self/fd/1"),
+            ("stderr", "/proc/self/fd/2"),
         ] {
             plain::symlink(Path::new(target), &self.root.join("dev").join(link))?;
         }
@@ -264,9 +265,12 @@ impl Tree<'_> {
         use rustix::fs::StatVfsMountFlags as Flags;
         let Ok(stat) = rustix::fs::statvfs(source) else { return 0 };
         let pairs = [
-            (Flags::NOSUID, libc::MS_NOSUID), (Flags::NODEV, libc::MS_NODEV),
-            (Flags::NOEXEC, libc::MS_NOEXEC), (Flags::NOATIME, libc::MS_NOATIME),
-            (Flags::NODIRATIME, libc::MS_NODIRATIME), (Flags::RELATIME, libc::MS_RELATIME),
+            (Flags::NOSUID, libc::MS_NOSUID),
+            (Flags::NODEV, libc::MS_NODEV),
+            (Flags::NOEXEC, libc::MS_NOEXEC),
+            (Flags::NOATIME, libc::MS_NOATIME),
+            (Flags::NODIRATIME, libc::MS_NODIRATIME),
+            (Flags::RELATIME, libc::MS_RELATIME),
         ];
         let has = |flag: &Flags| stat.f_flag.contains(*flag);
         pairs.iter().filter(|(flag, _)| has(flag)).fold(0, |all, (_, flag)| all | flag)

@@ -20,8 +20,7 @@ pub(super) fn filters() -> Result<Vec<Vec<libc::sock_filter>>, Failure> {
     modes.insert(libc::SYS_fchmod, set_id(1)?);
     modes.insert(libc::SYS_fchmodat, set_id(2)?);
     modes.insert(libc::SYS_fchmodat2, set_id(2)?);
-    let attributes =
-        [libc::SYS_setxattr, libc::SYS_lsetxattr, libc::SYS_fsetxattr, SYS_SETXATTRAT];
+    let attributes = [libc::SYS_setxattr, libc::SYS_lsetxattr, libc::SYS_fsetxattr, SYS_SETXATTRAT];
     let attributes = attributes.into_iter().map(|call| (call, Vec::new())).collect();
     Ok(vec![compile(modes, libc::EPERM)?, compile(attributes, libc::ENOTSUP)?])
 }

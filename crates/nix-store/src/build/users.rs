@@ -42,7 +42,8 @@ impl BuildUsers {
         if me != 0 || !region_is_ours()? {
             if range {
                 let what = "it needs the system feature uid-range, which takes root and its \
-                            65536 ids from 872415232 on; build as root".into();
+                            65536 ids from 872415232 on; build as root"
+                    .into();
                 return Err(Error::Unsupported { drv: drv.clone(), what });
             }
             let host = me..me.saturating_add(1);

@@ -105,7 +105,8 @@ pub fn add_busybox(store: &Store, dir: &Path) -> StorePath {
     std::fs::copy(program, tree.join("bin/busybox")).unwrap();
     for applet in [
         "sh", "cat", "chmod", "chown", "dd", "env", "id", "ls", "ln", "mkdir", "mknod", "mount",
-        "sleep", "stat", "touch", "ping", "ip", "sort", "wc", "hostname", "chroot", "readlink", "unshare", "true",
+        "sleep", "stat", "touch", "ping", "ip", "sort", "wc", "hostname", "chroot", "readlink",
+        "unshare", "true",
     ] {
         std::os::unix::fs::symlink("busybox", tree.join("bin").join(applet)).unwrap();
     }
