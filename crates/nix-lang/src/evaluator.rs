@@ -105,7 +105,7 @@ pub struct Evaluator<'a> {
     pub(crate) drv_hashes: RefCell<FxHashMap<StorePath, InputDerivationHash>>,
     pub(crate) trees: RefCell<Vec<Rc<Tree>>>,
     pub(crate) allowed: RefCell<Vec<Vec<u8>>>,
-    pub(crate) regexes: RefCell<FxHashMap<Vec<u8>, Rc<crate::ere::Regex>>>,
+    pub(crate) regexes: RefCell<FxHashMap<Vec<u8>, Rc<posix_ere::Regex>>>,
     pub(crate) fetched: RefCell<FxHashMap<String, Value<'a>>>,
     ticks: Cell<u32>,
     deadline: Option<Instant>,

@@ -22,7 +22,6 @@ mod coerce;
 mod compute_io;
 mod context;
 mod drv;
-mod ere;
 mod error;
 mod eval;
 mod evaluator;

@@ -95,7 +95,6 @@ impl<'a> Writer<'_, 'a> {
             Value::Path(path) => {
                 self.line(&format!("<path value=\"{}\" />", escape(path.bytes)));
             }
-            Value::List(list) if list.items.is_empty() => self.line("<list>\n</list>"),
             Value::List(list) => {
                 self.open("<list>");
                 for item in list.items {
@@ -149,11 +148,11 @@ impl<'a> Writer<'_, 'a> {
         match lambda.formals {
             Some(formals) => {
                 let mut tag = "<attrspat".to_owned();
-                if let Some(arg) = lambda.arg {
-                    tag.push_str(&format!(" name=\"{}\"", escape(nix.symbols.name(arg))));
-                }
                 if formals.ellipsis {
                     tag.push_str(" ellipsis=\"1\"");
+                }
+                if let Some(arg) = lambda.arg {
+                    tag.push_str(&format!(" name=\"{}\"", escape(nix.symbols.name(arg))));
                 }
                 self.open(&format!("{tag}>"));
                 let mut names: Vec<&[u8]> =

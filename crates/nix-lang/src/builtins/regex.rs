@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use crate::ere::Regex;
+use posix_ere::Regex;
 
 use super::Out;
 use crate::Evaluator;

@@ -1,0 +1,1 @@
+n: n + (import ./value.nix).x

@@ -1,0 +1,1 @@
+magic + (let magic = 1; in magic)
