@@ -117,7 +117,7 @@ impl nix_store::BuildObserver for Observer<'_> {
             BuildEvent::Progress { drv, done, .. } => {
                 self.progress.say(format!("{}: {}", drv.name(), output::bytes(done)));
             }
-            BuildEvent::Finished { .. } | BuildEvent::Failed { .. } => {}
+            _ => {}
         }
     }
 }

@@ -49,8 +49,8 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         progress.clear();
         output::line(format_args!(
             "deleted {} store paths, {}",
-            report.paths.len(),
-            output::bytes(report.bytes)
+            report.deleted.len(),
+            output::bytes(report.freed)
         ))?;
     }
     progress.clear();

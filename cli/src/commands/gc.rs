@@ -37,8 +37,8 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     if args.json {
         return output::json(&serde_json::json!({
             "generations": pruned.iter().map(|g| g.number).collect::<Vec<_>>(),
-            "paths": report.paths.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "bytes": report.bytes,
+            "paths": report.deleted.iter().map(|p| nix_compat::StoreDir::default().render_path(p)).collect::<Vec<_>>(),
+            "bytes": report.freed,
             "dryRun": args.dry_run,
         }));
     }
@@ -46,7 +46,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     output::line(format_args!(
         "{verb} {} generations and {} store paths, {}",
         pruned.len(),
-        report.paths.len(),
-        output::bytes(report.bytes),
+        report.deleted.len(),
+        output::bytes(report.freed),
     ))
 }

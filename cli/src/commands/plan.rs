@@ -32,7 +32,7 @@ pub fn against_current(globals: &Globals, prepared: &Prepared) -> anyhow::Result
     let current = match generations.current()? {
         None => None,
         Some(number) => {
-            Some(hc_agent::read_set(&globals.physical(&generations.set(number)?))?)
+            Some(hc_agent::read_set(globals.store.as_deref(), &generations.set(number)?)?)
         }
     };
     Ok(Plan::between(current.as_ref(), Some(prepared.machine_set())))

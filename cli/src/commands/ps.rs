@@ -33,7 +33,7 @@ pub fn print(machines: &[MachineView]) -> anyhow::Result<()> {
             m.pid.map_or("-".into(), |pid| pid.to_string()),
             m.uptime_ms.map_or("-".into(), |ms| output::ago(ms / 1000)),
             m.restarts.to_string(),
-            m.addresses.first().cloned().unwrap_or_else(|| "-".into()),
+            m.addresses.first().map_or("-".into(), ToString::to_string),
             m.exit.as_ref().map_or(String::new(), ToString::to_string),
         ]
     });

@@ -52,7 +52,7 @@ pub fn prepare(request: &Request) -> Result<Prepared> {
 
 fn settings(request: &Request) -> Settings {
     Settings {
-        pure: true,
+        pure: false,
         show_trace: request.show_trace,
         colour: request.colour,
         ..Settings::default()
