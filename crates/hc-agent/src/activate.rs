@@ -315,7 +315,7 @@ impl Steps for Activate<'_> {
             Step::Ready => self.wait(self.started(), self.deadline).await?,
             Step::Record => {
                 generations.set_previous(self.journal.old)?;
-                self.agent.fleet.settle(&self.new.targets)?;
+                self.agent.fleet.settle(&self.plan.restart, &self.new.targets)?;
             }
             Step::Retire => {
                 if let Some(old) = &self.old {

@@ -1,7 +1,8 @@
 //! All machines of the host: what they are to be, and waiting until they are.
 
 use crate::error::{AgentError, Result};
-use crate::machine::{Goal, Keeper, View};
+use crate::goal::{Goal, View};
+use crate::machine::Keeper;
 use crate::machines::{Machines, boot_id};
 use crate::networks::MachineName;
 use crate::process::Process;
@@ -218,10 +219,11 @@ impl Fleet {
         std::fs::read_to_string(self.stopped_file(name)).ok().map(|t| t.trim_end().into())
     }
 
-    /// Forgets that machines were stopped which now have another closure.
-    pub(crate) fn settle(&self, targets: &Targets) -> Result<()> {
-        for (name, target) in targets {
-            if self.stopped(name).is_some_and(|closure| closure != target.closure) {
+    /// Forgets that machines among `changed` were stopped which now have another closure.
+    pub(crate) fn settle(&self, changed: &[Name], targets: &Targets) -> Result<()> {
+        for name in changed {
+            let now = targets.get(name).map(|t| &t.closure);
+            if self.stopped(name).is_some_and(|closure| Some(&closure) != now) {
                 durable::remove_file(&self.stopped_file(name))?;
             }
         }

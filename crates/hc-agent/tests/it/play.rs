@@ -68,7 +68,10 @@ struct FileParts(PathBuf);
 impl FileParts {
     fn write(&self, name: &str, text: &str) -> Result<(), PartError> {
         std::fs::create_dir_all(self.0.join(name).parent().unwrap())?;
-        Ok(std::fs::write(self.0.join(name), text)?)
+        // In one step: a test may be reading it.
+        let temporary = self.0.join(format!("{name}.new"));
+        std::fs::write(&temporary, text)?;
+        Ok(std::fs::rename(temporary, self.0.join(name))?)
     }
 
     fn remove(&self, name: &str) -> Result<(), PartError> {
