@@ -1,0 +1,48 @@
+use hc_net::blocking;
+use hc_runtime::{Attached, Network, NetworkError};
+use hc_spec::addr::Place;
+use hc_spec::{HostSpec, MachineSpec, Name, NetworkSpec};
+use std::os::fd::BorrowedFd;
+
+/// Connects a machine to the bridges of its networks; used by its supervisor.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MachineNetwork;
+
+fn places(spec: &MachineSpec) -> impl Iterator<Item = Place<'_>> {
+    spec.networks.iter().map(|network| Place { cloud: &spec.cloud, host: &spec.host, network })
+}
+
+impl Network for MachineNetwork {
+    fn attach(&self, netns: BorrowedFd<'_>, spec: &MachineSpec) -> Result<Attached, NetworkError> {
+        let mut addresses = Vec::new();
+        for (index, place) in (0..).zip(places(spec)) {
+            let attach = || blocking::attach(netns, &place, &spec.name, index);
+            let attached = match attach() {
+                // A machine that was started without an agent makes its own network.
+                Err(hc_net::Error::NoNetwork { .. }) => {
+                    blocking::ensure_networks(&alone(spec, place.network))?;
+                    attach()?
+                }
+                attached => attached?,
+            };
+            addresses.extend::<[std::net::IpAddr; 2]>([attached.v6.into(), attached.v4.into()]);
+        }
+        Ok(Attached { addresses })
+    }
+
+    /// Nothing: a link goes with its namespace, and the next attach takes over whatever is there.
+    /// Waiting here for the kernel's grace periods would cost every restart 30 ms. A machine
+    /// that leaves the set is forgotten by the agent ([`crate::Networks::forget`]).
+    fn detach(&self, _: &MachineSpec) -> Result<(), NetworkError> {
+        Ok(())
+    }
+}
+
+fn alone(spec: &MachineSpec, network: &Name) -> HostSpec {
+    HostSpec {
+        schema: hc_spec::machine::SCHEMA,
+        cloud: spec.cloud.clone(),
+        host: spec.host.clone(),
+        networks: [(network.clone(), NetworkSpec::default())].into(),
+    }
+}

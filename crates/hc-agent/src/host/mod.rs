@@ -1,0 +1,9 @@
+//! This host's network and store, behind the agent's traits.
+
+mod machine_network;
+mod networks;
+mod roots;
+
+pub use machine_network::MachineNetwork;
+pub use networks::HostNetworks;
+pub use roots::StoreRoots;

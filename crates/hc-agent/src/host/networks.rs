@@ -1,0 +1,162 @@
+use crate::error::PartError;
+use crate::networks::{MachineName, Networks};
+use futures_util::future::{BoxFuture, FutureExt};
+use hc_net::dns::{MachineNames, Names, Server};
+use hc_net::{links, resolv};
+use hc_spec::addr::Place;
+use hc_spec::{HostSpec, Name};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Where the host itself asks: a loopback address of its own, so that port 53 of the others stays
+/// with whoever has it.
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 153));
+
+/// Bridges, packet filter and name server of this host.
+pub struct HostNetworks {
+    resolv_conf: PathBuf,
+    dns: Mutex<Dns>,
+}
+
+#[derive(Default)]
+struct Dns {
+    /// Taken out while it changes where it listens.
+    server: Option<Server>,
+    names: Option<Names>,
+    resolver: Option<resolv::Host>,
+}
+
+impl HostNetworks {
+    /// For a host whose resolver is configured in `resolv_conf`.
+    #[must_use]
+    pub fn new(resolv_conf: impl Into<PathBuf>) -> Self {
+        Self { resolv_conf: resolv_conf.into(), dns: Mutex::default() }
+    }
+
+    fn dns(&self) -> MutexGuard<'_, Dns> {
+        self.dns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn serve(&self, host: &HostSpec) -> Result<(), PartError> {
+        let Some(first) = host.networks.keys().next() else {
+            return self.silence().await;
+        };
+        let places = || host.networks.keys().map(|network| place(host, network));
+        let mut addresses: BTreeSet<SocketAddr> = [SocketAddr::new(LOOPBACK, 53)].into();
+        for place in places() {
+            addresses.insert((place.gateway(), 53).into());
+            addresses.insert((place.gateway_v4(), 53).into());
+        }
+        let own: Vec<IpAddr> = addresses.iter().map(SocketAddr::ip).collect();
+        let upstreams = resolv::upstreams(&self.resolv_conf, &own)?;
+        let (server, known) = {
+            let mut dns = self.dns();
+            (dns.server.take(), dns.names.clone())
+        };
+        let names = known.filter(|n| n.cloud == host.cloud && n.host == host.host);
+        let names = names.unwrap_or_else(|| names_of(host, &[]));
+        let mut server = match server {
+            Some(server) => {
+                server.set_upstreams(&upstreams)?;
+                server
+            }
+            None => Server::new(&names, &upstreams)?,
+        };
+        let listening = server.listen(&addresses).await;
+        {
+            let mut dns = self.dns();
+            // Published while the server was out.
+            server.set_names(dns.names.as_ref().unwrap_or(&names))?;
+            dns.server = Some(server);
+        }
+        listening?;
+        self.integrate(host, &place(host, first))
+    }
+
+    /// Makes the host itself ask this name server about the cloud.
+    fn integrate(&self, host: &HostSpec, first: &Place<'_>) -> Result<(), PartError> {
+        let resolver = resolv::Host::detect("/run".as_ref(), &self.resolv_conf, &first.bridge());
+        let server = match &resolver {
+            // systemd-resolved asks over the link it is told, which the loopback is not.
+            resolv::Host::Resolved { .. } => first.gateway().into(),
+            resolv::Host::File { .. } => LOOPBACK,
+        };
+        resolver.enable(&format!("{}.internal", host.cloud), server)?;
+        self.dns().resolver = Some(resolver);
+        Ok(())
+    }
+
+    async fn silence(&self) -> Result<(), PartError> {
+        let (server, resolver) = {
+            let mut dns = self.dns();
+            (dns.server.take(), dns.resolver.take())
+        };
+        // First the host stops asking, then nobody answers.
+        let restored = resolver.map_or(Ok(()), |resolver| resolver.disable());
+        if let Some(server) = server {
+            server.stop().await;
+        }
+        Ok(restored?)
+    }
+}
+
+fn place<'a>(host: &'a HostSpec, network: &'a Name) -> Place<'a> {
+    Place { cloud: &host.cloud, host: &host.host, network }
+}
+
+fn names_of(host: &HostSpec, machines: &[MachineName]) -> Names {
+    let machines = machines.iter().map(|m| {
+        let networks = m.networks.iter().cloned().collect();
+        (m.name.clone(), MachineNames { networks, ready: m.ready })
+    });
+    Names {
+        cloud: host.cloud.clone(),
+        host: host.host.clone(),
+        networks: host.networks.keys().cloned().collect(),
+        machines: machines.collect::<BTreeMap<_, _>>(),
+    }
+}
+
+impl Networks for HostNetworks {
+    fn ensure<'a>(&'a self, host: &'a HostSpec) -> BoxFuture<'a, Result<(), PartError>> {
+        async move { Ok(links::ensure_networks(host).await.map(drop)?) }.boxed()
+    }
+
+    fn remove<'a>(
+        &'a self,
+        host: &'a HostSpec,
+        networks: &'a [Name],
+    ) -> BoxFuture<'a, Result<(), PartError>> {
+        async move { Ok(links::remove_networks(&host.cloud, &host.host, networks).await?) }.boxed()
+    }
+
+    fn start_dns<'a>(&'a self, host: &'a HostSpec) -> BoxFuture<'a, Result<(), PartError>> {
+        self.serve(host).boxed()
+    }
+
+    fn publish(&self, host: &HostSpec, machines: &[MachineName]) {
+        let names = names_of(host, machines);
+        let mut dns = self.dns();
+        if let Some(server) = &dns.server
+            && let Err(error) = server.set_names(&names)
+        {
+            tracing::warn!("names are as they were: {error}");
+        }
+        dns.names = Some(names);
+    }
+
+    fn stop_dns(&self) -> BoxFuture<'_, Result<(), PartError>> {
+        self.silence().boxed()
+    }
+
+    fn stop_all<'a>(&'a self, host: &'a HostSpec) -> BoxFuture<'a, Result<(), PartError>> {
+        async move {
+            self.silence().await?;
+            let networks: Vec<Name> = host.networks.keys().cloned().collect();
+            self.remove(host, &networks).await
+        }
+        .boxed()
+    }
+}
