@@ -1,13 +1,13 @@
 //! Adding files, texts and derivations.
 
-use crate::canonical::canonicalise;
+use crate::canonical::{canonicalise, remove_tree, rename_tree};
 use crate::db::Registration;
 use crate::error::{Context, Error, Result, archive};
 use crate::info::PathInfo;
 use crate::lock::{self, OwnedLock, path_lock};
 use crate::scratch::Scratch;
 use crate::store::Store;
-use hc_fs::{durable, plain};
+use hc_fs::plain;
 use nix_compat::modulo::ModuloError;
 use nix_compat::{CAHash, Derivation, HashAlgorithm, NixHash, StorePath, nar, path};
 use std::collections::BTreeSet;
@@ -215,8 +215,8 @@ impl Store {
     /// left over from somebody who was killed.
     pub(crate) fn install(&self, from: &Path, path: &StorePath) -> Result<()> {
         let to = self.physical(path);
-        hc_fs::tree::remove(&to)?;
-        Ok(durable::rename(from, &to)?)
+        remove_tree(&to)?;
+        rename_tree(from, &to)
     }
 }
 

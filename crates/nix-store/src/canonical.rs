@@ -102,3 +102,33 @@ fn flush(path: &Path) -> Result<()> {
     }
     File::open(path).and_then(|file| file.sync_all()).on("flush", path)
 }
+
+/// Deletes a tree that may be canonical: without root, a directory must be writable for that.
+pub(crate) fn remove_tree(path: &Path) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        let mut open = vec![path.to_path_buf()];
+        while let Some(path) = open.pop() {
+            if path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+                crate::layout::chmod(&path, 0o700)?;
+                let entries = std::fs::read_dir(&path).on("read", &path)?;
+                open.extend(entries.flatten().map(|entry| entry.path()));
+            }
+        }
+    }
+    Ok(hc_fs::tree::remove(path)?)
+}
+
+/// Moves a canonical tree: without root, a directory must be writable to change its parent.
+pub(crate) fn rename_tree(from: &Path, to: &Path) -> Result<()> {
+    let is_directory = from.symlink_metadata().on("read", from)?.is_dir();
+    let unlock = is_directory && !rustix::process::geteuid().is_root();
+    if unlock {
+        crate::layout::chmod(from, 0o700)?;
+    }
+    hc_fs::durable::rename(from, to)?;
+    if unlock {
+        crate::layout::chmod(to, 0o555)?;
+        File::open(to).and_then(|directory| directory.sync_all()).on("flush", to)?;
+    }
+    Ok(())
+}

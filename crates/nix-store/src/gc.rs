@@ -54,6 +54,7 @@ impl Store {
         let layout = self.layout();
         if !options.dry_run {
             layout.release_reserve();
+            scratch::clear_stale(layout)?;
         }
         let lock_path = layout.gc_lock();
         let gc_lock = lock::open(&lock_path)?;
@@ -178,7 +179,7 @@ impl Collector<'_> {
                 condemned.iter().try_for_each(|path| {
                     let at = self.store.physical(path);
                     let bytes = disk_usage(&at);
-                    hc_fs::tree::remove(&at)?;
+                    crate::canonical::remove_tree(&at)?;
                     self.report.freed += bytes;
                     self.report.deleted.insert(path.clone());
                     Ok(())
@@ -230,7 +231,7 @@ impl Collector<'_> {
                 continue;
             }
             let bytes = disk_usage(&at);
-            let removed = hc_fs::tree::remove(&at);
+            let removed = crate::canonical::remove_tree(&at);
             self.server.release();
             removed?;
             self.report.freed += bytes;

@@ -33,7 +33,7 @@ impl Scratch {
             return Ok(None);
         };
         let path = layout.store.join(name);
-        hc_fs::tree::remove(&path)?;
+        crate::canonical::remove_tree(&path)?;
         Ok(Some(Self { path, _record: record }))
     }
 }
@@ -41,7 +41,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // Comes before the record is unlocked. Should it fail, the next collector deletes it.
-        let _ = hc_fs::tree::remove(&self.path);
+        let _ = crate::canonical::remove_tree(&self.path);
     }
 }
 

@@ -33,7 +33,10 @@ fn a_build_is_what_nix_builds() {
     // The same in another store, by C++ Nix.
     let other = home.dir.path().join("other");
     let copy = Store::open(common::config(&other)).unwrap();
-    assert_eq!(common::add_busybox(&copy, &home.dir.path().join("again")), home.busybox);
+    assert_eq!(
+        common::add_busybox(&copy, &home.dir.path().join("again"), home.dir.path()),
+        home.busybox
+    );
     assert_eq!(copy.add_derivation(&home.store.derivation(&drv).unwrap()).unwrap(), drv);
     let ran = nix_store(
         &other,

@@ -151,6 +151,7 @@ macro_rules! check {
 unsafe fn attempt(plan: &Plan) -> (u32, c_int) {
     // SAFETY: as for `run`.
     unsafe {
+        check!(Step::Streams, close_others(plan));
         if plan.user_namespace_first {
             check!(Step::MapIds, wait_for_ids(plan));
         }
@@ -201,6 +202,27 @@ unsafe fn apply(mount: &Mount) -> c_int {
             pointer(&mount.data).cast(),
         )
     }
+}
+
+/// Closes what we inherited and do not need: locks that a killed parent would seem to hold for as
+/// long as we live, and the other ends of our pipes and our siblings', which would never close.
+unsafe fn close_others(plan: &Plan) -> c_int {
+    let mut kept = [plan.standard_input, plan.log, plan.go, plan.report];
+    kept.sort_unstable();
+    let mut from = 0;
+    for fd in kept.into_iter().chain(std::iter::once(c_int::MAX)) {
+        // SAFETY: nothing in this process uses the descriptors in between any more.
+        unsafe {
+            let range = (c_long::from(from), c_long::from(fd) - 1);
+            if range.0 <= range.1
+                && libc::syscall(libc::SYS_close_range, range.0, range.1, 0 as c_long) < 0
+            {
+                return -1;
+            }
+        }
+        from = fd.saturating_add(1);
+    }
+    0
 }
 
 /// Asks the parent to map ids, and waits until it did; fails when it died.

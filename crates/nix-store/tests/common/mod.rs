@@ -22,7 +22,7 @@ impl Home {
         assert!(rustix::process::geteuid().is_root(), "the tests of the store run as root");
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(config(&dir.path().join("root"))).unwrap();
-        let busybox = add_busybox(&store, dir.path());
+        let busybox = add_busybox(&store, dir.path(), dir.path());
         Self { dir, store, busybox }
     }
 
@@ -97,12 +97,14 @@ impl Home {
     }
 }
 
-pub fn add_busybox(store: &Store, dir: &Path) -> StorePath {
+/// Every test has one of its own: what runs from another test's is in use, and stays.
+pub fn add_busybox(store: &Store, dir: &Path, salt: &Path) -> StorePath {
     let program = Path::new("/bin/busybox");
     assert!(program.exists(), "{} is missing: install busybox-static", program.display());
     let tree = dir.join("busybox");
     std::fs::create_dir_all(tree.join("bin")).unwrap();
     std::fs::copy(program, tree.join("bin/busybox")).unwrap();
+    std::fs::write(tree.join("salt"), salt.as_os_str().as_encoded_bytes()).unwrap();
     for applet in [
         "sh", "cat", "chmod", "chown", "dd", "env", "id", "ls", "ln", "mkdir", "mknod", "mount",
         "sleep", "stat", "touch", "ping", "ip", "sort", "wc", "hostname", "chroot", "readlink",
