@@ -74,6 +74,12 @@ impl Store {
 }
 
 impl Store {
+    /// Where the store keeps what is not a store path: `<root>/nix/var/nix`.
+    #[must_use]
+    pub fn state_dir(&self) -> &Path {
+        &self.layout().state
+    }
+
     pub(crate) fn layout(&self) -> &Layout {
         &self.inner.layout
     }

@@ -63,6 +63,9 @@ impl Downloader {
             })
             .collect();
         addresses.push(url.clone());
+        // Where else it can be had, once the first address has moved on.
+        let others = attribute("urls").unwrap_or_default();
+        addresses.extend(others.split_whitespace().filter(|other| *other != url).map(str::to_owned));
         let mut reasons = Vec::new();
         for address in &addresses {
             match self.try_address(config, path, address, to, observer, cancelled) {
@@ -79,6 +82,23 @@ impl Downloader {
             }
         }
         Err(Error::Fetch { drv: path.clone(), url, reason: reasons.join("; ") })
+    }
+
+    /// What is at `url`, at most `limit` bytes of it.
+    pub fn bytes(&self, url: &str, limit: u64) -> std::result::Result<Vec<u8>, String> {
+        let agent = self.agent.as_ref().map_err(Clone::clone)?;
+        let mut response = agent.get(url).call().map_err(|error| match classify(error) {
+            Failure::Passing(reason) | Failure::Lasting(reason) => reason,
+            Failure::Fatal(error) => error.to_string(),
+        })?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(format!("the server answered {status}"));
+        }
+        let mut body = response.body_mut().with_config().limit(limit).reader();
+        let mut bytes = Vec::new();
+        body.read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+        Ok(bytes)
     }
 
     fn try_address(

@@ -83,6 +83,15 @@ impl BuildObserver for Quiet {
 }
 
 impl Store {
+    /// Downloads a list or an index: nothing enters the store, and nothing checks what came but the
+    /// caller. At most 256 MiB.
+    ///
+    /// # Errors
+    /// What the server or the network said.
+    pub fn download(&self, url: &str) -> std::result::Result<Vec<u8>, String> {
+        fetch::Downloader::new(self.config()).bytes(url, 256 << 20)
+    }
+
     /// Makes the outputs valid: builds and downloads what is missing, inputs first, several at
     /// once. What is valid already costs one look at the database.
     ///
