@@ -17,7 +17,7 @@ describe() {
 describe a && check "deploy a" deploy
 describe b && check "deploy b" deploy
 still=$(machine still pid)
-agent=$(cat /run/hc/agent.pid)
+agent=$(agent_pid)
 footprint >"$WORK/before"
 descriptors=$(find "/proc/$agent/fd" -mindepth 1 | wc -l)
 cycles=0

@@ -37,6 +37,10 @@ refuse() {
 	fi
 }
 
+# says PATTERN TITLE, silent PATTERN TITLE: the last command did, or did not, say something like it.
+says() { if grep -Eqi -- "$1" "$WORK/out"; then ok "$2"; else not_ok "$2: does not say '$1'"; fi; }
+silent() { if grep -Eqi -- "$1" "$WORK/out"; then not_ok "$2: says '$1'"; else ok "$2"; fi; }
+
 # same TITLE A B
 same() { if [ "$2" = "$3" ]; then ok "$1"; else
 	: >"$WORK/out"
@@ -57,6 +61,8 @@ cloud() {
 
 hc() { "$HC" "$@"; }
 deploy() { hc deploy "path:$WORK/cloud" "$@"; }
+
+agent_pid() { hc agent status --json | jq .pid; }
 
 # machine NAME FIELD: one field of `hc ps --json`.
 machine() { hc ps --json | jq -r --arg n "$1" ".[] | select(.name == \$n) | .$2"; }

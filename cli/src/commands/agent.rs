@@ -100,15 +100,28 @@ fn stop(globals: &Globals) -> anyhow::Result<()> {
     }
 }
 
+/// The agent's own log: what it does, and of the libraries below it only what is wrong.
+fn log() {
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
+    let ours = ["hc", "hc_agent", "hc_net", "hc_runtime", "nix_store"];
+    let targets = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_targets(ours.map(|target| (target, LevelFilter::INFO)));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    tracing_subscriber::registry().with(lines).with(targets).init();
+}
+
 fn serve(globals: &Globals) -> anyhow::Result<()> {
     Globals::need_root("agent")?;
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    log();
     let mut config = config(globals)?;
     // Tests make an activation fail here; see docs/testing.md.
     if let Ok(points) = std::env::var("HC_FAILPOINT") {
         config.failpoints = points.parse()?;
     }
-    let store = super::build::store(globals)?;
+    let store = super::build::store_config(globals);
     let parts = || {
         Ok(Parts {
             machines: None,

@@ -93,10 +93,14 @@ pub fn realise(store: &Store, prepared: &Prepared, progress: &Progress) -> anyho
     prepared.realise(store, &std::env::temp_dir(), &Observer { progress }).code(Code::Build)
 }
 
+/// How the store of this host is opened.
+pub fn store_config(globals: &Globals) -> StoreConfig {
+    StoreConfig { root: globals.store.clone(), ..StoreConfig::default() }
+}
+
 /// The store of this host.
 pub fn store(globals: &Globals) -> anyhow::Result<Store> {
-    let config = StoreConfig { root: globals.store.clone(), ..StoreConfig::default() };
-    Store::open(config).map_err(|error| {
+    Store::open(store_config(globals)).map_err(|error| {
         let failure = Failure::new(Code::Host, error.to_string());
         if rustix::process::geteuid().is_root() { failure } else { failure.hint("run hc as root") }.into()
     })
