@@ -4,7 +4,9 @@ use crate::config::Places;
 use crate::error::{Doing, Hint, Problem, Res};
 use crate::sys::{mount, process};
 use rustix::fs::{CWD, Mode, OFlags};
-use rustix::mount::{FsOpenFlags, MountAttrFlags, fsconfig_set_fd, fsconfig_set_string, fsopen};
+use rustix::mount::{
+    FsOpenFlags, MountAttrFlags, fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsopen,
+};
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -114,6 +116,8 @@ fn base(image: &Path) -> Res<OwnedFd> {
 fn erofs(source: &OsStr) -> io::Result<OwnedFd> {
     let context = fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(context.as_fd(), "source", source)?;
+    // Or a read-only device could not be opened.
+    fsconfig_set_flag(context.as_fd(), "ro")?;
     let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV;
     mount::finish(&context, attributes)
 }
@@ -196,4 +200,78 @@ pub(crate) fn mounts_files(image: &Path) -> io::Result<()> {
 /// Removes a machine's fork and log.
 pub(crate) fn remove(places: &Places) -> Res<()> {
     hc_fs::tree::remove(&places.state).map_err(Problem::from)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods)]
+    use super::*;
+    use std::io::{Read, Write};
+
+    fn image(dir: &Path) -> PathBuf {
+        let (tree, image) = (dir.join("tree"), dir.join("image"));
+        std::fs::create_dir(&tree).unwrap();
+        std::fs::write(tree.join("base"), "of the image").unwrap();
+        let mut make = std::process::Command::new("mkfs.erofs");
+        assert!(
+            make.arg("--quiet")
+                .arg(&image)
+                .arg(&tree)
+                .status()
+                .expect("tests need the package erofs-utils")
+                .success()
+        );
+        image
+    }
+
+    fn open(at: &OwnedFd, name: &str, flags: OFlags) -> rustix::io::Result<std::fs::File> {
+        rustix::fs::openat(at, name, flags, Mode::from_raw_mode(0o644)).map(Into::into)
+    }
+
+    fn read(at: &OwnedFd) -> String {
+        let mut text = String::new();
+        open(at, "base", OFlags::RDONLY).unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn a_loop_device_serves_where_the_kernel_takes_no_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let image = image(dir.path());
+        let device = crate::sys::loopdev::attach(&image).unwrap();
+        let mounted = erofs(device.path.as_os_str()).unwrap();
+        let name = device.path.file_name().unwrap().to_owned();
+        drop(device);
+        assert_eq!(read(&mounted), "of the image");
+        let backing = Path::new("/sys/block").join(name).join("loop/backing_file");
+        let is_ours =
+            || std::fs::read_to_string(&backing).is_ok_and(|file| Path::new(file.trim()) == image);
+        assert!(is_ours(), "it is there as long as the mount");
+        drop(mounted);
+        while is_ours() {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn both_ways_of_naming_layers_give_the_same() {
+        for by_paths in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let lower = base(&image(dir.path())).unwrap();
+            for name in ["upper", "work"] {
+                std::fs::create_dir(dir.path().join(name)).unwrap();
+            }
+            let upper = mount::copy(CWD, dir.path()).unwrap();
+            let root = if by_paths {
+                overlay_of_paths(lower, upper, 0).unwrap()
+            } else {
+                overlay_of_descriptors(&lower, &upper).unwrap()
+            };
+            assert_eq!(read(&root), "of the image");
+            let mut file = open(&root, "new", OFlags::CREATE | OFlags::WRONLY).unwrap();
+            file.write_all(b"mine").unwrap();
+            drop((file, root));
+            assert_eq!(std::fs::read(dir.path().join("upper/new")).unwrap(), b"mine");
+        }
+    }
 }

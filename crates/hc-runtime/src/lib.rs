@@ -3,7 +3,13 @@
 //! [`run`] is a supervisor: it forks the image (an EROFS file under an overlay), makes namespaces
 //! and control groups, lets a [`Network`] connect it, executes the payload, keeps its log and its
 //! [`Status`], and takes everything away again. [`exec`] runs one more program in a machine that
-//! runs. See `docs/` of the source for what isolates a machine from its host.
+//! runs.
+//!
+//! What keeps a machine from its host: namespaces of every kind, a user namespace among them unless
+//! the description says otherwise; a root that is the only file system in sight; a bounding set of
+//! eleven capabilities; no new privileges; a system call filter; masked kernel files. Its first
+//! process is hc's own and not dumpable. Without a user namespace the machine's root is the host's:
+//! then a script of the image that names `/proc/self/exe` as its interpreter executes hc inside.
 
 mod cgroup;
 mod config;

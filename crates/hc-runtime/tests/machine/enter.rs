@@ -130,8 +130,8 @@ fn a_terminal_has_size_echo_and_job_control() {
         .unwrap();
     read_until(&mut ours, "S4S\r\n");
     // ^C reaches what runs in the foreground, not the caller.
-    ours.write_all(b"sleep 1000\n").unwrap();
-    read_until(&mut ours, "sleep 1000\r\n");
+    ours.write_all(b"sh -c 'echo R$((3+3))R; exec sleep 1000'\n").unwrap();
+    read_until(&mut ours, "R6R\r\n");
     ours.write_all(b"\x03").unwrap();
     read_until(&mut ours, "# ");
     ours.write_all(b"exit 9\n").unwrap();

@@ -64,13 +64,13 @@ fn nothing_can_be_mounted_or_unshared() {
             "echo h > /proc/sysrq-trigger",
             "echo 1 > /sys/kernel/mm/ksm/run",
             "hostname other",
-            "date -s 2000-01-01 2>&1 | grep -qv \"can't set\"",
+            "date -s 2000-01-01 2>/tmp/error; test ! -s /tmp/error",
             "ip link add x type dummy",
             "swapon /dev/null",
             "cat /proc/1/environ",
             "ls /proc/1/root/",
             "readlink /proc/1/exe",
-            "ls -l /proc/1/fd/",
+            "readlink /proc/1/fd/0",
             "cat /proc/1/maps",
             "cat /proc/kcore | head -c 1 | grep -q . && false",
         ] {
@@ -123,14 +123,19 @@ fn no_descriptor_leaks_in() {
 #[test]
 fn root_inside_is_nobody_outside() {
     let mut place = Place::new();
-    let status = place.start("id -u; cat /proc/self/uid_map; sleep 1000", &json!({}), Phase::Ready);
+    let status = place.start(
+        "id -u; cat /proc/self/uid_map; touch /tmp/up; sleep 1000",
+        &json!({}),
+        Phase::Ready,
+    );
     let outside = std::fs::read_to_string(format!("/proc/{}/status", status.payload_pid.unwrap()));
     let uid = outside.unwrap();
     let uid: u32 = uid
         .lines()
         .find_map(|l| l.strip_prefix("Uid:\t")?.split('\t').next()?.parse().ok())
         .unwrap();
-    assert!((0x1000_0000..0x7000_0000).contains(&uid) && uid % 65536 == 0, "{uid}");
+    assert!((0x1000_0000..0x7000_0000).contains(&uid) && uid.is_multiple_of(65536), "{uid}");
+    place.until_up();
     place.signal("TERM");
     let out = place.wait().out();
     let words: Vec<&str> = out.split_whitespace().collect();

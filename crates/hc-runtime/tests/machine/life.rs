@@ -139,7 +139,7 @@ fn stops_with_its_own_signal() {
     let script = "trap 'echo bye; exit 5' USR2; trap 'exit 6' TERM; touch /tmp/up; \
                   while :; do sleep 0.01; done";
     place.start(script, &json!({"stop": {"signal": "USR2"}}), Phase::Ready);
-    while !place.exec(&["test", "-e", "/tmp/up"]).status.success() {}
+    place.until_up();
     place.signal("TERM");
     let ended = place.wait();
     let exit = ended.status.exit.clone().unwrap();
@@ -152,7 +152,7 @@ fn is_killed_when_it_does_not_stop_in_time() {
     let mut place = Place::new();
     let script = "trap '' TERM; touch /tmp/up; while :; do sleep 0.01; done";
     place.start(script, &json!({"stop": {"timeoutSec": 1}}), Phase::Ready);
-    while !place.exec(&["test", "-e", "/tmp/up"]).status.success() {}
+    place.until_up();
     place.signal("TERM");
     place.wait_for(Phase::Stopping);
     let exit = place.wait().status.exit.unwrap();
@@ -164,7 +164,7 @@ fn a_second_request_kills_now() {
     let mut place = Place::new();
     let script = "trap '' TERM; touch /tmp/up; while :; do sleep 0.01; done";
     place.start(script, &json!({"stop": {"timeoutSec": 100_000}}), Phase::Ready);
-    while !place.exec(&["test", "-e", "/tmp/up"]).status.success() {}
+    place.until_up();
     place.signal("INT");
     place.wait_for(Phase::Stopping);
     place.signal("INT");

@@ -176,6 +176,11 @@ impl Place {
         panic!("did not come to {phase:?}: {:?}", self.status());
     }
 
+    /// Until the script has made `/tmp/up`.
+    pub fn until_up(&self) {
+        while !self.exec(&["test", "-e", "/tmp/up"]).status.success() {}
+    }
+
     pub fn signal(&self, signal: &str) {
         let pid = self.supervisor_pid().to_string();
         assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
