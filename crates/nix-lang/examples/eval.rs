@@ -26,9 +26,8 @@ fn main() {
             (None, Some(file)) => nix.eval_file(base.join(file)),
             (None, None) => return true,
         };
-        let shown = value.and_then(|value| {
-            if json { nix.to_json_text(value) } else { nix.print(value) }
-        });
+        let shown =
+            value.and_then(|value| if json { nix.to_json_text(value) } else { nix.print(value) });
         match shown {
             Ok(text) => println!("{text}"),
             Err(error) => {

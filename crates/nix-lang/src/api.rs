@@ -82,8 +82,7 @@ impl<'a> Evaluator<'a> {
         let mut value = self.force(value, NO_POS)?;
         for (index, name) in path.iter().enumerate() {
             let name = name.as_ref();
-            let whole =
-                || path[..=index].iter().map(AsRef::as_ref).collect::<Vec<_>>().join(".");
+            let whole = || path[..=index].iter().map(AsRef::as_ref).collect::<Vec<_>>().join(".");
             value = match value {
                 Value::List(list) => {
                     let item = name.parse().ok().and_then(|at: usize| list.items.get(at));
@@ -95,11 +94,13 @@ impl<'a> Evaluator<'a> {
                 }
                 Value::Attrs(attrs) => {
                     let symbol = self.symbols.intern(name.as_bytes());
-                    self.select(attrs, symbol, NO_POS)
-                        .map_err(|error| error.frame(NO_POS, format!("while selecting '{}'", whole())))?
+                    self.select(attrs, symbol, NO_POS).map_err(|error| {
+                        error.frame(NO_POS, format!("while selecting '{}'", whole()))
+                    })?
                 }
                 other => {
-                    let message = format!("'{}' cannot be selected from {}", whole(), other.described());
+                    let message =
+                        format!("'{}' cannot be selected from {}", whole(), other.described());
                     return Err(Error::ty(message, NO_POS));
                 }
             };
@@ -171,9 +172,7 @@ impl<'a> Evaluator<'a> {
     /// When evaluation fails, or there is something in the value that JSON does not have.
     pub fn to_json(&self, value: Value<'a>) -> Result<(Json, Vec<ContextElem>)> {
         let mut ctx = Ctx::NONE;
-        let json = self
-            .json_tree(value, &mut ctx, NO_POS)
-            .map_err(|error| self.finish(error))?;
+        let json = self.json_tree(value, &mut ctx, NO_POS).map_err(|error| self.finish(error))?;
         Ok((json, self.context(ctx)))
     }
 
@@ -184,8 +183,7 @@ impl<'a> Evaluator<'a> {
     /// As [`Evaluator::to_json`].
     pub fn to_json_text(&self, value: Value<'a>) -> Result<String> {
         let (mut out, mut ctx) = (Vec::new(), Ctx::NONE);
-        self.write_json(value, &mut out, &mut ctx, NO_POS)
-            .map_err(|error| self.finish(error))?;
+        self.write_json(value, &mut out, &mut ctx, NO_POS).map_err(|error| self.finish(error))?;
         Ok(String::from_utf8_lossy(&out).into_owned())
     }
 

@@ -111,9 +111,9 @@ impl<'a> Evaluator<'a> {
         match (op.run)(self, args, pos) {
             // A builtin may hand back one of its arguments as it is.
             Ok(value) => self.force(value, pos),
-            Err(error) => Err(error
-                .at(pos)
-                .frame(pos, format!("while calling the '{}' builtin", op.name))),
+            Err(error) => {
+                Err(error.at(pos).frame(pos, format!("while calling the '{}' builtin", op.name)))
+            }
         }
     }
 
@@ -132,12 +132,7 @@ impl<'a> Evaluator<'a> {
         })
     }
 
-    fn bind_arg(
-        &self,
-        closure: &'a Closure<'a>,
-        arg: Value<'a>,
-        pos: Pos,
-    ) -> Result<&'a Env<'a>> {
+    fn bind_arg(&self, closure: &'a Closure<'a>, arg: Value<'a>, pos: Pos) -> Result<&'a Env<'a>> {
         let lambda = closure.lambda;
         let Some(formals) = lambda.formals else {
             return Ok(self.env(closure.env, &[arg]));
@@ -193,8 +188,12 @@ impl<'a> Evaluator<'a> {
 
     #[cold]
     fn unexpected_argument(&self, lambda: &Lambda<'a>, attrs: &Attrs<'a>, pos: Pos) -> Error {
-        let wanted: Vec<String> =
-            lambda.formals.iter().flat_map(|formals| formals.list).map(|formal| self.name(formal.name)).collect();
+        let wanted: Vec<String> = lambda
+            .formals
+            .iter()
+            .flat_map(|formals| formals.list)
+            .map(|formal| self.name(formal.name))
+            .collect();
         let unexpected = self
             .sorted(attrs)
             .into_iter()

@@ -154,12 +154,11 @@ impl Io for ComputeIo {
                 ContextElem::Built { drv, output } => {
                     let outputs = self.derivation(drv).map(|drv| drv.resolved_outputs());
                     match outputs {
-                        Some(Ok(outputs)) => outputs
-                            .get(output)
-                            .and_then(|output| output.path.as_ref())
-                            .is_some_and(|path| {
-                                Path::new(&self.store_dir.render_path(path)).exists()
-                            }),
+                        Some(Ok(outputs)) => {
+                            outputs.get(output).and_then(|output| output.path.as_ref()).is_some_and(
+                                |path| Path::new(&self.store_dir.render_path(path)).exists(),
+                            )
+                        }
                         _ => false,
                     }
                 }
@@ -282,8 +281,7 @@ pub fn hash_path(
     filter: Option<PathFilter<'_>>,
 ) -> Result<(StorePath, CAHash), IoError> {
     let mut hasher = Hasher(NixHasher::new(HashAlgorithm::Sha256));
-    let failed =
-        |source| IoError::File { what: "reading", path: path.to_owned(), source };
+    let failed = |source| IoError::File { what: "reading", path: path.to_owned(), source };
     match ingestion {
         Ingestion::Flat => {
             let mut file = std::fs::File::open(path).map_err(failed)?;
@@ -325,8 +323,7 @@ fn encode<W: Write>(
     path: &Path,
     filter: Option<PathFilter<'_>>,
 ) -> Result<(), IoError> {
-    let failed =
-        |source| IoError::File { what: "reading", path: path.to_owned(), source };
+    let failed = |source| IoError::File { what: "reading", path: path.to_owned(), source };
     let metadata = path.symlink_metadata().map_err(failed)?;
     match FileType::of(metadata.file_type()) {
         FileType::Regular => {

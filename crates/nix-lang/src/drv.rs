@@ -39,7 +39,10 @@ fn derivation_strict<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> R
         .get(sym::NAME)
         .ok_or_else(|| Error::eval("required attribute 'name' missing", pos))?;
     let name = nix.force_text(name_attr.value, name_attr.pos).map_err(|error| {
-        error.frame(name_attr.pos, "while evaluating the `name` attribute passed to builtins.derivationStrict")
+        error.frame(
+            name_attr.pos,
+            "while evaluating the `name` attribute passed to builtins.derivationStrict",
+        )
     })?;
     nix.make_derivation(name, attrs, pos).map_err(|error| {
         error.frame(name_attr.pos, format!("while evaluating the derivation '{name}'"))
@@ -71,9 +74,8 @@ impl<'a> Evaluator<'a> {
         let builder = parts
             .builder
             .ok_or_else(|| Error::eval("required attribute 'builder' missing", pos))?;
-        let system = parts
-            .system
-            .ok_or_else(|| Error::eval("required attribute 'system' missing", pos))?;
+        let system =
+            parts.system.ok_or_else(|| Error::eval("required attribute 'system' missing", pos))?;
         let mut drv =
             DerivationBuilder::new_in_store(self.store_dir.clone(), name, system, builder);
         *drv.arguments_mut() = parts.args;
@@ -84,7 +86,9 @@ impl<'a> Evaluator<'a> {
                 if index > 0 {
                     text.push(b',');
                 }
-                text.extend_from_slice(serde_json::Value::from(name.as_str()).to_string().as_bytes());
+                text.extend_from_slice(
+                    serde_json::Value::from(name.as_str()).to_string().as_bytes(),
+                );
                 text.push(b':');
                 text.extend_from_slice(value);
             }
@@ -106,15 +110,19 @@ impl<'a> Evaluator<'a> {
                 let drv_outputs = drv.outputs_mut();
                 // The path is filled in once the hash of the inputs is known.
                 if drv_outputs.insert(output.clone(), Output::Deferred).is_some() {
-                    return Err(Error::eval(format!("duplicate derivation output '{output}'"), pos));
+                    return Err(Error::eval(
+                        format!("duplicate derivation output '{output}'"),
+                        pos,
+                    ));
                 }
             }
         }
-        let built = drv
-            .try_build_with_input_hashes(|path| self.drv_hash(path, pos))
-            .map_err(|error| match error {
-                nix_derivation::InputResolutionError::Resolve { error, .. } => error,
-                other => Error::eval(other.to_string(), pos),
+        let built =
+            drv.try_build_with_input_hashes(|path| self.drv_hash(path, pos)).map_err(|error| {
+                match error {
+                    nix_derivation::InputResolutionError::Resolve { error, .. } => error,
+                    other => Error::eval(other.to_string(), pos),
+                }
             })?;
         self.finish_derivation(built.into_derivation(), pos)
     }
@@ -317,12 +325,12 @@ impl<'a> Evaluator<'a> {
         }
         self.check_stack(pos)?;
         let drv = self.io.read_derivation(path).map_err(|error| io_error(error, pos))?;
-        let hash = drv
-            .try_hash_input_derivation_modulo(|path| self.drv_hash(path, pos))
-            .map_err(|error| match error {
+        let hash = drv.try_hash_input_derivation_modulo(|path| self.drv_hash(path, pos)).map_err(
+            |error| match error {
                 nix_derivation::InputResolutionError::Resolve { error, .. } => error,
                 other => Error::eval(other.to_string(), pos),
-            })?;
+            },
+        )?;
         self.drv_hashes.borrow_mut().insert(path.clone(), hash);
         Ok(hash)
     }
@@ -360,8 +368,7 @@ fn set_special(parts: &mut Parts, name: nix_syntax::Symbol, text: String, pos: P
                 "text" => ContentAddressMethod::Text,
                 "git" => ContentAddressMethod::Git,
                 other => {
-                    let message =
-                        format!("invalid value '{other}' for 'outputHashMode' attribute");
+                    let message = format!("invalid value '{other}' for 'outputHashMode' attribute");
                     return Err(Error::eval(message, pos));
                 }
             });

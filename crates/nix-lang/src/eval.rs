@@ -18,11 +18,7 @@ use crate::value::{
 
 impl<'a> Evaluator<'a> {
     /// Evaluate to weak head normal form.
-    pub(crate) fn eval(
-        &self,
-        mut expr: &'a Expr<'a>,
-        mut env: &'a Env<'a>,
-    ) -> Result<Value<'a>> {
+    pub(crate) fn eval(&self, mut expr: &'a Expr<'a>, mut env: &'a Env<'a>) -> Result<Value<'a>> {
         self.check_stack(expr.span)?;
         loop {
             return match expr.kind {
@@ -40,9 +36,7 @@ impl<'a> Evaluator<'a> {
                         value => Ok(value),
                     }
                 }
-                ExprKind::Global(index) => {
-                    self.force(self.globals.value(index), expr.span)
-                }
+                ExprKind::Global(index) => self.force(self.globals.value(index), expr.span),
                 ExprKind::WithVar { name, withs } => self.eval_with_var(name, withs, env, expr),
                 ExprKind::Select(select) => self.eval_select(select, env, expr.span),
                 ExprKind::Call(call) => self.eval_call(call, env, expr.span),
@@ -84,7 +78,9 @@ impl<'a> Evaluator<'a> {
                 ExprKind::Negate(inner) => self.eval_negate(inner, env, expr.span),
                 ExprKind::Binary(node) => self.eval_binary(node, env, expr.span),
                 ExprKind::Interpolated(parts) => self.eval_interpolated(parts, env),
-                ExprKind::InterpolatedPath(parts) => self.eval_interpolated_path(parts, env, expr.span),
+                ExprKind::InterpolatedPath(parts) => {
+                    self.eval_interpolated_path(parts, env, expr.span)
+                }
                 ExprKind::SearchPath(search) => {
                     let find = self.eval(search.find_file, env)?;
                     let path = self.delay(search.nix_path, env);
@@ -102,20 +98,16 @@ impl<'a> Evaluator<'a> {
             ExprKind::Float(value) => Value::Float(value),
             ExprKind::Str(bytes) => self.static_str(bytes),
             ExprKind::Path(bytes) => self.static_path(bytes),
-            ExprKind::Lambda(lambda) => {
-                Value::Lambda(self.arena.alloc(Closure { lambda, env }))
-            }
+            ExprKind::Lambda(lambda) => Value::Lambda(self.arena.alloc(Closure { lambda, env })),
             ExprKind::Global(index) => self.globals.value(index),
-            ExprKind::Local { level, index } => {
-                match env.at(level).slots[index as usize].get() {
-                    Value::Hole => self.thunk(ThunkState::Expr(expr, env)),
-                    Value::Thunk(thunk) => match thunk.state.get() {
-                        ThunkState::Done(value) => value,
-                        _ => Value::Thunk(thunk),
-                    },
-                    value => value,
-                }
-            }
+            ExprKind::Local { level, index } => match env.at(level).slots[index as usize].get() {
+                Value::Hole => self.thunk(ThunkState::Expr(expr, env)),
+                Value::Thunk(thunk) => match thunk.state.get() {
+                    ThunkState::Done(value) => value,
+                    _ => Value::Thunk(thunk),
+                },
+                value => value,
+            },
             ExprKind::List([]) => self.list_from(&[]),
             _ => self.thunk(ThunkState::Expr(expr, env)),
         }
@@ -202,7 +194,9 @@ impl<'a> Evaluator<'a> {
             slot.set(match attr.value {
                 AttrValue::Plain(expr) => self.delay(expr, env),
                 AttrValue::Inherited(expr) => self.delay(expr, outer),
-                AttrValue::From(index) => self.inherit(sources[index as usize], attr.name, attr.span),
+                AttrValue::From(index) => {
+                    self.inherit(sources[index as usize], attr.name, attr.span)
+                }
             });
         }
         env
@@ -219,31 +213,29 @@ impl<'a> Evaluator<'a> {
         self.thunk(ThunkState::Select(self.arena.alloc(InheritFrom { from, name, pos })))
     }
 
-    fn eval_attrs(
-        &self,
-        set: &'a AttrSet<'a>,
-        outer: &'a Env<'a>,
-        pos: Pos,
-    ) -> Result<Value<'a>> {
+    fn eval_attrs(&self, set: &'a AttrSet<'a>, outer: &'a Env<'a>, pos: Pos) -> Result<Value<'a>> {
         let env;
-        let entries: &'a mut [Attr<'a>] = if set.recursive {
-            env = self.bind(set, outer);
-            self.arena.alloc_slice_fill_iter(set.attrs.iter().zip(env.slots).map(
-                |(attr, slot)| Attr { name: attr.name, pos: attr.span, value: slot.get() },
-            ))
-        } else {
-            env = outer;
-            let sources = self.sources_of(set, outer);
-            self.arena.alloc_slice_fill_iter(set.attrs.iter().map(|attr| {
-                let value = match attr.value {
-                    AttrValue::Plain(expr) | AttrValue::Inherited(expr) => self.delay(expr, outer),
-                    AttrValue::From(index) => {
-                        self.inherit(sources[index as usize], attr.name, attr.span)
-                    }
-                };
-                Attr { name: attr.name, pos: attr.span, value }
-            }))
-        };
+        let entries: &'a mut [Attr<'a>] =
+            if set.recursive {
+                env = self.bind(set, outer);
+                self.arena.alloc_slice_fill_iter(set.attrs.iter().zip(env.slots).map(
+                    |(attr, slot)| Attr { name: attr.name, pos: attr.span, value: slot.get() },
+                ))
+            } else {
+                env = outer;
+                let sources = self.sources_of(set, outer);
+                self.arena.alloc_slice_fill_iter(set.attrs.iter().map(|attr| {
+                    let value = match attr.value {
+                        AttrValue::Plain(expr) | AttrValue::Inherited(expr) => {
+                            self.delay(expr, outer)
+                        }
+                        AttrValue::From(index) => {
+                            self.inherit(sources[index as usize], attr.name, attr.span)
+                        }
+                    };
+                    Attr { name: attr.name, pos: attr.span, value }
+                }))
+            };
         let mut attrs: &'a Attrs<'a> = self.arena.alloc(Attrs { entries });
         if set.recursive
             && let Some(overrides) = attrs.value(sym::OVERRIDES)
@@ -316,12 +308,7 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn eval_select(
-        &self,
-        node: &'a Select<'a>,
-        env: &'a Env<'a>,
-        pos: Pos,
-    ) -> Result<Value<'a>> {
+    fn eval_select(&self, node: &'a Select<'a>, env: &'a Env<'a>, pos: Pos) -> Result<Value<'a>> {
         let mut value = self.eval(node.subject, env)?;
         for (index, name) in node.path.iter().enumerate() {
             let name = self.eval_name(name, env)?;
@@ -378,12 +365,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The attribute `name`, evaluated.
-    pub(crate) fn select(
-        &self,
-        attrs: &'a Attrs<'a>,
-        name: Symbol,
-        pos: Pos,
-    ) -> Result<Value<'a>> {
+    pub(crate) fn select(&self, attrs: &'a Attrs<'a>, name: Symbol, pos: Pos) -> Result<Value<'a>> {
         match attrs.get(name) {
             Some(attr) => self.force(attr.value, pos).map_err(|error| {
                 let text = format!("while evaluating the attribute '{}'", self.name(name));
@@ -468,7 +450,10 @@ impl<'a> Evaluator<'a> {
 
     pub(crate) fn attrs_of<const N: usize>(&self, entries: [(Symbol, Value<'a>); N]) -> Value<'a> {
         self.attrs_from(
-            entries.iter().map(|(name, value)| Attr { name: *name, pos: NO_POS, value: *value }).collect(),
+            entries
+                .iter()
+                .map(|(name, value)| Attr { name: *name, pos: NO_POS, value: *value })
+                .collect(),
         )
     }
 

@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 use crate::builtins;
 use crate::context::{Contexts, Ctx};
 use crate::error::{Error, ErrorKind, Result};
+use crate::flake::Live;
 use crate::io::Io;
 use crate::paths::Tree;
 use crate::source::Pos;
@@ -44,10 +45,6 @@ pub struct Settings {
     /// Refuse whatever depends on more than the expression: files outside of flakes and of the
     /// store, environment variables, the time, the system.
     pub pure: bool,
-    /// Show every step of an error's trail.
-    pub show_trace: bool,
-    /// Render errors in colour.
-    pub colour: bool,
     /// How deep function calls may nest.
     pub max_call_depth: u32,
     /// How long evaluation may take.
@@ -65,8 +62,6 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            show_trace: false,
-            colour: false,
             pure: false,
             max_call_depth: 10_000,
             max_time: None,
@@ -112,7 +107,7 @@ pub struct Evaluator<'a> {
     pub(crate) trees: RefCell<Vec<Rc<Tree>>>,
     pub(crate) allowed: RefCell<Vec<Vec<u8>>>,
     pub(crate) regexes: RefCell<FxHashMap<Vec<u8>, Rc<posix_ere::Regex>>>,
-    pub(crate) fetched: RefCell<FxHashMap<String, Value<'a>>>,
+    pub(crate) flakes: RefCell<Vec<Rc<Live<'a>>>>,
     ticks: Cell<u32>,
     deadline: Option<Instant>,
 }
@@ -156,7 +151,7 @@ impl<'a> Evaluator<'a> {
             trees: RefCell::default(),
             allowed: RefCell::new(allowed),
             regexes: RefCell::default(),
-            fetched: RefCell::default(),
+            flakes: RefCell::default(),
             ticks: Cell::new(0),
         };
         builtins::fill(&evaluator, &names, values);
@@ -171,6 +166,16 @@ impl<'a> Evaluator<'a> {
         if ticks.is_multiple_of(1024) { self.check_limits(pos) } else { Ok(()) }
     }
 
+    /// Whether `bytes` more are allowed, before a builtin makes that much at once.
+    pub(crate) fn check_room(&self, bytes: usize, pos: Pos) -> Result<()> {
+        match self.settings.max_memory {
+            Some(most) if self.arena.allocated_bytes().saturating_add(bytes) > most => {
+                Err(too_much_memory(pos))
+            }
+            _ => Ok(()),
+        }
+    }
+
     #[cold]
     fn check_limits(&self, pos: Pos) -> Result<()> {
         if self.deadline.is_some_and(|deadline| Instant::now() > deadline) {
@@ -178,9 +183,12 @@ impl<'a> Evaluator<'a> {
             return Err(Error::new(ErrorKind::Limit, message, pos));
         }
         if self.settings.max_memory.is_some_and(|most| self.arena.allocated_bytes() > most) {
-            let message = "the evaluation needs more memory than it may have";
-            return Err(Error::new(ErrorKind::Limit, message, pos));
+            return Err(too_much_memory(pos));
         }
         Ok(())
     }
+}
+
+fn too_much_memory(pos: Pos) -> Error {
+    Error::new(ErrorKind::Limit, "the evaluation needs more memory than it may have", pos)
 }

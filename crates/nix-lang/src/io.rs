@@ -236,6 +236,16 @@ pub trait Io {
         path.to_owned()
     }
 
+    /// Write the lock file of a flake. Does nothing where nothing can be written.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    fn write_lock(&self, path: &Path, contents: &[u8]) -> Result<(), IoError> {
+        let _ = (path, contents);
+        Ok(())
+    }
+
     /// Fetch a tree or file.
     ///
     /// # Errors

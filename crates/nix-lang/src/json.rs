@@ -203,7 +203,8 @@ impl<'a> Evaluator<'a> {
             Json::Number(number) => match (number.as_i64(), number.as_f64()) {
                 (Some(number), _) => Value::Int(number),
                 (None, Some(_)) if number.is_u64() => {
-                    let message = format!("unsigned json number {number} outside of Nix integer range");
+                    let message =
+                        format!("unsigned json number {number} outside of Nix integer range");
                     return Err(Error::eval(message, pos));
                 }
                 (None, Some(number)) => Value::Float(number),

@@ -55,9 +55,7 @@ impl<'a> Evaluator<'a> {
                 (other, _) => Err(self.wrong_type("a set", other, node.left.span)),
             },
             BinaryOp::Concat => match (left, right) {
-                (Value::List(left), Value::List(right)) => {
-                    Ok(self.concat_lists(&[left, right]))
-                }
+                (Value::List(left), Value::List(right)) => Ok(self.concat_lists(&[left, right])),
                 (Value::List(_), other) => Err(self.wrong_type("a list", other, node.right.span)),
                 (other, _) => Err(self.wrong_type("a list", other, node.left.span)),
             },
@@ -148,7 +146,13 @@ impl<'a> Evaluator<'a> {
                 StrPart::Text(text) => bytes.extend_from_slice(text),
                 StrPart::Expr(expr) => {
                     let value = self.eval(expr, env)?;
-                    self.coerce_into(value, &mut bytes, &mut ctx, Coercion::INTERPOLATE, expr.span)?;
+                    self.coerce_into(
+                        value,
+                        &mut bytes,
+                        &mut ctx,
+                        Coercion::INTERPOLATE,
+                        expr.span,
+                    )?;
                 }
             }
         }

@@ -143,15 +143,12 @@ impl<'a> Evaluator<'a> {
             return Ok(stored.clone());
         }
         let disk = as_path(&tree.disk);
-        let filter =
-            |path: &Path| tree.shows(tree.relative(path.as_os_str().as_bytes()));
+        let filter = |path: &Path| tree.shows(tree.relative(path.as_os_str().as_bytes()));
         let filter: Option<&dyn Fn(&Path) -> bool> =
             if tree.tracked.is_some() { Some(&filter) } else { None };
         let failed = |error| io_error(error, pos);
-        let (_, hash) = self
-            .io
-            .hash_path("source", disk, Ingestion::Recursive, filter)
-            .map_err(failed)?;
+        let (_, hash) =
+            self.io.hash_path("source", disk, Ingestion::Recursive, filter).map_err(failed)?;
         let path =
             self.io.add_path("source", disk, Ingestion::Recursive, filter).map_err(failed)?;
         Ok(tree.stored.get_or_init(|| (path, Some(hash))).clone())
@@ -207,8 +204,7 @@ impl<'a> Evaluator<'a> {
             wanted.is_none_or(|wanted| wanted.contains(entry))
                 && tree.as_ref().is_none_or(|tree| tree.shows(tree.relative(entry)))
         };
-        let needed =
-            wanted.is_some() || tree.as_ref().is_some_and(|tree| tree.tracked.is_some());
+        let needed = wanted.is_some() || tree.as_ref().is_some_and(|tree| tree.tracked.is_some());
         let filter: Option<&dyn Fn(&Path) -> bool> = if needed { Some(&filter) } else { None };
         self.io
             .add_path(name, as_path(&physical), ingestion, filter)
@@ -237,9 +233,8 @@ impl<'a> Evaluator<'a> {
                 "access to absolute path '{}' is forbidden in pure evaluation mode",
                 String::from_utf8_lossy(path)
             );
-            return Err(Error::new(ErrorKind::Impure, message, pos).hint(
-                "use a path relative to the flake, or evaluate with --impure",
-            ));
+            return Err(Error::new(ErrorKind::Impure, message, pos)
+                .hint("use a path relative to the flake, or evaluate with --impure"));
         }
         Ok(path.to_vec())
     }
@@ -451,9 +446,13 @@ mod tests {
 
     #[test]
     fn canonical_paths() {
-        for (given, wanted) in
-            [("/a/./b//c/..", "/a/b"), ("/..", "/"), ("/", "/"), ("/a/", "/a"), ("/a/../../b", "/b")]
-        {
+        for (given, wanted) in [
+            ("/a/./b//c/..", "/a/b"),
+            ("/..", "/"),
+            ("/", "/"),
+            ("/a/", "/a"),
+            ("/a/../../b", "/b"),
+        ] {
             assert_eq!(canonical(given.as_bytes()), wanted.as_bytes());
         }
         assert!(is_within(b"/a/b", b"/a") && !is_within(b"/ab", b"/a"));

@@ -48,7 +48,9 @@ const KEYWORDS: &[&[u8]] =
 fn is_identifier(name: &[u8]) -> bool {
     let first = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
     name.first().is_some_and(first)
-        && name.iter().all(|byte| first(byte) || byte.is_ascii_digit() || matches!(byte, b'\'' | b'-'))
+        && name
+            .iter()
+            .all(|byte| first(byte) || byte.is_ascii_digit() || matches!(byte, b'\'' | b'-'))
         && !KEYWORDS.contains(&name)
 }
 
@@ -174,7 +176,8 @@ impl<'a> Printer<'_, 'a> {
                 if self.strict && nix.is_derivation(attrs)? {
                     self.out.push_str("«derivation");
                     if let Some(path) = attrs.value(sym::DRV_PATH) {
-                        let path = nix.coerce_bytes(path, crate::coerce::Coercion::APPEND, NO_POS)?;
+                        let path =
+                            nix.coerce_bytes(path, crate::coerce::Coercion::APPEND, NO_POS)?;
                         self.out.push(' ');
                         self.out.push_str(&String::from_utf8_lossy(&path.0));
                     }

@@ -15,11 +15,11 @@ macro_rules! known {
 known! {
     OUT_PATH = "outPath", DRV_PATH = "drvPath", TYPE = "type", NAME = "name", VALUE = "value",
     FUNCTOR = "__functor", TO_STRING = "__toString", SYSTEM = "system", BUILDER = "builder",
-    ARGS = "args", OUTPUTS = "outputs", OUTPUT_NAME = "outputName", ALL = "all",
+    ARGS = "args", OUTPUTS = "outputs",
     STRUCTURED = "__structuredAttrs", IGNORE_NULLS = "__ignoreNulls",
     CONTENT_ADDRESSED = "__contentAddressed", IMPURE = "__impure",
     OUTPUT_HASH = "outputHash", OUTPUT_HASH_ALGO = "outputHashAlgo",
-    OUTPUT_HASH_MODE = "outputHashMode", DRV_ATTRS = "drvAttrs",
+    OUTPUT_HASH_MODE = "outputHashMode",
     SUCCESS = "success", RIGHT = "right", WRONG = "wrong", VERSION = "version",
     FILE = "file", LINE = "line", COLUMN = "column", PATH = "path", PREFIX = "prefix",
     START_SET = "startSet", OPERATOR = "operator", KEY = "key", FILTER = "filter",

@@ -5,9 +5,9 @@ use std::cell::Cell;
 use crate::Evaluator;
 use crate::context::Ctx;
 use crate::error::Result;
-use nix_syntax::ast::{Expr, Lambda};
 use crate::source::Pos;
 use nix_syntax::Symbol as Sym;
+use nix_syntax::ast::{Expr, Lambda};
 
 /// A Nix value. List elements and attributes may be [`Value::Thunk`]: not evaluated yet.
 #[derive(Clone, Copy)]
@@ -252,5 +252,11 @@ impl<'a> Value<'a> {
     #[must_use]
     pub fn is_function(&self) -> bool {
         matches!(self, Value::Lambda(_) | Value::PrimOp(_) | Value::PrimOpApp(_))
+    }
+}
+
+impl std::fmt::Debug for Value<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "«{}»", self.type_name())
     }
 }

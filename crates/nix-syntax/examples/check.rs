@@ -1,6 +1,7 @@
 //! Parses the files named on the command line (or listed on standard input) and says which are refused, and how long it took.
+//! With SHOW set the trees are printed in the form of `nix-instantiate --parse`.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -37,10 +38,18 @@ fn main() {
         let directory = name.rsplit_once('/').map_or("/", |(directory, _)| directory);
         let text: Arc<[u8]> = text.into();
         let file = sources.add(Origin::Path(name.as_bytes().into()), text);
-        let options = Options { home: Some(b"/home"), max_depth: 2000, ..Options::new(directory.as_bytes(), &globals) };
+        let options = Options {
+            home: Some(b"/home"),
+            max_depth: 2000,
+            ..Options::new(directory.as_bytes(), &globals)
+        };
         let start = Instant::now();
         let result = parse(&arena, &symbols, &sources, file, &options);
         time += start.elapsed();
+        if let (Ok(expr), Some(_)) = (&result, std::env::var_os("SHOW")) {
+            let text = nix_syntax::show(expr, &symbols, &globals, None);
+            let _ = std::io::stdout().write_all(&[&text[..], b"\n"].concat());
+        }
         if let Err(reports) = result {
             refused += 1;
             println!("REFUSED {name}");
@@ -49,5 +58,9 @@ fn main() {
             }
         }
     }
-    println!("{} files, {bytes} bytes, {refused} refused, {time:?}, {} bytes of tree", files.len(), arena.allocated_bytes());
+    println!(
+        "{} files, {bytes} bytes, {refused} refused, {time:?}, {} bytes of tree",
+        files.len(),
+        arena.allocated_bytes()
+    );
 }

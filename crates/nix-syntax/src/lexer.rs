@@ -76,6 +76,9 @@ pub(crate) struct Token {
 pub(crate) struct Lexer<'s> {
     pub(crate) text: &'s [u8],
     pub(crate) pos: usize,
+    /// No path and no URI starts before these places: `a.b.c…` is looked through once, not once per name.
+    no_path: usize,
+    no_uri: usize,
 }
 
 const ID: u8 = 1;
@@ -98,7 +101,9 @@ static CLASS: [u8; 256] = {
             b'-' => class = ID | PATH | URI | SCHEME,
             b'\'' => class = ID | URI,
             b'.' | b'+' => class = PATH | URI | SCHEME,
-            b'%' | b'/' | b'?' | b':' | b'@' | b'&' | b'=' | b'$' | b',' | b'!' | b'~' | b'*' => class = URI,
+            b'%' | b'/' | b'?' | b':' | b'@' | b'&' | b'=' | b'$' | b',' | b'!' | b'~' | b'*' => {
+                class = URI
+            }
             _ => {}
         }
         table[i] = class;
@@ -133,6 +138,10 @@ fn keyword(word: &[u8]) -> Tok {
 }
 
 impl<'s> Lexer<'s> {
+    pub(crate) fn new(text: &'s [u8]) -> Self {
+        Self { text, pos: 0, no_path: 0, no_uri: 0 }
+    }
+
     /// The byte at `at`, 0 past the end.
     pub(crate) fn byte(&self, at: usize) -> u8 {
         self.text.get(at).copied().unwrap_or(0)
@@ -187,13 +196,18 @@ impl<'s> Lexer<'s> {
     }
 
     /// End of the first run of a path at `at`: `c*(/c+)+/?`, or `c*/` when `${` follows.
-    fn path(&self, at: usize) -> Option<usize> {
-        let mut end = self.run(at, PATH);
-        if self.byte(end) != b'/' {
+    fn path(&mut self, at: usize) -> Option<usize> {
+        if at < self.no_path {
             return None;
         }
-        if !is(self.byte(end + 1), PATH) {
-            return (self.byte(end + 1) == b'$' && self.byte(end + 2) == b'{').then_some(end + 1);
+        let mut end = self.run(at, PATH);
+        let interpolated = self.byte(end + 1) == b'$' && self.byte(end + 2) == b'{';
+        if self.byte(end) != b'/' || !is(self.byte(end + 1), PATH) && !interpolated {
+            self.no_path = end;
+            return None;
+        }
+        if interpolated {
+            return Some(end + 1);
         }
         while self.byte(end) == b'/' && is(self.byte(end + 1), PATH) {
             end = self.run(end + 1, PATH);
@@ -201,13 +215,16 @@ impl<'s> Lexer<'s> {
         Some(if self.byte(end) == b'/' { end + 1 } else { end })
     }
 
-    fn uri(&self, at: usize) -> Option<usize> {
-        let colon = self.run(at, SCHEME);
-        if self.byte(colon) != b':' {
+    fn uri(&mut self, at: usize) -> Option<usize> {
+        if at < self.no_uri {
             return None;
         }
-        let end = self.run(colon + 1, URI);
-        (end > colon + 1).then_some(end)
+        let colon = self.run(at, SCHEME);
+        if self.byte(colon) != b':' || !is(self.byte(colon + 1), URI) {
+            self.no_uri = colon;
+            return None;
+        }
+        Some(self.run(colon + 1, URI))
     }
 
     fn search_path(&self, at: usize) -> Option<usize> {
@@ -259,7 +276,7 @@ impl<'s> Lexer<'s> {
         (Tok::Int, end)
     }
 
-    fn at(&self, at: usize) -> (Tok, usize) {
+    fn at(&mut self, at: usize) -> (Tok, usize) {
         let Some(&c) = self.text.get(at) else { return (Tok::Eof, at) };
         let next = self.byte(at + 1);
         let one = |kind| (kind, at + 1);

@@ -16,9 +16,12 @@ mod parser;
 mod raw;
 mod report;
 mod resolve;
+mod show;
 mod source;
 mod suggest;
 mod symbol;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 
@@ -31,25 +34,36 @@ use resolve::Resolver;
 pub use ast::Expr;
 pub use parser::canonical;
 pub use report::{Report, render};
+pub use show::show;
 pub use source::{FileId, Origin, Source, Sources, Span};
 pub use suggest::nearest;
 pub use symbol::{Symbol, Symbols};
 
+/// Bytes of stack that one level of nesting can take while parsing, unoptimised build included.
+pub const STACK_PER_LEVEL: usize = 8 << 10;
+
 /// The names every file sees, numbered in the order given.
 pub struct Globals {
     indexes: HashMap<Symbol, u32, FxBuildHasher>,
+    names: Vec<Symbol>,
 }
 
 impl Globals {
     /// Globals by name; the position in `names` is the index of [`ast::ExprKind::Global`].
     pub fn new<'n>(symbols: &Symbols<'_>, names: impl IntoIterator<Item = &'n [u8]>) -> Self {
-        let indexes = names.into_iter().enumerate().map(|(i, name)| (symbols.intern(name), i as u32)).collect();
-        Self { indexes }
+        let names: Vec<Symbol> = names.into_iter().map(|name| symbols.intern(name)).collect();
+        let indexes = names.iter().enumerate().map(|(i, name)| (*name, i as u32)).collect();
+        Self { indexes, names }
     }
 
-    /// All names, in no particular order.
+    /// All names, by index.
     pub fn symbols(&self) -> impl Iterator<Item = Symbol> {
-        self.indexes.keys().copied()
+        self.names.iter().copied()
+    }
+
+    /// The name at an index.
+    pub fn name(&self, index: u32) -> Option<Symbol> {
+        self.names.get(index as usize).copied()
     }
 
     /// The index of a name.
@@ -69,14 +83,15 @@ pub struct Options<'o> {
     pub globals: &'o Globals,
     /// Variables of the one outer frame, slot by slot (`scopedImport`); they hide globals. `Some(&[])` still means a frame.
     pub outer: Option<&'o [Symbol]>,
-    /// How deep expressions may nest. The default suits a 2 MiB stack in a debug build; C++ Nix allows about 10000.
+    /// How deep expressions may nest; each level can take [`STACK_PER_LEVEL`]. The default suits a 2 MiB stack; C++ Nix allows several
+    /// thousand levels.
     pub max_depth: u32,
 }
 
 impl<'o> Options<'o> {
     /// No home, no outer frame, the default depth.
     pub fn new(base_path: &'o [u8], globals: &'o Globals) -> Self {
-        Self { base_path, home: None, globals, outer: None, max_depth: 500 }
+        Self { base_path, home: None, globals, outer: None, max_depth: 200 }
     }
 }
 
@@ -90,7 +105,10 @@ pub fn parse<'a>(
 ) -> Result<&'a Expr<'a>, Vec<Report>> {
     let text = sources.get(file).text;
     if u32::try_from(text.len()).is_err() {
-        return Err(vec![Report::new("source texts of 4 GiB and more are not supported", Span { file, start: 0, end: 0 })]);
+        return Err(vec![Report::new(
+            "source texts of 4 GiB and more are not supported",
+            Span { file, start: 0, end: 0 },
+        )]);
     }
     let mut parser = Parser::new(&text, arena, file, options);
     let root = match parser.file() {

@@ -22,7 +22,13 @@ pub struct Report {
 impl Report {
     /// A report with a place and nothing more.
     pub fn new(title: impl Into<String>, primary: Span) -> Self {
-        Self { title: title.into(), primary: Some(primary), label: String::new(), notes: Vec::new(), help: None }
+        Self {
+            title: title.into(),
+            primary: Some(primary),
+            label: String::new(),
+            notes: Vec::new(),
+            help: None,
+        }
     }
 
     /// With text at the caret.
@@ -66,7 +72,11 @@ pub fn render(sources: &Sources, report: &Report, colour: bool) -> String {
 }
 
 /// The first line of a span. Only that line is handed on: files are large and trails are long.
-fn snippet<'t>(sources: &Sources, span: Span, label: &'t str) -> Snippet<'t, annotate_snippets::Annotation<'t>> {
+fn snippet<'t>(
+    sources: &Sources,
+    span: Span,
+    label: &'t str,
+) -> Snippet<'t, annotate_snippets::Annotation<'t>> {
     let Source { origin, text } = sources.get(span.file);
     let start = (span.start as usize).min(text.len());
     let line_start = text[..start].iter().rposition(|c| *c == b'\n').map_or(0, |n| n + 1);

@@ -4,14 +4,16 @@ use bumpalo::Bump;
 use rustc_hash::FxBuildHasher;
 use std::collections::HashMap;
 
+use crate::Options;
 use crate::ast::*;
 use crate::parser::too_deep;
-use crate::raw::{self, Kind, Name, NodeId, Part, PathName, Raw, Run, SetId, Value};
+use crate::raw::{
+    self, Kind, Name, NodeId, Part, PathName, Raw, RawAttr, RawSet, Run, SetId, Value,
+};
 use crate::report::Report;
 use crate::source::{FileId, Span};
 use crate::suggest;
 use crate::symbol::{Symbol, Symbols};
-use crate::Options;
 
 /// The evaluation would be long over before a reader got through more.
 const MAX_ERRORS: usize = 20;
@@ -123,11 +125,14 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
             return ExprKind::WithVar { name: symbol, withs: self.with_levels() };
         }
         let shown = String::from_utf8_lossy(self.raw.names[name as usize]);
-        let mut report = Report::new(format!("undefined variable `{shown}`"), self.span(start, end));
+        let mut report =
+            Report::new(format!("undefined variable `{shown}`"), self.span(start, end));
         let visible = self.bindings.iter().map(|b| self.raw.names[b.name as usize]);
         let globals = self.options.globals.symbols().map(|s| self.symbols.name(s));
         let outer = self.options.outer.unwrap_or_default().iter().map(|s| self.symbols.name(*s));
-        if let Some(near) = suggest::nearest(self.raw.names[name as usize], visible.chain(outer).chain(globals)) {
+        if let Some(near) =
+            suggest::nearest(self.raw.names[name as usize], visible.chain(outer).chain(globals))
+        {
             report = report.help(format!("did you mean `{}`?", String::from_utf8_lossy(near)));
         }
         self.error(report);
@@ -142,7 +147,8 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
             return levels;
         }
         let frames = self.frames;
-        let levels = &*self.arena.alloc_slice_fill_iter(self.withs.iter().rev().map(|frame| frames - frame));
+        let levels =
+            &*self.arena.alloc_slice_fill_iter(self.withs.iter().rev().map(|frame| frames - frame));
         self.levels = Some((key.0, key.1, key.2, levels));
         levels
     }
@@ -153,8 +159,15 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
 
     fn all(&mut self, run: Run) -> &'a [&'a Expr<'a>] {
         let raw = self.raw;
-        let nodes = run.of(&raw.lists);
-        self.arena.alloc_slice_fill_iter(nodes.iter().map(|node| self.expr(*node)))
+        self.nodes(run.of(&raw.lists))
+    }
+
+    fn nodes(&mut self, nodes: &[NodeId]) -> &'a [&'a Expr<'a>] {
+        let mut all = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            all.push(self.expr(*node));
+        }
+        self.arena.alloc_slice_copy(&all)
     }
 
     fn parts(&mut self, run: Run) -> &'a [StrPart<'a>] {
@@ -195,73 +208,93 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
         self.alloc(kind, start, end)
     }
 
+    /// Only hands on: this frame is on the stack once per level, so it must stay small in unoptimised builds, too.
     fn kind(&mut self, kind: Kind<'a>, name: Option<Symbol>, start: u32, end: u32) -> ExprKind<'a> {
-        let arena = self.arena;
         match kind {
             Kind::Int(value) => ExprKind::Int(value),
             Kind::Float(value) => ExprKind::Float(value),
             Kind::Str(text) => ExprKind::Str(text),
             Kind::Path(path) => ExprKind::Path(path),
             Kind::CurPos => ExprKind::CurPos,
+            Kind::Var(name) => self.variable(name, start, end),
+            Kind::SearchPath(path) => self.search_path(path, start, end),
             Kind::Interpolated(parts) => ExprKind::Interpolated(self.parts(parts)),
             Kind::InterpolatedPath(parts) => ExprKind::InterpolatedPath(self.parts(parts)),
-            Kind::SearchPath(path) => {
-                let find_file = self.variable(raw::FIND_FILE, start, end);
-                let nix_path = self.variable(raw::NIX_PATH, start, end);
-                let find_file = self.alloc(find_file, start, end);
-                let nix_path = self.alloc(nix_path, start, end);
-                ExprKind::SearchPath(arena.alloc(SearchPath { find_file, nix_path, path }))
-            }
-            Kind::Var(name) => self.variable(name, start, end),
             Kind::List(run) => ExprKind::List(self.all(run)),
-            Kind::Set(set) => ExprKind::Attrs(self.set(set)),
+            Kind::Set(set) => self.set(set),
             Kind::Let(set, body) => self.let_in(set, body),
             Kind::Lambda(id) => self.lambda(id, name, start),
-            Kind::Call(function, args) => {
-                let function = self.expr(function);
-                ExprKind::Call(arena.alloc(Call { function, args: self.all(args) }))
-            }
-            Kind::Select(subject, path, default) => {
-                let subject = self.expr(subject);
-                let path = self.path(path);
-                let default = default.map(|default| self.expr(default));
-                ExprKind::Select(arena.alloc(Select { subject, path, default }))
-            }
-            Kind::HasAttr(subject, path) => {
-                let subject = self.expr(subject);
-                ExprKind::HasAttr(arena.alloc(HasAttr { subject, path: self.path(path) }))
-            }
-            Kind::If(condition, yes, no) => {
-                let condition = self.expr(condition);
-                let yes = self.expr(yes);
-                ExprKind::If(arena.alloc(If { condition, yes, no: self.expr(no) }))
-            }
-            Kind::With(namespace, body) => {
-                let namespace = self.expr(namespace);
-                self.frames += 1;
-                self.withs.push(self.frames);
-                self.levels = None;
-                let body = self.expr(body);
-                self.withs.pop();
-                self.levels = None;
-                self.frames -= 1;
-                ExprKind::With(arena.alloc(With { namespace, body }))
-            }
-            Kind::Assert(condition, body) => {
-                let condition = self.expr(condition);
-                ExprKind::Assert(arena.alloc(Assert { condition, body: self.expr(body) }))
-            }
+            Kind::Call(function, args) => self.call(function, args),
+            Kind::Select(subject, path, default) => self.select(subject, path, default),
+            Kind::HasAttr(subject, path) => self.has_attr(subject, path),
+            Kind::If(condition, yes, no) => self.choice(condition, yes, no),
+            Kind::With(namespace, body) => self.with(namespace, body),
+            Kind::Assert(condition, body) => self.assertion(condition, body),
             Kind::Not(operand) => ExprKind::Not(self.expr(operand)),
-            Kind::Negate(operand) => {
-                let right = self.expr(operand);
-                if self.is_local(raw::SUB) {
-                    let zero = self.alloc(ExprKind::Int(0), start, start + 1);
-                    return self.operator_call(raw::SUB, zero, right, start);
-                }
-                ExprKind::Negate(right)
-            }
+            Kind::Negate(operand) => self.negation(operand, start),
             Kind::Binary { .. } => self.binary(kind),
         }
+    }
+
+    fn search_path(&mut self, path: &'a [u8], start: u32, end: u32) -> ExprKind<'a> {
+        let find_file = self.variable(raw::FIND_FILE, start, end);
+        let nix_path = self.variable(raw::NIX_PATH, start, end);
+        let find_file = self.alloc(find_file, start, end);
+        let nix_path = self.alloc(nix_path, start, end);
+        ExprKind::SearchPath(self.arena.alloc(SearchPath { find_file, nix_path, path }))
+    }
+
+    fn call(&mut self, function: NodeId, args: Run) -> ExprKind<'a> {
+        let function = self.expr(function);
+        let args = self.all(args);
+        ExprKind::Call(self.arena.alloc(Call { function, args }))
+    }
+
+    fn select(&mut self, subject: NodeId, path: Run, default: Option<NodeId>) -> ExprKind<'a> {
+        let subject = self.expr(subject);
+        let path = self.path(path);
+        let default = default.map(|default| self.expr(default));
+        ExprKind::Select(self.arena.alloc(Select { subject, path, default }))
+    }
+
+    fn has_attr(&mut self, subject: NodeId, path: Run) -> ExprKind<'a> {
+        let subject = self.expr(subject);
+        let path = self.path(path);
+        ExprKind::HasAttr(self.arena.alloc(HasAttr { subject, path }))
+    }
+
+    fn choice(&mut self, condition: NodeId, yes: NodeId, no: NodeId) -> ExprKind<'a> {
+        let condition = self.expr(condition);
+        let yes = self.expr(yes);
+        let no = self.expr(no);
+        ExprKind::If(self.arena.alloc(If { condition, yes, no }))
+    }
+
+    fn with(&mut self, namespace: NodeId, body: NodeId) -> ExprKind<'a> {
+        let namespace = self.expr(namespace);
+        self.frames += 1;
+        self.withs.push(self.frames);
+        self.levels = None;
+        let body = self.expr(body);
+        self.withs.pop();
+        self.levels = None;
+        self.frames -= 1;
+        ExprKind::With(self.arena.alloc(With { namespace, body }))
+    }
+
+    fn assertion(&mut self, condition: NodeId, body: NodeId) -> ExprKind<'a> {
+        let condition = self.expr(condition);
+        let body = self.expr(body);
+        ExprKind::Assert(self.arena.alloc(Assert { condition, body }))
+    }
+
+    fn negation(&mut self, operand: NodeId, start: u32) -> ExprKind<'a> {
+        let operand = self.expr(operand);
+        if self.is_local(raw::SUB) {
+            let zero = self.alloc(ExprKind::Int(0), start, start + 1);
+            return self.operator_call(raw::SUB, zero, operand, start);
+        }
+        ExprKind::Negate(operand)
     }
 
     /// Operators that lean left make long chains, which are walked without recursion.
@@ -289,7 +322,13 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
         result
     }
 
-    fn operation(&mut self, op: BinaryOp, left: &'a Expr<'a>, right: &'a Expr<'a>, at: u32) -> ExprKind<'a> {
+    fn operation(
+        &mut self,
+        op: BinaryOp,
+        left: &'a Expr<'a>,
+        right: &'a Expr<'a>,
+        at: u32,
+    ) -> ExprKind<'a> {
         let (function, swap, negate) = match op {
             BinaryOp::Subtract => (raw::SUB, false, false),
             BinaryOp::Multiply => (raw::MUL, false, false),
@@ -318,10 +357,18 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
     }
 
     /// A file that binds `__sub` and the like means its own by the operator.
-    fn operator_call(&mut self, function: Name, a: &'a Expr<'a>, b: &'a Expr<'a>, at: u32) -> ExprKind<'a> {
+    fn operator_call(
+        &mut self,
+        function: Name,
+        a: &'a Expr<'a>,
+        b: &'a Expr<'a>,
+        at: u32,
+    ) -> ExprKind<'a> {
         let function = self.variable(function, at, at + 1);
         let function = self.alloc(function, at, at + 1);
-        ExprKind::Call(self.arena.alloc(Call { function, args: self.arena.alloc_slice_copy(&[a, b]) }))
+        ExprKind::Call(
+            self.arena.alloc(Call { function, args: self.arena.alloc_slice_copy(&[a, b]) }),
+        )
     }
 
     fn let_in(&mut self, set: SetId, body: NodeId) -> ExprKind<'a> {
@@ -333,64 +380,89 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
         ExprKind::Let(self.arena.alloc(Let { bindings, body }))
     }
 
-    fn set(&mut self, set: SetId) -> &'a AttrSet<'a> {
-        let raw = self.raw;
+    fn set(&mut self, set: SetId) -> ExprKind<'a> {
         let mark = self.bindings.len();
-        let recursive = raw.sets[set as usize].recursive;
-        if recursive && let Some(attr) = raw.sets[set as usize].find(raw::OVERRIDES) {
-            let span = self.span(attr.start, attr.end);
-            self.error(
-                Report::new("`__overrides` is not supported", span).help("merge the overriding set with `//` instead"),
-            );
+        let recursive = self.raw.sets[set as usize].recursive;
+        if recursive {
+            self.refuse_overrides(set);
         }
         let attrs = self.bindings_of(set);
         if recursive {
             self.unbind(mark);
             self.frames -= 1;
         }
-        self.arena.alloc(attrs)
+        ExprKind::Attrs(self.arena.alloc(attrs))
+    }
+
+    fn refuse_overrides(&mut self, set: SetId) {
+        if let Some(attr) = self.raw.sets[set as usize].find(raw::OVERRIDES) {
+            let report =
+                Report::new("`__overrides` is not supported", self.span(attr.start, attr.end));
+            self.error(report.help("merge the overriding set with `//` instead"));
+        }
     }
 
     /// The attributes of a set; when it is recursive its frame and its names are left in place for the caller.
     fn bindings_of(&mut self, set: SetId) -> AttrSet<'a> {
         let raw = self.raw;
         let set = &raw.sets[set as usize];
-        let mut order: Vec<u32> = (0..set.attrs.len() as u32).collect();
-        order.sort_unstable_by_key(|i| self.names[set.attrs[*i as usize].name as usize]);
-        // `inherit a;` means the `a` outside, so it is resolved before the frame is there.
+        let (mut attrs, values) = self.heads_of(set);
+        for (at, node) in values {
+            let value = self.named(node, Some(attrs[at].name));
+            attrs[at].value = AttrValue::Plain(value);
+        }
+        let sources = self.nodes(&set.sources);
+        let dynamic = self.dynamic(set);
+        AttrSet {
+            recursive: set.recursive,
+            attrs: self.arena.alloc_slice_copy(&attrs),
+            sources,
+            dynamic,
+        }
+    }
+
+    /// The attributes in order, and which of them have values that must be resolved in the frame, which is now there.
+    fn heads_of(&mut self, set: &RawSet) -> (Vec<Attr<'a>>, Vec<(usize, NodeId)>) {
+        let mut order: Vec<RawAttr> = set.attrs.clone();
+        order.sort_unstable_by_key(|attr| self.names[attr.name as usize]);
         let mut attrs = Vec::with_capacity(order.len());
-        for i in &order {
-            let attr = set.attrs[*i as usize];
+        let mut values = Vec::with_capacity(order.len());
+        for (at, attr) in order.iter().enumerate() {
             let value = match attr.value {
+                // `inherit a;` means the `a` outside, so it is resolved before the frame is there.
                 Value::Inherited => {
                     let kind = self.variable(attr.name, attr.start, attr.end);
                     AttrValue::Inherited(self.alloc(kind, attr.start, attr.end))
                 }
-                // The index of a plain value is filled in below.
-                Value::Plain(_) => AttrValue::From(0),
+                Value::Plain(node) => {
+                    values.push((at, node));
+                    AttrValue::From(0)
+                }
                 Value::From(source) => AttrValue::From(source),
             };
-            let name = self.names[attr.name as usize];
-            attrs.push(Attr { name, value, span: self.span(attr.start, attr.end) });
+            attrs.push(Attr {
+                name: self.names[attr.name as usize],
+                value,
+                span: self.span(attr.start, attr.end),
+            });
         }
         if set.recursive {
             self.frames += 1;
-            for (slot, i) in order.iter().enumerate() {
-                self.bind(set.attrs[*i as usize].name, slot as u32);
+            for (slot, attr) in order.iter().enumerate() {
+                self.bind(attr.name, slot as u32);
             }
         }
-        for (attr, i) in attrs.iter_mut().zip(&order) {
-            if let Value::Plain(node) = set.attrs[*i as usize].value {
-                attr.value = AttrValue::Plain(self.named(node, Some(attr.name)));
-            }
+        (attrs, values)
+    }
+
+    fn dynamic(&mut self, set: &RawSet) -> &'a [DynamicAttr<'a>] {
+        let mut all = Vec::with_capacity(set.dynamic.len());
+        for (name, value, start, end) in &set.dynamic {
+            let name = self.expr(*name);
+            let value = self.expr(*value);
+            all.push(DynamicAttr { name, value, span: self.span(*start, *end) });
         }
-        let sources = self.arena.alloc_slice_fill_iter(set.sources.iter().map(|node| self.expr(*node)));
-        let dynamic = self.arena.alloc_slice_fill_iter(set.dynamic.iter().map(|(name, value, start, end)| DynamicAttr {
-            name: self.expr(*name),
-            value: self.expr(*value),
-            span: self.span(*start, *end),
-        }));
-        AttrSet { recursive: set.recursive, attrs: self.arena.alloc_slice_copy(&attrs), sources, dynamic }
+        self.arena.alloc_slice_copy(&all)
     }
 
     fn lambda(&mut self, id: u32, name: Option<Symbol>, start: u32) -> ExprKind<'a> {

@@ -16,11 +16,19 @@ pub(crate) enum Inst {
     Save(u32),
     Jump(u32),
     /// Two ways. With `prefer` the second is tried only when the first does not match; otherwise the longer match wins.
-    Branch { first: u32, second: u32, prefer: bool, slot: u32 },
+    Branch {
+        first: u32,
+        second: u32,
+        prefer: bool,
+        slot: u32,
+    },
     /// An iteration of a loop whose body can match nothing begins.
     Iterate,
     /// Its end: go round (`again`) or on. When the iteration matched nothing, only on.
-    LoopBack { again: u32, slot: u32 },
+    LoopBack {
+        again: u32,
+        slot: u32,
+    },
     Accept,
 }
 

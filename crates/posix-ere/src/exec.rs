@@ -91,7 +91,9 @@ impl<'r> Matcher<'r> {
         loop {
             match &self.program.code[at.pc] {
                 Inst::Set(set) => match self.text.get(at.pos) {
-                    Some(c) if set.contains(*c) => at = At { pc: at.pc + 1, pos: at.pos + 1, idle: 0 },
+                    Some(c) if set.contains(*c) => {
+                        at = At { pc: at.pc + 1, pos: at.pos + 1, idle: 0 }
+                    }
                     _ => return Ok(FAIL),
                 },
                 Inst::LineStart if at.pos != 0 => return Ok(FAIL),
@@ -99,14 +101,22 @@ impl<'r> Matcher<'r> {
                 Inst::LineStart | Inst::LineEnd | Inst::Save(_) => at.pc += 1,
                 Inst::Jump(target) => at.pc = *target as usize,
                 Inst::Iterate => at = At { pc: at.pc + 1, idle: at.idle + 1, ..at },
-                Inst::LoopBack { .. } if at.idle > 0 => at = At { pc: at.pc + 1, idle: at.idle - 1, ..at },
+                Inst::LoopBack { .. } if at.idle > 0 => {
+                    at = At { pc: at.pc + 1, idle: at.idle - 1, ..at }
+                }
                 Inst::LoopBack { again, slot } => {
                     let again = At { pc: *again as usize, ..at };
                     return Err((at, *slot, again, At { pc: at.pc + 1, ..at }, true));
                 }
                 Inst::Branch { first, second, prefer, slot } => {
                     let (first, second) = (*first as usize, *second as usize);
-                    return Err((at, *slot, At { pc: first, ..at }, At { pc: second, ..at }, *prefer));
+                    return Err((
+                        at,
+                        *slot,
+                        At { pc: first, ..at },
+                        At { pc: second, ..at },
+                        *prefer,
+                    ));
                 }
                 Inst::Accept => {
                     let accepted = match self.mode {
@@ -190,7 +200,9 @@ impl<'r> Matcher<'r> {
         let (slot, first, second) = match &program.code[at.pc] {
             Inst::Jump(target) => return At { pc: *target as usize, ..at },
             Inst::Iterate => return At { pc: at.pc + 1, idle: at.idle + 1, ..at },
-            Inst::LoopBack { .. } if at.idle > 0 => return At { pc: at.pc + 1, idle: at.idle - 1, ..at },
+            Inst::LoopBack { .. } if at.idle > 0 => {
+                return At { pc: at.pc + 1, idle: at.idle - 1, ..at };
+            }
             Inst::LoopBack { again, slot } => (*slot, *again as usize, at.pc + 1),
             Inst::Branch { first, second, slot, .. } => (*slot, *first as usize, *second as usize),
             _ => return At { pc: at.pc + 1, ..at },

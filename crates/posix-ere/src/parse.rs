@@ -16,7 +16,11 @@ pub(crate) enum Node {
     Sequence(Vec<Node>),
     /// Tried in order.
     Alternatives(Vec<Node>),
-    Repeat { node: Box<Node>, min: u32, max: Option<u32> },
+    Repeat {
+        node: Box<Node>,
+        min: u32,
+        max: Option<u32>,
+    },
 }
 
 pub(crate) struct Parsed {
@@ -157,7 +161,10 @@ impl Parser<'_> {
         let start = self.at;
         let mut value: u32 = 0;
         while let Some(c @ b'0'..=b'9') = self.peek() {
-            value = value.checked_mul(10).and_then(|v| v.checked_add(u32::from(c - b'0'))).ok_or(Error::TooLarge)?;
+            value = value
+                .checked_mul(10)
+                .and_then(|v| v.checked_add(u32::from(c - b'0')))
+                .ok_or(Error::TooLarge)?;
             self.at += 1;
         }
         if self.at == start { Err(Error::BadInterval) } else { Ok(value) }

@@ -7,7 +7,12 @@ use crate::{Captures, Error, Regex};
 
 fn full(pattern: &str, text: &str) -> Option<Vec<Option<String>>> {
     let captures = Regex::new(pattern.as_bytes()).unwrap().full_match(text.as_bytes())?;
-    Some(captures[1..].iter().map(|range| range.clone().map(|range| text[range].to_owned())).collect())
+    Some(
+        captures[1..]
+            .iter()
+            .map(|range| range.clone().map(|range| text[range].to_owned()))
+            .collect(),
+    )
 }
 
 /// As `builtins.split` shows it: text, [groups], text, …
@@ -16,8 +21,10 @@ fn split(pattern: &str, text: &str) -> String {
     let (mut out, mut from) = (String::new(), 0);
     for captures in regex.matches(text.as_bytes()) {
         let whole = captures[0].clone().unwrap();
-        let groups: Vec<&str> =
-            captures[1..].iter().map(|range| range.clone().map_or("-", |range| &text[range])).collect();
+        let groups: Vec<&str> = captures[1..]
+            .iter()
+            .map(|range| range.clone().map_or("-", |range| &text[range]))
+            .collect();
         out += &format!("{}[{}]", &text[from..whole.start], groups.join(","));
         from = whole.end;
     }
@@ -38,7 +45,9 @@ fn splits_as_nix_does() {
 
 #[test]
 fn matches_as_nix_does() {
-    let some = |groups: &[Option<&str>]| Some(groups.iter().map(|g| g.map(str::to_owned)).collect::<Vec<_>>());
+    let some = |groups: &[Option<&str>]| {
+        Some(groups.iter().map(|g| g.map(str::to_owned)).collect::<Vec<_>>())
+    };
     assert_eq!(full("ab", "abc"), None);
     assert_eq!(full("a(b)(c)", "abc"), some(&[Some("b"), Some("c")]));
     assert_eq!(full("(a*)*", "a"), some(&[Some("")]));
@@ -122,7 +131,9 @@ fn naive(
             None => then(pos, groups),
             Some((first, rest)) => {
                 let rest = Node::Sequence(rest.to_vec());
-                naive(first, text, pos, groups, &mut |end, groups| naive(&rest, text, end, groups, then))
+                naive(first, text, pos, groups, &mut |end, groups| {
+                    naive(&rest, text, end, groups, then)
+                })
             }
         },
         Node::Alternatives(all) => {
@@ -136,15 +147,25 @@ fn naive(
             let less = |n: u32| n.saturating_sub(1);
             let rest = Node::Repeat { node: inner.clone(), min: less(*min), max: max.map(less) };
             if *min > 0 {
-                return naive(inner, text, pos, groups, &mut |end, groups| match (&rest, end == pos) {
-                    // A required iteration of `x+` that matched nothing: the loop ends.
-                    (Node::Repeat { min: 0, max: None, .. }, true) => then(end, groups),
-                    _ => naive(&rest, text, end, groups, then),
-                });
+                return naive(
+                    inner,
+                    text,
+                    pos,
+                    groups,
+                    &mut |end, groups| match (&rest, end == pos) {
+                        // A required iteration of `x+` that matched nothing: the loop ends.
+                        (Node::Repeat { min: 0, max: None, .. }, true) => then(end, groups),
+                        _ => naive(&rest, text, end, groups, then),
+                    },
+                );
             }
             let more = *max != Some(0)
                 && naive(inner, text, pos, groups, &mut |end, groups| {
-                    if end == pos && max.is_none() { then(end, groups) } else { naive(&rest, text, end, groups, then) }
+                    if end == pos && max.is_none() {
+                        then(end, groups)
+                    } else {
+                        naive(&rest, text, end, groups, then)
+                    }
                 });
             more || then(pos, groups)
         }

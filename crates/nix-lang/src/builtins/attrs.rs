@@ -175,4 +175,3 @@ fn zip_attrs_with<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<
     });
     Ok(nix.attrs_in_order(BumpVec::from_iter_in(entries, nix.arena)))
 }
-

@@ -25,11 +25,7 @@ fn with_context<'a>(nix: &Evaluator<'a>, bytes: &'a [u8], ctx: Ctx) -> Value<'a>
     super::strings::part(nix, bytes, 0, bytes.len(), ctx)
 }
 
-fn text<'a>(
-    nix: &Evaluator<'a>,
-    value: Value<'a>,
-    pos: Pos,
-) -> Result<&'a crate::value::Str<'a>> {
+fn text<'a>(nix: &Evaluator<'a>, value: Value<'a>, pos: Pos) -> Result<&'a crate::value::Str<'a>> {
     let value = nix.coerce(value, crate::coerce::Coercion::INTERPOLATE, pos)?;
     nix.force_string(value, pos)
 }
@@ -45,20 +41,15 @@ fn discard_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out
 
 fn discard_output_dependency<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let string = text(nix, args[0], pos)?;
-    let ctx = nix.contexts.from_elems(nix.contexts.elems(string.ctx).iter().map(|elem| {
-        match &**elem {
+    let ctx =
+        nix.contexts.from_elems(nix.contexts.elems(string.ctx).iter().map(|elem| match &**elem {
             ContextElem::DrvDeep(path) => ContextElem::Opaque(path.clone()),
             other => other.clone(),
-        }
-    }));
+        }));
     Ok(with_context(nix, string.bytes, ctx))
 }
 
-fn add_drv_output_dependencies<'a>(
-    nix: &Evaluator<'a>,
-    args: &[Value<'a>],
-    pos: Pos,
-) -> Out<'a> {
+fn add_drv_output_dependencies<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let string = text(nix, args[0], pos)?;
     let elems = nix.contexts.elems(string.ctx);
     let [elem] = elems.as_slice() else {

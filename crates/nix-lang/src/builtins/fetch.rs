@@ -121,4 +121,3 @@ fn fetch_closure<'a>(_: &Evaluator<'a>, _: &[Value<'a>], pos: Pos) -> Out<'a> {
     let message = "'builtins.fetchClosure' is not supported yet in this version";
     Err(Error::new(ErrorKind::Unsupported, message, pos))
 }
-

@@ -43,7 +43,8 @@ pub(crate) fn parse_hash(
         return Ok(hash);
     }
     let algorithm = algorithm.ok_or_else(|| {
-        let message = format!("hash '{text}' does not include a type, nor is the type otherwise known");
+        let message =
+            format!("hash '{text}' does not include a type, nor is the type otherwise known");
         Error::eval(message, pos)
     })?;
     NixHash::parse(&format!("{algorithm}:{text}")).map_err(|_| wrong())

@@ -138,6 +138,8 @@ fn gen_list<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let Ok(count) = u32::try_from(count) else {
         return Err(Error::eval(format!("cannot create list of size {count}"), pos));
     };
+    // Each element is a slot and a thunk with what it applies to what.
+    nix.check_room(count as usize * 96, pos)?;
     let items = (0..i64::from(count)).map(|index| nix.apply_later(args[0], &[Value::Int(index)]));
     let items: Vec<Value<'a>> = items.collect();
     Ok(nix.list_from(&items))
@@ -215,9 +217,11 @@ fn group_by<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
         let name = nix.call_one(fun, *item, pos)?;
         groups.entry(nix.force_name(name, pos)?).or_default().push(*item);
     }
-    let entries = groups
-        .into_iter()
-        .map(|(name, items)| Attr { name, pos: NO_POS, value: nix.list_from(&items) });
+    let entries = groups.into_iter().map(|(name, items)| Attr {
+        name,
+        pos: NO_POS,
+        value: nix.list_from(&items),
+    });
     Ok(nix.attrs_from(entries.collect()))
 }
 

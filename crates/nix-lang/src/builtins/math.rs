@@ -54,12 +54,7 @@ fn bit_xor<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     Ok(Value::Int(nix.force_int(args[0], pos)? ^ nix.force_int(args[1], pos)?))
 }
 
-fn round<'a>(
-    round: fn(f64) -> f64,
-    nix: &Evaluator<'a>,
-    args: &[Value<'a>],
-    pos: Pos,
-) -> Out<'a> {
+fn round<'a>(round: fn(f64) -> f64, nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     match nix.force(args[0], pos)? {
         Value::Int(number) => Ok(Value::Int(number)),
         Value::Float(number) => {

@@ -24,7 +24,6 @@ use nix_syntax::{Origin, Symbols};
 use crate::Evaluator;
 use crate::error::Result;
 use crate::source::{NO_POS, Pos};
-use crate::sym;
 use crate::value::{Attr, Native, PrimFn, PrimOp, ThunkState, Value};
 
 /// What a builtin gives.
@@ -126,9 +125,8 @@ pub(crate) fn fill<'a>(nix: &Evaluator<'a>, names: &[String], slots: &[Cell<Valu
             slots[index].set(value);
         }
     };
-    let native = |run: PrimFn| {
-        nix.thunk(ThunkState::Native(nix.arena.alloc(Native { run, args: &[] })))
-    };
+    let native =
+        |run: PrimFn| nix.thunk(ThunkState::Native(nix.arena.alloc(Native { run, args: &[] })));
     let mut entries = Vec::new();
     let mut add = |name: &str, value: Value<'a>| {
         let name = nix.symbols.intern(name.as_bytes());
@@ -173,9 +171,4 @@ fn builtins_set<'a>(nix: &Evaluator<'a>, _: &[Value<'a>], _: Pos) -> Out<'a> {
 fn derivation<'a>(nix: &Evaluator<'a>, _: &[Value<'a>], _: Pos) -> Out<'a> {
     let origin = Origin::Text("«derivation»".into());
     nix.eval_text(origin, DERIVATION.to_vec(), b"/", None, nix.root_env)
-}
-
-/// A set with a `name` and a `value`, as `listToAttrs` takes.
-fn pair<'a>(nix: &Evaluator<'a>, name: Value<'a>, value: Value<'a>) -> Value<'a> {
-    nix.attrs_of([(sym::NAME, name), (sym::VALUE, value)])
 }

@@ -68,9 +68,8 @@ fn scoped_import<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'
     let scope = nix.force_attrs(args[0], pos)?;
     let path = nix.coerce_path(args[1], pos)?;
     let names: Vec<nix_syntax::Symbol> = scope.entries.iter().map(|attr| attr.name).collect();
-    let slots = nix
-        .arena
-        .alloc_slice_fill_iter(scope.entries.iter().map(|attr| Cell::new(attr.value)));
+    let slots =
+        nix.arena.alloc_slice_fill_iter(scope.entries.iter().map(|attr| Cell::new(attr.value)));
     let env: &'a Env<'a> = nix.arena.alloc(Env { up: Some(nix.root_env), slots });
     let file = nix.import_path(&path, pos)?;
     nix.load(&file, Some(&names), env, pos)
@@ -202,10 +201,8 @@ fn to_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
         }
     }
     references.sort();
-    let stored = nix
-        .io
-        .add_text(name, contents.bytes, &references)
-        .map_err(|error| io_error(error, pos))?;
+    let stored =
+        nix.io.add_text(name, contents.bytes, &references).map_err(|error| io_error(error, pos))?;
     Ok(nix.stored(stored))
 }
 
@@ -304,7 +301,10 @@ fn path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
         }
     }
     let Some(path) = path else {
-        return Err(Error::eval("missing required 'path' attribute in the first argument to 'builtins.path'", pos));
+        return Err(Error::eval(
+            "missing required 'path' attribute in the first argument to 'builtins.path'",
+            pos,
+        ));
     };
     let name = name.unwrap_or_else(|| String::from_utf8_lossy(base_name(&path)).into_owned());
     let wanted = match fun {
@@ -324,7 +324,8 @@ fn path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
             .map_err(|error| Error::eval(error.to_string(), pos))?;
         if should != stored {
             let text = String::from_utf8_lossy(&path);
-            let message = format!("store path mismatch in (possibly filtered) path added from '{text}'");
+            let message =
+                format!("store path mismatch in (possibly filtered) path added from '{text}'");
             return Err(Error::eval(message, pos));
         }
     }

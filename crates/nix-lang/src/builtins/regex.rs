@@ -31,11 +31,7 @@ fn regex<'a>(nix: &Evaluator<'a>, value: Value<'a>, pos: Pos) -> Result<Rc<Regex
     Ok(regex)
 }
 
-fn groups<'a>(
-    nix: &Evaluator<'a>,
-    text: &'a [u8],
-    groups: &[Option<Range<usize>>],
-) -> Value<'a> {
+fn groups<'a>(nix: &Evaluator<'a>, text: &'a [u8], groups: &[Option<Range<usize>>]) -> Value<'a> {
     let groups: Vec<Value<'a>> = groups
         .iter()
         .skip(1)

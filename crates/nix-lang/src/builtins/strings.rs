@@ -36,7 +36,8 @@ fn replace_strings<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out
     let from = nix.force_list(args[0], pos)?;
     let to = nix.force_list(args[1], pos)?;
     if from.items.len() != to.items.len() {
-        let message = "'from' and 'to' arguments passed to builtins.replaceStrings have different lengths";
+        let message =
+            "'from' and 'to' arguments passed to builtins.replaceStrings have different lengths";
         return Err(Error::eval(message, pos));
     }
     let mut wanted: Vec<&'a [u8]> = Vec::with_capacity(from.items.len());

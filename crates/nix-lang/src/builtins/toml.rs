@@ -25,10 +25,7 @@ fn convert<'a>(nix: &Evaluator<'a>, value: Toml, pos: Pos) -> Out<'a> {
         Toml::Float(number) => Value::Float(number),
         Toml::Boolean(value) => Value::Bool(value),
         Toml::Datetime(_) => {
-            return Err(Error::eval(
-                "while parsing TOML: dates and times are not supported",
-                pos,
-            ));
+            return Err(Error::eval("while parsing TOML: dates and times are not supported", pos));
         }
         Toml::Array(items) => {
             let items = items

@@ -92,7 +92,12 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
                     None => {
                         let nested = self.new_set(false);
                         let node = self.node_to(Kind::Set(nested), start, end);
-                        self.raw.sets[set as usize].push(RawAttr { name, value: Value::Plain(node), start, end });
+                        self.raw.sets[set as usize].push(RawAttr {
+                            name,
+                            value: Value::Plain(node),
+                            start,
+                            end,
+                        });
                         nested
                     }
                 },
@@ -112,7 +117,12 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
             }
         };
         let Some(earlier) = self.raw.sets[set as usize].find(name) else {
-            self.raw.sets[set as usize].push(RawAttr { name, value: Value::Plain(value), start, end });
+            self.raw.sets[set as usize].push(RawAttr {
+                name,
+                value: Value::Plain(value),
+                start,
+                end,
+            });
             return;
         };
         let old = match earlier.value {
@@ -156,20 +166,28 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
                 shown.push('.');
             }
             match name {
-                PathName::Static(name) => shown += &String::from_utf8_lossy(self.raw.names[*name as usize]),
+                PathName::Static(name) => {
+                    shown += &String::from_utf8_lossy(self.raw.names[*name as usize])
+                }
                 PathName::Dynamic(_) => shown += "${…}",
             }
         }
-        let report = Report::new(format!("attribute `{shown}` is already defined"), self.span(place.0, place.1))
-            .label("defined again here")
-            .note(self.span(earlier.start, earlier.end), "first defined here");
+        let report = Report::new(
+            format!("attribute `{shown}` is already defined"),
+            self.span(place.0, place.1),
+        )
+        .label("defined again here")
+        .note(self.span(earlier.start, earlier.end), "first defined here");
         self.errors.push(report);
     }
 
     pub(super) fn duplicate_formal(&mut self, name: Name, place: (u32, u32), earlier: (u32, u32)) {
         let shown = String::from_utf8_lossy(self.raw.names[name as usize]);
-        let report = Report::new(format!("duplicate formal function argument `{shown}`"), self.span(place.0, place.1))
-            .note(self.span(earlier.0, earlier.1), "first named here");
+        let report = Report::new(
+            format!("duplicate formal function argument `{shown}`"),
+            self.span(place.0, place.1),
+        )
+        .note(self.span(earlier.0, earlier.1), "first named here");
         self.errors.push(report);
     }
 

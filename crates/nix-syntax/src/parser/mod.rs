@@ -8,12 +8,12 @@ pub use strings::canonical;
 
 use bumpalo::Bump;
 
+use crate::Options;
 use crate::ast::BinaryOp;
 use crate::lexer::{Lexer, Tok, Token};
 use crate::raw::{self, Kind, Name, Node, NodeId, Part, PathName, Raw, RawLambda};
 use crate::report::Report;
 use crate::source::{FileId, Span};
-use crate::Options;
 
 /// Boxed: errors are rare and large.
 pub(crate) type Parsed<T> = Result<T, Box<Report>>;
@@ -37,8 +37,13 @@ pub(crate) struct Parser<'s, 'a, 'o> {
 }
 
 impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
-    pub(crate) fn new(text: &'s [u8], arena: &'a Bump, file: FileId, options: &'o Options<'o>) -> Self {
-        let mut lexer = Lexer { text, pos: 0 };
+    pub(crate) fn new(
+        text: &'s [u8],
+        arena: &'a Bump,
+        file: FileId,
+        options: &'o Options<'o>,
+    ) -> Self {
+        let mut lexer = Lexer::new(text);
         let tok = lexer.token();
         Self {
             lexer,
@@ -87,14 +92,20 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
         let span = self.span(tok.start, tok.end);
         let report = match tok.kind {
             Tok::Eof => Report::new("syntax error: unexpected end of file", span),
-            Tok::OpenComment => Report::new("syntax error: this comment is not closed", span).help("end it with `*/`"),
-            Tok::PipeFrom | Tok::PipeInto => {
-                Report::new("the pipe operators are an experimental feature that is not supported", span)
-                    .help("call the function as `f x`")
-            }
+            Tok::OpenComment => Report::new("syntax error: this comment is not closed", span)
+                .help("end it with `*/`"),
+            Tok::PipeFrom | Tok::PipeInto => Report::new(
+                "the pipe operators are an experimental feature that is not supported",
+                span,
+            )
+            .help("call the function as `f x`"),
             Tok::Stray => {
                 let byte = self.lexer.byte(tok.start as usize);
-                let shown = if byte.is_ascii_graphic() { format!("`{}`", byte as char) } else { format!("byte 0x{byte:02x}") };
+                let shown = if byte.is_ascii_graphic() {
+                    format!("`{}`", byte as char)
+                } else {
+                    format!("byte 0x{byte:02x}")
+                };
                 Report::new(format!("syntax error: unexpected {shown}"), span)
             }
             _ => {
@@ -103,7 +114,11 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
             }
         };
         let open_comment = tok.kind == Tok::OpenComment;
-        Err(Box::new(if open_comment { report } else { report.label(format!("expected {wanted}")) }))
+        Err(Box::new(if open_comment {
+            report
+        } else {
+            report.label(format!("expected {wanted}"))
+        }))
     }
 
     fn expect(&mut self, kind: Tok, wanted: &str) -> Parsed<()> {
@@ -255,13 +270,21 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
         if !self.starts_simple() {
             return Ok(function);
         }
+        let start = self.start_of(function);
         let from = self.nodes.len();
+        // `(f a) b` is one call.
+        let function = match self.raw.nodes[function as usize].kind {
+            Kind::Call(inner, args) => {
+                self.nodes.extend_from_slice(args.of(&self.raw.lists));
+                inner
+            }
+            _ => function,
+        };
         while self.starts_simple() {
             let arg = self.select()?;
             self.nodes.push(arg);
         }
         let args = raw::pool_run(&mut self.raw.lists, &mut self.nodes, from);
-        let start = self.start_of(function);
         Ok(self.node(Kind::Call(function, args), start))
     }
 
@@ -333,7 +356,11 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
             Tok::Int => {
                 let text = str::from_utf8(self.text(tok)).unwrap_or_default();
                 let Ok(value) = text.parse() else {
-                    return self.fail(start, tok.end, format!("invalid integer `{text}`: it does not fit in 64 bits"));
+                    return self.fail(
+                        start,
+                        tok.end,
+                        format!("invalid integer `{text}`: it does not fit in 64 bits"),
+                    );
                 };
                 self.advance();
                 Ok(self.node(Kind::Int(value), start))

@@ -76,9 +76,13 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
                 return Ok(left);
             }
             if closed == Some(level) {
-                return self.unexpected("an operator of another kind").map_err(|report: Box<Report>| {
-                    Box::new(report.help("comparisons cannot be chained; use parentheses or `&&`"))
-                });
+                return self.unexpected("an operator of another kind").map_err(
+                    |report: Box<Report>| {
+                        Box::new(
+                            report.help("comparisons cannot be chained; use parentheses or `&&`"),
+                        )
+                    },
+                );
             }
             closed = (side == Side::None).then_some(level);
             self.advance();

@@ -22,7 +22,9 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
         let expr = self.expr()?;
         if self.tok.kind != Tok::BraceClose {
             return self.unexpected("`}`").map_err(|mut report: Box<Report>| {
-                report.notes.push((Some(self.span(at as u32, at as u32 + 2)), "opened here".into()));
+                report
+                    .notes
+                    .push((Some(self.span(at as u32, at as u32 + 2)), "opened here".into()));
                 report
             });
         }
@@ -109,7 +111,8 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
     }
 
     fn unclosed<T>(&self, start: u32, len: u32, with: &str) -> Parsed<T> {
-        let report = Report::new("syntax error: this string is not closed", self.span(start, start + len));
+        let report =
+            Report::new("syntax error: this string is not closed", self.span(start, start + len));
         Err(Box::new(report.help(format!("end it with `{with}`"))))
     }
 
@@ -227,7 +230,11 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
         let mut first = if tok.kind == Tok::HomePath {
             let Some(home) = self.options.home else {
                 let shown = String::from_utf8_lossy(written).into_owned();
-                return self.fail(start, tok.end, format!("the path `{shown}` can not be resolved in pure evaluation"));
+                return self.fail(
+                    start,
+                    tok.end,
+                    format!("the path `{shown}` can not be resolved in pure evaluation"),
+                );
             };
             canonical(&[home, &written[1..]].concat())
         } else if written[0] == b'/' {

@@ -1,0 +1,278 @@
+//! The lock file: version 7, as a graph.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value as Json};
+
+use super::refs::RefAttrs;
+
+/// Where an input of a node comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Edge {
+    /// A node of its own.
+    Node(usize),
+    /// The input at this path from the root.
+    Follows(Vec<String>),
+}
+
+/// One source in the graph.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Node {
+    pub(crate) inputs: BTreeMap<String, Edge>,
+    /// Whether the source is used as a flake.
+    pub(crate) flake: bool,
+    pub(crate) original: RefAttrs,
+    /// What exactly to fetch; `None` for the root and for what is not locked yet.
+    pub(crate) locked: Option<RefAttrs>,
+    /// The node that a relative path starts from, as a path of inputs from the root.
+    pub(crate) parent: Option<Vec<String>>,
+}
+
+/// A lock file. The root is node 0.
+#[derive(Clone, Debug)]
+pub(crate) struct Graph {
+    pub(crate) nodes: Vec<Node>,
+}
+
+impl Graph {
+    pub(crate) fn empty() -> Self {
+        Graph { nodes: vec![Node { flake: true, ..Node::default() }] }
+    }
+
+    /// The node at a path of inputs from the root.
+    pub(crate) fn resolve(&self, path: &[String]) -> Result<usize, String> {
+        self.resolve_within(path, 0)
+    }
+
+    fn resolve_within(&self, path: &[String], depth: usize) -> Result<usize, String> {
+        if depth > self.nodes.len() + 8 {
+            return Err(format!("the input '{}' follows itself", path.join("/")));
+        }
+        let mut node = 0;
+        for name in path {
+            node = match self.nodes[node].inputs.get(name) {
+                Some(Edge::Node(next)) => *next,
+                Some(Edge::Follows(other)) => self.resolve_within(other, depth + 1)?,
+                None => return Err(format!("there is no input '{}'", path.join("/"))),
+            };
+        }
+        Ok(node)
+    }
+
+    pub(crate) fn follow(&self, edge: &Edge) -> Result<usize, String> {
+        match edge {
+            Edge::Node(node) => Ok(*node),
+            Edge::Follows(path) => self.resolve(path),
+        }
+    }
+
+    /// Whether everything in the graph is locked.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.nodes.iter().skip(1).all(|node| node.locked.is_some())
+    }
+
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, String> {
+        let json: Json = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let version = json.get("version").and_then(Json::as_u64).unwrap_or(0);
+        if !(5..=7).contains(&version) {
+            return Err(format!("version {version} is not supported, only 5 to 7 are"));
+        }
+        let nodes = json.get("nodes").and_then(Json::as_object).ok_or("there are no nodes")?;
+        let root = json.get("root").and_then(Json::as_str).ok_or("there is no root")?;
+        let mut names: Vec<&str> = vec![root];
+        names.extend(nodes.keys().map(String::as_str).filter(|name| *name != root));
+        let index: BTreeMap<&str, usize> =
+            names.iter().enumerate().map(|(index, name)| (*name, index)).collect();
+        let mut parsed = Vec::with_capacity(names.len());
+        for name in &names {
+            let json = nodes.get(*name).ok_or_else(|| format!("there is no node '{name}'"))?;
+            parsed
+                .push(parse_node(json, &index).map_err(|error| format!("node '{name}': {error}"))?);
+        }
+        Ok(Graph { nodes: parsed })
+    }
+
+    pub(crate) fn render(&self) -> String {
+        let names = self.names();
+        let mut nodes = BTreeMap::new();
+        for (node, name) in self.nodes.iter().zip(&names) {
+            let mut json = Map::new();
+            if !node.flake {
+                json.insert("flake".to_owned(), Json::Bool(false));
+            }
+            if !node.inputs.is_empty() {
+                let inputs = node.inputs.iter().map(|(input, edge)| {
+                    let edge = match edge {
+                        Edge::Node(target) => Json::from(names[*target].as_str()),
+                        Edge::Follows(path) => Json::from(path.clone()),
+                    };
+                    (input.clone(), edge)
+                });
+                json.insert("inputs".to_owned(), Json::Object(inputs.collect()));
+            }
+            if let Some(locked) = &node.locked {
+                json.insert("locked".to_owned(), ref_json(locked));
+                json.insert("original".to_owned(), ref_json(&node.original));
+            }
+            if let Some(parent) = &node.parent {
+                json.insert("parent".to_owned(), Json::from(parent.clone()));
+            }
+            nodes.insert(name.clone(), Json::Object(json));
+        }
+        let nodes: Map<String, Json> = nodes.into_iter().collect();
+        let mut whole = Map::new();
+        whole.insert("nodes".to_owned(), Json::Object(nodes));
+        whole.insert("root".to_owned(), Json::from("root"));
+        whole.insert("version".to_owned(), Json::from(7));
+        let mut text = serde_json::to_string_pretty(&Json::Object(whole)).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// A name for each node: that of the first input that leads to it.
+    fn names(&self) -> Vec<String> {
+        let mut names = vec![String::new(); self.nodes.len()];
+        let mut taken = std::collections::BTreeSet::from(["root".to_owned()]);
+        names[0] = "root".to_owned();
+        let mut work = std::collections::VecDeque::from([0]);
+        while let Some(node) = work.pop_front() {
+            for (input, edge) in &self.nodes[node].inputs {
+                let Edge::Node(target) = edge else { continue };
+                if !names[*target].is_empty() {
+                    continue;
+                }
+                let mut name = input.clone();
+                let mut count = 2;
+                while !taken.insert(name.clone()) {
+                    name = format!("{input}_{count}");
+                    count += 1;
+                }
+                names[*target] = name;
+                work.push_back(*target);
+            }
+        }
+        names
+    }
+}
+
+fn ref_json(attrs: &RefAttrs) -> Json {
+    let entries = attrs.iter().map(|(name, value)| {
+        let number = matches!(name.as_str(), "lastModified" | "revCount");
+        let value = match value.parse::<u64>() {
+            Ok(value) if number => Json::from(value),
+            _ => match value.as_str() {
+                "true" if !number => Json::Bool(true),
+                text => Json::from(text),
+            },
+        };
+        (name.clone(), value)
+    });
+    Json::Object(entries.collect())
+}
+
+fn parse_ref(json: &Json) -> RefAttrs {
+    let entries = json.as_object().into_iter().flatten();
+    entries
+        .map(|(name, value)| {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            (name.clone(), text)
+        })
+        .collect()
+}
+
+fn parse_path(json: &Json) -> Result<Vec<String>, String> {
+    let names = json.as_array().ok_or("an input path is not a list")?;
+    names
+        .iter()
+        .map(|name| {
+            name.as_str()
+                .map(str::to_owned)
+                .ok_or_else(|| "an input path has a part that is not text".to_owned())
+        })
+        .collect()
+}
+
+fn parse_node(json: &Json, index: &BTreeMap<&str, usize>) -> Result<Node, String> {
+    let mut node = Node {
+        flake: json.get("flake").and_then(Json::as_bool).unwrap_or(true),
+        original: json.get("original").map(parse_ref).unwrap_or_default(),
+        locked: json.get("locked").map(parse_ref),
+        ..Node::default()
+    };
+    if let Some(parent) = json.get("parent") {
+        node.parent = Some(parse_path(parent)?);
+    }
+    for (name, edge) in json.get("inputs").and_then(Json::as_object).into_iter().flatten() {
+        let edge = match edge.as_str() {
+            Some(target) => {
+                let target = index.get(target);
+                Edge::Node(*target.ok_or_else(|| format!("the input '{name}' is no node"))?)
+            }
+            None => Edge::Follows(parse_path(edge)?),
+        };
+        node.inputs.insert(name.clone(), edge);
+    }
+    Ok(node)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"{
+  "nodes": {
+    "hc": {
+      "inputs": {
+        "nixpkgs": [
+          "nixpkgs"
+        ]
+      },
+      "locked": {
+        "path": "../..",
+        "type": "path"
+      },
+      "original": {
+        "path": "../..",
+        "type": "path"
+      },
+      "parent": []
+    },
+    "nixpkgs": {
+      "locked": {
+        "lastModified": 5,
+        "owner": "NixOS",
+        "type": "github"
+      },
+      "original": {
+        "owner": "NixOS",
+        "type": "github"
+      }
+    },
+    "root": {
+      "inputs": {
+        "hc": "hc",
+        "nixpkgs": "nixpkgs"
+      }
+    }
+  },
+  "root": "root",
+  "version": 7
+}
+"#;
+
+    #[test]
+    fn lock_file_there_and_back() {
+        let graph = Graph::parse(TEXT.as_bytes()).expect("the text is a lock file");
+        assert_eq!(graph.render(), TEXT);
+        let path = ["hc".to_owned(), "nixpkgs".to_owned()];
+        assert_eq!(graph.resolve(&path), graph.resolve(&path[1..]));
+    }
+
+    #[test]
+    fn a_follows_cycle_is_an_error() {
+        let mut graph = Graph::empty();
+        graph.nodes[0].inputs.insert("a".into(), Edge::Follows(vec!["b".into()]));
+        graph.nodes[0].inputs.insert("b".into(), Edge::Follows(vec!["a".into()]));
+        assert!(graph.resolve(&["a".to_owned()]).is_err());
+    }
+}

@@ -1,0 +1,265 @@
+//! Flakes: lazy inputs, relative paths, `self`, lock files, purity.
+#![allow(clippy::disallowed_methods)]
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use nix_lang::{
+    Arena, ComputeIo, ContextElem, Derivation, ErrorKind, Evaluator, FetchRequest, Fetched,
+    FileType, FlakeOptions, Ingestion, Io, IoError, LockMode, PathFilter, Result, Settings,
+    StorePath,
+};
+
+/// [`ComputeIo`], remembering what was fetched and what was written.
+#[derive(Default)]
+struct Watching {
+    io: ComputeIo,
+    fetched: Rc<RefCell<Vec<String>>>,
+    locks: Rc<RefCell<Vec<(PathBuf, String)>>>,
+}
+
+impl Io for Watching {
+    fn read_file(&self, path: &Path) -> std::io::Result<Vec<u8>> {
+        self.io.read_file(path)
+    }
+    fn read_link(&self, path: &Path) -> std::io::Result<PathBuf> {
+        self.io.read_link(path)
+    }
+    fn read_dir(&self, path: &Path) -> std::io::Result<Vec<(Vec<u8>, FileType)>> {
+        self.io.read_dir(path)
+    }
+    fn file_type(&self, path: &Path) -> std::io::Result<Option<FileType>> {
+        self.io.file_type(path)
+    }
+    fn env_var(&self, name: &str) -> Option<Vec<u8>> {
+        self.io.env_var(name)
+    }
+    fn current_system(&self) -> String {
+        self.io.current_system()
+    }
+    fn current_time(&self) -> i64 {
+        self.io.current_time()
+    }
+    fn tracked_files(&self, dir: &Path) -> std::result::Result<Option<Vec<PathBuf>>, IoError> {
+        self.io.tracked_files(dir)
+    }
+    fn message(&self, _: &str) {}
+    fn add_text(
+        &self,
+        name: &str,
+        contents: &[u8],
+        references: &[StorePath],
+    ) -> std::result::Result<StorePath, IoError> {
+        self.io.add_text(name, contents, references)
+    }
+    fn add_path(
+        &self,
+        name: &str,
+        path: &Path,
+        ingestion: Ingestion,
+        filter: Option<PathFilter<'_>>,
+    ) -> std::result::Result<StorePath, IoError> {
+        self.io.add_path(name, path, ingestion, filter)
+    }
+    fn add_derivation(
+        &self,
+        path: &StorePath,
+        derivation: &Derivation,
+    ) -> std::result::Result<(), IoError> {
+        self.io.add_derivation(path, derivation)
+    }
+    fn is_valid_path(&self, path: &StorePath) -> std::result::Result<bool, IoError> {
+        self.io.is_valid_path(path)
+    }
+    fn realise(&self, context: &[ContextElem]) -> std::result::Result<(), IoError> {
+        self.io.realise(context)
+    }
+    fn read_derivation(&self, path: &StorePath) -> std::result::Result<Derivation, IoError> {
+        self.io.read_derivation(path)
+    }
+    fn write_lock(&self, path: &Path, contents: &[u8]) -> std::result::Result<(), IoError> {
+        let text = String::from_utf8_lossy(contents).into_owned();
+        self.locks.borrow_mut().push((path.to_owned(), text));
+        Ok(())
+    }
+    fn fetch(&self, request: &FetchRequest) -> std::result::Result<Fetched, IoError> {
+        self.fetched.borrow_mut().push(request.kind.clone());
+        self.io.fetch(request)
+    }
+}
+
+fn write(dir: &Path, files: &[(&str, &str)]) {
+    for (name, text) in files {
+        let path = dir.join(name);
+        std::fs::create_dir_all(path.parent().expect("a file has a folder")).expect("a folder");
+        std::fs::write(path, text).expect("a file");
+    }
+}
+
+struct Found {
+    json: Result<serde_json::Value>,
+    fetched: Vec<String>,
+    locks: Vec<(PathBuf, String)>,
+}
+
+fn eval(dir: &Path, options: &FlakeOptions, select: &[&str]) -> Found {
+    let io = Watching::default();
+    let (fetched, locks) = (io.fetched.clone(), io.locks.clone());
+    let arena = Arena::new();
+    let nix = Evaluator::new(&arena, io, Settings { pure: true, ..Settings::default() });
+    let json = nix
+        .flake(dir, options)
+        .and_then(|flake| nix.select_path(flake, select))
+        .and_then(|value| nix.to_json(value))
+        .map(|(json, _)| json);
+    Found { json, fetched: fetched.take(), locks: locks.take() }
+}
+
+const LIB: &str = r#"{
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs";
+  outputs = { self, nixpkgs }: {
+    double = x: x * 2;
+    file = builtins.readFile ./data/text;
+    pkgs = nixpkgs.legacyPackages;
+  };
+}"#;
+
+const HOST: &str = r#"{
+  inputs.hc.url = "path:../..";
+  inputs.plain = { url = "path:./plain"; flake = false; };
+  outputs = { self, hc, plain }: {
+    answer = hc.double 21;
+    file = hc.file;
+    names = builtins.attrNames self.inputs;
+    plain = builtins.readFile "${plain}/x";
+    where = builtins.match ".*-source/hosts/demo" self.outPath != null;
+    hcWhere = builtins.match "[^/]*/nix/store/[^/]*-source" hc.outPath != null;
+    sub = "${./plain}";
+    text = toString ./plain == self.outPath + "/plain";
+    outside = builtins.readFile /etc/passwd;
+    forced = hc.pkgs;
+    clouds.demo = { builder }: { inherit builder; spec = { out = "${builder}"; }; };
+  };
+}"#;
+
+fn repository() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a folder");
+    write(
+        dir.path(),
+        &[
+            ("flake.nix", LIB),
+            ("data/text", "from the tree"),
+            ("hosts/demo/flake.nix", HOST),
+            ("hosts/demo/plain/x", "plain text"),
+        ],
+    );
+    let git = |args: &[&str]| {
+        let done = std::process::Command::new("git").arg("-C").arg(dir.path()).args(args).output();
+        assert!(done.expect("git is there").status.success());
+    };
+    git(&["init", "-q"]);
+    git(&["add", "."]);
+    dir
+}
+
+#[test]
+fn relative_inputs_and_self() {
+    let dir = repository();
+    let host = dir.path().join("hosts/demo");
+    let options = FlakeOptions { lock: LockMode::Memory, ..FlakeOptions::default() };
+    let get = |name: &str| eval(&host, &options, &[name]).json.expect("it evaluates").to_string();
+    assert_eq!(get("answer"), "42");
+    assert_eq!(get("file"), "\"from the tree\"");
+    assert_eq!(get("names"), r#"["hc","plain"]"#);
+    assert_eq!(get("plain"), "\"plain text\"");
+    assert_eq!(get("where"), "true");
+    assert_eq!(get("hcWhere"), "true");
+    assert_eq!(get("text"), "true");
+    assert!(get("sub").ends_with("-plain\""));
+}
+
+#[test]
+fn inputs_are_fetched_only_when_used() {
+    let dir = repository();
+    let host = dir.path().join("hosts/demo");
+    let options = FlakeOptions { lock: LockMode::Memory, ..FlakeOptions::default() };
+    assert!(eval(&host, &options, &["answer"]).fetched.is_empty());
+    let forced = eval(&host, &options, &["forced"]);
+    assert!(forced.json.is_err());
+    let outside = eval(&host, &options, &["outside"]).json.expect_err("it is outside");
+    assert_eq!(outside.kind(), ErrorKind::Impure);
+}
+
+#[test]
+fn the_lock_file_is_written_and_kept() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let lib = r#"{ outputs = { self }: { x = 1; }; }"#;
+    let top = r#"{ inputs.a.url = "path:./a"; inputs.b.follows = "a"; outputs = { self, a, b }: { y = a.x + b.x; }; }"#;
+    write(dir.path(), &[("flake.nix", top), ("a/flake.nix", lib)]);
+    let found = eval(dir.path(), &FlakeOptions::default(), &["y"]);
+    assert_eq!(found.json.expect("it evaluates").to_string(), "2");
+    let [(path, text)] = found.locks.as_slice() else { panic!("one lock file") };
+    assert_eq!(*path, dir.path().join("flake.lock"));
+    let json: serde_json::Value = serde_json::from_str(text).expect("a lock file is JSON");
+    assert_eq!(json["nodes"]["a"]["parent"], serde_json::json!([]));
+    assert_eq!(json["nodes"]["root"]["inputs"]["b"], serde_json::json!(["a"]));
+    write(dir.path(), &[("flake.lock", text)]);
+    let again = eval(dir.path(), &FlakeOptions::default(), &["y"]);
+    assert!(again.locks.is_empty());
+    let frozen = FlakeOptions { lock: LockMode::Frozen, ..FlakeOptions::default() };
+    assert_eq!(eval(dir.path(), &frozen, &["y"]).json.expect("nothing changed").to_string(), "2");
+}
+
+#[test]
+fn an_input_can_be_overridden() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let lib = |x: u32| format!("{{ outputs = {{ self }}: {{ x = {x}; }}; }}");
+    let top = r#"{ inputs.a.url = "github:nobody/nothing"; outputs = { self, a }: { y = a.x; }; }"#;
+    write(dir.path(), &[("top/flake.nix", top), ("mine/flake.nix", &lib(7))]);
+    let mine = dir.path().join("mine").to_string_lossy().into_owned();
+    let options = FlakeOptions { lock: LockMode::Memory, overrides: vec![("a".to_owned(), mine)] };
+    let found = eval(&dir.path().join("top"), &options, &["y"]);
+    assert_eq!(found.json.expect("it evaluates").to_string(), "7");
+}
+
+#[test]
+fn a_cloud_is_applied_and_its_context_read_per_part() {
+    let dir = repository();
+    let arena = Arena::new();
+    let settings = Settings { pure: true, ..Settings::default() };
+    let nix = Evaluator::new(&arena, ComputeIo::new(), settings);
+    let options = FlakeOptions { lock: LockMode::Memory, ..FlakeOptions::default() };
+    let flake = nix.flake(dir.path().join("hosts/demo"), &options).expect("a flake");
+    let cloud = nix.select_path(flake, &["clouds", "demo"]).expect("the cloud");
+    let path: StorePath =
+        "/nix/store/47y3wdfx8p4gqkv2knk1qjqvvp4nr3rq-hc-builder".parse().expect("a store path");
+    let builder = nix.string_with_context(&path.to_string(), [ContextElem::Opaque(path.clone())]);
+    let cloud = nix.apply(cloud, nix.set([("builder", builder)])).expect("it applies");
+    let spec = nix.select_path(cloud, &["spec"]).expect("the spec");
+    let (json, context) = nix.to_json(spec).expect("JSON");
+    assert_eq!(json["out"], path.to_string());
+    assert_eq!(context, [ContextElem::Opaque(path)]);
+    let error = nix.select_path(flake, &["clouds", "dmeo"]).err().expect("there is no such cloud");
+    assert_eq!(error.help(), Some("Did you mean demo?"));
+}
+
+#[test]
+fn untracked_files_are_not_there() {
+    let dir = repository();
+    write(dir.path(), &[("data/new", "not tracked")]);
+    write(
+        dir.path(),
+        &[(
+            "hosts/demo/flake.nix",
+            "{ outputs = _: { r = builtins.pathExists ../../data/new; d = builtins.attrNames (builtins.readDir ../../data); }; }",
+        )],
+    );
+    let host = dir.path().join("hosts/demo");
+    let options = FlakeOptions::default();
+    assert_eq!(eval(&host, &options, &["r"]).json.expect("it evaluates").to_string(), "false");
+    assert_eq!(
+        eval(&host, &options, &["d"]).json.expect("it evaluates").to_string(),
+        r#"["text"]"#
+    );
+}
