@@ -28,7 +28,7 @@ pub struct CloudArgs {
     #[arg(long)]
     host: Option<String>,
     /// Use another flake for an input
-    #[arg(long, num_args = 2, value_names = ["INPUT", "PATH"])]
+    #[arg(long, num_args = 2, value_names = ["INPUT", "FLAKE"])]
     override_input: Vec<String>,
     /// Show every step of an evaluation error's trail
     #[arg(long)]
@@ -70,7 +70,7 @@ pub fn evaluate(
         overrides: args
             .override_input
             .chunks_exact(2)
-            .map(|pair| (pair[0].clone(), PathBuf::from(pair[1].strip_prefix("path:").unwrap_or(&pair[1]))))
+            .map(|pair| (pair[0].clone(), pair[1].clone()))
             .collect(),
         builder: hc_deploy::builder::pinned(store, &Globals::exe()?).code(Code::Host)?,
         store_root: globals.store.clone(),

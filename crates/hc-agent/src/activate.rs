@@ -273,6 +273,26 @@ impl<'a> Activate<'a> {
         self.agent.networks.remove(of, &gone).await.map_err(failed)
     }
 
+    /// Takes away what the network keeps of machines that `before` has and `after` has not, or has
+    /// on fewer networks.
+    async fn forget(&self, before: Option<&Loaded>, after: Option<&Loaded>) -> Result<()> {
+        let Some(before) = before else { return Ok(()) };
+        let stays = |machine: &Name, network: &Name| {
+            let target = after.and_then(|a| a.targets.get(machine));
+            target.is_some_and(|t| t.networks.contains(network))
+        };
+        let gone = before.targets.iter().map(|(machine, target)| {
+            let left = target.networks.iter().filter(|n| !stays(machine, n));
+            (machine.clone(), left.cloned().collect::<Vec<_>>())
+        });
+        let gone: Vec<_> = gone.filter(|(_, left)| !left.is_empty()).collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let failed = |source: PartError| AgentError::Part { what: "forget machines", source };
+        self.agent.networks.forget(&before.host, &gone).await.map_err(failed)
+    }
+
     fn generation(&self) -> Result<()> {
         let Journal { new, ref set, .. } = self.journal;
         self.agent.generations.add(new, set)?;
@@ -318,6 +338,7 @@ impl Steps for Activate<'_> {
                 self.agent.fleet.settle(&self.plan.restart, &self.new.targets)?;
             }
             Step::Retire => {
+                self.forget(self.old.as_ref(), Some(&self.new)).await?;
                 if let Some(old) = &self.old {
                     self.remove_networks(&old.host, Some(&self.new.host)).await?;
                 }
@@ -345,6 +366,7 @@ impl Steps for Activate<'_> {
             }
             Step::Switch => generations.switch(self.journal.old)?,
             Step::Networks => {
+                self.forget(Some(&self.new), self.old.as_ref()).await?;
                 let old = self.old.as_ref().map(|o| &o.host);
                 self.remove_networks(&self.new.host, old).await?;
             }

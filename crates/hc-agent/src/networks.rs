@@ -27,6 +27,14 @@ pub trait Networks: Send + Sync {
         networks: &'a [Name],
     ) -> BoxFuture<'a, Result<(), PartError>>;
 
+    /// Takes away what is left on the host of machines that are gone from these networks. What a
+    /// restart finds again is not worth its time, so stopping alone does not do this.
+    fn forget<'a>(
+        &'a self,
+        host: &'a HostSpec,
+        gone: &'a [(Name, Vec<Name>)],
+    ) -> BoxFuture<'a, Result<(), PartError>>;
+
     /// Answers for the zones of `host`; again with another host or networks, for those.
     fn start_dns<'a>(&'a self, host: &'a HostSpec) -> BoxFuture<'a, Result<(), PartError>>;
 
@@ -56,6 +64,13 @@ impl Networks for NoNetworks {
         &'a self,
         _: &'a HostSpec,
         _: &'a [Name],
+    ) -> BoxFuture<'a, Result<(), PartError>> {
+        done()
+    }
+    fn forget<'a>(
+        &'a self,
+        _: &'a HostSpec,
+        _: &'a [(Name, Vec<Name>)],
     ) -> BoxFuture<'a, Result<(), PartError>> {
         done()
     }

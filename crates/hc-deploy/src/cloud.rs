@@ -16,8 +16,8 @@ pub struct Request {
     pub cloud: Option<String>,
     /// Host in the cloud; the only one when absent.
     pub host: Option<String>,
-    /// Inputs replaced by other flakes: name, directory.
-    pub overrides: Vec<(String, PathBuf)>,
+    /// Inputs replaced by other flakes: name, reference or directory.
+    pub overrides: Vec<(String, String)>,
     /// Executable that image derivations name as their builder.
     pub builder: StorePath,
     /// Physical root of the store; `None` when `/nix/store` is where it says it is.
@@ -52,7 +52,7 @@ pub fn prepare(request: &Request) -> Result<Prepared> {
 
 fn settings(request: &Request) -> Settings {
     Settings {
-        pure: false,
+        pure: true,
         show_trace: request.show_trace,
         colour: request.colour,
         ..Settings::default()

@@ -1,6 +1,6 @@
 use crate::error::PartError;
 use crate::networks::{MachineName, Networks};
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::{BoxFuture, FutureExt, join_all};
 use hc_net::dns::{MachineNames, Names, Server};
 use hc_net::{links, resolv};
 use hc_spec::addr::Place;
@@ -130,6 +130,27 @@ impl Networks for HostNetworks {
         networks: &'a [Name],
     ) -> BoxFuture<'a, Result<(), PartError>> {
         async move { Ok(links::remove_networks(&host.cloud, &host.host, networks).await?) }.boxed()
+    }
+
+    fn forget<'a>(
+        &'a self,
+        host: &'a HostSpec,
+        gone: &'a [(Name, Vec<Name>)],
+    ) -> BoxFuture<'a, Result<(), PartError>> {
+        async move {
+            let pairs = gone.iter().flat_map(|(machine, networks)| {
+                networks.iter().map(move |network| (place(host, network), machine))
+            });
+            // At once: each waits for grace periods of the kernel.
+            let all = pairs.map(|(place, machine)| async move {
+                links::detach(&place, machine).await
+            });
+            for detached in join_all(all).await {
+                detached?;
+            }
+            Ok(())
+        }
+        .boxed()
     }
 
     fn start_dns<'a>(&'a self, host: &'a HostSpec) -> BoxFuture<'a, Result<(), PartError>> {

@@ -95,6 +95,13 @@ impl Networks for FileParts {
         let remove = |n: &Name| self.remove(&format!("networks/{n}"));
         std::future::ready(networks.iter().try_for_each(remove)).boxed()
     }
+    fn forget<'a>(
+        &'a self,
+        _: &'a HostSpec,
+        _: &'a [(Name, Vec<Name>)],
+    ) -> BoxFuture<'a, Result<(), PartError>> {
+        std::future::ready(Ok(())).boxed()
+    }
     fn start_dns<'a>(&'a self, _: &'a HostSpec) -> BoxFuture<'a, Result<(), PartError>> {
         std::future::ready(self.write("dns", "")).boxed()
     }
