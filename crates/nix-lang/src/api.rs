@@ -142,7 +142,7 @@ impl<'a> Evaluator<'a> {
         text: &str,
         context: impl IntoIterator<Item = ContextElem>,
     ) -> Value<'a> {
-        self.string_with(text.as_bytes(), self.contexts.from_elems(context))
+        self.string_with(text.as_bytes(), self.contexts.of_elems(context))
     }
 
     /// A set.

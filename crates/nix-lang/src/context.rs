@@ -85,7 +85,7 @@ impl Contexts {
         inner.set(&[id])
     }
 
-    pub(crate) fn from_elems(&self, elems: impl IntoIterator<Item = ContextElem>) -> Ctx {
+    pub(crate) fn of_elems(&self, elems: impl IntoIterator<Item = ContextElem>) -> Ctx {
         let mut inner = self.0.borrow_mut();
         let mut ids: Vec<u32> = elems.into_iter().map(|elem| inner.elem(elem)).collect();
         ids.sort_unstable();

@@ -180,9 +180,7 @@ impl<'a> Evaluator<'a> {
         let mut ctx = Ctx::NONE;
         for attr in self.sorted(attrs) {
             if matches!(attr.name, sym::IGNORE_NULLS | sym::CONTENT_ADDRESSED | sym::IMPURE) {
-                if attr.name == sym::IGNORE_NULLS || parts.json.is_some() {
-                    continue;
-                }
+                continue;
             }
             let name = self.name(attr.name);
             if ignore_nulls && matches!(self.force(attr.value, attr.pos)?, Value::Null) {

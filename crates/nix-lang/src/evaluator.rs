@@ -45,10 +45,6 @@ pub struct Settings {
     /// Refuse whatever depends on more than the expression: files outside of flakes and of the
     /// store, environment variables, the time, the system.
     pub pure: bool,
-    /// Show every step of an error's trail.
-    pub show_trace: bool,
-    /// Render errors in colour.
-    pub colour: bool,
     /// How deep function calls may nest.
     pub max_call_depth: u32,
     /// How long evaluation may take.
@@ -67,8 +63,6 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             pure: false,
-            show_trace: false,
-            colour: false,
             max_call_depth: 10_000,
             max_time: None,
             max_memory: None,
@@ -78,6 +72,9 @@ impl Default for Settings {
         }
     }
 }
+
+/// A store path as text, with the context that names it.
+type StoredText = (Rc<str>, Ctx);
 
 /// The names and values every file sees.
 pub(crate) struct GlobalTable<'a> {
@@ -108,7 +105,7 @@ pub struct Evaluator<'a> {
     pub(crate) stack_limit: usize,
     pub(crate) spare: Cell<Vec<u8>>,
     pub(crate) imports: RefCell<FxHashMap<Vec<u8>, Value<'a>>>,
-    pub(crate) copied: RefCell<FxHashMap<Vec<u8>, (Rc<str>, Ctx)>>,
+    pub(crate) copied: RefCell<FxHashMap<Vec<u8>, StoredText>>,
     pub(crate) drv_hashes: RefCell<FxHashMap<StorePath, InputDerivationHash>>,
     pub(crate) trees: RefCell<Vec<Rc<Tree>>>,
     pub(crate) allowed: RefCell<Vec<Vec<u8>>>,

@@ -240,7 +240,7 @@ fn a_cloud_is_applied_and_its_context_read_per_part() {
     let (json, context) = nix.to_json(spec).expect("JSON");
     assert_eq!(json["out"], path.to_string());
     assert_eq!(context, [ContextElem::Opaque(path)]);
-    let error = nix.select_path(flake, &["clouds", "dmeo"]).err().expect("there is no such cloud");
+    let error = nix.select_path(flake, &["clouds", "dmeo"]).expect_err("there is no such cloud");
     assert_eq!(error.help(), Some("Did you mean demo?"));
 }
 

@@ -42,7 +42,7 @@ fn discard_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out
 fn discard_output_dependency<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let string = text(nix, args[0], pos)?;
     let ctx =
-        nix.contexts.from_elems(nix.contexts.elems(string.ctx).iter().map(|elem| match &**elem {
+        nix.contexts.of_elems(nix.contexts.elems(string.ctx).iter().map(|elem| match &**elem {
             ContextElem::DrvDeep(path) => ContextElem::Opaque(path.clone()),
             other => other.clone(),
         }));
@@ -153,6 +153,6 @@ fn append_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<
             }
         }
     }
-    let ctx = nix.contexts.union(string.ctx, nix.contexts.from_elems(elems));
+    let ctx = nix.contexts.union(string.ctx, nix.contexts.of_elems(elems));
     Ok(with_context(nix, string.bytes, ctx))
 }

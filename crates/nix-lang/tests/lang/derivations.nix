@@ -14,7 +14,7 @@ in map paths [
   (mk { name = "outs"; outputs = [ "out" "dev" "man" ]; })
   (mk { name = "uses-outs"; x = (mk { name = "outs"; outputs = [ "out" "dev" "man" ]; }).dev; y = fixed; z = sha1; })
   (mk { name = "nulls"; __ignoreNulls = true; gone = null; kept = 1; })
-  (mk { name = "structured"; __structuredAttrs = true; list = [ 1 2 ]; set = { a = dep; n = null; }; outputs = [ "out" "lib" ]; args = [ "x" ]; f = 0.5; })
+  (mk { name = "structured"; __contentAddressed = false; __structuredAttrs = true; list = [ 1 2 ]; set = { a = dep; n = null; }; outputs = [ "out" "lib" ]; args = [ "x" ]; f = 0.5; })
   (mk { name = "pass"; passAsFile = [ "text" ]; text = "lots of text"; })
   (mk { name = "deep"; drv = dep.drvPath; })
   (mk { name = "nodep"; drv = builtins.unsafeDiscardOutputDependency dep.drvPath; })
@@ -24,5 +24,7 @@ in map paths [
   (mk { name = "place"; out = placeholder "out"; p = "${placeholder "out"}/bin"; })
   (mk { name = "to-string"; a = { __toString = _: "s"; }; b = { outPath = "${dep}"; }; })
   (mk { name = "fetch"; builder = "builtin:fetchurl"; system = "builtin"; url = "http://example.org/a.deb"; outputHash = "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="; outputHashMode = "flat"; preferLocalBuild = true; impureEnvVars = [ "http_proxy" ]; })
+  (mk { name = "plain"; __contentAddressed = false; __impure = false; __structuredAttrs = false; })
+  (mk { name = "plain"; __structuredAttrs = true; x = "a${dep}"; empty = { }; nested.deep = [ 1.5 true ]; __ignoreNulls = true; n = null; })
   (mk { name = "uid"; requiredSystemFeatures = [ "uid-range" ]; args = [ "builder" "image" ]; debs = [ fixed sri ]; })
 ]
