@@ -62,9 +62,10 @@ pub fn evaluate(
         Some((flake, cloud)) => (flake, Some(cloud.to_owned())),
         None => (args.flake.as_str(), None),
     };
-    let directory = PathBuf::from(flake.strip_prefix("path:").unwrap_or(flake));
+    let (directory, untracked) = directory(flake);
     let request = Request {
         directory: std::path::absolute(&directory)?,
+        untracked,
         cloud,
         host: args.host.clone(),
         overrides: args
@@ -83,6 +84,16 @@ pub fn evaluate(
         eprintln!("warning: {warning}");
     }
     Ok(prepared)
+}
+
+/// The directory of a flake, and whether it is to be taken as it is: `path:DIR` is, a plain `DIR` in
+/// a git tree has the files that git tracks. As with Nix.
+pub fn directory(flake: &str) -> (PathBuf, bool) {
+    match flake.strip_prefix("path:") {
+        Some(directory) => (directory.into(), true),
+        None if flake.is_empty() => (".".into(), false),
+        None => (flake.into(), false),
+    }
 }
 
 /// Builds what is missing; errors of builds and fetches have their own exit code.

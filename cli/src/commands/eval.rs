@@ -85,8 +85,9 @@ fn value<'a>(nix: &Evaluator<'a>, args: &Args) -> nix_lang::Result<Value<'a>> {
         (nix.eval_file(here().join(file))?, args.target.as_str())
     } else {
         let (flake, attribute) = args.target.split_once('#').unwrap_or((&args.target, ""));
-        let directory = here().join(flake.strip_prefix("path:").unwrap_or(flake));
-        (nix.flake(&directory, &FlakeOptions::default())?, attribute)
+        let (directory, untracked) = super::build::directory(flake);
+        let options = FlakeOptions { untracked, ..FlakeOptions::default() };
+        (nix.flake(here().join(directory), &options)?, attribute)
     };
     let path: Vec<&str> = attribute.split('.').filter(|name| !name.is_empty()).collect();
     nix.select_path(value, &path)

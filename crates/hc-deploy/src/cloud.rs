@@ -12,6 +12,8 @@ use std::path::PathBuf;
 pub struct Request {
     /// Directory of the flake.
     pub directory: PathBuf,
+    /// Take the directory as it is, also where git does not track all of it.
+    pub untracked: bool,
     /// Cloud in `outputs.clouds`; the only one when absent.
     pub cloud: Option<String>,
     /// Host in the cloud; the only one when absent.
@@ -67,7 +69,11 @@ struct Evaluated {
 
 fn evaluate<'a>(nix: &Evaluator<'a>, request: &Request) -> Result<Evaluated> {
     let rendered = |error: nix_lang::Error| Error::Evaluation(error.report().to_owned());
-    let options = FlakeOptions { overrides: request.overrides.clone(), ..FlakeOptions::default() };
+    let options = FlakeOptions {
+        overrides: request.overrides.clone(),
+        untracked: request.untracked,
+        ..FlakeOptions::default()
+    };
     let flake = nix.flake(&request.directory, &options).map_err(rendered)?;
     let clouds = nix.get(flake, "clouds").map_err(rendered)?.ok_or_else(|| {
         Error::Shape(format!(

@@ -79,7 +79,7 @@ fn add(io: &StoreIo, store: &Store, path: &StorePath) -> Result<()> {
                 Ingestion::Flat => IngestMethod::Flat,
                 Ingestion::Recursive => IngestMethod::Recursive,
             };
-            let keep = |below: &Path, _| only.as_ref().is_none_or(|kept| kept.contains(below));
+            let keep = |file: &Path, _| only.as_ref().is_none_or(|kept| kept.contains(file));
             store.add_path(name, from, method, &BTreeSet::new(), only.is_some().then_some(&keep))?;
             Ok(())
         }

@@ -46,16 +46,15 @@ impl StoreIo {
 /// asked while the evaluator lives.
 fn filtered(root: &Path, filter: PathFilter<'_>) -> io::Result<BTreeSet<PathBuf>> {
     let mut kept = BTreeSet::new();
-    let mut open = vec![PathBuf::new()];
+    let mut open = vec![root.to_path_buf()];
     while let Some(directory) = open.pop() {
-        for entry in std::fs::read_dir(root.join(&directory))? {
+        for entry in std::fs::read_dir(directory)? {
             let entry = entry?;
-            let below = directory.join(entry.file_name());
-            if filter(&below) {
+            if filter(&entry.path()) {
                 if entry.file_type()?.is_dir() {
-                    open.push(below.clone());
+                    open.push(entry.path());
                 }
-                kept.insert(below);
+                kept.insert(entry.path());
             }
         }
     }
@@ -126,7 +125,7 @@ impl Io for &StoreIo {
         let only = filter.map(|filter| filtered(&from, filter)).transpose();
         let only = only.map_err(|source| IoError::File { what: "reading", path: from.clone(), source })?;
         // The filter is asked once: what was hashed is what will be written.
-        let again = |below: &Path| only.as_ref().is_none_or(|kept| kept.contains(below));
+        let again = |file: &Path| only.as_ref().is_none_or(|kept| kept.contains(file));
         let added = self.compute.add_path(name, &from, ingestion, filter.is_some().then_some(&again))?;
         let pending = Pending::Path { name: name.to_owned(), from, ingestion, only: only.clone() };
         self.pending.borrow_mut().insert(added.clone(), pending);
@@ -158,6 +157,10 @@ impl Io for &StoreIo {
             }
             _ => path.to_path_buf(),
         }
+    }
+
+    fn write_lock(&self, path: &Path, contents: &[u8]) -> Result<(), IoError> {
+        hc_fs::durable::write(path, contents, 0o644).map_err(|e| IoError::Other(e.to_string()))
     }
 
     fn fetch(&self, request: &FetchRequest) -> Result<Fetched, IoError> {

@@ -45,6 +45,10 @@ pub struct Settings {
     /// Refuse whatever depends on more than the expression: files outside of flakes and of the
     /// store, environment variables, the time, the system.
     pub pure: bool,
+    /// Show every step of an error's trail.
+    pub show_trace: bool,
+    /// Render errors in colour.
+    pub colour: bool,
     /// How deep function calls may nest.
     pub max_call_depth: u32,
     /// How long evaluation may take.
@@ -63,6 +67,8 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             pure: false,
+            show_trace: false,
+            colour: false,
             max_call_depth: 10_000,
             max_time: None,
             max_memory: None,

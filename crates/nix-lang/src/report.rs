@@ -19,7 +19,7 @@ impl<'a> Evaluator<'a> {
         let trace = error.trace();
         let mut notes = Vec::new();
         for (index, frame) in trace.iter().enumerate() {
-            if index >= SHOWN && index + SHOWN < trace.len() {
+            if !self.settings.show_trace && index >= SHOWN && index + SHOWN < trace.len() {
                 if index == SHOWN {
                     let left_out = trace.len() - 2 * SHOWN;
                     notes.push((None, format!("… {left_out} more steps …")));
@@ -36,7 +36,7 @@ impl<'a> Evaluator<'a> {
             notes,
             help: error.help().map(str::to_owned),
         };
-        let text = render(&self.sources, &report, false);
+        let text = render(&self.sources, &report, self.settings.colour);
         let location = place.and_then(|pos| locate(&self.sources, pos));
         error.set_report(location, text);
         error
@@ -53,7 +53,7 @@ impl<'a> Evaluator<'a> {
         };
         let mut error = Error::new(kind, title, pos);
         let text: Vec<String> =
-            reports.iter().map(|report| render(&self.sources, report, false)).collect();
+            reports.iter().map(|report| render(&self.sources, report, self.settings.colour)).collect();
         error.set_report(locate(&self.sources, pos), text.join("\n"));
         error
     }

@@ -42,6 +42,9 @@ pub struct FlakeOptions {
     pub lock: LockMode,
     /// Inputs (`name` or `name/of/input`) to take from somewhere else: a reference or directory.
     pub overrides: Vec<(String, String)>,
+    /// Take the directory as it is, as `path:` does, also where version control does not track all
+    /// of it.
+    pub untracked: bool,
 }
 
 pub(crate) static OPS: &[PrimOp] = &[
@@ -85,6 +88,9 @@ impl<'a> Evaluator<'a> {
     }
 
     fn load_flake(&self, dir: &[u8], options: &FlakeOptions) -> Result<Value<'a>> {
+        if options.untracked && self.tree_of(dir).is_none() {
+            self.add_tree(dir, None, None);
+        }
         self.local_tree(dir)?;
         let graph = self.lock_flake(dir, options)?;
         let count = graph.nodes.len();
@@ -370,7 +376,7 @@ fn get_flake<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Result<Va
             canonical(&[&disk, b"/".as_slice(), sub.as_bytes()].concat())
         }
     };
-    let options = FlakeOptions { lock: LockMode::Memory, overrides: Vec::new() };
+    let options = FlakeOptions { lock: LockMode::Memory, ..FlakeOptions::default() };
     let value = nix.load_flake(&dir, &options)?;
     nix.force(value, pos)
 }
