@@ -59,7 +59,7 @@ refuse 4 "hash mismatch" "hash mismatch: says both hashes" deploy
 base "machines.bad = { command = [ \"/bin/x\" ]; image = derivation { name = \"broken\"; system = \"x86_64-linux\"; builder = \"\${builder}\"; args = [ \"builder\" \"debian-rootfs\" ]; requiredSystemFeatures = [ \"uid-range\" ]; epoch = \"0\"; debs = \"\${$(fetch bad.deb "$right")}\"; }; };"
 refuse 4 "bad\.deb" "an image that does not unpack: names the package" deploy
 
-base "machines.bad = { $minimal; command = [ \"/bin/nope\" ]; restart.policy = \"never\"; };"
+base "machines.bad = { image = images.minimal; command = [ \"/bin/nope\" ]; };"
 refuse 6 "/bin/nope.*(does not exist|not found) in the image" "a command that is not in the image" deploy
 same "a failed deploy went back" "$(machine bad name)" ""
 base "machines.bad = { $minimal; user = \"nobody-knows\"; };"
@@ -72,7 +72,7 @@ base "machines.slow = { image = images.minimal; command = [ \"/bin/hc\" \"guest\
 deploy >"$WORK/first" 2>&1 &
 first=$!
 for _ in $(seq 100); do [ -e /var/lib/hc/journal ] && break; sleep 0.05; done
-refuse 7 "another deploy|under way" "two deploys at once: the second is told" deploy
+refuse 7 "is activating" "two deploys at once: the second is told" deploy
 wait $first
 same "the first one ended in its own way" $? 6
 

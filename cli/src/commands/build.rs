@@ -73,7 +73,7 @@ pub fn evaluate(
             .chunks_exact(2)
             .map(|pair| (pair[0].clone(), pair[1].clone()))
             .collect(),
-        builder: hc_deploy::builder::pinned(store, &Globals::exe()?).code(Code::Host)?,
+        builder: hc_deploy::builder::pinned(store, &Globals::exe()?).code(Code::Build)?,
         store_root: globals.store.clone(),
         show_trace: args.show_trace,
         colour: output::colour(&std::io::stderr()),

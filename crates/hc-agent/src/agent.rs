@@ -13,8 +13,9 @@ use crate::target::Loaded;
 use crate::wire::{AgentStatus, Failure, InProgress};
 use hc_spec::HostSpec;
 use std::path::Path;
+use std::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard};
+use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard, watch};
 
 pub(crate) struct Agent {
     pub config: AgentConfig,
@@ -28,6 +29,8 @@ pub(crate) struct Agent {
     host: Mutex<Option<HostSpec>>,
     problem: Mutex<Option<String>>,
     gate: Arc<AsyncMutex<()>>,
+    /// Whether what an earlier agent left was dealt with.
+    up: watch::Sender<bool>,
     doing: Arc<Mutex<Option<InProgress>>>,
 }
 
@@ -65,6 +68,7 @@ impl Agent {
             host: Mutex::default(),
             problem: Mutex::default(),
             gate: Arc::default(),
+            up: watch::channel(false).0,
             doing: Arc::default(),
             config,
         })
@@ -140,6 +144,14 @@ impl Agent {
         }
         self.set_problem(problem);
         drop(pass);
+        self.up.send_replace(true);
+    }
+
+    /// Waits a while for what an earlier agent left to be found: until then there is nothing
+    /// true to say about machines. Finishing a whole activation is not waited for.
+    pub(crate) async fn settled(&self) {
+        let mut up = self.up.subscribe();
+        let _ = tokio::time::timeout(Duration::from_secs(2), up.wait_for(|up| *up)).await;
     }
 
     pub(crate) fn set_problem(&self, problem: Option<String>) {
@@ -154,6 +166,7 @@ impl Agent {
         // Without a network machines still run; the problem is told all the same.
         let connected = self.connect(&loaded.host).await;
         self.fleet.apply(&loaded.targets).await?;
+        self.fleet.seen().await;
         self.publish();
         connected
     }

@@ -98,6 +98,7 @@ async fn generations(State(agent): Shared) -> Answer<Vec<crate::Generation>> {
 }
 
 async fn machines(State(agent): Shared) -> Json<Vec<MachineView>> {
+    agent.settled().await;
     Json(agent.fleet.views())
 }
 
@@ -111,6 +112,7 @@ async fn activate(
     let by = by.unwrap_or_else(|| peer.to_string());
     detached(async move {
         let what = format!("activating {}", set.display());
+        agent.settled().await;
         let _pass = agent.enter(by, what, wait).await?;
         let timeout = timeout_sec.map(Duration::from_secs);
         Ok(Activate::to(&agent, Wanted::Set(plain_path(&set)), timeout).await?)
@@ -128,6 +130,7 @@ async fn rollback(
     let by = by.unwrap_or_else(|| peer.to_string());
     detached(async move {
         let what = to.map_or("rolling back".into(), |to| format!("rolling back to {to}"));
+        agent.settled().await;
         let _pass = agent.enter(by, what, wait).await?;
         // Asked only now: the activation waited for may have changed it.
         let to = match to {
@@ -148,6 +151,7 @@ async fn verb(
 ) -> Answer<MachineView> {
     let name = Name::new(name.as_str()).map_err(|_| AgentError::NoMachine(name))?;
     detached(async move {
+        agent.settled().await;
         let pass = agent.enter(peer.to_string(), format!("{verb} of {name}"), wait).await?;
         let started = match verb.as_str() {
             "stop" => {

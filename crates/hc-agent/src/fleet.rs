@@ -122,6 +122,17 @@ impl Fleet {
         Ok(())
     }
 
+    /// Waits until each machine is found running, or found not to be.
+    pub(crate) async fn seen(&self) {
+        let views: Vec<_> = {
+            let members = self.members();
+            members.values().map(|m| (m.goal.borrow().version, m.view.clone())).collect()
+        };
+        for (version, mut view) in views {
+            let _ = view.wait_for(|view| view.version >= version).await;
+        }
+    }
+
     async fn gone(&self, leaving: &[Name]) {
         for name in leaving {
             let view = self.members().get(name).map(|m| m.view.clone());
@@ -169,9 +180,9 @@ impl Fleet {
                 },
                 () = expired => {
                     let why = if deadline.is_some_and(|d| d <= Instant::now()) {
-                        format!("it is still {} at the deadline", now.phase)
+                        format!("not ready at the deadline, it is still {}", now.phase)
                     } else {
-                        format!("it is still {} after {} s", now.phase, own.as_secs())
+                        format!("not ready after {} s, it is still {}", own.as_secs(), now.phase)
                     };
                     return Err(self.failure(name, why, &now));
                 }

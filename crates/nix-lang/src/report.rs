@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind};
 use crate::source::{NO_POS, is_none, locate};
 
 /// How many steps of the trail are shown at each end.
-const SHOWN: usize = 8;
+const SHOWN: usize = 3;
 
 impl<'a> Evaluator<'a> {
     /// Fill in the report of an error that leaves the evaluator.
