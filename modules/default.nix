@@ -22,6 +22,8 @@ let
       evaluated = lib.evalModules {
         modules = [ ./cloud ] ++ modules;
         specialArgs = {
+          # For derivations that hc builds, besides those of `images`.
+          inherit builder;
           images = imagesFor builder;
         }
         // specialArgs;

@@ -32,9 +32,12 @@ impl Globals {
         if rustix::process::geteuid().is_root() {
             return Ok(());
         }
-        Err(Failure::new(Code::Host, format!("`hc {verb}` needs root: it makes namespaces, links and mounts"))
-            .hint(format!("run: sudo hc {verb} …"))
-            .into())
+        Err(Failure::new(
+            Code::Host,
+            format!("`hc {verb}` needs root: it makes namespaces, links and mounts"),
+        )
+        .hint(format!("run: sudo hc {verb} …"))
+        .into())
     }
 
     /// The binary that runs now: what the agent and the machines are started from.

@@ -85,11 +85,16 @@ impl<T, E: Into<anyhow::Error>> Coded<T> for Result<T, E> {
 pub fn report(error: &anyhow::Error) -> ExitCode {
     // Somebody closed our output, as `hc ps | head -1` does: not worth a word.
     if error.chain().any(|e| {
-        e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+        e.downcast_ref::<std::io::Error>()
+            .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
     }) {
         return ExitCode::from(Code::Failed as u8);
     }
-    let red = if crate::output::colour(&std::io::stderr()) { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+    let red = if crate::output::colour(&std::io::stderr()) {
+        ("\x1b[1;31m", "\x1b[0m")
+    } else {
+        ("", "")
+    };
     let (code, hint, message) = match error.downcast_ref::<Failure>() {
         Some(failure) => (failure.code, failure.hint.as_deref(), failure.message.clone()),
         None => (Code::Failed, None, chain(error)),

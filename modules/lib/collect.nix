@@ -33,25 +33,47 @@ let
 in
 call:
 let
+  # Keys tell modules apart, and must cost nothing: the text of a path in a flake is its place in the
+  # store, which is the hash of the whole flake. So a path stays a path, and a list that begins with
+  # a number keeps the kinds of keys comparable.
+  keyOfFile =
+    module:
+    if builtins.isPath module then
+      [
+        0
+        module
+      ]
+    else
+      keyOfText (toString module);
+  keyOfText = text: [
+    2
+    text
+  ];
+  keyOfChild = parent: n: [
+    1
+    parent
+    n
+  ];
+
   load =
     file: key: module:
     if isFunctionLike module then
-      node file key (call key module)
+      node file key (call file module)
     else if isAttrs module then
       node file key module
     else if isList module then
       throw "A module in `${file}' is a list: put it in `imports', or take its modules out of the brackets."
     else
-      load (toString module) (toString module) (import module);
+      load (toString module) (keyOfFile module) (import module);
 
   node =
     outerFile: outerKey: module:
     let
       file = toString (module._file or outerFile);
-      key = toString (module.key or outerKey);
+      key = if module ? key then keyOfText (toString module.key) else outerKey;
       body =
         if !isAttrs module then
-          throw "The module `${key}' is ${show.article module}, not an attribute set."
+          throw "The module in `${file}' is ${show.article module}, not an attribute set."
         else if module ? _type then
           # A whole module under mkIf or mkMerge holds values only.
           {
@@ -64,7 +86,7 @@ let
             stray = attrNames (removeAttrs module (attrNames full));
           in
           if stray != [ ] then
-            throw "The module `${key}' has ${
+            throw "The module in `${file}' has ${
               concatMapStringsSep ", " (name: "`${name}'") stray
             } beside `config' or `options': put values into `config', or leave out both words."
           else
@@ -95,17 +117,17 @@ let
           }
         else
           body.config;
-      children = imap1 (n: load file "${key}:anon-${toString n}") body.imports;
+      children = imap1 (n: load file (keyOfChild key n)) body.imports;
     };
 
-  keyOf = module: toString (if isAttrs module then module.key else module);
+  keyOf = module: if isAttrs module then keyOfText (toString module.key) else keyOfFile module;
 
   fromDefinition = def: if def ? module then load def.file def.key def.module else def;
 in
 modules: definitions:
 let
   roots =
-    imap1 (n: load "<unknown-file>" ":anon-${toString n}") modules ++ map fromDefinition definitions;
+    imap1 (n: load "<unknown-file>" (keyOfChild [ ] n)) modules ++ map fromDefinition definitions;
   closure =
     keep:
     builtins.genericClosure {

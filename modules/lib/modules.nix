@@ -127,16 +127,16 @@ let
       // specialArgs;
       # Looked up late: `_module.args` may itself come from modules.
       lateArg =
-        key: name:
-        withContext "while evaluating the module argument `${name}' in `${key}':" (
+        file: name:
+        withContext "while evaluating the module argument `${name}' in `${file}':" (
           instanceArgs.${name} or config._module.args.${name}
         );
       call =
-        key: f:
+        file: f:
         let
           late = removeAttrs (functionArgs f) (attrNames moduleArgs);
         in
-        f (if late == { } then moduleArgs else moduleArgs // mapAttrs (name: _: lateArg key name) late);
+        f (if late == { } then moduleArgs else moduleArgs // mapAttrs (name: _: lateArg file name) late);
 
       # Last first, as definitions of the importing module stand in front of the imported one's.
       nodes = reverseList ([ internals ] ++ collect call modules definitions);

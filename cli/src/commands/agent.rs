@@ -66,11 +66,15 @@ pub fn reach(globals: &Globals) -> anyhow::Result<Client> {
         Err(error) => return Err(failure(error)),
         Ok(_) => return Ok(client),
     }
-    let deployed = ["current", "journal"].iter().any(|f| globals.state_dir.join(f).symlink_metadata().is_ok());
+    let deployed =
+        ["current", "journal"].iter().any(|f| globals.state_dir.join(f).symlink_metadata().is_ok());
     if !deployed {
-        return Err(Failure::new(Code::Host, "nothing was deployed on this host, so no agent runs")
-            .hint("`hc deploy FLAKE` deploys a cloud and starts the agent")
-            .into());
+        return Err(Failure::new(
+            Code::Host,
+            "nothing was deployed on this host, so no agent runs",
+        )
+        .hint("`hc deploy FLAKE` deploys a cloud and starts the agent")
+        .into());
     }
     start(globals)
 }
@@ -156,7 +160,10 @@ fn status(globals: &Globals, json: bool) -> anyhow::Result<()> {
         status.machines,
     ))?;
     if let Some(activation) = &status.activation {
-        output::line(format_args!("{} is under way, asked for by {}", activation.what, activation.by))?;
+        output::line(format_args!(
+            "{} is under way, asked for by {}",
+            activation.what, activation.by
+        ))?;
     }
     if let Some(problem) = &status.problem {
         output::line(format_args!("problem: {problem}"))?;
@@ -175,9 +182,9 @@ pub fn failure(error: ClientError) -> anyhow::Error {
             };
             Failure { code, message: refusal.message, hint: refusal.hint }.into()
         }
-        ClientError::NotRunning { .. } => Failure::new(Code::Host, error.to_string())
-            .hint("`hc agent start` starts it")
-            .into(),
+        ClientError::NotRunning { .. } => {
+            Failure::new(Code::Host, error.to_string()).hint("`hc agent start` starts it").into()
+        }
         error => Failure::new(Code::Host, error.to_string()).into(),
     }
 }

@@ -113,7 +113,8 @@ pub fn store_config(globals: &Globals) -> StoreConfig {
 pub fn store(globals: &Globals) -> anyhow::Result<Store> {
     Store::open(store_config(globals)).map_err(|error| {
         let failure = Failure::new(Code::Host, error.to_string());
-        if rustix::process::geteuid().is_root() { failure } else { failure.hint("run hc as root") }.into()
+        if rustix::process::geteuid().is_root() { failure } else { failure.hint("run hc as root") }
+            .into()
     })
 }
 

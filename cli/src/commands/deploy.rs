@@ -66,9 +66,10 @@ pub fn conclude(activation: &Activation, quiet: bool) -> anyhow::Result<()> {
     let generation = activation.generation.map_or("nothing".into(), |n| format!("generation {n}"));
     match activation.outcome {
         Outcome::Unchanged if quiet => Ok(()),
-        Outcome::Unchanged => {
-            output::line(format_args!("no changes: {generation} is in effect, {} machines untouched", activation.kept))
-        }
+        Outcome::Unchanged => output::line(format_args!(
+            "no changes: {generation} is in effect, {} machines untouched",
+            activation.kept
+        )),
         Outcome::Activated if quiet => Ok(()),
         Outcome::Activated => output::line(format_args!(
             "{generation} is in effect: {} started, {} restarted, {} stopped, {} untouched",
@@ -81,7 +82,8 @@ pub fn conclude(activation: &Activation, quiet: bool) -> anyhow::Result<()> {
             let mut message = format!("went back to {generation}");
             let mut hint = None;
             for failure in &activation.failures {
-                let subject = failure.machine.as_ref().map_or(String::new(), |m| format!("machine '{m}': "));
+                let subject =
+                    failure.machine.as_ref().map_or(String::new(), |m| format!("machine '{m}': "));
                 message += &format!("\n  {subject}{}", failure.reason);
                 if let Some(exit) = &failure.exit {
                     let exit = exit.to_string();

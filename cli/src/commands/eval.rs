@@ -60,7 +60,9 @@ fn evaluate(args: &Args) -> anyhow::Result<Vec<u8>> {
         ..Settings::default()
     };
     let nix = Evaluator::new(&arena, io, settings);
-    text(&nix, args).map_err(|error| anyhow::anyhow!(error.report().to_owned())).code(Code::Evaluation)
+    text(&nix, args)
+        .map_err(|error| anyhow::anyhow!(error.report().to_owned()))
+        .code(Code::Evaluation)
 }
 
 fn text(nix: &Evaluator<'_>, args: &Args) -> nix_lang::Result<Vec<u8>> {

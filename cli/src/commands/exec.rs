@@ -50,8 +50,9 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<ExitCode> {
     config.user.clone_from(&args.user);
     config.workdir.clone_from(&args.workdir);
     config.env = args.env.iter().cloned().collect::<BTreeMap<_, _>>();
-    let code = hc_runtime::exec(&config)
-        .map_err(|error| Failure::new(Code::Failed, error.to_string()).hint("`hc ps` lists what runs"))?;
+    let code = hc_runtime::exec(&config).map_err(|error| {
+        Failure::new(Code::Failed, error.to_string()).hint("`hc ps` lists what runs")
+    })?;
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
 }
 

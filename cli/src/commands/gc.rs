@@ -28,7 +28,11 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     Globals::need_root("gc")?;
     let progress = Progress::new();
     let generations = Generations::new(&globals.state_dir);
-    let pruned = if args.dry_run { generations.to_prune(args.keep)? } else { generations.prune(args.keep)? };
+    let pruned = if args.dry_run {
+        generations.to_prune(args.keep)?
+    } else {
+        generations.prune(args.keep)?
+    };
     progress.say("collecting");
     let store = build::store(globals)?;
     let options = GcOptions { dry_run: args.dry_run, ..GcOptions::default() };

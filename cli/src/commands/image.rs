@@ -90,7 +90,8 @@ fn read(file: &Path) -> anyhow::Result<Option<Lock>> {
         },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => {
-            Err(Failure::new(Code::Failed, format!("cannot read {}: {error}", file.display())).into())
+            Err(Failure::new(Code::Failed, format!("cannot read {}: {error}", file.display()))
+                .into())
         }
     }
 }
@@ -120,7 +121,8 @@ fn report(old: Option<&Lock>, new: &Lock, json: bool) -> anyhow::Result<()> {
     }
     let none = || "-".to_owned();
     for (name, before, after) in &changes {
-        let (before, after) = (before.clone().unwrap_or_else(none), after.clone().unwrap_or_else(none));
+        let (before, after) =
+            (before.clone().unwrap_or_else(none), after.clone().unwrap_or_else(none));
         output::line(format_args!("{name}: {before} -> {after}"))?;
     }
     output::line(format_args!("{} packages, {} changed", new.packages.len(), changes.len()))

@@ -41,7 +41,10 @@ pub fn against_current(globals: &Globals, prepared: &Prepared) -> anyhow::Result
 /// Prints a plan, one line per change.
 pub fn print(plan: &Plan) -> anyhow::Result<()> {
     if plan.is_empty() {
-        return output::line(format_args!("nothing to do: {} machines stay as they are", plan.keep.len()));
+        return output::line(format_args!(
+            "nothing to do: {} machines stay as they are",
+            plan.keep.len()
+        ));
     }
     for (what, names) in [
         ("stop", &plan.stop),

@@ -13,8 +13,8 @@ use crate::target::Loaded;
 use crate::wire::{AgentStatus, Failure, InProgress};
 use hc_spec::HostSpec;
 use std::path::Path;
-use std::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard, watch};
 
 pub(crate) struct Agent {

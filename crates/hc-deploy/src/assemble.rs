@@ -47,7 +47,8 @@ impl Prepared {
         check_addresses(&host, &specs)?;
         let mut machines = BTreeMap::new();
         for (spec, context) in specs {
-            let references = context.iter().map(|e| output(&io, e)).collect::<Result<BTreeSet<_>>>()?;
+            let references =
+                context.iter().map(|e| output(&io, e)).collect::<Result<BTreeSet<_>>>()?;
             let (text, name) = (spec.to_json(), closure_name(&spec.name));
             let closure = nix_compat::path::text(&name, text.as_bytes(), &references)
                 .map_err(|source| Error::Name { machine: spec.name.to_string(), source })?;
@@ -95,19 +96,27 @@ fn output(io: &StoreIo, element: &ContextElem) -> Result<StorePath> {
         return Ok(element.path().clone());
     };
     let missing = || Error::Missing { path: drv.clone() };
-    let outputs = io.derivation(drv).ok_or_else(missing)?.resolved_outputs().map_err(|e| {
-        Error::Shape(format!("derivation {}: {e}", drv.to_basename()))
-    })?;
+    let outputs = io
+        .derivation(drv)
+        .ok_or_else(missing)?
+        .resolved_outputs()
+        .map_err(|e| Error::Shape(format!("derivation {}: {e}", drv.to_basename())))?;
     outputs.get(output).and_then(|o| o.path.clone()).ok_or_else(|| {
-        Error::Shape(format!("derivation {} has no output '{output}' with a known path", drv.to_basename()))
+        Error::Shape(format!(
+            "derivation {} has no output '{output}' with a known path",
+            drv.to_basename()
+        ))
     })
 }
 
 fn check_addresses(host: &HostSpec, specs: &[(MachineSpec, Vec<ContextElem>)]) -> Result<()> {
     for network in host.networks.keys() {
         let place = Place { cloud: &host.cloud, host: &host.host, network };
-        let on_it: Vec<&Name> =
-            specs.iter().filter(|(s, _)| s.networks.contains(network)).map(|(s, _)| &s.name).collect();
+        let on_it: Vec<&Name> = specs
+            .iter()
+            .filter(|(s, _)| s.networks.contains(network))
+            .map(|(s, _)| &s.name)
+            .collect();
         check_collisions(place, &on_it)?;
     }
     Ok(())

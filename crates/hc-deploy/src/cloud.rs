@@ -117,7 +117,7 @@ fn choose<T>(all: Vec<(String, T)>, wanted: Option<&str>, what: &str, how: &str)
         None => return Err(Error::Shape(format!("say which {what} ({how}); there are: {names}"))),
     };
     let wanted = wanted.unwrap_or_default();
-    found.map(|(_, value)| value).ok_or_else(|| {
-        Error::Shape(format!("there is no {what} '{wanted}'; there are: {names}"))
-    })
+    found
+        .map(|(_, value)| value)
+        .ok_or_else(|| Error::Shape(format!("there is no {what} '{wanted}'; there are: {names}")))
 }

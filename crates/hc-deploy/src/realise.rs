@@ -16,7 +16,12 @@ impl Prepared {
     ///
     /// # Errors
     /// When a build or download fails, or the store cannot take something.
-    pub fn realise(&self, store: &Store, scratch: &Path, observer: &dyn BuildObserver) -> Result<()> {
+    pub fn realise(
+        &self,
+        store: &Store,
+        scratch: &Path,
+        observer: &dyn BuildObserver,
+    ) -> Result<()> {
         if store.is_valid(&self.set)? {
             return Ok(());
         }
@@ -31,13 +36,15 @@ impl Prepared {
                 }
             }
         }
-        let wanted: Vec<DrvOutput> = wanted
-            .into_iter()
-            .map(|(drv_path, output)| DrvOutput::new(drv_path, output))
-            .collect();
+        let wanted: Vec<DrvOutput> =
+            wanted.into_iter().map(|(drv_path, output)| DrvOutput::new(drv_path, output)).collect();
         store.build(&wanted, observer)?;
         for (name, machine) in &self.machines {
-            let added = store.add_text(&closure_name(name), machine.text.as_bytes(), &machine.references)?;
+            let added = store.add_text(
+                &closure_name(name),
+                machine.text.as_bytes(),
+                &machine.references,
+            )?;
             debug_assert_eq!(added, machine.closure);
         }
         self.add_set(store, scratch)
@@ -51,7 +58,13 @@ impl Prepared {
             hc_fs::plain::symlink(Path::new(&target), &directory.path().join(name.as_str()))?;
         }
         let references = self.machines.values().map(|m| m.closure.clone()).collect();
-        let added = store.add_path(SET_NAME, directory.path(), IngestMethod::Recursive, &references, None)?;
+        let added = store.add_path(
+            SET_NAME,
+            directory.path(),
+            IngestMethod::Recursive,
+            &references,
+            None,
+        )?;
         debug_assert_eq!(added, self.set);
         Ok(())
     }
@@ -80,7 +93,13 @@ fn add(io: &StoreIo, store: &Store, path: &StorePath) -> Result<()> {
                 Ingestion::Recursive => IngestMethod::Recursive,
             };
             let keep = |file: &Path, _| only.as_ref().is_none_or(|kept| kept.contains(file));
-            store.add_path(name, from, method, &BTreeSet::new(), only.is_some().then_some(&keep))?;
+            store.add_path(
+                name,
+                from,
+                method,
+                &BTreeSet::new(),
+                only.is_some().then_some(&keep),
+            )?;
             Ok(())
         }
     })
@@ -94,7 +113,8 @@ fn add_derivation(io: &StoreIo, store: &Store, drv: &StorePath) -> Result<()> {
         if done.contains(&path) || (!inputs_added && store.is_valid(&path)?) {
             continue;
         }
-        let derivation = io.derivation(&path).ok_or_else(|| Error::Missing { path: path.clone() })?;
+        let derivation =
+            io.derivation(&path).ok_or_else(|| Error::Missing { path: path.clone() })?;
         if inputs_added {
             store.add_derivation(&derivation)?;
             done.insert(path);

@@ -1,7 +1,9 @@
 //! Evaluation's door to the store: computes paths while evaluating, and remembers what to write.
 
 use nix_compat::{Derivation, StoreDir, StorePath};
-use nix_lang::{ComputeIo, ContextElem, FetchRequest, Fetched, FileType, Ingestion, Io, IoError, PathFilter};
+use nix_lang::{
+    ComputeIo, ContextElem, FetchRequest, Fetched, FileType, Ingestion, Io, IoError, PathFilter,
+};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -37,7 +39,11 @@ impl StoreIo {
     }
 
     /// Runs `f` with what has to be written for `path`, if evaluation made it.
-    pub(crate) fn with_pending<T>(&self, path: &StorePath, f: impl FnOnce(Option<&Pending>) -> T) -> T {
+    pub(crate) fn with_pending<T>(
+        &self,
+        path: &StorePath,
+        f: impl FnOnce(Option<&Pending>) -> T,
+    ) -> T {
         f(self.pending.borrow().get(path))
     }
 }
@@ -123,10 +129,12 @@ impl Io for &StoreIo {
     ) -> Result<StorePath, IoError> {
         let from = self.physical(path);
         let only = filter.map(|filter| filtered(&from, filter)).transpose();
-        let only = only.map_err(|source| IoError::File { what: "reading", path: from.clone(), source })?;
+        let only =
+            only.map_err(|source| IoError::File { what: "reading", path: from.clone(), source })?;
         // The filter is asked once: what was hashed is what will be written.
         let again = |file: &Path| only.as_ref().is_none_or(|kept| kept.contains(file));
-        let added = self.compute.add_path(name, &from, ingestion, filter.is_some().then_some(&again))?;
+        let added =
+            self.compute.add_path(name, &from, ingestion, filter.is_some().then_some(&again))?;
         let pending = Pending::Path { name: name.to_owned(), from, ingestion, only: only.clone() };
         self.pending.borrow_mut().insert(added.clone(), pending);
         Ok(added)

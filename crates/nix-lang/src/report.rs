@@ -52,8 +52,10 @@ impl<'a> Evaluator<'a> {
             ErrorKind::Syntax
         };
         let mut error = Error::new(kind, title, pos);
-        let text: Vec<String> =
-            reports.iter().map(|report| render(&self.sources, report, self.settings.colour)).collect();
+        let text: Vec<String> = reports
+            .iter()
+            .map(|report| render(&self.sources, report, self.settings.colour))
+            .collect();
         error.set_report(locate(&self.sources, pos), text.join("\n"));
         error
     }

@@ -43,7 +43,10 @@ let
         if shorthandOnlyDefinesConfig && isAttrs def.value then
           {
             inherit (def) file;
-            key = "definition ${toString n}";
+            key = [
+              3
+              n
+            ];
             options = { };
             config = def.value;
             children = [ ];
@@ -51,7 +54,10 @@ let
         else
           {
             inherit (def) file;
-            key = "definition ${toString n}";
+            key = [
+              3
+              n
+            ];
             module = def.value;
           };
     in

@@ -142,9 +142,8 @@ impl Networks for HostNetworks {
                 networks.iter().map(move |network| (place(host, network), machine))
             });
             // At once: each waits for grace periods of the kernel.
-            let all = pairs.map(|(place, machine)| async move {
-                links::detach(&place, machine).await
-            });
+            let all =
+                pairs.map(|(place, machine)| async move { links::detach(&place, machine).await });
             for detached in join_all(all).await {
                 detached?;
             }

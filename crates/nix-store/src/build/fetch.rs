@@ -65,7 +65,8 @@ impl Downloader {
         addresses.push(url.clone());
         // Where else it can be had, once the first address has moved on.
         let others = attribute("urls").unwrap_or_default();
-        addresses.extend(others.split_whitespace().filter(|other| *other != url).map(str::to_owned));
+        addresses
+            .extend(others.split_whitespace().filter(|other| *other != url).map(str::to_owned));
         let mut reasons = Vec::new();
         for address in &addresses {
             match self.try_address(config, path, address, to, observer, cancelled) {
