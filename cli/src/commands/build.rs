@@ -13,6 +13,9 @@ use std::path::PathBuf;
 pub struct Args {
     #[command(flatten)]
     cloud: CloudArgs,
+    /// Make a symlink to the machine set; as long as it is there, nothing of it is collected
+    #[arg(short, long, value_name = "LINK")]
+    out_link: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -41,6 +44,10 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let prepared = evaluate(globals, &store, &args.cloud, &progress)?;
     realise(&store, &prepared, &progress)?;
     progress.clear();
+    if let Some(link) = &args.out_link {
+        hc_fs::durable::symlink(&prepared.set_path(), link)?;
+        store.add_root(link)?;
+    }
     if args.json {
         return output::json(&serde_json::json!({
             "set": prepared.set_path(),
