@@ -218,7 +218,8 @@ fn an_input_can_be_overridden() {
     let top = r#"{ inputs.a.url = "github:nobody/nothing"; outputs = { self, a }: { y = a.x; }; }"#;
     write(dir.path(), &[("top/flake.nix", top), ("mine/flake.nix", &lib(7))]);
     let mine = dir.path().join("mine").to_string_lossy().into_owned();
-    let options = FlakeOptions { lock: LockMode::Memory, overrides: vec![("a".to_owned(), mine)] };
+    let overrides = vec![("a".to_owned(), mine)];
+    let options = FlakeOptions { lock: LockMode::Memory, overrides, ..FlakeOptions::default() };
     let found = eval(&dir.path().join("top"), &options, &["y"]);
     assert_eq!(found.json.expect("it evaluates").to_string(), "7");
 }
