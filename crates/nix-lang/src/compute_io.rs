@@ -6,8 +6,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use nix_archive::nar::Encoder;
-use nix_derivation::{CAHash, Derivation, HashAlgorithm, NixHash, NixHasher, StoreDir, StorePath};
+use nix_compat::nar::Encoder;
+use nix_compat::{CAHash, Derivation, HashAlgorithm, NixHash, NixHasher, StoreDir, StorePath};
 use rustc_hash::FxHashMap;
 
 use crate::context::ContextElem;

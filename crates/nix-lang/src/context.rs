@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use nix_derivation::{StoreDir, StorePath};
+use nix_compat::{StoreDir, StorePath};
 use rustc_hash::FxHashMap;
 
 /// One store object a string depends on.

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nix_derivation::{
+use nix_compat::{
     CAHash, ContentAddressMethod, Derivation, DerivationBuilder, HashAlgorithm, InputDerivation,
-    InputDerivationHash, NixHash, Output, StorePath, StructuredAttrs, store_path,
+    InputDerivationHash, NixHash, Output, StorePath, StructuredAttrs, path,
 };
 
 use crate::Evaluator;
@@ -25,7 +25,7 @@ pub(crate) static OPS: &[PrimOp] = &[
 
 fn placeholder<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Result<Value<'a>> {
     let output = nix.force_text(args[0], pos)?;
-    Ok(nix.string(store_path::hash_placeholder(output)))
+    Ok(nix.string(path::hash_placeholder(output)))
 }
 
 fn output_of<'a>(_: &Evaluator<'a>, _: &[Value<'a>], pos: Pos) -> Result<Value<'a>> {
@@ -120,7 +120,7 @@ impl<'a> Evaluator<'a> {
         let built =
             drv.try_build_with_input_hashes(|path| self.drv_hash(path, pos)).map_err(|error| {
                 match error {
-                    nix_derivation::InputResolutionError::Resolve { error, .. } => error,
+                    nix_compat::InputResolutionError::Resolve { error, .. } => error,
                     other => Error::eval(other.to_string(), pos),
                 }
             })?;
@@ -128,7 +128,7 @@ impl<'a> Evaluator<'a> {
     }
 
     fn finish_derivation(&self, drv: Derivation, pos: Pos) -> Result<Value<'a>> {
-        let wrong = |error: nix_derivation::Error| Error::eval(error.to_string(), pos);
+        let wrong = |error: nix_compat::DerivationError| Error::eval(error.to_string(), pos);
         let path = drv.drv_path().map_err(wrong)?;
         let hash = drv
             .try_hash_input_derivation_modulo(|path| self.drv_hash(path, pos))
@@ -146,7 +146,7 @@ impl<'a> Evaluator<'a> {
             let elem = ContextElem::Built { drv: path.clone(), output: name.clone() };
             let text = match &output.path {
                 Some(path) => self.store_dir.render_path(path),
-                None => store_path::downstream_placeholder(&path, [&name])
+                None => path::downstream_placeholder(&path, [&name])
                     .map_err(|error| Error::eval(error.to_string(), pos))?,
             };
             entries.push(Attr {
@@ -325,7 +325,7 @@ impl<'a> Evaluator<'a> {
         let drv = self.io.read_derivation(path).map_err(|error| io_error(error, pos))?;
         let hash = drv.try_hash_input_derivation_modulo(|path| self.drv_hash(path, pos)).map_err(
             |error| match error {
-                nix_derivation::InputResolutionError::Resolve { error, .. } => error,
+                nix_compat::InputResolutionError::Resolve { error, .. } => error,
                 other => Error::eval(other.to_string(), pos),
             },
         )?;
@@ -384,7 +384,7 @@ fn fixed_hash(
     let hash = if text.is_empty() {
         // Nix takes an empty hash as one of zeros, so that a build tells the right one.
         let algorithm = algorithm.unwrap_or(HashAlgorithm::Sha256);
-        let zeros = vec![0; nix_derivation::hash_bytes(algorithm, b"").digest_as_bytes().len()];
+        let zeros = vec![0; nix_compat::hash_bytes(algorithm, b"").digest_as_bytes().len()];
         NixHash::from_algorithm_and_digest(algorithm, &zeros)
             .map_err(|error| Error::eval(error.to_string(), pos))?
     } else {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bumpalo::Bump;
-use nix_derivation::{InputDerivationHash, StoreDir, StorePath};
+use nix_compat::{InputDerivationHash, StoreDir, StorePath};
 use nix_syntax::{Globals, Sources, Symbols};
 use rustc_hash::FxHashMap;
 

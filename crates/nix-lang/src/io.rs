@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use nix_derivation::{CAHash, Derivation, NixHash, StoreDir, StorePath};
+use nix_compat::{CAHash, Derivation, NixHash, StoreDir, StorePath};
 
 use crate::context::ContextElem;
 

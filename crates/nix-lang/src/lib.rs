@@ -47,7 +47,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use evaluator::{Arena, Evaluator, Settings};
 pub use flake::{FlakeOptions, LockMode};
 pub use io::{FetchRequest, Fetched, FileType, Ingestion, Io, IoError, PathFilter};
-pub use nix_derivation::{CAHash, Derivation, NixHash, StoreDir, StorePath};
+pub use nix_compat::{CAHash, Derivation, NixHash, StoreDir, StorePath};
 pub use source::Location;
 pub use stack::on_big_stack;
 pub use value::{Attr, Attrs, Closure, Env, List, PathValue, PrimOp, PrimOpApp, Str, Thunk, Value};

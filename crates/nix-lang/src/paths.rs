@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use nix_derivation::{CAHash, StorePath};
+use nix_compat::{CAHash, StorePath};
 use nix_syntax::{Options, Origin, Symbol, parse};
 
 use crate::Evaluator;

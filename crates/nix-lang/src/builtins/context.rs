@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nix_derivation::StorePath;
+use nix_compat::StorePath;
 
 use super::Out;
 use crate::Evaluator;

@@ -1,6 +1,6 @@
 //! Hashes.
 
-use nix_derivation::{HashAlgorithm, NixHash, hash_bytes, nixbase32};
+use nix_compat::{HashAlgorithm, NixHash, hash_bytes, nix32};
 
 use super::Out;
 use crate::Evaluator;
@@ -77,7 +77,7 @@ fn convert_hash<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a
     let digest = hash.digest_as_bytes();
     let text = match nix.force_text(format, pos)? {
         "base16" => hex(digest),
-        "nix32" | "base32" => nixbase32::encode(digest),
+        "nix32" | "base32" => nix32::encode(digest),
         "base64" => {
             let sri = hash.to_sri_string();
             sri.split_once('-').map_or_else(String::new, |(_, text)| text.to_owned())

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use nix_derivation::StoreDir;
+use nix_compat::StoreDir;
 
 use super::Out;
 use crate::Evaluator;
@@ -233,7 +233,7 @@ pub(crate) fn store_root<'p>(store: &StoreDir, path: &'p [u8]) -> Option<&'p [u8
 
 impl<'a> Evaluator<'a> {
     /// A store path as a string that depends on it.
-    pub(crate) fn stored(&self, path: nix_derivation::StorePath) -> Value<'a> {
+    pub(crate) fn stored(&self, path: nix_compat::StorePath) -> Value<'a> {
         let text = self.store_dir.render_path(&path);
         let ctx = self.contexts.singleton(ContextElem::Opaque(path));
         self.string_with(text.as_bytes(), ctx)
@@ -290,7 +290,7 @@ fn path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
             }
             sym::SHA256 => {
                 let text = nix.force_text(attr.value, attr.pos)?;
-                let sha256 = Some(nix_derivation::HashAlgorithm::Sha256);
+                let sha256 = Some(nix_compat::HashAlgorithm::Sha256);
                 expected = Some(super::hash::parse_hash(text, sha256, attr.pos)?);
             }
             other => {
@@ -314,10 +314,10 @@ fn path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let stored = nix.add_path(&name, &path, ingestion, wanted.as_ref(), pos)?;
     if let Some(hash) = expected {
         let ca = match ingestion {
-            Ingestion::Flat => nix_derivation::CAHash::Flat(hash),
-            Ingestion::Recursive => nix_derivation::CAHash::Nar(hash),
+            Ingestion::Flat => nix_compat::CAHash::Flat(hash),
+            Ingestion::Recursive => nix_compat::CAHash::Nar(hash),
         };
-        let none = std::iter::empty::<&nix_derivation::StorePath>();
+        let none = std::iter::empty::<&nix_compat::StorePath>();
         let should = nix
             .store_dir
             .build_ca_path(&name, &ca, none, false)

@@ -188,7 +188,7 @@ impl<'a> Evaluator<'a> {
             self.io.physical(as_path(self.store_dir.render_path(&fetched.store_path).as_bytes()))
         });
         let disk = canonical(disk.as_os_str().as_bytes());
-        let hash = fetched.nar_hash.clone().map(nix_derivation::CAHash::Nar);
+        let hash = fetched.nar_hash.clone().map(nix_compat::CAHash::Nar);
         let tree = self.add_tree(&disk, None, Some((fetched.store_path, hash)));
         let dir = canonical(&[&disk, b"/".as_slice(), sub.as_bytes()].concat());
         let mut info = fetched.info;
@@ -292,7 +292,7 @@ fn nar_hash<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Result<Val
         return Ok(nix.string(hash));
     }
     match nix.store_tree(&source.tree, pos)?.1 {
-        Some(nix_derivation::CAHash::Nar(hash)) => Ok(nix.string(hash.to_sri_string())),
+        Some(nix_compat::CAHash::Nar(hash)) => Ok(nix.string(hash.to_sri_string())),
         _ => Err(Error::eval("the hash of this source is not known", pos)),
     }
 }
