@@ -4,53 +4,49 @@
 
 samples=$WORK/samples
 
-# add NAME VALUE…: samples of NAME.
-add() {
-	local name=$1
-	shift
-	printf '%s\n' "$@" >>"$samples/$name"
-}
-
 # timed NAME RUNS COMMAND [PREPARE]: milliseconds of whole processes, started without a shell.
+# WHERE, if set, is a command that runs another: the place to measure in.
 timed() {
-	local name=$1 runs=$2 command=$3
-	hyperfine -N --runs "$runs" --export-json "$WORK/times.json" ${4:+--prepare "$4"} "$command" \
-		>"$WORK/hyperfine.log" 2>&1 || { cat "$WORK/hyperfine.log" >&2; return 1; }
-	jq -r '.results[0].times[] * 1000' "$WORK/times.json" >>"$samples/$name"
+	local name=$1 runs=$2 command=$3 prepare=()
+	[ -z "${4-}" ] || prepare=(--prepare "$4")
+	if ! ${WHERE-} hyperfine -N --runs "$runs" --export-json "$WORK/times.json" "${prepare[@]}" "$command" \
+		>"$WORK/hyperfine.log" 2>&1; then
+		cat "$WORK/hyperfine.log" >&2
+		return 1
+	fi
+	jq '.results[0].times[] * 1000' "$WORK/times.json" >>"$samples/$name"
 }
 
-# now: nanoseconds, without a process.
-now() { REPLY=${EPOCHREALTIME/[.,]/}000; }
-
-# ms FROM TO: milliseconds between two times in nanoseconds.
-ms() { jq -n "($2 - $1) / 1e6"; }
-
-# figure NAME [UNIT]: `median (p95) [fastest–slowest]`.
-figure() {
-	[ -s "$samples/$1" ] || { echo "—"; return; }
-	jq -rs --arg unit "${2:-ms}" '
-		def round2: if . >= 100 then round elif . >= 10 then (. * 10 | round / 10) else (. * 100 | round / 100) end;
-		sort as $s | ($s | length) as $n
-		| (if $n % 2 == 1 then $s[($n - 1) / 2] else ($s[$n / 2 - 1] + $s[$n / 2]) / 2 end) as $median
-		| $s[(($n * 0.95) | ceil) - 1] as $p95
-		| if $n == 1 then "\($s[0] | round2) \($unit)"
-		  else "\($median | round2) \($unit) (p95 \($p95 | round2)) [\($s[0] | round2)–\($s[-1] | round2)]" end
-	' "$samples/$1"
+# since START [END]: milliseconds between two values of EPOCHREALTIME.
+since() {
+	local start=${1/[.,]/} end=${2-$EPOCHREALTIME}
+	end=${end/[.,]/}
+	printf '%d.%03d\n' $(((end - start) / 1000)) $(((end - start) % 1000))
 }
 
-# ratio NAME PEER: of the medians.
-ratio() {
-	[ -s "$samples/$1" ] && [ -s "$samples/$2" ] || { echo "—"; return; }
-	jq -rn --slurpfile a "$samples/$1" --slurpfile b "$samples/$2" '
-		def median: sort | if length % 2 == 1 then .[(length - 1) / 2] else (.[length / 2 - 1] + .[length / 2]) / 2 end;
-		($a | median) / ($b | median) * 100 | round / 100'
+# What jq knows of a file of numbers.
+statistics='
+	def median: sort | if length % 2 == 1 then .[(length - 1) / 2] else (.[length / 2 - 1] + .[length / 2]) / 2 end;
+	def p95: sort | .[((length * 0.95) | ceil) - 1];
+	def short: if . >= 100 then round elif . >= 10 then (. * 10 | round / 10) else (. * 100 | round / 100) end;
+	def figure: if length == 1 then "\(.[0] | short)"
+		else "\(median | short), p95 \(p95 | short) [\(min | short)–\(max | short)]" end;
+'
+
+measured() { [ -s "$samples/$1" ]; }
+figure() { if measured "$1"; then jq -rs "$statistics figure" "$samples/$1"; else echo "—"; fi; }
+ratio() { # of the medians
+	if measured "$1" && measured "$2"; then
+		jq -rn --slurpfile a "$samples/$1" --slurpfile b "$samples/$2" "$statistics"'
+			($a | median) / ($b | median) * 100 | round / 100'
+	else echo "—"; fi
 }
 
-# row TITLE NAME PEER-TITLE PEER-NAME BUDGET [UNIT]: PEER-TITLE says why, where there is no peer's figure.
+# row TITLE NAME PEER PEER-NAME BUDGET: PEER says why where there are no samples of it.
 row() {
 	local n=0
-	[ ! -s "$samples/$2" ] || n=$(wc -l <"$samples/$2")
-	echo "| $1 | $(figure "$2" "${6-}") | $3 | $(figure "$4" "${6-}") | $(ratio "$2" "$4") | $5 | $n |"
+	measured "$2" && n=$(wc -l <"$samples/$2")
+	echo "| $1 | $(figure "$2") | $3 | $(figure "$4") | $(ratio "$2" "$4") | $5 | $n |"
 }
 
 say() { echo "bench: $*" >&2; }
