@@ -44,7 +44,7 @@ cloud() {
 	say "deploy, no change, $count machines"
 	timed "${prefix}noop" "$runs" "$HC deploy path:$flake"
 	say "one line changed, $count machines"
-	timed "${prefix}change" "$runs" "$HC deploy path:$flake" "sed -i s/generation.=.\"/&x/ $flake/cloud.nix"
+	timed "${prefix}change" "$runs" "$HC deploy path:$flake" "sed -i /generation.=/s/1/11/ $flake/cloud.nix"
 	say "rollback, $count machines"
 	timed "${prefix}rollback" "$runs" "$HC rollback"
 	memory "$prefix"
