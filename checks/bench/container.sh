@@ -13,17 +13,18 @@ containers() {
 	local crun="crun --cgroup-manager=cgroupfs run --bundle $WORK/bundle hc-bench"
 	local nspawn="systemd-nspawn --quiet --register=no --keep-unit --directory=$WORK/bundle/rootfs /bin/true"
 	$hc # makes the bridge, as the first machine on a host does
-	for round in 1 2 3 4 5 6; do
-		timed run 10 "$hc"
-		WHERE=$crun_host timed crun 10 "$crun"
-		timed nspawn 3 "$nspawn"
+	for round in $(seq 12); do
+		timed run 5 "$hc"
+		WHERE=$crun_host timed crun 5 "$crun"
+		timed nspawn 2 "$nspawn"
 	done
 
 	say "containers, to the first instruction"
 	payload "$set/clock"
-	for round in $(seq 30); do
-		first_instruction spawn hc_clock "$(readlink "$set/clock")"
-		first_instruction crun-spawn crun_clock
+	hc="$HC machine run $(readlink "$set/clock")"
+	for round in $(seq 6); do
+		first_instruction spawn 5 "$hc" # its output is in the log
+		WHERE=$crun_host first_instruction crun-spawn 5 "$crun"
 	done
 
 	say "containers, stop"
@@ -34,24 +35,20 @@ containers() {
 	done
 }
 
-# What `date` printed, as nanoseconds, with the time just before the request in REQUEST.
-hc_clock() {
-	REQUEST=$EPOCHREALTIME
-	"$HC" machine run "$1"
-	CLOCK=$(sed -n 's/^[0-9]* o //p' /var/lib/hc/machines/clock/log/current | tail -1)
-}
-# In crun's place from before the request, so that making the place is not counted.
-crun_clock() {
-	local text
-	text=$("$crun_host" bash -c 'echo $EPOCHREALTIME; exec '"crun --cgroup-manager=cgroupfs run --bundle $WORK/bundle hc-bench")
-	REQUEST=${text%%$'\n'*}
-	CLOCK=${text##*$'\n'}
-}
-first_instruction() { # NAME COMMAND…
-	local name=$1
-	shift
-	"$@"
-	since "$REQUEST" "${CLOCK:0:10}.${CLOCK:10:6}" >>"$samples/$name"
+# first_instruction NAME RUNS COMMAND: from just before the fork of COMMAND to the time that the
+# payload read from the clock, which is the first thing `date` does once it is loaded.
+first_instruction() {
+	local log=/var/lib/hc/machines/clock/log/current start clock
+	# shellcheck disable=SC2016 # expanded inside
+	${WHERE-} bash -c 'for ((i = 0; i < $1; i++)); do
+		start=$EPOCHREALTIME
+		clock=$($2)
+		[ -n "$clock" ] || clock=$(sed -n "s/^[0-9]* o //p" "$3" | tail -1)
+		echo "$start $clock"
+	done' bash "$2" "$3" "$log" >"$WORK/clock"
+	while read -r start clock; do
+		since "$start" "${clock:0:10}.${clock:10:6}" >>"$samples/$1"
+	done <"$WORK/clock"
 }
 
 hc_waiting() { tail -1 /var/lib/hc/machines/waits/log/current 2>/dev/null | grep -q ' o waiting$'; }
