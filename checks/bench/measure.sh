@@ -4,7 +4,7 @@
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-machines=${BENCH_MACHINES:-1000}
+machines=${BENCH_MACHINES:-300}
 
 . "$top/checks/bench/lib.sh"
 . "$top/checks/bench/peers.sh"
