@@ -14,7 +14,9 @@ in
 {
   cloud.name = "many";
 
-  hosts.many = {
+  # Of a thousand names two may hash to one IPv4 address; on a host of this name none do.
+
+  hosts.lots = {
     networks.lan = { };
     machines = lib.genAttrs (map name (lib.range 1 count)) (_: {
       image = images.minimal;
@@ -31,5 +33,5 @@ in
     });
   };
 
-  imports = [ { hosts.many.machines.${name 1}.env.GENERATION = generation; } ];
+  imports = [ { hosts.lots.machines.${name 1}.env.GENERATION = generation; } ];
 }

@@ -39,6 +39,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     if running || deployed {
         agent::start(globals)?.shutdown(true).map_err(agent::failure)?;
     }
+    clear_machines(globals)?;
     for directory in [&globals.run_dir, &globals.state_dir] {
         empty(directory)?;
     }
@@ -55,6 +56,20 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     }
     progress.clear();
     output::line("nothing of hc runs on this host any more")
+}
+
+/// Takes away what supervisors that were killed left behind: control groups, mounts, forks.
+fn clear_machines(globals: &Globals) -> anyhow::Result<()> {
+    for directory in [&globals.run_dir, &globals.state_dir] {
+        let Ok(entries) = std::fs::read_dir(directory.join("machines")) else { continue };
+        for entry in entries {
+            let name = entry?.file_name();
+            if let Ok(name) = hc_spec::Name::new(name.to_string_lossy()) {
+                hc_runtime::cleanup(&name, &globals.run_dir, Some(&globals.state_dir), None)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Deletes what is in a directory, and the directory too unless it is a mount point.

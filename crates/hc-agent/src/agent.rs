@@ -13,6 +13,7 @@ use crate::target::Loaded;
 use crate::wire::{AgentStatus, Failure, InProgress};
 use hc_spec::HostSpec;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard, watch};
@@ -27,6 +28,8 @@ pub(crate) struct Agent {
     /// Told when the agent is to end.
     pub ending: Notify,
     host: Mutex<Option<HostSpec>>,
+    /// Whether the networks and names of `host` are all there.
+    pub connected: AtomicBool,
     problem: Mutex<Option<String>>,
     gate: Arc<AsyncMutex<()>>,
     /// Whether what an earlier agent left was dealt with.
@@ -66,6 +69,7 @@ impl Agent {
             since: activate::unix_millis(),
             ending: Notify::new(),
             host: Mutex::default(),
+            connected: AtomicBool::new(false),
             problem: Mutex::default(),
             gate: Arc::default(),
             up: watch::channel(false).0,
@@ -106,10 +110,17 @@ impl Agent {
 
     /// Networks and name server for `host`; names are published for it from now on.
     pub(crate) async fn connect(&self, host: &HostSpec) -> Result<()> {
+        // Whatever takes a part of it away clears the mark; so does failing half-way.
+        if lock(&self.host).as_ref() == Some(host) && self.connected.load(Relaxed) {
+            return Ok(());
+        }
+        self.connected.store(false, Relaxed);
         let part = |what| move |source: PartError| AgentError::Part { what, source };
         self.networks.ensure(host).await.map_err(part("make the networks"))?;
         *lock(&self.host) = Some(host.clone());
-        self.networks.start_dns(host).await.map_err(part("answer for the machines' names"))
+        self.networks.start_dns(host).await.map_err(part("answer for the machines' names"))?;
+        self.connected.store(true, Relaxed);
+        Ok(())
     }
 
     pub(crate) fn status(&self) -> Result<AgentStatus> {

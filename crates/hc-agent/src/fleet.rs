@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -26,6 +26,7 @@ pub(crate) struct Fleet {
     state_dir: PathBuf,
     store_root: Option<PathBuf>,
     boot_id: Arc<str>,
+    starts: Arc<Semaphore>,
     members: Mutex<BTreeMap<Name, Member>>,
     /// Told whenever a machine becomes ready, or is no longer.
     pub ready_changed: Arc<Notify>,
@@ -35,6 +36,11 @@ struct Member {
     goal: watch::Sender<Goal>,
     view: watch::Receiver<View>,
     task: JoinHandle<()>,
+}
+
+/// A start waits for the kernel about as long as it works.
+fn starts_at_once() -> usize {
+    4 * std::thread::available_parallelism().map_or(2, usize::from)
 }
 
 impl Fleet {
@@ -48,6 +54,7 @@ impl Fleet {
             state_dir,
             store_root,
             boot_id: boot_id().into(),
+            starts: Arc::new(Semaphore::new(starts_at_once())),
             members: Mutex::default(),
             ready_changed: Arc::default(),
         }
@@ -72,6 +79,7 @@ impl Fleet {
                     .map_or(Duration::from_secs(10), |t| t.stop_timeout)
             }),
             boot_id: Arc::clone(&self.boot_id),
+            starts: Arc::clone(&self.starts),
         };
         Member { goal, view, task: tokio::spawn(keeper.keep()) }
     }

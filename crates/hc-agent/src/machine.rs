@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 /// A machine that ran this long has shown that it works: back-off begins anew.
@@ -48,7 +48,13 @@ pub(crate) struct Keeper {
     /// Reads how long a machine of another closure may take to stop.
     pub stop_timeout: StopTimeout,
     pub boot_id: Arc<str>,
+    /// How many machines may be starting at once: more would only slow each other down, and all
+    /// would miss their time.
+    pub starts: Arc<Semaphore>,
 }
+
+/// A start that takes longer no longer keeps others from theirs.
+const LONGEST_TURN: Duration = Duration::from_secs(5);
 
 impl Keeper {
     pub(crate) async fn keep(mut self) {
@@ -115,13 +121,17 @@ impl Keeper {
                 // One that runs in spite of all is taken over, never doubled.
                 Idle::Due => match self.adopt(goal.run) {
                     Some(now) => running = Some(now),
-                    None => match self.spawn(target, goal.run).await {
-                        Ok(now) => running = Some(now),
-                        Err(error) => {
-                            idle = self.unspawned(error, target, quick);
-                            quick = quick.saturating_add(1);
+                    None => {
+                        // Wanted otherwise while it waited.
+                        let Some(turn) = self.turn().await else { continue };
+                        match self.spawn(target, goal.run, turn).await {
+                            Ok(now) => running = Some(now),
+                            Err(error) => {
+                                idle = self.unspawned(error, target, quick);
+                                quick = quick.saturating_add(1);
+                            }
                         }
-                    },
+                    }
                 },
                 Idle::Until(then) => tokio::select! {
                     changed = self.goal.changed() => {
@@ -229,7 +239,20 @@ impl Keeper {
         });
     }
 
-    async fn spawn(&self, target: &Arc<Target>, run: u64) -> crate::error::Result<Running> {
+    /// Waits for the right to start; `None` when something else is wanted meanwhile.
+    async fn turn(&mut self) -> Option<OwnedSemaphorePermit> {
+        tokio::select! {
+            turn = Arc::clone(&self.starts).acquire_owned() => turn.ok(),
+            _ = self.goal.changed() => None,
+        }
+    }
+
+    async fn spawn(
+        &self,
+        target: &Arc<Target>,
+        run: u64,
+        turn: OwnedSemaphorePermit,
+    ) -> crate::error::Result<Running> {
         let now = unix_micros();
         self.set(|view| {
             (view.phase, view.spawned_at) = (Phase::Starting, now);
@@ -252,6 +275,12 @@ impl Keeper {
             }
         };
         tracing::info!(machine = %self.name, pid = process.pid(), closure = %closure.display(), "started");
+        let mut view = self.view.subscribe();
+        tokio::spawn(async move {
+            let begun = view.wait_for(|view| view.phase != Phase::Starting);
+            let _ = tokio::time::timeout(LONGEST_TURN, begun).await;
+            drop(turn);
+        });
         let since = Instant::now();
         let stop_timeout = target.stop_timeout;
         Ok(Running { process: Arc::new(process), closure, run, since, stop_timeout })

@@ -7,7 +7,7 @@ use hc_spec::set::HOST_FILE;
 use nix_compat::{DrvOutput, StoreDir, StorePath};
 use nix_lang::{ContextElem, Ingestion};
 use nix_store::{BuildObserver, IngestMethod, Store};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 impl Prepared {
@@ -25,8 +25,17 @@ impl Prepared {
         if store.is_valid(&self.set)? {
             return Ok(());
         }
+        // A closure that is valid has everything it refers to: most machines of a cloud are as they
+        // were, and most of the others share what they refer to.
+        let mut missing = BTreeMap::new();
+        for (name, machine) in &self.machines {
+            if !store.is_valid(&machine.closure)? {
+                missing.insert(name, machine);
+            }
+        }
+        let elements: BTreeSet<&ContextElem> = missing.values().flat_map(|m| &m.context).collect();
         let mut wanted = BTreeSet::new();
-        for element in self.machines.values().flat_map(|m| &m.context) {
+        for element in elements {
             match element {
                 ContextElem::Opaque(path) => add(&self.io, store, path)?,
                 ContextElem::DrvDeep(drv) => add_derivation(&self.io, store, drv)?,
@@ -39,7 +48,7 @@ impl Prepared {
         let wanted: Vec<DrvOutput> =
             wanted.into_iter().map(|(drv_path, output)| DrvOutput::new(drv_path, output)).collect();
         store.build(&wanted, observer)?;
-        for (name, machine) in &self.machines {
+        for (name, machine) in missing {
             let added = store.add_text(
                 &closure_name(name),
                 machine.text.as_bytes(),
