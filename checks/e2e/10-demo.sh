@@ -12,6 +12,10 @@ check "the client reached web by name" bash -c 'for i in 1 2 3 4 5 6 7 8 9 10; d
 same "all three are ready" "$(hc ps --json | jq '[.[] | select(.ready)] | length')" 3
 check "exec runs in the machine" bash -c '"$HC" exec web -- hostname | grep -qx web'
 refuse 7 "" "exec hands the exit code on" hc exec web -- sh -c 'exit 7'
+check "exec -t has a real terminal" bash -c \
+	'script -qec "stty rows 33 cols 99; $HC exec -it web -- sh -c \"tty && stty size\"" /dev/null | tr -d "\r" | tee /dev/stderr | grep -qx "33 99"'
+check "logs -f goes on as it happens" bash -c \
+	'timeout 12 "$HC" logs -n 0 -f client | head -1 | grep -q 200'
 check "a machine resolves another by short name" hc exec client -- getent ahostsv6 web
 check "a machine has the name's deterministic address" bash -c \
 	'[ "$("$HC" exec client -- getent ahostsv6 web | head -1 | cut -d" " -f1)" = fd05:e5f6:4670:88b9:daa:f3e6:5963:6eb5 ]'
