@@ -76,7 +76,7 @@ impl View {
     /// Whether a machine that is waited for is ready, or why it will not be; `None` is not yet.
     pub(crate) fn verdict(&self, when: ReadyWhen) -> Option<Result<(), String>> {
         let exit = || self.exit.as_ref().map_or_else(|| "it ended".into(), Exit::to_string);
-        let done = self.exit.as_ref().is_some_and(Exit::success)
+        let done = self.exit.as_ref().is_some_and(Exit::is_success)
             && (self.was_ready || when == ReadyWhen::Started);
         match self.phase {
             Phase::Ready | Phase::Stopped => Some(Ok(())),

@@ -319,7 +319,7 @@ impl Keeper {
     fn idle(&self, exit: Exit, unstartable: bool, target: &Target, quick: u32) -> Idle {
         let again = restarts(target.restart.policy, &exit);
         self.set(|view| {
-            if !(exit.success() && (view.was_ready || target.ready.when == ReadyWhen::Started)) {
+            if !(exit.is_success() && (view.was_ready || target.ready.when == ReadyWhen::Started)) {
                 view.failures += 1;
             }
             (view.exit, view.unstartable, view.over) = (Some(exit), unstartable, !again);
@@ -343,7 +343,7 @@ impl Keeper {
 fn restarts(policy: RestartPolicy, exit: &Exit) -> bool {
     match policy {
         RestartPolicy::Always => true,
-        RestartPolicy::OnFailure => !exit.success(),
+        RestartPolicy::OnFailure => !exit.is_success(),
         RestartPolicy::Never => false,
     }
 }

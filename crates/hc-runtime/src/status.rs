@@ -57,6 +57,23 @@ pub struct Exit {
 }
 
 impl Exit {
+    /// With this status.
+    #[must_use]
+    pub fn code(code: i32) -> Self {
+        Self { code: Some(code), ..Self::default() }
+    }
+
+    /// By this signal.
+    #[must_use]
+    pub fn signal(signal: i32) -> Self {
+        Self { signal: Some(signal), ..Self::default() }
+    }
+
+    /// Never ran, or nobody knows.
+    pub fn error(text: impl Into<String>) -> Self {
+        Self { error: Some(text.into()), ..Self::default() }
+    }
+
     /// Whether the payload itself ended with status 0.
     #[must_use]
     pub fn is_success(&self) -> bool {
@@ -73,10 +90,10 @@ impl Exit {
 impl std::fmt::Display for Exit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (self.code, self.signal, &self.error) {
-            (_, _, Some(error)) => write!(f, "failed: {error}")?,
-            (Some(code), ..) => write!(f, "exited with status {code}")?,
-            (None, Some(signal), _) => write!(f, "killed by signal {signal}")?,
-            (None, None, None) => f.write_str("ended")?,
+            (_, _, Some(error)) => f.write_str(error)?,
+            (Some(code), ..) => write!(f, "exit status {code}")?,
+            (None, Some(signal), _) => write!(f, "signal {signal}")?,
+            (None, None, None) => f.write_str("it ended")?,
         }
         if self.oom {
             f.write_str(" (out of memory)")?;
