@@ -134,6 +134,7 @@ fn serve(globals: &Globals) -> anyhow::Result<()> {
     if let Ok(points) = std::env::var("HC_FAILPOINT") {
         config.failpoints = points.parse()?;
     }
+    config.notify = std::env::var_os("NOTIFY_SOCKET").map(Into::into);
     let store = super::build::store_config(globals);
     let parts = || {
         Ok(Parts {

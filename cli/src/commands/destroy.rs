@@ -39,6 +39,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     if running || deployed {
         agent::start(globals)?.shutdown(true).map_err(agent::failure)?;
     }
+    hc_agent::unregister(&agent::config(globals)?)?;
     clear_machines(globals)?;
     for directory in [&globals.run_dir, &globals.state_dir] {
         empty(directory)?;

@@ -19,6 +19,8 @@ pub struct AgentConfig {
     pub machine_args: Vec<OsString>,
     /// Arguments put behind `agent --state-dir … --run-dir …` by [`crate::start()`].
     pub agent_args: Vec<OsString>,
+    /// Where whoever started the agent waits for word from it: sd_notify(3)'s `NOTIFY_SOCKET`.
+    pub notify: Option<PathBuf>,
     /// Where activations are made to fail, for tests.
     pub failpoints: Failpoints,
 }
@@ -34,6 +36,7 @@ impl AgentConfig {
             exe: exe.into(),
             machine_args: Vec::new(),
             agent_args: Vec::new(),
+            notify: None,
             failpoints: Failpoints::default(),
         }
     }

@@ -31,6 +31,7 @@ mod start;
 mod status;
 pub mod steps;
 mod target;
+mod unit;
 mod watch;
 pub mod wire;
 
@@ -47,5 +48,5 @@ pub use process::Process;
 pub use roots::{NoRoots, Roots};
 pub use serve::{Parts, run, serve};
 pub use set::read_set;
-pub use start::start;
+pub use start::{start, unregister};
 pub use status::{Exit, Phase, Status};

@@ -73,6 +73,7 @@ pub async fn serve(config: AgentConfig, parts: Parts) -> Result<()> {
     // Nobody else can own it: the lock is ours.
     hc_fs::plain::remove_file(&socket)?;
     let listener = listen(&socket)?;
+    let notify = config.notify.clone();
     let agent = Agent::new(config, machines, parts.networks, parts.roots);
     // Taken before the first request can be: what an earlier agent left comes first.
     let pass = agent.enter("the agent".into(), "coming up".into(), true).await?;
@@ -87,6 +88,9 @@ pub async fn serve(config: AgentConfig, parts: Parts) -> Result<()> {
     });
     let mut server = tokio::spawn(server.into_future());
     tracing::info!(socket = %socket.display(), "ready");
+    if let Some(notify) = notify {
+        hc_runtime::tell(&notify, "READY=1");
+    }
     tokio::select! {
         _ = term.recv() => tracing::info!("SIGTERM: machines go on running"),
         _ = int.recv() => tracing::info!("SIGINT: machines go on running"),

@@ -3,6 +3,7 @@
 use crate::client::{Client, ClientError};
 use crate::config::AgentConfig;
 use crate::error::{AgentError, Context, Result};
+use crate::unit;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Makes sure that an agent runs: `exe agent …`, as a transient unit where systemd is PID 1, as a
+/// Makes sure that an agent runs: `exe agent …`, as a unit where systemd is process 1, as a
 /// detached process of its own elsewhere. Returns when it answers; says whether it was started.
 ///
 /// # Errors
@@ -24,28 +25,57 @@ pub fn start(config: &AgentConfig) -> Result<bool> {
         _ => return Ok(false),
     }
     hc_fs::durable::create_dir_all(&config.state_dir, 0o755)?;
-    let mut child = if Path::new("/run/systemd/system").is_dir() {
-        as_unit(config)?
-    } else {
-        Some(detached(config)?)
-    };
     let begun = Instant::now();
+    if unit::is_possible() {
+        let arguments = arguments(config);
+        loop {
+            unit::start(config, &arguments).map_err(|error| with_log(config, error))?;
+            if client.status().is_ok() {
+                return Ok(true);
+            }
+            // One that was told to end may not have got there: systemd took it for running.
+            if begun.elapsed() > PATIENCE {
+                let why = "its unit runs, and it is silent".into();
+                let error = AgentError::NotStarted { socket: config.socket(), why };
+                return Err(with_log(config, error));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    let mut child = detached(config)?;
     loop {
         if client.status().is_ok() {
             return Ok(true);
         }
-        let ended = child.as_mut().and_then(|c| c.try_wait().ok().flatten());
+        let ended = child.try_wait().ok().flatten();
         if ended.is_some() || begun.elapsed() > PATIENCE {
             // Two starts at once: the other one was first, and that is as good.
             if client.status().is_ok() {
                 return Ok(true);
             }
-            let how = ended.map_or("it is silent".into(), |status| format!("it ended: {status}"));
-            let log = log_tail(&config.log());
-            let why = if log.is_empty() { how } else { format!("{how}\n{log}") };
-            return Err(AgentError::NotStarted { socket: config.socket(), why });
+            let why = ended.map_or("it is silent".into(), |status| format!("it ended: {status}"));
+            let error = AgentError::NotStarted { socket: config.socket(), why };
+            return Err(with_log(config, error));
         }
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Takes away what [`start`] put into the system, after the agent was told to end.
+///
+/// # Errors
+/// When something is left.
+pub fn unregister(config: &AgentConfig) -> Result<()> {
+    unit::remove(config)
+}
+
+fn with_log(config: &AgentConfig, error: AgentError) -> AgentError {
+    let log = log_tail(&config.log());
+    match error {
+        AgentError::NotStarted { socket, why } if !log.is_empty() => {
+            AgentError::NotStarted { socket, why: format!("{why}\n{log}") }
+        }
+        error => error,
     }
 }
 
@@ -71,30 +101,6 @@ fn detached(config: &AgentConfig) -> Result<Child> {
         });
     }
     command.spawn().on("execute", &config.exe)
-}
-
-/// Gives no child: what is waited for is the unit's process, and that is systemd's.
-fn as_unit(config: &AgentConfig) -> Result<Option<Child>> {
-    let log = config.log();
-    let mut append = OsString::from("append:");
-    append.push(&log);
-    let property = |key: &str| {
-        let mut text = OsString::from(format!("--property={key}="));
-        text.push(&append);
-        text
-    };
-    let mut command = Command::new("systemd-run");
-    command.args(["--unit=hc-agent", "--collect", "--quiet"]);
-    command.args(["--property=Delegate=yes", "--property=KillMode=process"]);
-    command.arg("--property=Restart=on-failure");
-    command.args([property("StandardOutput"), property("StandardError")]);
-    command.arg("--").arg(&config.exe).args(arguments(config));
-    let output = command.stdin(Stdio::null()).output().on("execute", Path::new("systemd-run"))?;
-    if output.status.success() {
-        return Ok(None);
-    }
-    let why = format!("systemd-run: {}", String::from_utf8_lossy(&output.stderr).trim());
-    Err(AgentError::NotStarted { socket: config.socket(), why })
 }
 
 fn log_tail(log: &Path) -> String {

@@ -33,6 +33,7 @@ pub use config::{ExecConfig, Places, RunConfig};
 pub use error::RunError;
 pub use exec::exec;
 pub use network::{Attached, Network, NetworkError, NoNetwork};
+pub use notify::tell;
 pub use probe::{Features, probe};
 pub use status::{Exit, Phase, Status, boot_id, start_time};
 pub use supervise::{cleanup, run};

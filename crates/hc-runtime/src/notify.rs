@@ -35,8 +35,8 @@ impl Notice {
     }
 }
 
-/// Tells the supervisor's own manager something. Nobody listening is no error of ours.
-pub(crate) fn tell(socket: &Path, message: &str) {
+/// Tells whoever started this process something, over its `NOTIFY_SOCKET`. Nobody listening is no error of ours.
+pub fn tell(socket: &Path, message: &str) {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};

@@ -1,0 +1,132 @@
+# On a host whose process 1 is systemd: the agent is a unit, and no machine minds what becomes of it.
+. "$(dirname "$0")/../lib/test.sh"
+
+HC=$(realpath "$HC")
+mkdir -p "$WORK/cloud" "$WORK/other"
+host=$WORK/host
+systemd() { "$top/checks/lib/systemd-host" "$@"; }
+on() { systemd run "$host" "$@"; }
+hc() { on "$HC" "$@"; }
+
+describe() { # VALUE-OF-m1
+	cloud <<-NIX
+		{ images, lib, ... }: {
+		  cloud.name = "test";
+		  hosts.one = {
+		    networks.lan = { };
+		    machines = lib.genAttrs [ "m1" "m2" ] (name: {
+		      image = images.minimal;
+		      command = [ "/bin/hc" "guest" "init" ];
+		      ready.when = "notify";
+		      env.VALUE = if name == "m1" then "$1" else "";
+		      $limits
+		    });
+		  };
+		}
+	NIX
+}
+pids() { hc ps --json | jq -r '.[] | select(.ready) | "\(.name) \(.pid)"' | sort; }
+unit() { on systemctl show hc-agent.service --value -p "$1"; }
+# Where m2 is and what it may use, as the kernel sees it.
+place() {
+	on bash -c 'cat /proc/'"$(machine m2 pid)"'/cgroup
+		cat /sys/fs/cgroup/memory/hc.slice/m2/memory.limit_in_bytes /sys/fs/cgroup/hc.slice/m2/memory.max
+		exit 0' 2>/dev/null
+}
+new_agent() { # OLD-PID: waits for another agent, without any command of hc that would start one
+	for _ in $(seq 100); do
+		case $(unit MainPID) in 0 | "$1") sleep 0.05 ;; *) return 0 ;; esac
+	done
+	return 1
+}
+seven_restarts() { for _ in 1 2 3 4 5 6 7; do hc agent restart || return; done; }
+another() { # MACHINE OLD-PID
+	for _ in $(seq 100); do
+		pids | grep "^$1 " | grep -qvx "$1 $2" && return
+		sleep 0.05
+	done
+	return 1
+}
+kill_agent() { on kill -9 "$(unit MainPID)"; }
+
+scenario() {
+	check "$1: systemd comes up" systemd boot "$host" "$1" "$top" "$(dirname "$HC")" \
+		"rw:$WORK/cloud" "$WORK/other"
+	limits=
+	if on bash -c 'cd /sys/fs/cgroup; [ -d memory ] || grep -qw memory cgroup.controllers'; then
+		limits='limits.memory = "64M";'
+	fi
+	describe one
+	on mkdir -p /run/hc/agent.lock # where a file has to be
+	refuse 8 'agent\.lock' "$1: an agent that cannot start says why" hc agent start
+	on rmdir /run/hc/agent.lock
+	check "$1: first deploy" deploy
+	local before where old
+	before=$(pids)
+	same "$1: both machines are ready" "$(wc -l <<<"$before")" 2
+	same "$1: the agent is a unit" "$(unit ActiveState) $(unit MainPID)" "active $(agent_pid)"
+	same "$1: and nothing on the host has failed" "$(on systemctl is-system-running)" running
+	where=$(place)
+	grep -q ':/hc.slice/m2$' <<<"$where" || not_ok "$1: m2 is not in its group: $where"
+
+	check "$1: systemctl restart" on systemctl restart hc-agent
+	same "$1: touches no machine" "$(pids)" "$before"
+	check "$1: daemon-reload" on systemctl daemon-reload
+	check "$1: a limit for the agent" on systemctl set-property --runtime hc-agent MemoryMax=1G CPUWeight=50
+	check "$1: daemon-reexec" on systemctl daemon-reexec
+	same "$1: touch no machine" "$(pids)" "$before"
+	same "$1: nor their control groups" "$(place)" "$where"
+
+	old=$(unit MainPID)
+	check "$1: agent killed" kill_agent
+	check "$1: comes back by itself" new_agent "$old"
+	same "$1: touched no machine" "$(pids)" "$before"
+	kill_agent
+	check "$1: hc right after a kill" hc ps
+	check "$1: agent restarted more often than systemd would" seven_restarts
+	same "$1: touched no machine" "$(pids)" "$before"
+	check "$1: systemctl stop" on systemctl stop hc-agent
+	check "$1: m1 and m2 run without an agent" on kill -0 $(cut -d' ' -f2 <<<"$before")
+	check "$1: the next command starts it" hc ps
+	same "$1: and it is the unit" "$(unit MainPID)" "$(agent_pid)"
+	check "$1: agent stop" hc agent stop
+	same "$1: stays stopped" "$(unit ActiveState)" inactive
+	cp "$HC" "$WORK/other/h c%n\$HOME"
+	check "$1: another hc takes over" on "$WORK/other/h c%n\$HOME" agent restart
+	same "$1: runs from where it is" "$(on readlink "/proc/$(unit MainPID)/exe")" "$WORK/other/h c%n\$HOME"
+	same "$1: touched no machine" "$(pids)" "$before"
+	check "$1: and back" hc agent restart
+
+	describe two
+	check "$1: deploy of a change" deploy
+	same "$1: m2 keeps its process" "$(pids | grep m2)" "$(grep m2 <<<"$before")"
+	same "$1: m1 sees it" "$(hc exec m1 -- /bin/hc guest env VALUE)" two
+	check "$1: rollback" hc rollback
+	same "$1: m2 keeps its process" "$(pids | grep m2)" "$(grep m2 <<<"$before")"
+	old=$(machine m1 pid)
+	on kill -9 "$old"
+	check "$1: a machine that dies is started again" another m1 "$old"
+
+	check "$1: destroy" hc destroy --yes
+	same "$1: leaves no unit" "$(unit LoadState)" not-found
+	same "$1: no unit file" "$(on find /run/systemd/system /run/systemd/transient /etc/systemd -name '*hc-*')" ""
+	same "$1: no process" "$(on pgrep -f "machine run|hc agent" || true)" ""
+	same "$1: no control group of a machine" "$(on find /sys/fs/cgroup -path '*hc.slice/*' -type d)" ""
+	same "$1: and nothing that failed" "$(on systemctl is-system-running)" running
+	check "$1: deploy on the same host again" deploy
+	same "$1: both machines are ready" "$(pids | wc -l)" 2
+	hc destroy --yes >"$WORK/out" 2>&1
+	systemd end "$host"
+	same "$1: the host left nothing" "$(find /sys/fs/cgroup -name 'hc-systemd-*' | wc -l)" 0
+}
+
+mkdir -p "$host"
+trap 'systemd end "$host" >/dev/null 2>&1' EXIT
+# Process 1 of version 256 and later does without version 1 of control groups.
+version=$(systemctl --version | sed -nE '1s/^systemd ([0-9]+).*/\1/p')
+if grep -q ' - cgroup ' /proc/self/mountinfo && [ "$version" -lt 256 ]; then scenario hybrid; fi
+# Beside version 1, version 2 has no controllers: it is about where processes are, not limits.
+if grep -q ' - cgroup2 ' /proc/self/mountinfo; then scenario unified; fi
+[ "$passed" -gt 0 ] || not_ok "there are no control groups"
+hc() { :; } # there is no host left to take anything from
+finish
