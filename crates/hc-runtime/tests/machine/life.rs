@@ -12,7 +12,7 @@ fn runs_a_command_and_gives_its_status() {
     assert_eq!(ended.status.exit, Some(Exit { code: Some(7), ..Exit::default() }));
     assert_eq!(ended.out(), "hello\ncut\n");
     assert_eq!(ended.stream(logs::Stream::Err), "oops\n");
-    assert_eq!(ended.stream(logs::Stream::Hc), "exited with status 7\n");
+    assert_eq!(ended.stream(logs::Stream::Hc), "exit status 7\n");
     assert_eq!(ended.status.payload_pid, None);
     assert_eq!(place.cgroups(), Vec::<std::path::PathBuf>::new());
     let mut left: Vec<_> = std::fs::read_dir(place.places().run)
