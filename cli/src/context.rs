@@ -19,6 +19,14 @@ pub struct Globals {
 }
 
 impl Globals {
+    /// The same places for whoever is started from another directory: the agent, the machines.
+    pub fn absolute(mut self) -> std::io::Result<Self> {
+        self.store = self.store.map(std::path::absolute).transpose()?;
+        self.state_dir = std::path::absolute(self.state_dir)?;
+        self.run_dir = std::path::absolute(self.run_dir)?;
+        Ok(self)
+    }
+
     /// Where a path of the store lies on disk.
     pub fn physical(&self, logical: &Path) -> PathBuf {
         match (&self.store, logical.strip_prefix("/")) {

@@ -65,7 +65,7 @@ enum Verb {
 
 /// Runs one verb. Most end in 0 or in an error; those that pass on an exit code give it.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let globals = &cli.globals;
+    let globals = &cli.globals.absolute()?;
     match &cli.verb {
         Verb::Exec(args) => return exec::run(globals, args),
         Verb::Machine(args) => return machine::run(globals, args),
