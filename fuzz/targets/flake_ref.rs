@@ -1,4 +1,4 @@
-//! Any text as a flake reference: written as text again, it is the same reference.
+//! Any text as a flake reference: what is written is read back, and written the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -16,6 +16,8 @@ fuzz_target!(|text: &str| {
     let Ok(found) = call(parse, text) else { return };
     let written = call(render, found).expect("what was read can be written");
     let again = call(parse, written).expect("what was written can be read");
+    let twice = call(render, again).expect("what was read can be written");
     let json = |value| nix.to_json_text(value).expect("strings");
-    assert_eq!(json(again), json(found), "written as {}", json(written));
+    // The text does not tell `tarball+https:` from `https:`, as in Nix; but it is settled.
+    assert_eq!(json(twice), json(written), "{} and {}", json(found), json(again));
 });
