@@ -264,3 +264,24 @@ fn untracked_files_are_not_there() {
         r#"["text"]"#
     );
 }
+
+#[test]
+fn a_lock_file_whose_paths_start_from_themselves_is_an_error() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let top = r#"{ inputs.a.url = "path:./a"; outputs = { self, a }: { x = a.x; }; }"#;
+    let lock = r#"{
+      "nodes": {
+        "root": { "inputs": { "a": "a" } },
+        "a": {
+          "locked": { "type": "path", "path": "./a" },
+          "original": { "type": "path", "path": "./a" },
+          "parent": ["a"]
+        }
+      },
+      "root": "root", "version": 7
+    }"#;
+    write(dir.path(), &[("flake.nix", top), ("flake.lock", lock), ("a/flake.nix", LIB)]);
+    let options = FlakeOptions { lock: LockMode::Memory, ..FlakeOptions::default() };
+    let error = eval(dir.path(), &options, &["x"]).json.expect_err("there is nowhere to start");
+    assert!(error.to_string().contains("go around in a circle"), "{error}");
+}

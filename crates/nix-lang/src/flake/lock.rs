@@ -28,6 +28,13 @@ pub(crate) struct Node {
     pub(crate) parent: Option<Vec<String>>,
 }
 
+/// Where inputs that follow others lead; nothing while that is being found out. Without it,
+/// inputs that each go twice through the next one take time without end.
+type Followed<'g> = BTreeMap<(usize, &'g str), Option<usize>>;
+
+/// An input that follows one that follows one …: more than this is no lock file anyone wrote.
+const FOLLOWS_MAX: usize = 1000;
+
 /// A lock file. The root is node 0.
 #[derive(Clone, Debug)]
 pub(crate) struct Graph {
@@ -41,22 +48,53 @@ impl Graph {
 
     /// The node at a path of inputs from the root.
     pub(crate) fn resolve(&self, path: &[String]) -> Result<usize, String> {
-        self.resolve_within(path, 0)
+        self.resolve_with(path, &mut BTreeMap::new(), 0)
     }
 
-    fn resolve_within(&self, path: &[String], depth: usize) -> Result<usize, String> {
-        if depth > self.nodes.len() + 8 {
-            return Err(format!("the input '{}' follows itself", path.join("/")));
+    fn resolve_with<'g>(
+        &'g self,
+        path: &[String],
+        known: &mut Followed<'g>,
+        depth: usize,
+    ) -> Result<usize, String> {
+        let itself = || Err(format!("the input '{}' follows itself", path.join("/")));
+        if depth > FOLLOWS_MAX {
+            return Err(format!("the input '{}' follows too many others", path.join("/")));
         }
         let mut node = 0;
         for name in path {
-            node = match self.nodes[node].inputs.get(name) {
-                Some(Edge::Node(next)) => *next,
-                Some(Edge::Follows(other)) => self.resolve_within(other, depth + 1)?,
-                None => return Err(format!("there is no input '{}'", path.join("/"))),
+            let Some((name, edge)) = self.nodes[node].inputs.get_key_value(name) else {
+                return Err(format!("there is no input '{}'", path.join("/")));
+            };
+            let key = (node, name.as_str());
+            node = match (edge, known.get(&key)) {
+                (Edge::Node(next), _) | (_, Some(Some(next))) => *next,
+                (_, Some(None)) => return itself(),
+                (Edge::Follows(other), None) => {
+                    known.insert(key, None);
+                    let next = self.resolve_with(other, known, depth + 1)?;
+                    known.insert(key, Some(next));
+                    next
+                }
             };
         }
         Ok(node)
+    }
+
+    /// The node whose directory the relative path of `node` starts from.
+    pub(crate) fn parent(&self, node: usize) -> Result<usize, String> {
+        let above = |node: usize| match &self.nodes[node].parent {
+            Some(parent) => self.resolve(parent),
+            None => Ok(0),
+        };
+        let (parent, mut at) = (above(node)?, node);
+        for _ in &self.nodes {
+            if at == 0 {
+                return Ok(parent);
+            }
+            at = above(at)?;
+        }
+        Err("the relative paths of the lock file go around in a circle".to_owned())
     }
 
     pub(crate) fn follow(&self, edge: &Edge) -> Result<usize, String> {
@@ -95,7 +133,9 @@ impl Graph {
     pub(crate) fn render(&self) -> String {
         let names = self.names();
         let mut nodes = BTreeMap::new();
-        for (node, name) in self.nodes.iter().zip(&names) {
+        // A node that nothing leads to has no name, and says nothing.
+        let named = self.nodes.iter().zip(&names).filter(|(_, name)| !name.is_empty());
+        for (node, name) in named {
             let mut json = Map::new();
             if !node.flake {
                 json.insert("flake".to_owned(), Json::Bool(false));
@@ -274,5 +314,46 @@ mod tests {
         graph.nodes[0].inputs.insert("a".into(), Edge::Follows(vec!["b".into()]));
         graph.nodes[0].inputs.insert("b".into(), Edge::Follows(vec!["a".into()]));
         assert!(graph.resolve(&["a".to_owned()]).is_err());
+    }
+
+    fn follows(path: &[&str]) -> Edge {
+        Edge::Follows(path.iter().map(|name| (*name).to_owned()).collect())
+    }
+
+    #[test]
+    fn inputs_that_go_twice_through_each_other_are_resolved_at_once() {
+        let mut graph = Graph::empty();
+        let inputs = &mut graph.nodes[0].inputs;
+        for i in 0..200 {
+            let next = format!("f{}", i + 1);
+            inputs.insert(format!("f{i}"), follows(&[&next, &next]));
+        }
+        inputs.insert("f200".into(), Edge::Node(0));
+        assert_eq!(graph.resolve(&["f0".to_owned()]), Ok(0));
+    }
+
+    #[test]
+    fn a_long_line_of_inputs_does_not_use_up_the_stack() {
+        let mut graph = Graph::empty();
+        for i in 0..100_000 {
+            graph.nodes[0].inputs.insert(format!("f{i}"), follows(&[&format!("f{}", i + 1)]));
+        }
+        assert!(graph.resolve(&["f0".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn more_inputs_may_follow_than_there_are_nodes() {
+        let mut graph = Graph::empty();
+        for i in 0..50 {
+            graph.nodes[0].inputs.insert(format!("f{i}"), follows(&[&format!("f{}", i + 1)]));
+        }
+        graph.nodes[0].inputs.insert("f50".into(), Edge::Node(0));
+        assert_eq!(graph.resolve(&["f0".to_owned()]), Ok(0));
+    }
+
+    #[test]
+    fn a_node_that_nothing_leads_to_is_no_change() {
+        let with = TEXT.replace("  \"nodes\": {", "  \"nodes\": {\n    \"alone\": { },");
+        assert_eq!(Graph::parse(with.as_bytes()).expect("a lock file").render(), TEXT);
     }
 }

@@ -169,8 +169,8 @@ impl<'a> Evaluator<'a> {
             && let Some(path) = locked.get("path")
         {
             let base = match &entry.parent {
-                Some(parent) => {
-                    let parent = live.graph.resolve(parent).map_err(wrong)?;
+                Some(_) => {
+                    let parent = live.graph.parent(node).map_err(wrong)?;
                     self.source(live, parent)?.dir.clone()
                 }
                 None => live.root.clone(),

@@ -1,0 +1,31 @@
+//! Any bytes as a derivation, in Nix's own format and as JSON: what is read can be written and read
+//! again.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use nix_compat::{Derivation, InputDerivation, ModuloHashes};
+
+fn plain(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-._?=".contains(&b))
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(derivation) = Derivation::from_aterm_bytes(bytes, "x") {
+        let written = derivation.to_aterm_bytes();
+        // Nix writes the names of outputs as they are, also those that no output can have.
+        let outputs = |input: &InputDerivation| input.outputs().iter().all(|name| plain(name));
+        if derivation.input_derivations().values().all(outputs) {
+            let again = Derivation::from_aterm_bytes(&written, "x").expect("what was written");
+            assert_eq!(again, derivation);
+            assert_eq!(again.to_aterm_bytes(), written);
+        }
+        let _ = (derivation.drv_path(), derivation.validate(), derivation.is_fixed_output());
+        let _ = ModuloHashes::default().check(&derivation);
+    }
+    if let Ok(derivation) = Derivation::from_json_bytes(bytes)
+        && let Ok(written) = derivation.to_json_bytes()
+    {
+        let again = Derivation::from_json_bytes(&written).expect("what was written");
+        assert_eq!(again, derivation);
+    }
+});

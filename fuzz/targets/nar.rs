@@ -1,0 +1,22 @@
+//! Any bytes as an archive: both readers agree, and what can be unpacked packs to the same bytes.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use nix_compat::nar;
+
+fuzz_target!(|bytes: &[u8]| {
+    let whole = nar::decode(bytes);
+    let mut read = bytes;
+    let streamed = nar::decode_events_reader(&mut read, |_| Ok(()));
+    assert_eq!(whole.is_ok(), streamed.is_ok(), "{:?}, {streamed:?}", whole.err());
+    let dir = tempfile::tempdir_in("/dev/shm").expect("a directory in memory");
+    let tree = dir.path().join("tree");
+    let restored = nar::restore(&mut &bytes[..], &tree);
+    if restored.is_ok() {
+        assert!(whole.is_ok());
+        let mut again = Vec::new();
+        nar::dump(&tree, &mut again).expect("what was unpacked can be packed");
+        assert_eq!(again, bytes);
+        assert_eq!(nar::hash_path(&tree).expect("it can be hashed").size, bytes.len() as u64);
+    }
+});
