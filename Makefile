@@ -3,7 +3,7 @@
 # `build.target = "host-tuple"` puts the binary under the name of this machine's target.
 HC := target/$(shell rustc --print host-tuple)/release/hc
 
-.PHONY: help build demo demo-clean test unit e2e bench lint deny
+.PHONY: help build demo demo-clean test unit e2e bench lint deny fuzz
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | column -t -s '|'
@@ -42,3 +42,6 @@ deny: ## Licences, bans and sources of the dependencies, and advisories where th
 	cargo deny check bans licenses sources
 	@cargo deny fetch db 2>/dev/null && cargo deny check advisories || \
 		echo "advisories: NOT checked, the advisory database cannot be reached from here"
+
+fuzz: ## Run every fuzz target for ten seconds
+	fuzz/run
