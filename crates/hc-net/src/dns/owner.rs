@@ -4,7 +4,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 
 /// Names the process that listens on an address, as far as `/proc` shows it.
+///
+/// A walk through `/proc` is no snapshot, and on a busy host can miss what is there all the time:
+/// it is worth some more looks, since nothing else will tell.
 pub(super) fn of(address: SocketAddr, protocol: &str) -> Option<String> {
+    (0..5).find_map(|look| {
+        std::thread::sleep(std::time::Duration::from_millis(10 * look));
+        search(address, protocol)
+    })
+}
+
+fn search(address: SocketAddr, protocol: &str) -> Option<String> {
     let inode = ["", "6"].iter().find_map(|version| {
         // Sockets of the calling thread's network namespace.
         let table = std::fs::read_to_string(format!("/proc/thread-self/net/{protocol}{version}"));
