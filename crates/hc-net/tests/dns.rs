@@ -204,43 +204,6 @@ fn strangers_are_refused() {
     });
 }
 
-#[test]
-fn a_taken_port_says_by_whom() {
-    on_a_host(|| {
-        let taken: SocketAddr = "127.0.0.1:53".parse().unwrap();
-        let free: SocketAddr = "[::1]:53".parse().unwrap();
-        let host = host(&["lan"]);
-        let listen = |expect: &str| {
-            block_on(async {
-                let mut server = Server::new(&names(&host, true), &[]).unwrap();
-                let error = server.listen(&[taken, free].into()).await.unwrap_err().to_string();
-                assert!(error.starts_with(expect), "{error}");
-                assert!(error.contains(&format!("(process {})", std::process::id())), "{error}");
-                assert_eq!(server.addresses(), [free].into());
-                server.stop().await;
-            });
-        };
-        let udp = std::net::UdpSocket::bind(taken).unwrap();
-        listen("port 53 on 127.0.0.1 (udp) is taken by");
-        drop(udp);
-        let tcp = std::net::TcpListener::bind(("0.0.0.0", 53)).unwrap();
-        listen("port 53 on 127.0.0.1 (tcp) is taken by");
-        drop(tcp);
-        block_on(async {
-            let mut server = Server::new(&names(&host, true), &[]).unwrap();
-            server.listen(&[taken, free].into()).await.unwrap();
-            server.listen(&[free].into()).await.unwrap();
-            // Free again at once, and the other one was never closed.
-            drop(std::net::UdpSocket::bind(taken).unwrap());
-            drop(std::net::TcpListener::bind(taken).unwrap());
-            assert_eq!(server.addresses(), [free].into());
-            let missing = "[fd00::7]:53".parse().unwrap();
-            let error = server.listen(&[missing].into()).await.unwrap_err().to_string();
-            assert!(error.contains("cannot listen on [fd00::7]:53"), "{error}");
-        });
-    });
-}
-
 /// A question in wire format.
 fn question(id: u16, name: &str, kind: u16) -> Vec<u8> {
     let mut out = id.to_be_bytes().to_vec();
