@@ -2,9 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nix_lang::{
-    Arena, ComputeIo, Evaluator, FlakeOptions, LockMode, Settings, Value, on_big_stack,
-};
+use nix_lang::{Arena, ComputeIo, Evaluator, FlakeOptions, LockMode, Settings, Value};
 use std::path::Path;
 use std::time::Duration;
 
@@ -43,7 +41,10 @@ fuzz_target!(|bytes: &[u8]| {
     if let Some(lock) = bytes.get(split + 1..) {
         std::fs::write(dir.path().join("flake.lock"), lock).expect("a file in memory");
     }
-    let read = on_big_stack(|| read(dir.path())).expect("a thread");
+    let read = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(64 << 20);
+        thread.spawn_scoped(scope, || read(dir.path())).expect("a thread").join().expect("it ends")
+    });
     if let Err(error) = read {
         assert!(!error.is_empty());
     }
