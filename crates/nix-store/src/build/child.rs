@@ -127,6 +127,7 @@ pub(super) unsafe fn run(plan: &Plan) -> ! {
     }
 }
 
+// SAFETY: as of `run`, the only caller: a process of its own that makes nothing but system calls.
 unsafe fn report(fd: c_int, step: u32, errno: c_int) {
     let mut message = [0u8; 8];
     message[..4].copy_from_slice(&step.to_ne_bytes());
@@ -148,6 +149,7 @@ macro_rules! check {
     };
 }
 
+// SAFETY: as of `run`, the only caller: a process of its own that makes nothing but system calls.
 unsafe fn attempt(plan: &Plan) -> (u32, c_int) {
     // SAFETY: as for `run`.
     unsafe {
@@ -190,6 +192,7 @@ unsafe fn attempt(plan: &Plan) -> (u32, c_int) {
     }
 }
 
+// SAFETY: as of `run`, the only caller: a process of its own that makes nothing but system calls.
 unsafe fn apply(mount: &Mount) -> c_int {
     let pointer = |s: &Option<CString>| s.as_deref().map_or(ptr::null(), CStr::as_ptr);
     // SAFETY: all strings are in the plan.
