@@ -4,7 +4,7 @@ use rustc_hash::FxHashSet;
 
 use crate::Evaluator;
 use crate::error::Result;
-use crate::source::{NO_POS, locate};
+use crate::source::NO_POS;
 use crate::sym;
 use crate::value::{ThunkState, Value};
 
@@ -128,8 +128,9 @@ impl<'a> Printer<'_, 'a> {
         let nix = self.nix;
         let value = match value {
             Value::Thunk(thunk) => match thunk.state.get() {
-                ThunkState::Done(value) => value,
+                ThunkState::Done(0, value) => value,
                 _ if self.strict => nix.force_thunk(thunk, NO_POS)?,
+                ThunkState::Done(_, value) => value,
                 _ => {
                     self.out.push_str("«thunk»");
                     return Ok(());
@@ -212,7 +213,7 @@ impl<'a> Printer<'_, 'a> {
                     self.out.push(' ');
                     self.out.push_str(&nix.name(name));
                 }
-                if let Some(at) = locate(&nix.sources, closure.lambda.head) {
+                if let Some(at) = nix.location(closure.lambda.head) {
                     self.out.push_str(&format!(" @ {}:{}:{}", at.file, at.line, at.column));
                 }
                 self.out.push('»');
