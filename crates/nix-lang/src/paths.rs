@@ -374,12 +374,11 @@ impl<'a> Evaluator<'a> {
     ) -> Result<Value<'a>> {
         let text = self.read_file(file, pos)?;
         let base = dir_name(file).to_vec();
-        let origin = Origin::Path(file.into());
         match &self.graph {
-            None => self.eval_text(origin, text, &base, outer, env),
+            None => self.eval_text(Origin::Path(file.into()), text, &base, outer, env),
             Some(graph) => {
-                let parse = |text| self.parse_text(origin, text, &base, outer);
-                let expr = graph.parse_file(self, file, text, outer, parse)?;
+                let physical = self.readable(file, pos)?;
+                let expr = self.parse_again(graph, (file, &physical), text, outer)?;
                 self.eval(expr, env)
             }
         }
@@ -397,7 +396,7 @@ impl<'a> Evaluator<'a> {
         self.eval(expr, env)
     }
 
-    fn parse_text(
+    pub(crate) fn parse_text(
         &self,
         origin: Origin,
         text: Vec<u8>,

@@ -2,15 +2,19 @@
 
 #![allow(clippy::disallowed_methods)]
 
+mod random;
+
 use std::path::{Path, PathBuf};
 
-use nix_lang::{Arena, ComputeIo, Evaluator, Settings, on_big_stack};
+use nix_lang::{Arena, ComputeIo, ErrorKind, Evaluator, Settings, on_big_stack};
 
 /// What evaluating a project gives: JSON, or the whole report of the error.
 fn outcome(nix: &Evaluator<'_>, dir: &Path) -> String {
     let value = nix.eval_file(dir.join("default.nix"));
     match value.and_then(|value| nix.to_json_text(value)) {
         Ok(text) => text,
+        // Where a circle runs out of stack depends on how the two got there.
+        Err(error) if error.kind() == ErrorKind::StackOverflow => "stack overflow".to_owned(),
         Err(error) => error.report().to_owned(),
     }
 }
@@ -170,4 +174,68 @@ fn knots() {
             ("c.nix", "{ config, ... }: { w = config.z; z = 4; }"),
         ],
     );
+}
+
+/// Warm says what cold says, values and reports of errors, over random projects and edits.
+fn random_projects(seeds: std::ops::Range<u64>, edits: usize) {
+    const FILES: usize = 5;
+    for seed in seeds {
+        let mut dice = random::Dice::new(seed);
+        let project = Project::new(&[("text", "some")]);
+        let dir = project.dir.path();
+        let mut trees: Vec<random::Tree> = (0..FILES)
+            .map(|file| random::Tree::new(&mut dice, &[], file, 4))
+            .collect();
+        let name = |file: usize| {
+            if file + 1 == FILES { "default.nix".to_owned() } else { format!("f{file}.nix") }
+        };
+        let write = |file: usize, tree: &random::Tree| {
+            let mut text = String::new();
+            tree.render(&mut text);
+            project.write(&name(file), &text)
+        };
+        for (file, tree) in trees.iter().enumerate() {
+            write(file, tree);
+        }
+        // A small stack: random programs like to be endless.
+        let run = || {
+            let arena = Arena::new();
+            let nix = Evaluator::warm(&arena, ComputeIo::new(), Settings::default());
+            let mut changed = Vec::new();
+            for edit in 0..edits {
+                let warm = nix.again(Some(&changed), |nix| outcome(nix, dir));
+                let cold = cold(dir);
+                let files = || {
+                    let read = |file| std::fs::read_to_string(dir.join(name(file)));
+                    (0..FILES).map(|file| read(file).unwrap_or_default()).collect::<Vec<_>>().join("\n== ")
+                };
+                if std::env::var_os("WARM_SHOW").is_some() {
+                    eprintln!("{}\n-> {cold}", files());
+                }
+                assert_eq!(warm, cold, "seed {seed}, edit {edit}: {}", files());
+                assert!(!nix.is_spoiled(), "seed {seed}, edit {edit}");
+                changed.clear();
+                for _ in 0..=dice.below(2) {
+                    let file = dice.below(FILES);
+                    trees[file].edit(&mut dice, file);
+                    changed.push(write(file, &trees[file]));
+                }
+                if dice.below(8) == 0 {
+                    changed.push(project.write("text", ["some", "other"][dice.below(2)]));
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(24 << 20);
+            let done = thread.spawn_scoped(scope, run).expect("a thread").join();
+            done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        });
+    }
+}
+
+#[test]
+fn warm_is_cold_over_random_edits() {
+    let count = std::env::var("WARM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(300);
+    let first = std::env::var("WARM_FIRST").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+    random_projects(first..first + count, 12);
 }

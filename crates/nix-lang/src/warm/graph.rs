@@ -1,6 +1,8 @@
 //! The record of an evaluation: thunks, what they read, what they made.
 
 use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
@@ -39,12 +41,18 @@ pub(super) struct Node<'a> {
     pub(super) envs: Box<[(Site, &'a Env<'a>)]>,
     /// Who read this, perhaps no longer.
     pub(super) readers: Vec<NodeId>,
-    /// The run in which the value became another one.
+    /// When the value became another one.
     pub(super) changed: u32,
-    /// The run in which the value was last found to stand.
+    /// When the value was last found to stand.
     pub(super) verified: u32,
     pub(super) mark: Mark,
     pub(super) failed: bool,
+    /// Whether it waits to be looked at.
+    queued: bool,
+    /// Whether no run makes it any more.
+    pub(super) dead: bool,
+    /// More than that of everything it read.
+    pub(super) height: u32,
     /// The frame that read this last, so that it notes it once.
     reader: u32,
     /// The frame that took this over from its earlier run.
@@ -65,6 +73,9 @@ impl<'a> Node<'a> {
             verified: 0,
             mark: Mark::Clean,
             failed: false,
+            queued: false,
+            dead: false,
+            height: 0,
             reader: 0,
             claimed: 0,
         }
@@ -91,6 +102,11 @@ pub(super) struct Inner<'a> {
     pub(super) envs: Vec<(Site, &'a Env<'a>)>,
     serial: u32,
     stats: WarmStats,
+    /// How high changes have been carried, while they are and nothing is demanded yet.
+    pub(super) carried: Option<u32>,
+    pending: BinaryHeap<Reverse<(u32, NodeId)>>,
+    /// Whether heights cannot be told: the record is of no use any more.
+    disordered: bool,
 }
 
 /// The record of an evaluation.
@@ -101,7 +117,10 @@ pub(crate) struct Graph<'a> {
     pub(super) parsed: RefCell<Parsed<'a>>,
     /// Thunks that belong to the whole evaluation: the values of imported files.
     pub(super) imports: RefCell<FxHashMap<Vec<u8>, &'a Thunk<'a>>>,
-    pub(super) now: Cell<u32>,
+    /// Counts changes.
+    pub(super) clock: Cell<u32>,
+    /// The clock at the beginning of this run.
+    pub(super) began: Cell<u32>,
     pub(super) spoiled: Cell<bool>,
 }
 
@@ -119,7 +138,8 @@ impl<'a> Graph<'a> {
             leaves: RefCell::default(),
             parsed: RefCell::default(),
             imports: RefCell::default(),
-            now: Cell::new(0),
+            clock: Cell::new(0),
+            began: Cell::new(0),
             spoiled: Cell::new(false),
         }
     }
@@ -176,8 +196,15 @@ impl<'a> Graph<'a> {
         if let Some(thunk) = one.thunk {
             thunk.state.set(ThunkState::delayed(node, origin));
         }
+        let had_value = one.value.is_some() || one.failed;
         one.mark = Mark::Stale;
-        inner.suspect_readers(node);
+        if inner.carried.is_some() {
+            if had_value {
+                inner.queue(node);
+            }
+        } else {
+            inner.suspect_readers(node);
+        }
     }
 
     pub(crate) fn new_env(&self, site: Site, env: &'a Env<'a>) {
@@ -194,7 +221,8 @@ impl<'a> Graph<'a> {
         let inner = &mut *inner;
         let Some(frame) = inner.frames.last() else { return };
         let one = &mut inner.nodes[node as usize];
-        if one.reader != frame.serial {
+        // Asking for what waits for this frame fails at once: no circle comes into the record.
+        if one.reader != frame.serial && one.mark != Mark::Busy {
             one.reader = frame.serial;
             inner.reads.push(node);
         }
@@ -207,6 +235,7 @@ impl<'a> Graph<'a> {
         inner.stats.run += 1;
         let one = &mut inner.nodes[node as usize];
         one.mark = Mark::Busy;
+        one.dead = false;
         let (thunks, envs) = (std::mem::take(&mut one.thunks), std::mem::take(&mut one.envs));
         let old = if thunks.is_empty() && envs.is_empty() {
             None
@@ -229,13 +258,20 @@ impl<'a> Graph<'a> {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
         let Some(frame) = inner.frames.pop() else { return };
-        if failed && let Some(old) = &frame.old {
+        if let Some(old) = &frame.old {
             for node in old.thunks.iter() {
-                if inner.nodes[*node as usize].claimed != frame.serial {
+                if inner.nodes[*node as usize].claimed == frame.serial {
+                    continue;
+                }
+                if failed {
                     inner.thunks.push(*node);
+                } else {
+                    inner.bury(*node);
                 }
             }
-            inner.envs.extend(old.envs.iter().flatten());
+            if failed {
+                inner.envs.extend(old.envs.iter().flatten());
+            }
         }
         let reads: Box<[NodeId]> = inner.reads[frame.reads..].into();
         inner.reads.truncate(frame.reads);
@@ -247,16 +283,67 @@ impl<'a> Graph<'a> {
         inner.note_reader(frame.node, &known);
         let one = &mut inner.nodes[frame.node as usize];
         (one.thunks, one.envs) = (thunks, envs);
+        inner.raise(frame.node);
+    }
+
+    /// The next moment.
+    pub(super) fn tick(&self) -> u32 {
+        self.clock.set(self.clock.get() + 1);
+        self.clock.get()
     }
 
     pub(super) fn enter_root(&self) {
-        self.inner.borrow_mut().stats = WarmStats::default();
         self.push_frame(ROOT);
     }
 
     pub(super) fn leave_root(&self) {
         self.pop_frame(false);
         self.inner.borrow_mut().nodes[ROOT as usize].mark = Mark::Clean;
+    }
+
+    pub(super) fn start_counting(&self) {
+        self.inner.borrow_mut().stats = WarmStats::default();
+    }
+
+    pub(super) fn carry_to(&self, height: Option<u32>) {
+        self.inner.borrow_mut().carried = height;
+    }
+
+    /// The next thunk that something it read has changed for, the lowest first.
+    pub(super) fn next_pending(&self) -> Option<(NodeId, &'a Thunk<'a>)> {
+        let mut inner = self.inner.borrow_mut();
+        let inner = &mut *inner;
+        while let Some(Reverse((height, node))) = inner.pending.pop() {
+            let one = &mut inner.nodes[node as usize];
+            if one.height > height {
+                inner.pending.push(Reverse((one.height, node)));
+                continue;
+            }
+            one.queued = false;
+            if let Some(thunk) = one.thunk
+                && !one.dead
+                && (one.mark != Mark::Clean)
+            {
+                inner.carried = Some(height);
+                return Some((node, thunk));
+            }
+        }
+        None
+    }
+
+    /// Give up on carrying changes upwards: leave what waits, and everything above it and above
+    /// what is being run, to be checked when it is demanded.
+    pub(super) fn stop_carrying(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.carried = None;
+        while let Some(Reverse((_, node))) = inner.pending.pop() {
+            inner.nodes[node as usize].queued = false;
+            inner.suspect_readers(node);
+        }
+        for at in 0..inner.frames.len() {
+            let node = inner.frames[at].node;
+            inner.suspect_readers(node);
+        }
     }
 
     pub(super) fn stats(&self) -> WarmStats {
@@ -266,7 +353,7 @@ impl<'a> Graph<'a> {
     }
 
     pub(super) fn is_spoiled(&self) -> bool {
-        self.spoiled.get()
+        self.spoiled.get() || self.inner.borrow().disordered
     }
 }
 
@@ -288,6 +375,75 @@ impl Inner<'_> {
             }
         }
         self.nodes[node as usize].reads = reads;
+    }
+
+    fn queue(&mut self, node: NodeId) {
+        let one = &mut self.nodes[node as usize];
+        if !one.queued && !one.dead {
+            one.queued = true;
+            self.pending.push(Reverse((one.height, node)));
+        }
+    }
+
+    /// While changes are carried upwards: the readers are next.
+    pub(super) fn tell_readers(&mut self, node: NodeId) {
+        if self.carried.is_some() {
+            self.queue_readers(node);
+        }
+    }
+
+    pub(super) fn queue_readers(&mut self, node: NodeId) {
+        let readers = std::mem::take(&mut self.nodes[node as usize].readers);
+        for reader in &readers {
+            let one = &mut self.nodes[*reader as usize];
+            if one.mark == Mark::Clean && one.thunk.is_some() {
+                one.mark = Mark::Suspect;
+                self.queue(*reader);
+            }
+        }
+        self.nodes[node as usize].readers = readers;
+    }
+
+    /// Put a node above what it reads, and what reads it above the node.
+    fn raise(&mut self, node: NodeId) {
+        let mut work = vec![node];
+        let mut most = self.nodes.len();
+        while let Some(node) = work.pop() {
+            most = most.saturating_sub(1);
+            self.disordered |= most == 0;
+            if self.disordered {
+                return;
+            }
+            let reads = &self.nodes[node as usize].reads;
+            let below = reads.iter().map(|read| self.nodes[*read as usize].height).max();
+            let height = below.unwrap_or(0) + 1;
+            let one = &mut self.nodes[node as usize];
+            if height <= one.height {
+                continue;
+            }
+            one.height = height;
+            for reader in &self.nodes[node as usize].readers {
+                let above = &self.nodes[*reader as usize];
+                // Some only read it once upon a time.
+                if above.height <= height && above.thunk.is_some() && above.reads.contains(&node) {
+                    work.push(*reader);
+                }
+            }
+        }
+    }
+
+    /// Forget what a thunk knows that no run makes any more, and what it made.
+    fn bury(&mut self, node: NodeId) {
+        let mut work = vec![node];
+        while let Some(node) = work.pop() {
+            let one = &mut self.nodes[node as usize];
+            if one.dead || one.mark == Mark::Busy {
+                continue;
+            }
+            one.dead = true;
+            one.envs = Box::default();
+            work.extend(std::mem::take(&mut one.thunks));
+        }
     }
 
     /// Mark everything that hangs on a node.

@@ -47,7 +47,8 @@ struct Leaf {
 pub(super) struct Leaves {
     ids: FxHashMap<Question, usize>,
     list: Vec<Leaf>,
-    changed_trees: Vec<PathBuf>,
+    pub(super) changed_trees: Vec<PathBuf>,
+    pub(super) changed_files: Vec<PathBuf>,
 }
 
 impl Leaves {
@@ -168,11 +169,11 @@ impl<'a> Graph<'a> {
         self.note(Question::Tree(path.to_owned()), None);
     }
 
-    /// Ask the world again. Whether a tree that was taken as a whole changed.
-    pub(super) fn refresh(&self, changed: Option<&[PathBuf]>) -> bool {
-        self.now.set(self.now.get() + 1);
+    /// Ask the world again.
+    pub(super) fn refresh(&self, changed: Option<&[PathBuf]>) {
+        self.began.set(self.tick());
         let mut leaves = self.leaves.borrow_mut();
-        let mut trees = Vec::new();
+        let (mut trees, mut files) = (Vec::new(), Vec::new());
         for leaf in &mut leaves.list {
             let concerned = leaf.wavers
                 || changed.is_none_or(|paths| paths.iter().any(|path| leaf.question.concerns(path)));
@@ -185,21 +186,17 @@ impl<'a> Graph<'a> {
             }
             (leaf.answer, leaf.wavers) = (answer, false);
             let mut inner = self.inner.borrow_mut();
-            inner.nodes[leaf.node as usize].changed = self.now.get();
-            inner.suspect_readers(leaf.node);
+            inner.nodes[leaf.node as usize].changed = self.began.get();
+            inner.queue_readers(leaf.node);
             match &leaf.question {
                 Question::Tree(path) => trees.push(path.clone()),
+                Question::File(path) => files.push(path.clone()),
                 // What a tree shows is part of the evaluator's own state.
                 Question::Tracked(_) => self.spoiled.set(true),
                 _ => {}
             }
         }
-        leaves.changed_trees = trees;
-        !leaves.changed_trees.is_empty()
-    }
-
-    pub(super) fn changed_trees(&self) -> Vec<PathBuf> {
-        self.leaves.borrow().changed_trees.clone()
+        (leaves.changed_trees, leaves.changed_files) = (trees, files);
     }
 
     pub(super) fn watched(&self) -> Vec<PathBuf> {

@@ -67,11 +67,13 @@ impl<'a> Evaluator<'a> {
     /// Values from an earlier run are not to be used in `body`.
     pub fn again<T>(&self, changed: Option<&[PathBuf]>, body: impl FnOnce(&Self) -> T) -> T {
         let Some(graph) = &self.graph else { return body(self) };
-        if graph.refresh(changed) {
-            self.forget_trees(&graph.changed_trees());
-        }
+        graph.refresh(changed);
+        self.forget_trees(&graph.leaves.borrow().changed_trees);
+        self.parse_changed(graph);
         self.depth.set(0);
         self.restart_clock();
+        graph.start_counting();
+        self.carry_up();
         graph.enter_root();
         let result = body(self);
         graph.leave_root();

@@ -1,5 +1,7 @@
 //! Syntax trees that outlive an edit of their file.
 
+use std::os::unix::ffi::OsStrExt;
+
 use nix_syntax::ast::Expr;
 use nix_syntax::{FileId, Moved, Origin, Symbol, Twins, adopt};
 use rustc_hash::FxHashMap;
@@ -8,16 +10,23 @@ use super::graph::Graph;
 use super::matching::Site;
 use crate::Evaluator;
 use crate::error::Result;
-use crate::paths::as_path;
+use crate::paths::{as_path, dir_name};
 use crate::source::{Location, Pos, is_none, locate};
 use crate::value::{Delayed, Native, PrimFn, Thunk, Value};
 
 /// A file together with the names that `scopedImport` gives it.
 type Key = (Vec<u8>, Option<Vec<Symbol>>);
 
+struct ParsedFile<'a> {
+    id: FileId,
+    expr: &'a Expr<'a>,
+    /// The path that was read.
+    physical: Vec<u8>,
+}
+
 #[derive(Default)]
 pub(super) struct Parsed<'a> {
-    files: FxHashMap<Key, (FileId, &'a Expr<'a>)>,
+    files: FxHashMap<Key, ParsedFile<'a>>,
     moved: FxHashMap<FileId, Moved>,
     twins: Twins,
 }
@@ -46,40 +55,59 @@ impl Parsed<'_> {
     }
 }
 
-impl<'a> Graph<'a> {
-    /// The syntax tree of a file: nodes of its earlier version wherever they say the same.
-    pub(crate) fn parse_file(
+impl<'a> Evaluator<'a> {
+    /// The syntax tree of a file, given by its name in evaluation and on disk: nodes of its earlier
+    /// version wherever they say the same.
+    pub(crate) fn parse_again(
         &self,
-        nix: &Evaluator<'a>,
-        file: &[u8],
+        graph: &Graph<'a>,
+        (file, physical): (&[u8], &[u8]),
         text: Vec<u8>,
         outer: Option<&[Symbol]>,
-        parse: impl FnOnce(Vec<u8>) -> Result<(FileId, &'a Expr<'a>)>,
     ) -> Result<&'a Expr<'a>> {
         let key = (file.to_vec(), outer.map(<[Symbol]>::to_vec));
-        let known = self.parsed.borrow().files.get(&key).copied();
-        let Some((old, expr)) = known else {
-            let (id, expr) = parse(text)?;
-            self.parsed.borrow_mut().files.insert(key, (id, expr));
-            return Ok(expr);
-        };
-        let before = nix.sources.get(old).text;
-        if *before == *text {
+        let known = graph.parsed.borrow().files.get(&key).map(|known| (known.id, known.expr));
+        if let Some((id, expr)) = known
+            && *self.sources.get(id).text == *text
+        {
             return Ok(expr);
         }
-        let (id, new) = parse(text)?;
-        let mut parsed = self.parsed.borrow_mut();
+        let origin = Origin::Path(file.into());
+        let (id, mut expr) = self.parse_text(origin, text, dir_name(file), outer)?;
+        let mut parsed = graph.parsed.borrow_mut();
         let parsed = &mut *parsed;
-        let moved = Moved::between(&before, &nix.sources.get(id).text, id);
-        // The old tree may have nodes of versions before the last one.
-        parsed.moved.insert(old, moved);
-        let twins = &mut std::mem::take(&mut parsed.twins);
-        let made = adopt(nix.arena, &|span| parsed.newest(span), twins, expr, new);
-        parsed.twins = std::mem::take(twins);
-        parsed.files.insert(key, (id, made));
-        Ok(made)
+        if let Some((old, before)) = known {
+            let (from, to) = (self.sources.get(old).text, self.sources.get(id).text);
+            // The old tree may have nodes of versions before the last one.
+            parsed.moved.insert(old, Moved::between(&from, &to, id));
+            let mut twins = std::mem::take(&mut parsed.twins);
+            expr = adopt(self.arena, &|span| parsed.newest(span), &mut twins, before, expr);
+            parsed.twins = twins;
+        }
+        parsed.files.insert(key, ParsedFile { id, expr, physical: physical.to_vec() });
+        Ok(expr)
     }
 
+    /// Parse the files that changed before anything runs again, so that all see the same places.
+    pub(super) fn parse_changed(&self, graph: &Graph<'a>) {
+        let changed = std::mem::take(&mut graph.leaves.borrow_mut().changed_files);
+        for physical in changed {
+            let bytes = physical.as_os_str().as_bytes();
+            let parsed = graph.parsed.borrow();
+            let keys = parsed.files.iter().filter(|(_, known)| known.physical == bytes);
+            let keys: Vec<Key> = keys.map(|(key, _)| key.clone()).collect();
+            drop(parsed);
+            for (file, outer) in keys {
+                // What is wrong with the file is said where it is imported.
+                if let Ok(text) = graph.io.read_file(&physical) {
+                    let _ = self.parse_again(graph, (&file, bytes), text, outer.as_deref());
+                }
+            }
+        }
+    }
+}
+
+impl<'a> Graph<'a> {
     /// The thunk of an imported file's value, the same one each time.
     pub(crate) fn import_thunk(
         &self,
