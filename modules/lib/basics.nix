@@ -10,7 +10,6 @@ let
     foldl'
     genList
     isAttrs
-    isFunction
     length
     listToAttrs
     map
@@ -33,7 +32,6 @@ rec {
     filter
     foldl'
     fromJSON
-    functionArgs
     genList
     hasAttr
     head
@@ -57,6 +55,7 @@ rec {
     tail
     throw
     toJSON
+    typeOf
     zipAttrsWith
     ;
 
@@ -106,7 +105,14 @@ rec {
 
   isDerivation = x: (x.type or null) == "derivation";
   # Functors are functions too.
-  isFunctionLike = f: isFunction f || (f ? __functor && isFunctionLike (f.__functor f));
+  isFunctionLike = f: builtins.isFunction f || (f ? __functor && isFunctionLike (f.__functor f));
+  isFunction = isFunctionLike;
+  functionArgs =
+    f:
+    if f ? __functor then
+      f.__functionArgs or (functionArgs (f.__functor f))
+    else
+      builtins.functionArgs f;
   isStringLike = x: builtins.isString x || builtins.isPath x || x ? outPath || x ? __toString;
 
   concatMapStringsSep = sep: f: xs: concatStringsSep sep (map f xs);
@@ -120,6 +126,9 @@ rec {
       n = stringLength s - stringLength suffix;
     in
     n >= 0 && substring n (-1) s == suffix;
+  removeSuffix =
+    suffix: s:
+    if hasSuffix suffix s then substring 0 (stringLength s - stringLength suffix) s else s;
   removePrefix =
     prefix: s: if hasPrefix prefix s then substring (stringLength prefix) (-1) s else s;
   stringToCharacters = s: genList (i: substring i 1 s) (stringLength s);
