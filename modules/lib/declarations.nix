@@ -154,16 +154,14 @@ let
     }";
 
   # Whether the default is the same wherever the option is: it can be merged once for all.
+  # That much is known without a look at the default itself.
+  isPlaceless = option: option ? default && (option.type.merge.placeless or (_: false)) 6;
   sharable =
     option:
-    option ? default
-    && (
-      option.type.merge.placeless or false
-      || (
-        option.type.merge.placelessEmpty or false
-        && (option.default == null || option.default == { } || option.default == [ ])
-      )
-    );
+    isPlaceless option
+    || option ? default
+    && option.type.merge.placelessEmpty or false
+    && (option.default == null || option.default == { } || option.default == [ ]);
 
   declare =
     optionValue: loc: decls:
@@ -189,7 +187,17 @@ let
           leaves = filter (isLeaf loc) here;
         in
         if leaves == [ ] then
-          { set = declare optionValue loc here; }
+          let
+            set = declare optionValue loc here;
+          in
+          {
+            inherit set;
+            inherit (set) sharable;
+            shared = {
+              use = true;
+              value = set.shared;
+            };
+          }
         else
           let
             at =
@@ -207,15 +215,19 @@ let
           {
             inherit sound;
             finish = at;
+            sharable = sound.success && isPlaceless sound.value;
             shared = {
               use = sound.success && sharable sound.value && attempt.success;
-              inherit (attempt) value;
+              value = if attempt.success then attempt.value else optionValue loc sound.value [ ];
             };
           };
     in
     {
       inherit parts;
       names = attrNames parts;
+      # The values of a set that nothing is said about, where they are the same everywhere.
+      sharable = all (name: parts.${name}.sharable) (attrNames parts);
+      shared = mapAttrs (_: part: part.shared.value) parts;
     };
 in
 {

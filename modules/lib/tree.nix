@@ -33,22 +33,27 @@ let
   # Names with the definitions that each has.
   byName =
     loc: names: defs:
-    let
-      sets = concatMap (
-        def:
-        map (
-          values:
-          if isAttrs values then
-            mapAttrs (_: value: {
-              inherit (def) file;
-              inherit value;
-            }) values
-          else
-            notASet loc names def.file values
-        ) (pushDown def.value)
-      ) defs;
-    in
-    if length sets == 1 then mapAttrs (_: def: [ def ]) (head sets) else zipAttrsWith (_: all: all) sets;
+    if length defs == 1 && isAttrs (head defs).value && !((head defs).value ? _type) then
+      let
+        inherit (head defs) file value;
+      in
+      mapAttrs (_: value: [ { inherit file value; } ]) value
+    else
+      zipAttrsWith (_: all: all) (
+        concatMap (
+          def:
+          map (
+            values:
+            if isAttrs values then
+              mapAttrs (_: value: {
+                inherit (def) file;
+                inherit value;
+              }) values
+            else
+              notASet loc names def.file values
+          ) (pushDown def.value)
+        ) defs
+      );
 
   notASet =
     loc: names: file: value:
@@ -82,7 +87,12 @@ let
       config = mapAttrs (
         name: part:
         if part ? set then
-          (inner.${name} or (untouched (loc ++ [ name ]) part.set)).config
+          if definitions ? ${name} then
+            inner.${name}.config
+          else if part.sharable then
+            part.shared.value
+          else
+            (untouched (loc ++ [ name ]) part.set).config
         else if definitions ? ${name} then
           optionValue (loc ++ [ name ]) (optionAt (loc ++ [ name ]) part) definitions.${name}
         else if part.shared.use then
@@ -98,7 +108,9 @@ let
           known = names;
         }) (attrNames (removeAttrs defined names))
         # What is not defined holds no strangers.
-        ++ concatMap (name: if parts.${name} ? set then inner.${name}.unmatched else [ ]) (attrNames inner);
+        ++ concatMap (name: if parts.${name} ? set then inner.${name}.unmatched else [ ]) (
+          attrNames (intersectAttrs parts defined)
+        );
     in
     {
       inherit defined config unmatched;

@@ -57,7 +57,7 @@ rec {
           argument: anything.merge (loc ++ [ "<function body>" ]) (applied argument defs)
         else
           mergeEqualOption loc defs;
-      placeless = true;
+      placeless = _: true;
     };
   };
   attrsOfAnything = types.attrsOf anything;

@@ -9,6 +9,7 @@
   wrapping,
   checking,
   merging2,
+  placelessAs,
   types,
   ...
 }:
@@ -51,7 +52,7 @@ let
 
   # A set or a list is as free of its place as its elements; an empty one always is.
   placeless = elemType: {
-    placeless = elemType.merge.placeless or false;
+    placeless = placelessAs [ elemType ];
     placelessEmpty = true;
   };
 

@@ -35,7 +35,8 @@ let
   #
   # `merge` may say more about itself, which makes evaluation faster and changes nothing:
   # `single`: one definition is its own value; `placeless`: the value does not depend on where the
-  # option is; `placelessEmpty`: nor does that of an empty set, an empty list or null.
+  # option is (a function of how many types deep one may look: types can hold themselves);
+  # `placelessEmpty`: nor does that of an empty set, an empty list or null.
   mkOptionType =
     {
       name,
@@ -107,6 +108,9 @@ let
     }
     // more;
 
+  # Whether a type is free of its place because those that it is made of are.
+  placelessAs = parts: depth: depth > 0 && basics.all (type: (type.merge.placeless or (_: false)) (depth - 1)) parts;
+
   args = {
     inherit
       basics
@@ -123,6 +127,7 @@ let
       wrapping
       checking
       merging2
+      placelessAs
       ;
   };
 

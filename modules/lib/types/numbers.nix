@@ -13,7 +13,7 @@ let
   equal = {
     __functor = _: options.mergeEqualOption;
     single = true;
-    placeless = true;
+    placeless = _: true;
   };
   inclusive = show: lowest: highest: "${show lowest} and ${show highest} (both inclusive)";
   checked =

@@ -33,12 +33,12 @@ let
   equal = {
     __functor = _: mergeEqualOption;
     single = true;
-    placeless = true;
+    placeless = _: true;
   };
   one = {
     __functor = _: mergeOneOption;
     single = true;
-    placeless = true;
+    placeless = _: true;
   };
 
   storePart = "[0-9abcdfghijklmnpqrsvwxyz]{32}-[-+._?=0-9A-Za-z]+";
@@ -221,7 +221,7 @@ rec {
     # Later definitions stand in front, as in every list of definitions.
     merge = {
       __functor = _: _: foldl' (merged: def: merged // def.value) { };
-      placeless = true;
+      placeless = _: true;
     };
     emptyValue.value = { };
   };

@@ -21,7 +21,7 @@ let
   equal = {
     __functor = _: options.mergeEqualOption;
     single = true;
-    placeless = true;
+    placeless = _: true;
   };
 in
 rec {
@@ -61,7 +61,7 @@ rec {
     check = x: isString x && match "[^\n\r]*\n?" x != null;
     merge = {
       __functor = _: loc: defs: removeSuffix "\n" (options.mergeEqualOption loc defs);
-      placeless = true;
+      placeless = _: true;
     };
   };
 
@@ -75,7 +75,7 @@ rec {
       merge = {
         __functor = _: _: defs: concatStringsSep sep (map (def: def.value) defs);
         single = true;
-        placeless = true;
+        placeless = _: true;
       };
       functor = defaultFunctor "separatedString" // {
         type = payload: separatedString payload.sep;

@@ -11,6 +11,7 @@
   wrapping,
   checking,
   merging2,
+  placelessAs,
   types,
   ...
 }:
@@ -51,8 +52,6 @@ let
         value = type.merge loc defs;
         valueMeta = { };
       };
-
-  isPlaceless = type: type.merge.placeless or false;
 
   either =
     left: right:
@@ -113,7 +112,10 @@ let
               mergeOneOption loc defs
             );
           }
-      ) { placeless = isPlaceless left && isPlaceless right; };
+      ) { placeless = placelessAs [
+          left
+          right
+        ]; };
       typeMerge =
         other:
         if other.name != "either" then
@@ -278,7 +280,7 @@ rec {
             null
           else
             throw "The option `${showOption loc}' is defined both null and not null, in ${filesOf defs}.";
-        placeless = isPlaceless elemType;
+        placeless = placelessAs [ elemType ];
         placelessEmpty = true;
       };
       emptyValue.value = null;
@@ -321,7 +323,7 @@ rec {
               value = finalType.merge loc converted;
               valueMeta = { };
             }
-        ) { placeless = isPlaceless finalType; };
+        ) { placeless = placelessAs [ finalType ]; };
         inherit (finalType) emptyValue getSubOptions getSubModules;
         substSubModules = modules: coercedTo coercedType convert (finalType.substSubModules modules);
         typeMerge = _: null;
