@@ -77,6 +77,11 @@ let
           ;
       };
 
+      lists = import ./plain/lists.nix { inherit lib; };
+      attrsets = import ./plain/attrsets.nix { inherit lib; };
+      strings = import ./plain/strings.nix { inherit lib show; };
+      trivial = import ./plain/trivial.nix { inherit lib show; };
+
       ofModules = {
         inherit (modules) evalModules;
         inherit (options) mergeDefinitions;
@@ -117,6 +122,184 @@ let
         // ofModules
         // ofOptions
         // {
+        inherit (lists)
+          allUnique
+          commonPrefix
+          compareLists
+          count
+          crossLists
+          dropEnd
+          findFirst
+          findFirstIndex
+          findSingle
+          fold
+          foldl
+          foldr
+          forEach
+          groupBy'
+          ifilter0
+          init
+          intersectLists
+          mutuallyExclusive
+          naturalSort
+          remove
+          singleton
+          sortOn
+          sublist
+          subtractLists
+          takeEnd
+          toposort
+          unique
+          uniqueStrings
+          zipLists
+          zipListsWith
+          ;
+        inherit (attrsets)
+          attrByPath
+          attrVals
+          attrsToList
+          cartesianProduct
+          chooseDevOutputs
+          collect
+          concatAttrValues
+          dontRecurseIntoAttrs
+          filterAttrsRecursive
+          foldAttrs
+          foldlAttrs
+          genAttrs'
+          getAttrFromPath
+          getAttrs
+          getBin
+          getDev
+          getExe
+          getExe'
+          getFirstOutput
+          getLib
+          getMan
+          getOutput
+          hasAttrByPath
+          mapAttrsRecursive
+          mapAttrsRecursiveCond
+          mapAttrsToListRecursive
+          mapAttrsToListRecursiveCond
+          mapCartesianProduct
+          matchAttrs
+          mergeAttrs
+          mergeAttrsList
+          overrideExisting
+          recurseIntoAttrs
+          recursiveUpdateUntil
+          showAttrPath
+          updateManyAttrsByPath
+          zipAttrs
+          zipAttrsWithNames
+          ;
+        inherit (trivial)
+          assertEachOneOf
+          assertMsg
+          assertOneOf
+          bitNot
+          boolToString
+          boolToYesNo
+          checkListOfEnum
+          compare
+          composeExtensions
+          composeManyExtensions
+          concat
+          converge
+          defaultTo
+          extends
+          fix
+          fix'
+          flip
+          fromHexString
+          getName
+          getVersion
+          importJSON
+          importTOML
+          inNixShell
+          inPureEvalMode
+          isInOldestRelease
+          makeExtensible
+          makeExtensibleWithCustomName
+          mapNullable
+          mirrorFunctionArgs
+          oldestSupportedRelease
+          oldestSupportedReleaseIsAtLeast
+          pathExists
+          pipe
+          setFunctionArgs
+          splitByAndCompare
+          throwIf
+          throwIfNot
+          toBaseDigits
+          toExtension
+          toFunction
+          toHexString
+          traceIf
+          traceSeq
+          traceVal
+          traceValFn
+          traceValSeq
+          versionAtLeast
+          versionOlder
+          versions
+          warn
+          warnIf
+          warnIfNot
+          xor
+          ;
+        inherit (strings)
+          addContextFrom
+          charToInt
+          commonPrefixLength
+          concatImapStrings
+          concatImapStringsSep
+          concatMapAttrsStringSep
+          enableFeature
+          enableFeatureAs
+          escape
+          escapeC
+          escapeNixIdentifier
+          escapeNixString
+          escapeRegex
+          escapeShellArg
+          escapeShellArgs
+          escapeURL
+          escapeXML
+          fileContents
+          fixedWidthString
+          floatToString
+          hasInfix
+          intersperse
+          isCoercibleToString
+          isConvertibleWithToString
+          isStorePath
+          isValidPosixName
+          levenshtein
+          levenshteinAtMost
+          makeBinPath
+          makeIncludePath
+          makeLibraryPath
+          makeSearchPath
+          makeSearchPathOutput
+          nameFromURL
+          readPathsFromFile
+          sanitizeDerivationName
+          splitString
+          splitStringBy
+          toInt
+          toIntBase10
+          toLower
+          toSentenceCase
+          toShellVar
+          toShellVars
+          toUpper
+          trim
+          trimWith
+          withFeature
+          withFeatureAs
+          ;
           inherit generators types;
           inherit (types)
             defaultFunctor
@@ -137,8 +320,16 @@ let
             };
           };
           options = ofOptions;
+          lists = plain // lists;
+          attrsets = plain // attrsets;
+          strings = plain // strings;
+          trivial = plain // trivial;
+          asserts = { inherit (trivial) assertMsg assertOneOf assertEachOneOf; };
+          fixedPoints = trivial;
           extend = more: make (final: previous: let first = previous // extension final previous; in first // more final first);
         };
+      # What the names of nixpkgs' parts have in common.
+      plain = basics;
       lib = base // extension lib base;
     in
     lib;

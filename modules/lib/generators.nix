@@ -166,7 +166,7 @@ rec {
         if isInt value then
           toString value
         else if isFloat value then
-          "~${basics.floatToString value}"
+          builtins.toJSON value
         else if isString value then
           let
             split = lines value;

@@ -112,7 +112,7 @@ let
     last (foldl' step (genList (j: j) (length bs + 1)) as);
 in
 rec {
-  inherit showAttr showValue;
+  inherit distance showAttr showValue;
 
   warn = message: builtins.warn or (message: builtins.trace "evaluation warning: ${message}") message;
 

@@ -184,12 +184,12 @@ let
   describe =
     loc: option: defs: value:
     let
-      merged = mergeDefinitions loc option.type (
-        if option.readOnly or false && length (withDefault option defs) > 1 then
-          twice loc option (withDefault option defs)
+      all = withDefault option defs;
+      merged =
+        if option.readOnly or false && length all > 1 then
+          twice loc option all
         else
-          withDefault option defs
-      );
+          mergeDefinitions loc option.type all;
     in
     option
     // {
