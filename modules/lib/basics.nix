@@ -20,20 +20,42 @@ let
 in
 rec {
   inherit (builtins)
+    add
+    addErrorContext
     all
     any
+    appendContext
     attrNames
     attrValues
+    baseNameOf
+    bitAnd
+    bitOr
+    bitXor
+    catAttrs
+    ceil
+    compareVersions
     concatLists
     concatMap
     concatStringsSep
+    deepSeq
+    dirOf
+    div
     elem
     elemAt
     filter
+    floor
     foldl'
     fromJSON
+    fromTOML
     genList
+    genericClosure
+    getAttr
+    getContext
+    groupBy
     hasAttr
+    hasContext
+    hashFile
+    hashString
     head
     intersectAttrs
     isAttrs
@@ -44,18 +66,40 @@ rec {
     isPath
     isString
     length
+    lessThan
     listToAttrs
     map
     mapAttrs
     match
+    mul
+    parseDrvName
+    partition
+    pathExists
+    placeholder
+    readDir
+    readFile
+    removeAttrs
     replaceStrings
+    seq
     sort
+    split
+    splitVersion
+    storeDir
     stringLength
+    sub
     substring
     tail
     throw
+    toFile
     toJSON
+    toString
+    toXML
+    trace
+    tryEval
     typeOf
+    unsafeDiscardOutputDependency
+    unsafeDiscardStringContext
+    unsafeGetAttrPos
     zipAttrsWith
     ;
 

@@ -13,7 +13,7 @@ let
     sort
     tail
     ;
-  inherit (lib) max min;
+  inherit (lib) max min reverseList;
 in
 rec {
   singleton = x: [ x ];
@@ -124,23 +124,51 @@ rec {
   groupBy' =
     op: nul: key: xs:
     builtins.mapAttrs (_: foldl' op nul) (builtins.groupBy key xs);
-  toposort =
-    before: xs:
+  # From the first element back along what comes before it, depth first, to one that nothing
+  # precedes, or around a cycle when those count.
+  listDfs =
+    stopOnCycles: before: list:
     let
-      free = filter (x: !builtins.any (y: before y x) (filter (y: y != x) xs)) xs;
-      rest = toposort before (remove (head free) xs);
+      go =
+        here: visited: rest:
+        let
+          loops = filter (x: before x here) visited;
+          split = builtins.partition (x: before x here) rest;
+        in
+        if stopOnCycles && loops != [ ] then
+          {
+            cycle = here;
+            inherit loops visited rest;
+          }
+        else if split.right == [ ] then
+          {
+            minimal = here;
+            inherit visited rest;
+          }
+        else
+          go (head split.right) ([ here ] ++ visited) (tail split.right ++ split.wrong);
     in
-    if xs == [ ] then
-      { result = [ ]; }
-    else if free == [ ] then
+    go (head list) [ ] (tail list);
+  toposort =
+    before: list:
+    let
+      first = listDfs true before list;
+      others = toposort before (first.visited ++ first.rest);
+    in
+    if length list < 2 then
+      { result = list; }
+    else if first ? cycle then
       {
-        cycle = xs;
-        loops = xs;
+        cycle = reverseList ([ first.cycle ] ++ first.visited);
+        inherit (first) loops;
       }
-    else if rest ? cycle then
-      rest
+    else if others ? cycle then
+      others
     else
-      { result = [ (head free) ] ++ rest.result; };
+      { result = [ first.minimal ] ++ others.result; };
+  replaceElemAt =
+    list: index: x:
+    lib.take index list ++ [ x ] ++ lib.drop (index + 1) list;
   naturalSort =
     xs:
     let

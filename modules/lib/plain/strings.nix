@@ -20,6 +20,23 @@ let
   inherit (lib) stringToCharacters;
   lower = stringToCharacters "abcdefghijklmnopqrstuvwxyz";
   upper = stringToCharacters "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  # ASCII only, as a string in Nix is bytes.
+  codes =
+    lib.listToAttrs (
+      lib.imap0
+        (i: name: {
+          inherit name;
+          value = i + 32;
+        })
+        (
+          stringToCharacters " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~"
+        )
+    )
+    // {
+      "\t" = 9;
+      "\n" = 10;
+      "\r" = 13;
+    };
 in
 rec {
   toLower = replaceStrings upper lower;
@@ -71,7 +88,7 @@ rec {
   };
   hasInfix =
     infix: s:
-    builtins.replaceStrings [ infix ] [ "" ] "x${toString s}x" != "x${toString s}x" || infix == "";
+    infix == "" || replaceStrings [ (toString infix) ] [ "" ] (toString s) != toString s;
   normalizePath =
     s:
     lib.concatStrings (
@@ -89,12 +106,12 @@ rec {
   escapeURL =
     let
       plain = stringToCharacters "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~";
+      code = c: "%${lib.fixedWidthString 2 "0" (lib.toHexString codes.${c})}";
     in
     s:
-    lib.concatMapStrings (
-      c:
-      if builtins.elem c plain then c else "%${lib.fixedWidthString 2 "0" (lib.toHexString (charToInt c))}"
-    ) (stringToCharacters s);
+    lib.concatMapStrings (c: if builtins.elem c plain || !(codes ? ${c}) then c else code c) (
+      stringToCharacters s
+    );
   escapeXML =
     replaceStrings
       [
@@ -136,17 +153,7 @@ rec {
   toShellVars = set: concatStringsSep "\n" (lib.mapAttrsToList toShellVar set);
   escapeNixString = s: escape [ "$" ] (builtins.toJSON s);
   escapeNixIdentifier = show.showAttr;
-  # ASCII only, as a string in Nix is bytes.
-  charToInt =
-    let
-      printable = stringToCharacters " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~";
-      codes = lib.listToAttrs (lib.imap0 (i: name: { inherit name; value = i + 32; }) printable) // {
-        "\t" = 9;
-        "\n" = 10;
-        "\r" = 13;
-      };
-    in
-    c: codes.${c} or (throw "strings.charToInt: not an ASCII character");
+  charToInt = c: codes.${c} or (throw "strings.charToInt: not an ASCII character");
   splitString =
     sep: s:
     let
@@ -209,11 +216,27 @@ rec {
       let
         text = builtins.unsafeDiscardStringContext (toString x);
       in
-      substring 0 (stringLength builtins.storeDir + 1) text == "${builtins.storeDir}/"
-      && match "[0-9abcdfghijklmnpqrsvwxyz]{32}-[-+._?=0-9A-Za-z]+" (
-        substring (stringLength builtins.storeDir + 1) (-1) text
-      ) != null
+      substring 0 1 text == "/"
+      && (dirOf text == builtins.storeDir || match "/[0-9a-z]{52}" text != null)
     );
+  stringAsChars = f: s: lib.concatMapStrings f (stringToCharacters s);
+  replaceString = from: to: replaceStrings [ from ] [ to ];
+  commonSuffixLength =
+    a: b:
+    let
+      n = stringLength a;
+      m = stringLength b;
+      go = i: if i < lib.min n m && substring (n - i - 1) 1 a == substring (m - i - 1) 1 b then go (i + 1) else i;
+    in
+    go 0;
+  cmakeOptionType =
+    type: feature: value:
+    "-D${feature}:${toUpper type}=${value}";
+  cmakeBool = name: on: cmakeOptionType "bool" name (if on then "TRUE" else "FALSE");
+  cmakeFeature = cmakeOptionType "string";
+  mesonOption = name: value: "-D${name}=${value}";
+  mesonBool = name: on: mesonOption name (if on then "true" else "false");
+  mesonEnable = name: on: mesonOption name (if on then "enabled" else "disabled");
   toInt =
     s:
     let

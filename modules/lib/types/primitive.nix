@@ -56,7 +56,8 @@ let
       let
         text = builtins.unsafeDiscardStringContext (toString x);
       in
-      isInStore text && builtins.match ".*/.*" (substring (builtins.stringLength builtins.storeDir + 1) (-1) text) == null
+      substring 0 1 text == "/"
+      && (dirOf text == builtins.storeDir || builtins.match "/[0-9a-z]{52}" text != null)
     );
 
   # A path of the store that says nothing about itself, as a package.

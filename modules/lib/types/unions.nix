@@ -195,18 +195,20 @@ let
           tag = head (attrNames (head defs).value);
           other = filter (def: attrNames def.value != [ tag ]) defs;
         in
-        if other != [ ] then
-          throw "The option `${showOption loc}' is defined both as `${tag}' and `${
-            head (attrNames (head other).value)
-          }', in ${filesOf defs}."
-        else if !(checkedTags ? ${tag}) then
+        if !(checkedTags ? ${tag}) then
           throw "The option `${showOption loc}' is defined as ${showAttr tag}, which is not among the valid choices (${choices}), in ${filesOf defs}."
         else
           {
             ${tag} = tree.optionValue (loc ++ [ tag ]) checkedTags.${tag} (
               map (def: {
                 inherit (def) file;
-                value = def.value.${tag};
+                value =
+                  if other == [ ] then
+                    def.value.${tag}
+                  else
+                    throw "The option `${showOption loc}' is defined both as `${tag}' and `${
+                      head (attrNames (head other).value)
+                    }', in ${filesOf defs}.";
               }) defs
             );
           };
