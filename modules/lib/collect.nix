@@ -3,6 +3,7 @@
 { basics, show }:
 let
   inherit (basics)
+    any
     attrNames
     concatMap
     concatMapStringsSep
@@ -183,6 +184,7 @@ let
     else
       {
         inherit file key;
+        named = module ? key;
         inherit (body) options;
         disabled = module.disabledModules or [ ];
         config =
@@ -207,9 +209,13 @@ let
       startSet = filter keep roots;
       operator = node: filter keep node.children;
     };
-  disabledKeys = concatMap (
-    node: map (disabledKey modulesPath node.file) node.disabled
-  );
+  # Of modules that share a key only the first counts, but each has a word in what is disabled.
+  every = concatMap (node: [ node ] ++ every node.children);
+  disabledKeys =
+    roots: nodes:
+    concatMap (node: map (disabledKey modulesPath node.file) node.disabled) (
+      if any (node: node.named) nodes then every roots else nodes
+    );
 in
 {
   roots = imap1 (n: load show.unknownFile (keyOfChild [ ] n));
@@ -219,7 +225,7 @@ in
     roots:
     let
       nodes = closure (_: true) roots;
-      disabled = disabledKeys nodes;
+      disabled = disabledKeys roots nodes;
     in
     if disabled == [ ] then
       nodes
@@ -230,7 +236,7 @@ in
   graph =
     roots:
     let
-      disabled = disabledKeys (closure (_: true) roots);
+      disabled = disabledKeys roots (closure (_: true) roots);
       describe =
         node:
         let

@@ -48,6 +48,7 @@ let
     file = internalFile;
     children = [ ];
     disabled = [ ];
+    named = false;
     config = { };
     options._module = {
       args = mkOption {
