@@ -3,7 +3,7 @@
 # `build.target = "host-tuple"` puts the binary under the name of this machine's target.
 HC := target/$(shell rustc --print host-tuple)/release/hc
 
-.PHONY: help build demo demo-clean test unit e2e bench lint deny fuzz
+.PHONY: help build demo demo-clean test unit e2e bench docs lint deny fuzz
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | column -t -s '|'
@@ -32,6 +32,9 @@ e2e: build ## Tests of the whole, on test hosts made for them
 bench: build ## Print the table of docs/benchmarks.md
 	@checks/install test
 	@HC=$(CURDIR)/$(HC) checks/bench/run
+
+docs: build ## Write docs/options.md anew from modules/cloud
+	$(HC) eval --raw --file modules/documentation.nix > docs/options.md
 
 lint: ## rustfmt and clippy, as CI runs them
 	cargo fmt --all --check

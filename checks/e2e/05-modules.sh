@@ -3,6 +3,13 @@
 
 check "hc's evaluator" "$top/checks/modules/run" "$HC" eval --json --expr
 check "C++ Nix" "$top/checks/modules/run"
+# Where there is a copy of nixpkgs' lib: the same values under that.
+if [ -n "${NIXPKGS_LIB:-}" ]; then
+	check "nixpkgs' lib" "$top/checks/modules/run" --lib "$NIXPKGS_LIB"
+	check "nixpkgs' lib in hc's evaluator" "$top/checks/modules/run" --lib "$NIXPKGS_LIB" "$HC" eval --json --expr
+fi
+hc eval --raw --file "$top/modules/documentation.nix" >"$WORK/options.md"
+check "docs/options.md is what the modules say (make docs)" cmp "$WORK/options.md" "$top/docs/options.md"
 
 # One cloud, both evaluators: the same JSON, derivation paths included.
 builder=/nix/store/00000000000000000000000000000000-hc-builder

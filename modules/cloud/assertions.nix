@@ -22,6 +22,7 @@ in
       );
       default = [ ];
       internal = true;
+      visible = "shallow";
       example = [
         {
           assertion = false;

@@ -10,7 +10,6 @@ let
     foldl'
     genList
     isAttrs
-    isFunction
     length
     listToAttrs
     map
@@ -21,21 +20,42 @@ let
 in
 rec {
   inherit (builtins)
+    add
+    addErrorContext
     all
     any
+    appendContext
     attrNames
     attrValues
+    baseNameOf
+    bitAnd
+    bitOr
+    bitXor
+    catAttrs
+    ceil
+    compareVersions
     concatLists
     concatMap
     concatStringsSep
+    deepSeq
+    dirOf
+    div
     elem
     elemAt
     filter
+    floor
     foldl'
     fromJSON
-    functionArgs
+    fromTOML
     genList
+    genericClosure
+    getAttr
+    getContext
+    groupBy
     hasAttr
+    hasContext
+    hashFile
+    hashString
     head
     intersectAttrs
     isAttrs
@@ -46,17 +66,40 @@ rec {
     isPath
     isString
     length
+    lessThan
     listToAttrs
     map
     mapAttrs
     match
+    mul
+    parseDrvName
+    partition
+    pathExists
+    placeholder
+    readDir
+    readFile
+    removeAttrs
     replaceStrings
+    seq
     sort
+    split
+    splitVersion
+    storeDir
     stringLength
+    sub
     substring
     tail
     throw
+    toFile
     toJSON
+    toString
+    toXML
+    trace
+    tryEval
+    typeOf
+    unsafeDiscardOutputDependency
+    unsafeDiscardStringContext
+    unsafeGetAttrPos
     zipAttrsWith
     ;
 
@@ -106,7 +149,14 @@ rec {
 
   isDerivation = x: (x.type or null) == "derivation";
   # Functors are functions too.
-  isFunctionLike = f: isFunction f || (f ? __functor && isFunctionLike (f.__functor f));
+  isFunctionLike = f: builtins.isFunction f || (f ? __functor && isFunctionLike (f.__functor f));
+  isFunction = isFunctionLike;
+  functionArgs =
+    f:
+    if f ? __functor then
+      f.__functionArgs or (functionArgs (f.__functor f))
+    else
+      builtins.functionArgs f;
   isStringLike = x: builtins.isString x || builtins.isPath x || x ? outPath || x ? __toString;
 
   concatMapStringsSep = sep: f: xs: concatStringsSep sep (map f xs);
@@ -120,6 +170,9 @@ rec {
       n = stringLength s - stringLength suffix;
     in
     n >= 0 && substring n (-1) s == suffix;
+  removeSuffix =
+    suffix: s:
+    if hasSuffix suffix s then substring 0 (stringLength s - stringLength suffix) s else s;
   removePrefix =
     prefix: s: if hasPrefix prefix s then substring (stringLength prefix) (-1) s else s;
   stringToCharacters = s: genList (i: substring i 1 s) (stringLength s);

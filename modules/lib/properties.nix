@@ -7,12 +7,14 @@ let
     filter
     foldl'
     head
+    isAttrs
+    isBool
     length
     map
     mapAttrs
     min
     sort
-    tail
+    withContext
     ;
 
   mkOverride = priority: content: {
@@ -27,48 +29,110 @@ let
     _type = "if";
     inherit condition content;
   };
+  mkMerge = contents: {
+    _type = "merge";
+    inherit contents;
+  };
 
-  defaultPriority = 100;
-  defaultOrder = 1000;
+  defaultOverridePriority = 100;
+  defaultOrderPriority = 1000;
+  # Where the search for the strongest starts: of several definitions, weaker ones than this count
+  # for nothing.
+  weakest = 9999;
 
-  # The plain values in one definition, each with what its wrappers say. The outermost wrapper
-  # of a kind counts; null stands for "said nothing".
-  expand =
-    file: priority: order: value:
+  isWrapped = def: def.value ? _type;
+
+  # The values that are left of one value when its conditions and merges are decided.
+  discharge =
+    value:
     let
       kind = value._type or null;
     in
     if kind == "if" then
-      if value.condition then expand file priority order value.content else [ ]
+      if !isBool value.condition then
+        throw "The condition of `mkIf' is ${builtins.typeOf value.condition}, not a boolean."
+      else if value.condition then
+        discharge value.content
+      else
+        [ ]
     else if kind == "merge" then
-      concatMap (expand file priority order) value.contents
-    else if kind == "override" then
-      expand file (if priority == null then value.priority else priority) order value.content
-    else if kind == "order" then
-      expand file priority (if order == null then value.priority else order) value.content
+      concatMap discharge value.contents
     else
-      [
-        {
-          inherit file value;
-          priority = if priority == null then defaultPriority else priority;
-          order = if order == null then defaultOrder else order;
-        }
-      ];
+      [ value ];
 
-  # The definitions that count: those of the strongest priority, in order.
-  resolve =
+  priorityOf =
+    def: if (def.value._type or null) == "override" then def.value.priority else defaultOverridePriority;
+  withoutOverride =
+    def:
+    if (def.value._type or null) == "override" then def // { value = def.value.content; } else def;
+
+  # Of these, the ones with the strongest priority.
+  filterOverrides' =
     defs:
     let
-      all = concatMap (def: expand def.file null null def.value) defs;
-      strongest = foldl' (least: def: min least def.priority) (head all).priority (tail all);
-      kept = filter (def: def.priority == strongest) all;
+      # One alone wins, however weak.
+      highestPrio =
+        if length defs == 1 then
+          priorityOf (head defs)
+        else
+          foldl' (least: def: min least (priorityOf def)) weakest defs;
     in
-    if length all <= 1 then
-      all
-    else if any (def: def.order != defaultOrder) kept then
-      sort (a: b: a.order < b.order) kept
+    {
+      inherit highestPrio;
+      values = map withoutOverride (filter (def: priorityOf def == highestPrio) defs);
+    };
+
+  sortProperties =
+    defs:
+    sort (a: b: (a.priority or defaultOrderPriority) < (b.priority or defaultOrderPriority)) (
+      map (
+        def:
+        if (def.value._type or null) == "order" then
+          def
+          // {
+            value = def.value.content;
+            inherit (def.value) priority;
+          }
+        else
+          def
+      ) defs
+    );
+
+  # The definitions that count, those of the strongest priority in order, and that priority.
+  # Most definitions say nothing about themselves: those cost one look each.
+  resolve =
+    defs:
+    if !any isWrapped defs then
+      {
+        values = defs;
+        highestPrio = if defs == [ ] then weakest else defaultOverridePriority;
+      }
     else
-      kept;
+      let
+        strongest = filterOverrides' (
+          concatMap (
+            def:
+            map (
+              value:
+              if (value._type or null) == "definition" then
+                value
+              else
+                {
+                  inherit (def) file;
+                  inherit value;
+                }
+            ) (withContext "while evaluating definitions from `${def.file}':" (discharge def.value))
+          ) defs
+        );
+      in
+      {
+        inherit (strongest) highestPrio;
+        values =
+          if any (def: (def.value._type or null) == "order") strongest.values then
+            sortProperties strongest.values
+          else
+            strongest.values;
+      };
 
   # Moves the wrappers of an attribute set onto its attributes, so that their names are known
   # before any condition is evaluated: a condition may depend on other options of the set.
@@ -76,7 +140,7 @@ let
     value:
     let
       kind = value._type or null;
-      onto = wrap: map (mapAttrs (_: wrap)) (pushDown value.content);
+      onto = wrap: map (inner: if isAttrs inner then mapAttrs (_: wrap) inner else inner) (pushDown value.content);
     in
     if kind == "if" then
       onto (mkIf value.condition)
@@ -84,24 +148,62 @@ let
       concatMap pushDown value.contents
     else if kind == "override" then
       onto (mkOverride value.priority)
-    else if kind == "order" then
-      onto (mkOrder value.priority)
     else
       [ value ];
+
+  mapDefinitionValue =
+    f: def:
+    let
+      kind = def._type or null;
+    in
+    if kind == "merge" then
+      def // { contents = map (mapDefinitionValue f) def.contents; }
+    else if kind == "if" || kind == "override" || kind == "order" then
+      def // { content = mapDefinitionValue f def.content; }
+    else if kind == "definition" then
+      def // { value = mapDefinitionValue f def.value; }
+    else
+      f def;
 in
 {
-  inherit resolve pushDown;
+  inherit resolve pushDown discharge;
 
-  public = {
-    inherit mkIf mkOverride mkOrder;
-    mkMerge = contents: {
-      _type = "merge";
-      inherit contents;
-    };
+  public = rec {
+    inherit
+      defaultOrderPriority
+      defaultOverridePriority
+      filterOverrides'
+      mapDefinitionValue
+      mkIf
+      mkMerge
+      mkOrder
+      mkOverride
+      sortProperties
+      ;
+    filterOverrides = defs: (filterOverrides' defs).values;
+    mkVMOverride = mkOverride 10;
     mkForce = mkOverride 50;
+    mkImageMediaOverride = mkOverride 60;
     mkDefault = mkOverride 1000;
     mkOptionDefault = mkOverride 1500;
     mkBefore = mkOrder 500;
     mkAfter = mkOrder 1500;
+    mkDefinition = { file, value, ... }@args: args // { _type = "definition"; };
+    mkAssert =
+      assertion: message:
+      mkIf (if assertion then true else throw "\nFailed assertion: ${message}");
+    mkFixStrictness = value: value;
+
+    # The definitions of an option as one definition of another.
+    mkAliasAndWrapDefinitions =
+      wrap: option: mkIf option.isDefined (wrap (mkMerge option.definitions));
+    mkAliasDefinitions = mkAliasAndWrapDefinitions (value: value);
+    mkAliasAndWrapDefsWithPriority =
+      wrap: option:
+      mkIf option.isDefined (
+        wrap (mkMerge (map (mkOverride (option.highestPrio or defaultOverridePriority)) option.definitions))
+      );
+    mkAliasIfDef = option: mkIf option.isDefined;
+    mkDerivedConfig = option: f: mkOverride (option.highestPrio or defaultOverridePriority) (f option.value);
   };
 }

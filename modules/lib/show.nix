@@ -23,9 +23,27 @@ let
     toJSON
     ;
 
-  showPart =
-    part:
-    if match "[a-zA-Z_][a-zA-Z0-9_'-]*|<[a-z0-9]+>|\\*" part != null then part else toJSON part;
+  keywords = [
+    "assert"
+    "else"
+    "if"
+    "in"
+    "inherit"
+    "let"
+    "or"
+    "rec"
+    "then"
+    "with"
+  ];
+  # The name of an attribute as one writes it.
+  showAttr =
+    name:
+    if match "[a-zA-Z_][a-zA-Z0-9_'-]*" name != null && !builtins.elem name keywords then
+      name
+    else
+      builtins.replaceStrings [ "$" ] [ "\\$" ] (toJSON name);
+  # Placeholders stand for any name and are none.
+  showPart = part: if match "<.*>|\\*" part != null then part else showAttr part;
 
   # One line of Nix, cut where it gets long or deep. Lazy values that throw stay dots.
   showValue =
@@ -33,7 +51,7 @@ let
     let
       kind = builtins.typeOf value;
       inner = inside (depth - 1);
-      shorten = text: if stringLength text > 60 then substring 0 57 text + "…\"" else text;
+      shorten = text: if stringLength text > 200 then substring 0 197 text + "…\"" else text;
     in
     if kind == "string" then
       shorten (toJSON (builtins.unsafeDiscardStringContext value))
@@ -61,7 +79,7 @@ let
         "{ … }"
       else
         "{ ${
-          concatMapStrings (name: "${showPart name} = ${inner value.${name}}; ") (take 6 (attrNames value))
+          concatMapStrings (name: "${showAttr name} = ${inner value.${name}}; ") (take 6 (attrNames value))
         }${if length (attrNames value) > 6 then "… " else ""}}"
     else
       toString value;
@@ -94,7 +112,12 @@ let
     last (foldl' step (genList (j: j) (length bs + 1)) as);
 in
 rec {
-  inherit showValue;
+  inherit distance showAttr showValue;
+
+  warn = message: builtins.warn or (message: builtins.trace "evaluation warning: ${message}") message;
+
+  # Where a module says nothing about where it is from.
+  unknownFile = "<unknown-file>";
 
   showOption = loc: concatMapStringsSep "." showPart loc;
 
@@ -105,14 +128,20 @@ rec {
 
   # Known names that a mistyped one may have meant, nearest first, at most three.
   suggest =
-    name: known:
+    prefix: name: known:
     let
       near = filter (c: c.distance <= max 1 (stringLength name / 3)) (
         map (candidate: {
           inherit candidate;
-          # Transpositions count two and lengths bound the distance: skip hopeless ones early.
+          # Half a word is near to the whole one. Transpositions count two and lengths bound the
+          # distance: hopeless ones are skipped early.
           distance =
-            if stringLength candidate > stringLength name + 3 then 99 else distance name candidate;
+            if stringLength name >= 2 && substring 0 (stringLength name) candidate == name then
+              1
+            else if stringLength candidate > stringLength name + 3 then
+              99
+            else
+              distance name candidate;
         }) known
       );
       # `image` for `imgae`: the usual swap of two letters is two edits.
@@ -128,7 +157,7 @@ rec {
     if best == [ ] then
       ""
     else
-      "\nDid you mean ${concatMapStringsSep " or " (c: "`${c}'") best}?";
+      "\nDid you mean ${concatMapStringsSep " or " (c: "`${showOption (prefix ++ [ c ])}'") best}?";
 
   # For an option set that was given something else.
   article =

@@ -4,7 +4,7 @@
   show,
   properties,
   options,
-  types,
+  declarations,
 }:
 let
   inherit (basics)
@@ -12,97 +12,34 @@ let
     concatMap
     concatMapStringsSep
     filter
-    foldl'
     head
+    intersectAttrs
     isAttrs
     length
     map
     mapAttrs
-    tail
     withContext
     zipAttrsWith
     ;
-  inherit (options.public) isOption;
+  inherit (options)
+    mergeDefinitions
+    noValue
+    valueOf
+    ;
+  inherit (properties) pushDown resolve;
   inherit (properties.public) mkOptionDefault;
   inherit (show) showDefs showOption;
 
-  group = zipAttrsWith (_: parts: parts);
-
-  # The option tree that modules declare. It depends on no definition, so that the instances of
-  # a submodule can share it.
-  declare =
-    loc: decls:
-    mapAttrs
-      (
-        name: here:
-        let
-          loc' = loc ++ [ name ];
-          leaves = filter (decl: isOption decl.options) here;
-          option = foldl' (joinDeclarations loc') (head here) (tail here);
-        in
-        if leaves == [ ] then
-          { set = declare loc' here; }
-        else if length leaves == length here then
-          {
-            inherit (option) options;
-            type = option.options.type or types.unspecified;
-            files = map (decl: decl.file) here;
-            defaults =
-              if option.options ? default then
-                [
-                  {
-                    inherit (option) file;
-                    value = mkOptionDefault option.options.default;
-                  }
-                ]
-              else
-                [ ];
-          }
-        else
-          throw "`${showOption loc'}' is declared both as an option and as a set of options, in ${
-            show.showFiles (map (decl: decl.file) here)
-          }."
-      )
-      (
-        group (
-          map (
-            decl:
-            mapAttrs (_: options: {
-              inherit (decl) file;
-              inherit options;
-            }) decl.options
-          ) decls
-        )
-      );
-
-  joinDeclarations =
-    loc: a: b:
-    let
-      twice = filter (name: a.options ? ${name} && b.options ? ${name}) [
-        "default"
-        "example"
-        "description"
-        "apply"
-      ];
-      type =
-        if !(a.options ? type && b.options ? type) then
-          a.options.type or b.options.type or types.unspecified
-        else
-          a.options.type.typeMerge b.options.type;
-    in
-    if twice != [ ] || type == null then
-      throw "The option `${showOption loc}' in `${b.file}' is already declared in `${a.file}'."
+  # Names with the definitions that each has.
+  byName =
+    loc: names: defs:
+    if length defs == 1 && isAttrs (head defs).value && !((head defs).value ? _type) then
+      let
+        inherit (head defs) file value;
+      in
+      mapAttrs (_: value: [ { inherit file value; } ]) value
     else
-      {
-        inherit (a) file;
-        options = a.options // b.options // { inherit type; };
-      };
-
-  # One level of the tree with its values. `unmatched` are the definitions that no option takes.
-  mergeTree =
-    loc: declared: defs:
-    let
-      defined = group (
+      zipAttrsWith (_: all: all) (
         concatMap (
           def:
           map (
@@ -113,85 +50,164 @@ let
                 inherit value;
               }) values
             else
-              notASet loc declared def.file values
-          ) (properties.pushDown def.config)
+              notASet loc names def.file values
+          ) (pushDown def.value)
         ) defs
       );
-      parts = mapAttrs (
-        name: part:
-        let
-          loc' = loc ++ [ name ];
-          mine = defined.${name} or [ ];
-        in
-        if part ? set then
-          mergeTree loc' part.set (
-            map (def: {
-              inherit (def) file;
-              config = def.value;
-            }) mine
-          )
-        else
-          evalOption loc' part mine
-      ) declared;
-      strangers = removeAttrs defined (attrNames declared);
+
+  notASet =
+    loc: names: file: value:
+    let
+      known = filter (name: name != "_module") names;
     in
-    {
-      inherit defined;
-      options = mapAttrs (_: part: part.options) parts;
-      config = mapAttrs (_: part: part.config) parts;
+    throw "${
+      if loc == [ ] then "A module" else "`${showOption loc}'"
+    } is a set of options, but it is given ${show.article value}:${
+      showDefs [ { inherit file value; } ]
+    }${
+      if known == [ ] then
+        ""
+      else
+        "\nDid you mean one of ${
+          concatMapStringsSep ", " (name: "`${showOption (loc ++ [ name ])}'") known
+        }?"
+    }";
+
+  # One level of the tree with its values. `unmatched` are the definitions that no option takes.
+  # `more` are definitions by name that come before all others.
+  mergeTree =
+    loc: declared: defs: more:
+    let
+      inherit (declared) parts names;
+      defined = byName loc names defs;
+      definitions = if more == { } then defined else defined // mapAttrs (name: own: own ++ defined.${name} or [ ]) more;
+      inner = mapAttrs (
+        name: defs: mergeTree (loc ++ [ name ]) parts.${name}.set defs { }
+      ) (intersectAttrs parts definitions);
+      config = mapAttrs (
+        name: part:
+        if part ? set then
+          if definitions ? ${name} then
+            inner.${name}.config
+          else if part.sharable then
+            part.shared.value
+          else
+            (untouched (loc ++ [ name ]) part.set).config
+        else if definitions ? ${name} then
+          optionValue (loc ++ [ name ]) (optionAt (loc ++ [ name ]) part) definitions.${name}
+        else if part.shared.use then
+          part.shared.value
+        else
+          optionValue (loc ++ [ name ]) (optionAt (loc ++ [ name ]) part) [ ]
+      ) parts;
       unmatched =
         map (name: {
           prefix = loc;
           inherit name;
-          defs = strangers.${name};
-          known = attrNames declared;
-        }) (attrNames strangers)
+          defs = defined.${name};
+          known = names;
+        }) (attrNames (removeAttrs defined names))
         # What is not defined holds no strangers.
-        ++ concatMap (name: if declared.${name} ? set then parts.${name}.unmatched else [ ]) (
-          attrNames (builtins.intersectAttrs defined declared)
+        ++ concatMap (name: if parts.${name} ? set then inner.${name}.unmatched else [ ]) (
+          attrNames (intersectAttrs parts defined)
         );
-    };
-
-  notASet =
-    loc: declared: file: value:
-    throw "`${showOption loc}' is a set of options, but it is given ${show.article value}:${
-      showDefs [ { inherit file value; } ]
-    }\nDid you mean one of ${
-      concatMapStringsSep ", " (name: "`${showOption (loc ++ [ name ])}'") (attrNames declared)
-    }?";
-
-  evalOption =
-    loc: part: defs:
-    let
-      opt = part.options;
-      all = if part.defaults == [ ] then defs else part.defaults ++ defs;
-      merged = options.mergeDefinitions loc part.type all;
-      checked =
-        if opt.readOnly or false && length all > 1 then
-          throw "The option `${showOption loc}' is read-only, but it's set multiple times. Definition values:${showDefs merged.live}"
-        else
-          merged.value;
-      value = withContext "while evaluating the option `${showOption loc}':" (
-        if opt ? apply then opt.apply checked else checked
-      );
     in
     {
-      config = value;
-      options = opt // {
-        inherit loc value;
-        inherit (part) type;
-        inherit (merged) isDefined;
-        declarations = part.files;
-        definitions = map (def: def.value) merged.live;
-        definitionsWithLocations = map (def: {
-          inherit (def) file value;
-        }) merged.live;
-        files = map (def: def.file) merged.live;
-        highestPrio = (head merged.live).priority;
-        __toString = _: showOption loc;
-      };
+      inherit defined config unmatched;
+      options = mapAttrs (
+        name: part:
+        if part ? set then
+          (inner.${name} or (untouched (loc ++ [ name ]) part.set)).options
+        else
+          describe (loc ++ [ name ]) (optionAt (loc ++ [ name ]) part) (definitions.${name} or [ ]) config.${name}
+      ) parts;
+    };
+  untouched = loc: declared: mergeTree loc declared [ ] { };
+
+  # Declarations that contradict each other say so in the name of the place where they are.
+  optionAt = loc: part: if part.sound.success then part.sound.value else part.finish loc;
+
+  withDefault =
+    option: defs:
+    if option ? default then
+      [
+        {
+          file = head option.declarations;
+          value = mkOptionDefault option.default;
+        }
+      ]
+      ++ defs
+    else
+      defs;
+
+  twice =
+    loc: option: defs:
+    throw "The option `${showOption loc}' is read-only, but it's set multiple times. Definition values:${
+      showDefs (
+        map (def: def // { value = (mergeDefinitions loc option.type [ def ]).mergedValue; }) defs
+      )
+    }";
+
+  # Definitions that count. The default is the weakest of all and stands aside where another
+  # definition says nothing about itself.
+  live =
+    loc: option: defs:
+    if option.readOnly or false && option ? default && defs != [ ] || option.readOnly or false && length defs > 1 then
+      twice loc option (withDefault option defs)
+    else if defs == [ ] then
+      if option ? default then
+        [
+          {
+            file = head option.declarations;
+            value = option.default;
+          }
+        ]
+      else
+        [ ]
+    else if length defs == 1 && !((head defs).value ? _type) then
+      defs
+    else
+      (resolve (withDefault option defs)).values;
+
+  optionValue =
+    loc: option: defs:
+    withContext "while evaluating the option `${showOption loc}':" (
+      let
+        values = live loc option defs;
+        inherit (option) type;
+        value = if values == [ ] then type.emptyValue.value or (noValue loc) else valueOf loc type values;
+      in
+      if option ? apply then option.apply value else value
+    );
+
+  # An option as modules see it in `options`.
+  describe =
+    loc: option: defs: value:
+    let
+      all = withDefault option defs;
+      merged =
+        if option.readOnly or false && length all > 1 then
+          twice loc option all
+        else
+          mergeDefinitions loc option.type all;
+    in
+    option
+    // {
+      inherit loc value;
+      inherit (merged) isDefined;
+      inherit (merged.defsFinal') highestPrio;
+      inherit (merged.checkedAndMerged) valueMeta;
+      definitions = map (def: def.value) merged.defsFinal;
+      definitionsWithLocations = merged.defsFinal;
+      files = map (def: def.file) merged.defsFinal;
+      __toString = _: showOption loc;
     };
 in
 {
-  inherit declare mergeTree;
+  inherit mergeTree optionValue;
+
+  declare = declarations.declare optionValue;
+
+  # As `lib.types.attrTag` and others of its kind use it.
+  evalOptionValue = loc: option: defs: describe loc option defs (optionValue loc option defs);
 }

@@ -188,7 +188,7 @@ in
     expr = cloud [ (machine { imgae = 1; }) ];
     error = [
       "The option .hosts.h.machines.m.imgae. does not exist"
-      "Did you mean .image."
+      "Did you mean .hosts.h.machines.m.image."
     ];
   };
   no-command = refused { command = [ ]; } "command is empty: name a program";

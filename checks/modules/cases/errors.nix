@@ -164,7 +164,7 @@ in
       base
       { options.limits = mkOption { type = types.int; }; }
     ];
-    error = [ "declared both as an option and as a set of options" ];
+    error = [ "would be a parent of the following options" ];
   };
   # A value that throws does not hide the message about it.
   broken-value = {

@@ -153,7 +153,7 @@ in
     expr = typed (types.attrsOf user) [ { ann.grops = [ ]; } ];
     error = [
       "The option .it.ann.grops. does not exist"
-      "Did you mean .groups."
+      "Did you mean .it.ann.groups."
     ];
   };
   wrong-inside = {

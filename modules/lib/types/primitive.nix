@@ -4,14 +4,15 @@
   show,
   options,
   mkOptionType,
+  defaultFunctor,
+  declarations,
   types,
   ...
 }:
 let
   inherit (basics)
-    all
+    any
     concatMapStringsSep
-    concatStringsSep
     elem
     filter
     foldl'
@@ -20,151 +21,247 @@ let
     isAttrs
     isBool
     isDerivation
-    isFloat
-    isFunctionLike
-    isInt
+    isPath
     isString
     isStringLike
     length
     map
-    match
-    toJSON
+    substring
     ;
-  inherit (options) mergeEqualOption;
-  inherit (options.public) mergeOneOption;
+  inherit (options) mergeEqualOption mergeOneOption mergeUniqueOption;
 
-  simple =
-    name: description: check:
-    mkOptionType {
-      inherit name description check;
-      merge = mergeEqualOption;
-    };
+  equal = {
+    __functor = _: mergeEqualOption;
+    single = true;
+    placeless = _: true;
+  };
+  one = {
+    __functor = _: mergeOneOption;
+    single = true;
+    placeless = _: true;
+  };
 
-  integer = name: description: check: simple name description (x: isInt x && check x);
+  storePart = "[0-9abcdfghijklmnpqrsvwxyz]{32}-[-+._?=0-9A-Za-z]+";
+  # Something in the store, by its text: not the store, nor what it keeps for itself.
+  isInStore =
+    text:
+    hasPrefix (builtins.storeDir + "/") text
+    && builtins.match "${storePart}(/.*)?" (
+      substring (builtins.stringLength builtins.storeDir + 1) (-1) text
+    ) != null;
+  isStorePath =
+    x:
+    isStringLike x
+    && (
+      let
+        text = builtins.unsafeDiscardStringContext (toString x);
+      in
+      substring 0 1 text == "/"
+      && (dirOf text == builtins.storeDir || builtins.match "/[0-9a-z]{52}" text != null)
+    );
 
-  between =
-    lowest: highest:
-    integer "intBetween"
-      "integer between ${toString lowest} and ${toString highest} (both inclusive)"
-      (x: x >= lowest && x <= highest);
-
-  unsigned = bits: between 0 (foldl' (n: _: n * 2) 1 (basics.range 1 bits) - 1);
-
-  joined =
-    name: description: separator:
-    mkOptionType {
-      inherit name description;
-      check = isString;
-      merge = _: defs: concatStringsSep separator (map (def: def.value) defs);
-    };
-
-  # Recursive for plain sets, every function's results for functions, equality for the rest.
-  mergeAnything =
-    loc: defs:
+  # A path of the store that says nothing about itself, as a package.
+  asPackage =
+    path:
     let
-      values = map (def: def.value) defs;
-      plainSet = x: isAttrs x && !isStringLike x && !isFunctionLike x;
+      text = builtins.unsafeDiscardStringContext (toString path);
+      outPath = if isPath path && !isInStore text then path else builtins.storePath text;
+      hash = builtins.stringLength builtins.storeDir + 34;
+      package = {
+        type = "derivation";
+        name = substring hash (-1) text;
+        inherit outPath;
+        outputs = [ "out" ];
+        out = package;
+        outputName = "out";
+      };
     in
-    if length defs == 1 && !plainSet (head values) then
-      head values
-    else if all plainSet values then
-      (types.lazyAttrsOf types.anything).merge loc defs
+    package;
+
+  # Absolute or not, in the store or not; null for whichever.
+  pathWith =
+    {
+      inStore ? null,
+      absolute ? null,
+    }:
+    if inStore == true && absolute == false then
+      throw "In pathWith, inStore means the path must be absolute"
     else
-      mergeEqualOption loc defs;
+      mkOptionType {
+        name = "path";
+        description = "${
+          if absolute == null then
+            ""
+          else if absolute then
+            "absolute "
+          else
+            "relative "
+        }path${
+          if inStore == null then
+            ""
+          else if inStore then
+            " in the Nix store"
+          else
+            " not in the Nix store"
+        }";
+        descriptionClass = "noun";
+        # A path value may be copied to the store later on.
+        check =
+          x:
+          (if inStore == false then isString x else isStringLike x)
+          && (inStore == null || inStore == isInStore (builtins.unsafeDiscardStringContext (toString x)))
+          && (absolute == null || absolute == (isPath x || substring 0 1 (toString x) == "/"));
+        merge = equal;
+        functor = defaultFunctor "path" // {
+          type = pathWith;
+          payload = { inherit inStore absolute; };
+          binOp = a: b: if a == b then a else null;
+        };
+      };
 in
 rec {
-  bool = simple "bool" "boolean" isBool;
-  int = integer "int" "signed integer" (_: true);
-  float = simple "float" "floating point number" isFloat;
-  number = simple "number" "signed integer or floating point number" (x: isInt x || isFloat x);
-  port = between 0 65535 // {
-    description = "16 bit unsigned integer; between 0 and 65535 (both inclusive)";
+  inherit pathWith;
+
+  bool = mkOptionType {
+    name = "bool";
+    description = "boolean";
+    descriptionClass = "noun";
+    check = isBool;
+    merge = equal;
   };
-  ints = {
-    inherit between;
-    unsigned = integer "unsignedInt" "unsigned integer, meaning >=0" (x: x >= 0);
-    positive = integer "positiveInt" "positive integer, meaning >0" (x: x > 0);
-    u8 = unsigned 8;
-    u16 = unsigned 16;
-    u32 = unsigned 32;
+  boolByOr = mkOptionType {
+    name = "boolByOr";
+    description = "boolean (merged using or)";
+    descriptionClass = "noun";
+    check = isBool;
+    merge = _: any (def: def.value);
   };
 
-  str = simple "str" "string" isString;
-  nonEmptyStr = simple "nonEmptyStr" "non-empty string" (x: isString x && match "[ \t\n]*" x == null);
-  strMatching =
-    pattern:
-    simple "strMatching ${toJSON pattern}" "string matching the pattern ${pattern}" (
-      x: isString x && match pattern x != null
-    );
-  singleLineStr = simple "singleLineStr" "(optionally newline-terminated) single-line string" (
-    x: isString x && match "[^\n\r]*\n?" x != null
-  );
-  lines = joined "separatedString" "strings concatenated with \"\\n\"" "\n";
-  commas = separatedString ",";
-  separatedString =
-    separator: joined "separatedString" "strings concatenated with ${toJSON separator}" separator;
+  path = pathWith { absolute = true; };
+  pathInStore = pathWith { inStore = true; };
+  externalPath = pathWith {
+    absolute = true;
+    inStore = false;
+  };
 
-  # Absolute: a path value, a string that starts with a slash, or something that becomes one.
-  path = simple "path" "absolute path" (x: isStringLike x && hasPrefix "/" (toString x));
   package = mkOptionType {
     name = "package";
-    check = x: isDerivation x || (isStringLike x && hasPrefix builtins.storeDir (toString x));
+    descriptionClass = "noun";
+    check = x: isDerivation x || isStorePath x;
+    merge =
+      loc: defs:
+      let
+        value = mergeOneOption loc defs;
+      in
+      if isPath value || isString value && !builtins.hasContext value then asPackage value else value;
   };
+  shellPackage = package // {
+    check = x: isDerivation x && x ? shellPath;
+  };
+  pkgs = types.addCheck (
+    types.unique { message = "A Nixpkgs pkgs set can not be merged with another pkgs set."; } attrs
+    // {
+      name = "pkgs";
+      descriptionClass = "noun";
+      description = "Nixpkgs package set";
+    }
+  ) (x: (x._type or null) == "pkgs");
 
   enum =
     values:
     let
-      words = concatMapStringsSep ", " (show.showValue 2) values;
-      self = mkOptionType {
-        name = "enum";
-        description =
-          if length values == 1 then "value ${words} (singular enum)" else "one of ${words}";
-        check = x: elem x values;
-        merge = mergeEqualOption;
-      };
-    in
-    self
-    // {
-      enumValues = values;
-      typeMerge =
-        other:
-        if other ? enumValues then
-          enum (values ++ filter (value: !elem value values) other.enumValues)
+      word =
+        value:
+        if isString value then
+          "\"${value}\""
+        else if builtins.isInt value then
+          toString value
+        else if isBool value then
+          (if value then "true" else "false")
         else
-          null;
+          "<${builtins.typeOf value}>";
+    in
+    mkOptionType {
+      name = "enum";
+      description =
+        if values == [ ] then
+          "impossible (empty enum)"
+        else if length values == 1 then
+          "value ${word (head values)} (singular enum)"
+        else
+          "one of ${concatMapStringsSep ", " word values}";
+      descriptionClass = if length values < 2 then "noun" else "conjunction";
+      check = value: elem value values;
+      merge = equal;
+      functor = defaultFunctor "enum" // {
+        type = payload: enum payload.values;
+        payload = { inherit values; };
+        binOp = a: b: {
+          values = foldl' (all: value: if elem value all then all else all ++ [ value ]) [ ] (
+            a.values ++ b.values
+          );
+        };
+      };
     };
 
   raw = mkOptionType {
     name = "raw";
     description = "raw value";
+    descriptionClass = "noun";
+    merge = one;
   };
   unspecified = mkOptionType {
     name = "unspecified";
     description = "unspecified value";
-  };
-  any = unspecified;
-  anything = mkOptionType {
-    name = "anything";
-    merge = mergeAnything;
+    descriptionClass = "noun";
   };
   attrs = mkOptionType {
     name = "attrs";
     description = "attribute set";
     check = isAttrs;
     # Later definitions stand in front, as in every list of definitions.
-    merge = _: defs: foldl' (merged: def: merged // def.value) { } defs;
+    merge = {
+      __functor = _: _: foldl' (merged: def: merged // def.value) { };
+      placeless = _: true;
+    };
+    emptyValue.value = { };
+  };
+  luaInline = mkOptionType {
+    name = "luaInline";
+    description = "inline lua";
+    descriptionClass = "noun";
+    check = x: (x._type or null) == "lua-inline";
+    merge = equal;
+  };
+
+  optionDeclaration = mkOptionType {
+    name = "optionDeclaration";
+    description = "option declaration";
+    descriptionClass = "noun";
+    check = x: (x._type or null) == "option" && !(x ? value);
   };
   optionType = mkOptionType {
     name = "optionType";
+    description = "optionType";
+    descriptionClass = "noun";
     check = x: (x._type or null) == "option-type";
+    # As if one option were declared with each of the types.
     merge =
       loc: defs:
-      foldl' (
-        merged: def:
-        let
-          both = merged.typeMerge def.value;
-        in
-        if both == null then mergeOneOption loc defs else both
-      ) (head defs).value (basics.tail defs);
+      if length defs == 1 then
+        (head defs).value
+      else
+        (declarations.fixupOptionType loc (
+          declarations.mergeOptionDecls loc (
+            map (def: {
+              _file = def.file;
+              pos = null;
+              options = {
+                _type = "option";
+                type = def.value;
+              };
+            }) defs
+          )
+        )).type;
   };
 }
