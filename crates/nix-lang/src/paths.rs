@@ -354,6 +354,16 @@ impl<'a> Evaluator<'a> {
         env: &'a Env<'a>,
     ) -> Result<Value<'a>> {
         let file = self.sources.add(origin, text.into());
+        let expr = self.parse_text(file, base, outer)?;
+        self.eval(expr, env)
+    }
+
+    pub(crate) fn parse_text(
+        &self,
+        file: nix_syntax::FileId,
+        base: &[u8],
+        outer: Option<&[Symbol]>,
+    ) -> Result<&'a nix_syntax::Expr<'a>> {
         let mut options = Options::new(base, &self.globals.names);
         let home = if self.settings.pure { None } else { self.settings.home.as_ref() };
         options.home = home.map(|home| home.as_os_str().as_bytes());
@@ -361,9 +371,8 @@ impl<'a> Evaluator<'a> {
         if stack::address().saturating_sub(self.stack_limit) > 256 << 20 {
             options.max_depth = 10_000;
         }
-        let expr = parse(self.arena, &self.symbols, &self.sources, file, &options)
-            .map_err(|reports| self.syntax_error(&reports))?;
-        self.eval(expr, env)
+        parse(self.arena, &self.symbols, &self.sources, file, &options)
+            .map_err(|reports| self.syntax_error(&reports))
     }
 
     /// The path that a value means, as a path or as text of an absolute path.

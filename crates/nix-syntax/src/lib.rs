@@ -34,7 +34,7 @@ use resolve::Resolver;
 pub use ast::Expr;
 pub use parser::canonical;
 pub use report::{Report, render};
-pub use show::show;
+pub use show::{float, show};
 pub use source::{FileId, Origin, Source, Sources, Span};
 pub use suggest::nearest;
 pub use symbol::{Symbol, Symbols};
