@@ -44,6 +44,7 @@ fn main() {
             "--parse" => wanted.form = Form::Parse,
             "--drv" => wanted.form = Form::Drv,
             "--pure" => settings.pure = true,
+            "--feature" => settings.features.extend(args.next()),
             "--max-call-depth" => {
                 settings.max_call_depth =
                     args.next().and_then(|text| text.parse().ok()).unwrap_or(10_000);
@@ -67,7 +68,7 @@ fn main() {
             Ok(text) => println!("{text}"),
             Err(error) => {
                 eprintln!("error: {}", error.message());
-                if let Some(help) = error.help() {
+                if let Some(help) = error.help().filter(|help| help.starts_with("Did you")) {
                     eprintln!("{help}");
                 }
                 eprintln!("{}", error.report());

@@ -252,6 +252,10 @@ impl<'a> Evaluator<'a> {
     }
 
     fn deep_into(&self, value: Value<'a>, pos: Pos, seen: &mut FxHashSet<usize>) -> Result<()> {
+        self.nested(pos, || self.deep_value(value, pos, seen))
+    }
+
+    fn deep_value(&self, value: Value<'a>, pos: Pos, seen: &mut FxHashSet<usize>) -> Result<()> {
         self.check_stack(pos)?;
         match self.force(value, pos)? {
             Value::List(list) if seen.insert(list.items.as_ptr() as usize) => {

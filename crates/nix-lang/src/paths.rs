@@ -263,7 +263,14 @@ impl<'a> Evaluator<'a> {
         let mut entries = self
             .io
             .read_dir(as_path(&physical))
-            .map_err(|error| file_error("reading the directory", path, error, pos))?;
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::NotADirectory => {
+                    let text = String::from_utf8_lossy(path);
+                    let message = format!("cannot read directory \"{text}\": Not a directory");
+                    Error::new(ErrorKind::Io, message, pos)
+                }
+                _ => file_error("reading the directory", path, error, pos),
+            })?;
         if let Some(tree) = self.tree_of(&physical)
             && tree.tracked.is_some()
         {
@@ -432,7 +439,8 @@ impl ConcatLink for [&[u8]; 3] {
 #[cold]
 pub(crate) fn file_error(what: &str, path: &[u8], error: io::Error, pos: Pos) -> Error {
     let path = String::from_utf8_lossy(path);
-    let message = if error.kind() == io::ErrorKind::NotFound {
+    let gone = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+    let message = if gone {
         format!("path '{path}' does not exist")
     } else {
         format!("{what} '{path}': {error}")

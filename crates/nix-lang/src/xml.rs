@@ -80,6 +80,11 @@ impl<'a> Writer<'_, 'a> {
 
     fn value(&mut self, value: Value<'a>) -> Result<()> {
         let nix = self.nix;
+        nix.nested(self.pos, || self.shape(value))
+    }
+
+    fn shape(&mut self, value: Value<'a>) -> Result<()> {
+        let nix = self.nix;
         nix.check_stack(self.pos)?;
         match nix.force(value, self.pos)? {
             Value::Null => self.line("<null />"),

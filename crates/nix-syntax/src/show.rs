@@ -13,7 +13,19 @@ pub fn show(
     outer: Option<&[Symbol]>,
 ) -> Vec<u8> {
     let frames = outer.map(<[Symbol]>::to_vec).into_iter().collect();
-    let mut shower = Shower { symbols, globals, frames, out: Vec::new() };
+    let mut shower = Shower { symbols, globals, frames, text: &[], out: Vec::new() };
+    shower.expr(expr);
+    shower.out
+}
+
+/// A part of a tree in the same form; variables bound outside of it are shown as `text`, its source, has them.
+pub fn show_part(
+    expr: &Expr<'_>,
+    symbols: &Symbols<'_>,
+    globals: &Globals,
+    text: &[u8],
+) -> Vec<u8> {
+    let mut shower = Shower { symbols, globals, frames: Vec::new(), text, out: Vec::new() };
     shower.expr(expr);
     shower.out
 }
@@ -22,6 +34,8 @@ struct Shower<'s, 'a> {
     symbols: &'s Symbols<'a>,
     globals: &'s Globals,
     frames: Vec<Vec<Symbol>>,
+    /// The source, where the tree is a part of one.
+    text: &'s [u8],
     out: Vec<u8>,
 }
 
@@ -248,7 +262,10 @@ impl Shower<'_, '_> {
                     self.frames.len().checked_sub(level as usize + 1).map(|at| &self.frames[at]);
                 match frame.and_then(|frame| frame.get(index as usize)).copied() {
                     Some(symbol) => self.name(symbol),
-                    None => self.put("«bad slot»"),
+                    None => {
+                        let (start, end) = (expr.span.start as usize, expr.span.end as usize);
+                        self.out.extend_from_slice(self.text.get(start..end).unwrap_or(b"_"));
+                    }
                 }
             }
             ExprKind::Global(index) => match self.globals.name(index) {

@@ -65,8 +65,8 @@ fn import<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 }
 
 fn scoped_import<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
-    let scope = nix.force_attrs(args[0], pos)?;
     let path = nix.coerce_path(args[1], pos)?;
+    let scope = nix.force_attrs(args[0], pos)?;
     let names: Vec<nix_syntax::Symbol> = scope.entries.iter().map(|attr| attr.name).collect();
     let slots =
         nix.arena.alloc_slice_fill_iter(scope.entries.iter().map(|attr| Cell::new(attr.value)));
@@ -192,9 +192,11 @@ fn to_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
         match &*elem {
             ContextElem::Opaque(path) => references.push(path.clone()),
             other => {
+                let text = other.encode(&nix.store_dir);
+                let dir = format!("{}/", nix.store_dir.as_str());
                 let message = format!(
                     "files created by builtins.toFile may not reference derivations, but {name} references {}",
-                    other.encode(&nix.store_dir)
+                    text.replacen(&dir, "", 1)
                 );
                 return Err(Error::eval(message, pos));
             }
@@ -266,8 +268,8 @@ impl<'a> Evaluator<'a> {
 }
 
 fn filter_source<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
-    let fun = nix.force_function(args[0], pos)?;
     let path = nix.coerce_path(args[1], pos)?;
+    let fun = nix.force_function(args[0], pos)?;
     let name = String::from_utf8_lossy(base_name(&path)).into_owned();
     let wanted = nix.filtered(&path, fun, pos)?;
     let stored = nix.add_path(&name, &path, Ingestion::Recursive, Some(&wanted), pos)?;
@@ -291,7 +293,7 @@ fn path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
             sym::SHA256 => {
                 let text = nix.force_text(attr.value, attr.pos)?;
                 let sha256 = Some(nix_compat::HashAlgorithm::Sha256);
-                expected = Some(super::hash::parse_hash(text, sha256, attr.pos)?);
+                expected = Some(nix.hash_or_zeros(text, sha256, attr.pos)?);
             }
             other => {
                 let message =

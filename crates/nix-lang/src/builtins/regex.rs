@@ -24,7 +24,7 @@ fn regex<'a>(nix: &Evaluator<'a>, value: Value<'a>, pos: Pos) -> Result<Rc<Regex
     }
     let regex = Regex::new(pattern).map_err(|error| {
         let text = String::from_utf8_lossy(pattern);
-        Error::eval(format!("invalid regular expression '{text}': {error}"), pos)
+        Error::eval(format!("invalid regular expression '{text}'"), pos).hint(error.to_string())
     })?;
     let regex = Rc::new(regex);
     nix.regexes.borrow_mut().insert(pattern.to_vec(), regex.clone());
