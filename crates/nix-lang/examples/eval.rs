@@ -33,6 +33,7 @@ fn main() {
     let mut args = std::env::args().skip(1);
     let mut wanted = Wanted::default();
     let mut settings = Settings::default();
+    settings.current_dir = std::env::current_dir().ok();
     settings.home = std::env::var_os("HOME").map(Into::into);
     while let Some(arg) = args.next() {
         match arg.as_str() {

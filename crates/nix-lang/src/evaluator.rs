@@ -62,6 +62,8 @@ pub struct Settings {
     pub max_memory: Option<usize>,
     /// The search path: `nixpkgs=/some/dir` or `/some/dir`.
     pub search_path: Vec<String>,
+    /// Where entries of the search path start from that are not absolute.
+    pub current_dir: Option<PathBuf>,
     /// What `~/` means; nothing in pure evaluation.
     pub home: Option<PathBuf>,
     /// Paths that pure evaluation may read, beside flakes and the store.
@@ -80,6 +82,7 @@ impl Default for Settings {
             max_time: None,
             max_memory: None,
             search_path: Vec::new(),
+            current_dir: None,
             home: None,
             allowed_paths: Vec::new(),
         }

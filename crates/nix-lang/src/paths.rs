@@ -62,6 +62,17 @@ pub(crate) fn dir_name(path: &[u8]) -> &[u8] {
     }
 }
 
+/// Where the files lie that come with the evaluator: `<nix/…>`.
+pub(crate) const CORE: &[u8] = b"/__corepkgs__/";
+
+/// One of them.
+fn core_file(path: &[u8]) -> Option<&'static [u8]> {
+    match path.strip_prefix(CORE)? {
+        b"fetchurl.nix" => Some(include_bytes!("builtins/fetchurl.nix")),
+        _ => None,
+    }
+}
+
 pub(crate) fn as_path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
@@ -245,6 +256,9 @@ impl<'a> Evaluator<'a> {
     }
 
     pub(crate) fn read_file(&self, path: &[u8], pos: Pos) -> Result<Vec<u8>> {
+        if let Some(text) = core_file(path) {
+            return Ok(text.to_vec());
+        }
         let physical = self.readable(path, pos)?;
         let result = if self.is_hidden(&physical) {
             Err(io::Error::from(io::ErrorKind::NotFound))
@@ -285,6 +299,9 @@ impl<'a> Evaluator<'a> {
 
     /// The type of a path, the last symlink not followed.
     pub(crate) fn lstat(&self, path: &[u8], pos: Pos) -> Result<Option<FileType>> {
+        if path.starts_with(CORE) {
+            return Ok(core_file(path).map(|_| FileType::Regular));
+        }
         let physical = self.readable(path, pos)?;
         if self.is_hidden(&physical) {
             return Ok(None);
@@ -292,6 +309,57 @@ impl<'a> Evaluator<'a> {
         self.io
             .file_type(as_path(&physical))
             .map_err(|error| file_error("reading", path, error, pos))
+    }
+
+    /// A path as the search path has it, which may start from where the program was started.
+    pub(crate) fn from_current_dir(&self, path: &[u8]) -> Vec<u8> {
+        match (path.first(), &self.settings.current_dir) {
+            (Some(b'/'), _) | (_, None) => canonical(path),
+            (_, Some(dir)) => {
+                canonical(&[dir.as_os_str().as_bytes(), b"/".as_slice(), path].concat())
+            }
+        }
+    }
+
+    /// A path without symlinks in it; what is not there is left as it is.
+    pub(crate) fn resolved(&self, path: &[u8], pos: Pos) -> Result<Vec<u8>> {
+        let path = self.resolved_parent(path, pos)?;
+        let target = self.follow(&path, pos)?;
+        if target == path { Ok(path) } else { self.resolved(&target, pos) }
+    }
+
+    /// A path without symlinks in it but for the last name.
+    pub(crate) fn resolved_parent(&self, path: &[u8], pos: Pos) -> Result<Vec<u8>> {
+        let mut out: Vec<u8> = Vec::new();
+        let mut names: Vec<Vec<u8>> = path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
+        names.reverse();
+        names.retain(|name| !name.is_empty());
+        let mut links = 0;
+        while let Some(name) = names.pop() {
+            let next = [&out, b"/".as_slice(), &name].concat();
+            if names.is_empty() || self.lstat(&next, pos)? != Some(FileType::Symlink) {
+                out = next;
+                continue;
+            }
+            links += 1;
+            if links > 64 {
+                let error = io::Error::other("too many levels of symbolic links");
+                return Err(file_error("reading", path, error, pos));
+            }
+            let physical = self.readable(&next, pos)?;
+            let target = self
+                .io
+                .read_link(as_path(&physical))
+                .map_err(|error| file_error("reading the symlink", &next, error, pos))?;
+            let base = [out.as_slice(), b"/", target.as_os_str().as_bytes()].concat_link();
+            let mut rest: Vec<Vec<u8>> =
+                canonical(&base).split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
+            rest.reverse();
+            rest.retain(|name| !name.is_empty());
+            names.extend(rest);
+            out.clear();
+        }
+        Ok(if out.is_empty() { b"/".to_vec() } else { out })
     }
 
     /// Follow symlinks at the end of a path.

@@ -11,7 +11,7 @@ use crate::coerce::Coercion;
 use crate::context::ContextElem;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{FileType, Ingestion};
-use crate::paths::{base_name, canonical, dir_name, io_error};
+use crate::paths::{CORE, base_name, canonical, dir_name, io_error};
 use crate::source::{NO_POS, Pos};
 use crate::sym;
 use crate::value::{Attr, Env, PrimOp, Value};
@@ -82,7 +82,9 @@ fn path_exists<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a>
         _ => false,
     };
     let path = nix.coerce_path(value, pos)?;
-    let exists = match nix.follow(&path, pos) {
+    // A link that leads nowhere exists, unless a directory is asked for.
+    let found = if wants_dir { nix.follow(&path, pos) } else { nix.resolved_parent(&path, pos) };
+    let exists = match found {
         Ok(path) => match nix.lstat(&path, pos)? {
             Some(kind) => !wants_dir || kind == FileType::Directory,
             None => false,
@@ -167,13 +169,14 @@ fn find_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
         let dir = nix.select(entry, sym::PATH, pos)?;
         let (dir, ctx) = nix.coerce_bytes(dir, Coercion::APPEND, pos)?;
         nix.realise(ctx, pos)?;
-        if dir.first() != Some(&b'/') {
-            continue;
-        }
-        let path = canonical(&[&dir, b"/".as_slice(), rest].concat());
+        let path = nix.from_current_dir(&[&dir, b"/".as_slice(), rest].concat());
+        let path = nix.resolved(&path, pos)?;
         if nix.lstat(&path, pos)?.is_some() {
             return Ok(nix.path_value(&path));
         }
+    }
+    if let Some(rest) = wanted.strip_prefix(b"nix/") {
+        return Ok(nix.path_value(&canonical(&[CORE, rest].concat())));
     }
     let text = String::from_utf8_lossy(wanted);
     let message = if nix.settings.pure {

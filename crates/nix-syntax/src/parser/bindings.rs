@@ -133,7 +133,10 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
             _ => None,
         };
         match (old, self.as_set(value)) {
-            (Some(old), Some(new)) => self.merge(old, new, from),
+            (Some(old), Some(new)) => {
+                let path = self.path[from..].to_vec();
+                self.merge(old, new, path);
+            }
             _ => {
                 let path = self.path[from..].to_vec();
                 self.duplicate(&path, (start, end), earlier);
@@ -142,14 +145,22 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
     }
 
     /// Moves the attributes of `new` into `old`, which alone decides whether the result is recursive.
-    fn merge(&mut self, old: SetId, new: SetId, from: usize) {
+    /// Sets within are merged in turn: nesting is what the parser has counted already.
+    fn merge(&mut self, old: SetId, new: SetId, path: Vec<PathName>) {
         let new = std::mem::take(&mut self.raw.sets[new as usize]);
         let shift = self.raw.sets[old as usize].sources.len() as u32;
         for mut attr in new.attrs {
             if let Some(earlier) = self.raw.sets[old as usize].find(attr.name) {
-                let mut path = self.path[from..].to_vec();
+                let mut path = path.clone();
                 path.push(PathName::Static(attr.name));
-                self.duplicate(&path, (attr.start, attr.end), earlier);
+                let set_of = |value| match value {
+                    Value::Plain(node) => self.as_set(node),
+                    _ => None,
+                };
+                match (set_of(earlier.value), set_of(attr.value)) {
+                    (Some(old), Some(new)) => self.merge(old, new, path),
+                    _ => self.duplicate(&path, (attr.start, attr.end), earlier),
+                }
                 continue;
             }
             if let Value::From(source) = &mut attr.value {
