@@ -63,6 +63,8 @@ struct Reader<'t> {
     column: usize,
     /// Where the token begins.
     start: usize,
+    /// Where the last string or number begins: from there messages show what was read.
+    shown: usize,
     text: Vec<u8>,
 }
 
@@ -103,8 +105,14 @@ impl<'t> Reader<'t> {
             Some(b't') => self.literal(b"rue", Token::True),
             Some(b'f') => self.literal(b"alse", Token::False),
             Some(b'n') => self.literal(b"ull", Token::Null),
-            Some(b'"') => self.string(),
-            Some(first @ (b'-' | b'0'..=b'9')) => self.number(first),
+            Some(b'"') => {
+                self.shown = self.start;
+                self.string()
+            }
+            Some(first @ (b'-' | b'0'..=b'9')) => {
+                self.shown = self.start;
+                self.number(first)
+            }
             Some(_) => Token::Wrong("invalid literal"),
         }
     }
@@ -262,7 +270,7 @@ impl<'t> Reader<'t> {
             Token::Wrong(why) => {
                 let end = self.at.min(self.bytes.len());
                 let mut read = String::new();
-                for char in String::from_utf8_lossy(&self.bytes[self.start..end]).chars() {
+                for char in String::from_utf8_lossy(&self.bytes[self.shown..end]).chars() {
                     match char {
                         '\0'..' ' => read += &format!("<U+{:04X}>", u32::from(char)),
                         char => read.push(char),
@@ -333,7 +341,7 @@ impl<'a> Evaluator<'a> {
     /// The value that JSON text stands for.
     pub(crate) fn read_json(&self, text: &[u8], pos: Pos) -> Result<Value<'a>> {
         let mut reader =
-            Reader { bytes: text, at: 0, line: 0, column: 0, start: 0, text: Vec::new() };
+            Reader { bytes: text, at: 0, line: 0, column: 0, start: 0, shown: 0, text: Vec::new() };
         let mut open: Vec<Open<'a>> = Vec::new();
         let mut token = reader.token();
         if token == Token::End && text.is_empty() {

@@ -185,7 +185,7 @@ impl<'a> Evaluator<'a> {
         };
         let name = String::from_utf8_lossy(base_name(&logical)).into_owned();
         if name.ends_with(".drv") {
-            let message = format!("file names are not allowed to end in '.drv': '{name}'");
+            let message = "file names are not allowed to end in '.drv'";
             return Err(Error::eval(message, pos));
         }
         let stored = self.add_path(&name, path, Ingestion::Recursive, None, pos)?;

@@ -193,7 +193,9 @@ impl<'a> Printer<'_, 'a> {
             }
             Value::Path(path) => self.out.extend_from_slice(path.bytes),
             Value::List(list) => {
-                if !list.items.is_empty() && !self.seen.insert(std::ptr::from_ref(list) as usize) {
+                // What is printed as a whole is a copy: met again, it is shown once more.
+                let inner = depth > 0 && !list.items.is_empty();
+                if inner && !self.seen.insert(std::ptr::from_ref(list) as usize) {
                     self.put("«repeated»");
                     return Ok(());
                 }

@@ -143,7 +143,8 @@ fn map_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let fun = args[0];
     let entries = nix.arena.alloc_slice_fill_iter(attrs.entries.iter().map(|attr| Attr {
         name: attr.name,
-        pos: attr.pos,
+        // The new attributes are written nowhere.
+        pos: NO_POS,
         value: nix.apply_later(fun, &[nix.symbol_string(attr.name), attr.value]),
     }));
     Ok(Value::Attrs(nix.arena.alloc(Attrs { entries })))

@@ -61,7 +61,14 @@ fn to_path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 
 fn import<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let path = nix.coerce_path(args[0], pos)?;
-    nix.import(&path, pos)
+    Ok(match nix.import(&path, pos)? {
+        // Each import gives a function of its own, as comparisons can tell.
+        Value::Lambda(closure) => {
+            let (lambda, env) = (closure.lambda, closure.env);
+            Value::Lambda(nix.arena.alloc(crate::value::Closure { lambda, env }))
+        }
+        value => value,
+    })
 }
 
 fn scoped_import<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
@@ -206,9 +213,53 @@ fn to_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
         }
     }
     references.sort();
+    if let Some(problem) = crate::drv::name_problem(name) {
+        return Err(bad_text_name(nix, name, contents.bytes, &references, &problem, pos));
+    }
     let stored =
         nix.io.add_text(name, contents.bytes, &references).map_err(|error| io_error(error, pos))?;
     Ok(nix.stored(stored))
+}
+
+/// The error for a text that cannot be stored: it names the path that there would be.
+fn bad_text_name(
+    nix: &Evaluator<'_>,
+    name: &str,
+    contents: &[u8],
+    references: &[nix_compat::StorePath],
+    problem: &str,
+    pos: Pos,
+) -> Error {
+    use nix_compat::{HashAlgorithm, hash_bytes};
+    let hash = hash_bytes(HashAlgorithm::Sha256, contents);
+    let mut fingerprint = "text".to_owned();
+    for reference in references {
+        fingerprint += &format!(":{}", nix.store_dir.render_path(reference));
+    }
+    let hex = super::hash::hex(hash.digest_as_bytes());
+    fingerprint += &format!(":sha256:{hex}:{}:{name}", nix.store_dir.as_str());
+    let whole = hash_bytes(HashAlgorithm::Sha256, fingerprint.as_bytes());
+    let mut digest = [0; 20];
+    for (index, byte) in whole.digest_as_bytes().iter().enumerate() {
+        digest[index % 20] ^= byte;
+    }
+    let digest = nix_compat::nix32::encode(&digest);
+    let message = format!("path '{digest}-{name}' is not a valid store path: {problem}");
+    Error::eval(message, pos)
+}
+
+/// What is wrong with the name of a path in the store.
+fn store_path_problem(name: &str) -> String {
+    let Some((digest, rest)) = name.split_at_checked(32).filter(|(_, rest)| !rest.is_empty()) else {
+        return format!("'{name}' is too short to be a valid store path");
+    };
+    let odd = |char: &char| !char.is_ascii_digit() && !"abcdfghijklmnpqrsvwxyz".contains(*char);
+    if let Some(char) = digest.chars().find(odd) {
+        return format!("store path '{name}' contains illegal base-32 character '{char}'");
+    }
+    let problem = crate::drv::name_problem(rest.strip_prefix('-').unwrap_or(rest));
+    let problem = problem.unwrap_or_else(|| "its name is not right".to_owned());
+    format!("path '{name}' is not a valid store path: {problem}")
 }
 
 fn store_path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
@@ -222,8 +273,9 @@ fn store_path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> 
         let text = String::from_utf8_lossy(&path);
         Error::eval(format!("path '{text}' is not in the Nix store"), pos)
     })?;
-    let stored = nix.store_dir.parse_path(root).map_err(|error| {
-        Error::eval(format!("'{}': {error}", String::from_utf8_lossy(root)), pos)
+    let stored = nix.store_dir.parse_path(root).map_err(|_| {
+        let name = String::from_utf8_lossy(base_name(root));
+        Error::eval(store_path_problem(&name), pos)
     })?;
     let ctx = nix.contexts.union(ctx, nix.contexts.singleton(ContextElem::Opaque(stored)));
     Ok(nix.string_with(&path, ctx))
