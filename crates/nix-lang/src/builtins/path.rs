@@ -91,11 +91,9 @@ fn path_exists<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a>
     let path = nix.coerce_path(value, pos)?;
     // A link that leads nowhere exists, unless a directory is asked for.
     let found = if wants_dir { nix.follow(&path, pos) } else { nix.resolved_parent(&path, pos) };
-    let exists = match found {
-        Ok(path) => match nix.lstat(&path, pos)? {
-            Some(kind) => !wants_dir || kind == FileType::Directory,
-            None => false,
-        },
+    let exists = match found.and_then(|path| nix.lstat(&path, pos)) {
+        Ok(Some(kind)) => !wants_dir || kind == FileType::Directory,
+        Ok(None) => false,
         // What pure evaluation may not see does not exist for it.
         Err(error) if matches!(error.kind(), ErrorKind::Impure | ErrorKind::Io) => false,
         Err(error) => return Err(error),
