@@ -1,36 +1,77 @@
 //! Evaluate an expression or a file, for trying things and for measuring:
-//! `eval [--json] [--raw] [-I x=y]… (-E TEXT | FILE)`.
+//! `eval [--json | --xml | --raw | --plain | --lazy | --parse | --drv] [--pure] [-I x=y]… [-A path]
+//! [--arg name text]… [--argstr name text]… (-E TEXT | FILE)`.
 
-use nix_lang::{Arena, ComputeIo, Evaluator, Settings, on_big_stack};
+use std::path::Path;
+
+use nix_lang::{Arena, ComputeIo, Evaluator, Result, Settings, Value, on_big_stack};
+
+/// In what form the value is shown.
+#[derive(Default)]
+enum Form {
+    #[default]
+    Print,
+    Json,
+    Xml,
+    Raw,
+    Plain,
+    Lazy,
+    Parse,
+    Drv,
+}
+
+#[derive(Default)]
+struct Wanted {
+    form: Form,
+    text: Option<String>,
+    file: Option<String>,
+    attr: Option<String>,
+    args: Vec<(String, String, bool)>,
+}
 
 fn main() {
     let mut args = std::env::args().skip(1);
-    let (mut json, mut text, mut file) = (false, None, None);
+    let mut wanted = Wanted::default();
     let mut settings = Settings::default();
+    settings.current_dir = std::env::current_dir().ok();
+    settings.home = std::env::var_os("HOME").map(Into::into);
     while let Some(arg) = args.next() {
         match arg.as_str() {
-            "--json" => json = true,
+            "--json" => wanted.form = Form::Json,
+            "--xml" => wanted.form = Form::Xml,
+            "--raw" => wanted.form = Form::Raw,
+            "--plain" => wanted.form = Form::Plain,
+            "--lazy" => wanted.form = Form::Lazy,
+            "--parse" => wanted.form = Form::Parse,
+            "--drv" => wanted.form = Form::Drv,
             "--pure" => settings.pure = true,
-            "-E" => text = args.next(),
+            "--feature" => settings.features.extend(args.next()),
+            "--max-call-depth" => {
+                settings.max_call_depth =
+                    args.next().and_then(|text| text.parse().ok()).unwrap_or(10_000);
+            }
+            "-E" => wanted.text = args.next(),
+            "-A" => wanted.attr = args.next(),
             "-I" => settings.search_path.extend(args.next()),
-            _ => file = Some(arg),
+            "--arg" | "--argstr" => {
+                if let (Some(name), Some(text)) = (args.next(), args.next()) {
+                    wanted.args.push((name, text, arg == "--argstr"));
+                }
+            }
+            _ => wanted.file = Some(arg),
         }
     }
     let failed = on_big_stack(move || {
         let arena = Arena::new();
         let io = ComputeIo::new().with_environment().with_messages(|line| eprintln!("{line}"));
         let nix = Evaluator::new(&arena, io, settings);
-        let base = std::env::current_dir().unwrap_or_default();
-        let value = match (&text, &file) {
-            (Some(text), _) => nix.eval_str(text, &base),
-            (None, Some(file)) => nix.eval_file(base.join(file)),
-            (None, None) => return true,
-        };
-        let shown =
-            value.and_then(|value| if json { nix.to_json_text(value) } else { nix.print(value) });
-        match shown {
+        match shown(&nix, &wanted) {
             Ok(text) => println!("{text}"),
             Err(error) => {
+                eprintln!("error: {}", error.message());
+                if let Some(help) = error.help().filter(|help| help.starts_with("Did you")) {
+                    eprintln!("{help}");
+                }
                 eprintln!("{}", error.report());
                 return true;
             }
@@ -42,4 +83,51 @@ fn main() {
         false
     });
     std::process::exit(i32::from(failed.unwrap_or(true)));
+}
+
+fn shown<'a>(nix: &Evaluator<'a>, wanted: &Wanted) -> Result<String> {
+    let base = std::env::current_dir().unwrap_or_default();
+    if let Form::Parse = wanted.form {
+        return match (&wanted.text, &wanted.file) {
+            (Some(text), _) => nix.show_parsed(text.as_bytes(), &base),
+            (None, Some(file)) => {
+                nix.show_parsed(&std::fs::read(file).unwrap_or_default(), &base)
+            }
+            (None, None) => Ok(String::new()),
+        };
+    }
+    let mut value = match (&wanted.text, &wanted.file) {
+        (Some(text), _) => nix.eval_str(text, &base)?,
+        (None, Some(file)) => nix.eval_file(base.join(file))?,
+        (None, None) => Value::Null,
+    };
+    if let (Value::Lambda(_), false) = (value, wanted.args.is_empty()) {
+        let mut given = Vec::new();
+        for (name, text, plain) in &wanted.args {
+            let value = if *plain { nix.string(text) } else { nix.eval_str(text, &base)? };
+            given.push((name.as_str(), value));
+        }
+        value = nix.apply(value, nix.set(given))?;
+    }
+    if let Some(attr) = &wanted.attr {
+        let path: Vec<&str> = attr.split('.').collect();
+        value = nix.select_path(value, &path)?;
+    }
+    match wanted.form {
+        Form::Print | Form::Parse => nix.print(value),
+        Form::Json => nix.to_json_text(value),
+        Form::Xml => nix.to_xml_text(value),
+        Form::Raw => Ok(String::from_utf8_lossy(&nix.to_text(value)?.0).into_owned()),
+        Form::Lazy => nix.print_plain(nix.force_value(value)?),
+        Form::Plain => nix.print_plain(nix.force_deep(value)?),
+        Form::Drv => drv(nix, value, &base),
+    }
+}
+
+/// The bytes of the derivation that a value is.
+fn drv<'a>(nix: &Evaluator<'a>, value: Value<'a>, base: &Path) -> Result<String> {
+    let path = nix.select_path(value, &["drvPath"])?;
+    let deep = nix.eval_str("p: p", base)?;
+    let (path, _) = nix.to_text(nix.apply(deep, path)?)?;
+    Ok(String::from_utf8_lossy(&path).into_owned())
 }

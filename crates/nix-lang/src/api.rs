@@ -187,6 +187,31 @@ impl<'a> Evaluator<'a> {
         Ok(String::from_utf8_lossy(&out).into_owned())
     }
 
+    /// The value as the text that `builtins.toXML` gives.
+    ///
+    /// # Errors
+    ///
+    /// When evaluation fails.
+    pub fn to_xml_text(&self, value: Value<'a>) -> Result<String> {
+        self.to_xml(value, NO_POS).map(|(text, _)| text).map_err(|error| self.finish(error))
+    }
+
+    /// What `nix-instantiate --parse` shows of a text: every name resolved, every grouping in
+    /// parentheses.
+    ///
+    /// # Errors
+    ///
+    /// When the text is not an expression.
+    pub fn show_parsed(&self, text: &[u8], base: impl AsRef<Path>) -> Result<String> {
+        let base = canonical(base.as_ref().as_os_str().as_bytes());
+        let file = self.sources.add(Origin::Text("«stdin»".into()), text.to_vec().into());
+        let expr = self
+            .parse_text(file, &base, None)
+            .map_err(|error| self.finish(error))?;
+        let shown = nix_syntax::show(expr, &self.symbols, &self.globals.names, None);
+        Ok(String::from_utf8_lossy(&shown).into_owned())
+    }
+
     /// The value from JSON.
     ///
     /// # Errors
@@ -227,6 +252,10 @@ impl<'a> Evaluator<'a> {
     }
 
     fn deep_into(&self, value: Value<'a>, pos: Pos, seen: &mut FxHashSet<usize>) -> Result<()> {
+        self.nested(pos, || self.deep_value(value, pos, seen))
+    }
+
+    fn deep_value(&self, value: Value<'a>, pos: Pos, seen: &mut FxHashSet<usize>) -> Result<()> {
         self.check_stack(pos)?;
         match self.force(value, pos)? {
             Value::List(list) if seen.insert(list.items.as_ptr() as usize) => {

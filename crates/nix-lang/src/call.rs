@@ -31,13 +31,30 @@ impl<'a> Evaluator<'a> {
     #[inline]
     pub(crate) fn call_one(&self, fun: Value<'a>, arg: Value<'a>, pos: Pos) -> Result<Value<'a>> {
         match fun {
-            Value::Lambda(closure) => self.call_lambda(closure, arg, pos),
+            Value::Lambda(closure) => {
+                let depth = self.enter(pos)?;
+                let result = self.call_lambda(closure, arg, pos);
+                self.depth.set(depth);
+                result
+            }
             fun => self.call(fun, &[arg], pos),
         }
     }
 
     /// Apply a function to arguments; the result is evaluated.
     pub(crate) fn call(
+        &self,
+        fun: Value<'a>,
+        args: &[Value<'a>],
+        pos: Pos,
+    ) -> Result<Value<'a>> {
+        let depth = self.enter(pos)?;
+        let result = self.call_entered(fun, args, pos);
+        self.depth.set(depth);
+        result
+    }
+
+    fn call_entered(
         &self,
         mut fun: Value<'a>,
         mut args: &[Value<'a>],
@@ -78,11 +95,8 @@ impl<'a> Evaluator<'a> {
                 Value::Thunk(_) => self.force(fun, pos)?,
                 Value::Attrs(attrs) if attrs.get(sym::FUNCTOR).is_some() => {
                     let functor = self.select(attrs, sym::FUNCTOR, pos)?;
-                    let depth = self.enter(pos)?;
-                    let result = self.call(functor, &[fun, *first], pos);
-                    self.depth.set(depth);
                     args = rest;
-                    result?
+                    self.call(functor, &[fun, *first], pos)?
                 }
                 other => {
                     let text = self.brief(other);
@@ -99,13 +113,27 @@ impl<'a> Evaluator<'a> {
         self.force(fun, pos)
     }
 
-    fn enter(&self, pos: Pos) -> Result<u32> {
+    /// One level deeper; the depth before is to be set again.
+    pub(crate) fn enter(&self, pos: Pos) -> Result<u32> {
         let depth = self.depth.get();
         if depth >= self.settings.max_call_depth {
             return Err(stack_overflow(pos));
         }
         self.depth.set(depth + 1);
         Ok(depth)
+    }
+
+    /// What counts as one call deeper, as it does in C++ Nix.
+    #[inline]
+    pub(crate) fn nested<T>(
+        &self,
+        pos: Pos,
+        body: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let depth = self.enter(pos)?;
+        let result = body();
+        self.depth.set(depth);
+        result
     }
 
     fn call_primop(&self, op: &'static PrimOp, args: &[Value<'a>], pos: Pos) -> Result<Value<'a>> {
@@ -119,14 +147,12 @@ impl<'a> Evaluator<'a> {
     }
 
     fn call_lambda(&self, closure: &'a Closure<'a>, arg: Value<'a>, pos: Pos) -> Result<Value<'a>> {
-        let depth = self.enter(pos)?;
         self.tick(pos)?;
         let lambda = closure.lambda;
         let result = match self.bind_arg(closure, arg, pos) {
             Ok(env) => self.eval(lambda.body, env),
             Err(error) => Err(error),
         };
-        self.depth.set(depth);
         result.map_err(|error| {
             let name = self.lambda_name(lambda);
             error.frame(pos, format!("while calling {name}"))
@@ -167,7 +193,7 @@ impl<'a> Evaluator<'a> {
             } else if let Some(default) = formal.default {
                 slot.set(self.thunk(Delayed::Expr(default, env)));
             } else {
-                return Err(self.missing_argument(lambda, attrs, formal.name, pos));
+                return Err(self.missing_argument(lambda, formal.name, pos));
             }
         }
         if !formals.ellipsis && found != attrs.len() {
@@ -180,7 +206,6 @@ impl<'a> Evaluator<'a> {
     fn missing_argument(
         &self,
         lambda: &Lambda<'a>,
-        attrs: &Attrs<'a>,
         name: Symbol,
         pos: Pos,
     ) -> Error {
@@ -189,10 +214,7 @@ impl<'a> Evaluator<'a> {
             self.lambda_name(lambda),
             self.name(name)
         );
-        let error = Error::ty(message, pos).frame(lambda.head, "the function is here");
-        let given: Vec<String> = attrs.entries.iter().map(|attr| self.name(attr.name)).collect();
-        let near = suggest::near(&self.name(name), given.iter().map(String::as_str));
-        if near.is_empty() { error } else { error.hint(suggest::did_you_mean(&near)) }
+        Error::ty(message, pos).frame(lambda.head, "the function is here")
     }
 
     #[cold]
@@ -203,9 +225,9 @@ impl<'a> Evaluator<'a> {
             .flat_map(|formals| formals.list)
             .map(|formal| self.name(formal.name))
             .collect();
-        let unexpected = self
-            .sorted(attrs)
-            .into_iter()
+        let unexpected = attrs
+            .entries
+            .iter()
             .map(|attr| self.name(attr.name))
             .find(|name| !wanted.contains(name))
             .unwrap_or_default();
@@ -219,7 +241,7 @@ impl<'a> Evaluator<'a> {
     #[cold]
     pub(crate) fn lambda_name(&self, lambda: &Lambda<'a>) -> String {
         lambda.name.map_or_else(
-            || "anonymous function".to_owned(),
+            || "function 'anonymous lambda'".to_owned(),
             |name| format!("function '{}'", self.name(name)),
         )
     }

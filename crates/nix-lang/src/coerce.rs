@@ -9,7 +9,7 @@ use crate::print::float_six;
 use crate::source::Pos;
 use crate::suggest;
 use crate::sym;
-use crate::value::{Attrs, List, Str, Value};
+use crate::value::{Attr, Attrs, List, Str, Value};
 
 /// What becomes text, and how.
 #[derive(Clone, Copy)]
@@ -124,6 +124,17 @@ impl<'a> Evaluator<'a> {
         Error::ty(format!("expected {wanted} but found {}: {text}", value.described()), pos)
     }
 
+    /// The attribute that a builtin needs its argument to have.
+    pub(crate) fn need(&self, attrs: &'a Attrs<'a>, name: Symbol, pos: Pos) -> Result<&'a Attr<'a>> {
+        attrs.get(name).ok_or_else(|| {
+            Error::new(
+                ErrorKind::MissingAttr,
+                format!("attribute '{}' missing", self.name(name)),
+                pos,
+            )
+        })
+    }
+
     #[cold]
     pub(crate) fn missing_attr(&self, attrs: &Attrs<'a>, name: Symbol, pos: Pos) -> Error {
         let wanted = self.name(name);
@@ -132,17 +143,6 @@ impl<'a> Evaluator<'a> {
         let names: Vec<String> = attrs.entries.iter().map(|attr| self.name(attr.name)).collect();
         let near = suggest::near(&wanted, names.iter().map(String::as_str));
         if near.is_empty() { error } else { error.hint(suggest::did_you_mean(&near)) }
-    }
-
-    #[cold]
-    pub(crate) fn assertion_failed(&self, condition: Pos, pos: Pos) -> Error {
-        let source = self.sources.get(condition.file);
-        let text = source
-            .text
-            .get(condition.start as usize..condition.end as usize)
-            .map(|text| String::from_utf8_lossy(text).into_owned())
-            .unwrap_or_default();
-        Error::new(ErrorKind::Assert, format!("assertion '{text}' failed"), pos)
     }
 
     pub(crate) fn force_attrs(&self, value: Value<'a>, pos: Pos) -> Result<&'a Attrs<'a>> {

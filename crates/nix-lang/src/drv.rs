@@ -8,7 +8,7 @@ use nix_compat::{
 };
 
 use crate::Evaluator;
-use crate::builtins::{hash_algorithm, parse_hash};
+use crate::builtins::parse_hash;
 use crate::coerce::Coercion;
 use crate::context::{ContextElem, Ctx};
 use crate::error::{Error, Result};
@@ -19,7 +19,6 @@ use crate::value::{Attr, Attrs, PrimOp, Value};
 
 pub(crate) static OPS: &[PrimOp] = &[
     PrimOp { name: "derivationStrict", arity: 1, run: derivation_strict },
-    PrimOp { name: "outputOf", arity: 2, run: output_of },
     PrimOp { name: "placeholder", arity: 1, run: placeholder },
 ];
 
@@ -28,16 +27,9 @@ fn placeholder<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Result<
     Ok(nix.string(path::hash_placeholder(output)))
 }
 
-fn output_of<'a>(_: &Evaluator<'a>, _: &[Value<'a>], pos: Pos) -> Result<Value<'a>> {
-    let message = "'builtins.outputOf' needs dynamic derivations, which are not supported yet in this version";
-    Err(Error::new(crate::ErrorKind::Unsupported, message, pos))
-}
-
 fn derivation_strict<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Result<Value<'a>> {
     let attrs = nix.force_attrs(args[0], pos)?;
-    let name_attr = attrs
-        .get(sym::NAME)
-        .ok_or_else(|| Error::eval("required attribute 'name' missing", pos))?;
+    let name_attr = nix.need(attrs, sym::NAME, pos)?;
     let name = nix.force_text(name_attr.value, name_attr.pos).map_err(|error| {
         error.frame(
             name_attr.pos,
@@ -49,73 +41,124 @@ fn derivation_strict<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> R
     })
 }
 
+/// What is wrong with the name of a store object.
+pub(crate) fn name_problem(name: &str) -> Option<String> {
+    if name.is_empty() {
+        return Some("name must not be empty".to_owned());
+    }
+    if name.len() > nix_compat::path::MAX_NAME_LEN {
+        let most = nix_compat::path::MAX_NAME_LEN;
+        return Some(format!("name '{name}' must be no longer than {most} characters"));
+    }
+    let first = name.split('-').next().unwrap_or_default();
+    if matches!(first, "." | "..") {
+        return Some(if first == name {
+            format!("name '{name}' is not valid")
+        } else {
+            format!(
+                "name '{name}' is not valid: first dash-separated component must not be '{first}'"
+            )
+        });
+    }
+    let wrong = name
+        .chars()
+        .find(|char| !char.is_ascii_alphanumeric() && !"+-._?=".contains(*char))?;
+    Some(format!("name '{name}' contains illegal character '{wrong}'"))
+}
+
 /// What the attributes of a derivation say.
 #[derive(Default)]
 struct Parts {
     ctx: Option<Ctx>,
-    builder: Option<String>,
-    system: Option<String>,
+    builder: String,
+    system: String,
     args: Vec<String>,
     env: BTreeMap<String, Vec<u8>>,
+    /// Structured attributes, or the text of `__json`.
     json: Option<Vec<(String, Vec<u8>)>>,
-    outputs: Vec<String>,
+    json_text: Option<Vec<u8>>,
+    outputs: Option<Vec<String>>,
     hash: Option<String>,
     hash_algo: Option<HashAlgorithm>,
     hash_mode: Option<ContentAddressMethod>,
+    floating: bool,
+    impure: bool,
 }
 
 impl<'a> Evaluator<'a> {
+    /// An error unless the experimental feature is on.
+    pub(crate) fn require(&self, feature: &str, what: &str, pos: Pos) -> Result<()> {
+        if self.settings.features.iter().any(|known| known == feature) {
+            return Ok(());
+        }
+        let message = format!(
+            "experimental Nix feature '{feature}' is disabled{what}; add '--extra-experimental-features {feature}' to enable it"
+        );
+        Err(Error::new(crate::ErrorKind::Unsupported, message, pos))
+    }
+
     fn make_derivation(&self, name: &str, attrs: &'a Attrs<'a>, pos: Pos) -> Result<Value<'a>> {
-        if name.ends_with(".drv") {
-            let message = format!("derivation names are not allowed to end in '.drv': '{name}'");
+        if let Some(problem) = name_problem(name) {
+            let message =
+                format!("invalid derivation name: {problem}. Please pass a different 'name'.");
             return Err(Error::eval(message, pos));
         }
-        let parts = self.derivation_parts(attrs)?;
-        let builder = parts
-            .builder
-            .ok_or_else(|| Error::eval("required attribute 'builder' missing", pos))?;
-        let system =
-            parts.system.ok_or_else(|| Error::eval("required attribute 'system' missing", pos))?;
-        let mut drv =
-            DerivationBuilder::new_in_store(self.store_dir.clone(), name, system, builder);
+        let parts = self.derivation_parts(name, attrs)?;
+        for (what, text) in [("builder", &parts.builder), ("system", &parts.system)] {
+            if text.is_empty() {
+                return Err(Error::eval(format!("required attribute '{what}' missing"), pos));
+            }
+        }
+        let outputs = parts.outputs.unwrap_or_else(|| vec!["out".to_owned()]);
+        let only_out = matches!(outputs.as_slice(), [output] if output == "out");
+        let text = parts.hash_mode == Some(ContentAddressMethod::Text);
+        if name.ends_with(".drv") && !(text && only_out) {
+            let message = "derivation names are allowed to end in '.drv' only if they produce a single derivation file";
+            return Err(Error::eval(message, pos));
+        }
+        let mut drv = DerivationBuilder::new_in_store(
+            self.store_dir.clone(),
+            name,
+            parts.system,
+            parts.builder,
+        );
         *drv.arguments_mut() = parts.args;
         *drv.environment_mut() = parts.env;
-        if let Some(json) = parts.json {
-            let mut text = b"{".to_vec();
-            for (index, (name, value)) in json.iter().enumerate() {
-                if index > 0 {
-                    text.push(b',');
-                }
-                text.extend_from_slice(
-                    serde_json::Value::from(name.as_str()).to_string().as_bytes(),
-                );
-                text.push(b':');
-                text.extend_from_slice(value);
-            }
-            text.push(b'}');
+        let json = parts.json.map(|json| object(&json)).or(parts.json_text);
+        if let Some(text) = json {
             let attrs = StructuredAttrs::from_json_bytes(text)
                 .map_err(|error| Error::eval(error.to_string(), pos))?;
             *drv.structured_attrs_mut() = Some(attrs);
         }
         self.add_inputs(&mut drv, parts.ctx.unwrap_or(Ctx::NONE), pos)?;
         if let Some(hash) = &parts.hash {
-            let [output] = parts.outputs.as_slice() else {
+            if !only_out {
                 let message = "multiple outputs are not supported in fixed-output derivations";
                 return Err(Error::eval(message, pos));
-            };
-            let ca = fixed_hash(hash, parts.hash_algo, parts.hash_mode, pos)?;
-            drv.outputs_mut().insert(output.clone(), Output::Fixed { ca });
-        } else {
-            for output in parts.outputs {
-                let drv_outputs = drv.outputs_mut();
-                // The path is filled in once the hash of the inputs is known.
-                if drv_outputs.insert(output.clone(), Output::Deferred).is_some() {
-                    return Err(Error::eval(
-                        format!("duplicate derivation output '{output}'"),
-                        pos,
-                    ));
-                }
             }
+            let ca = self.fixed_hash(hash, parts.hash_algo, parts.hash_mode, pos)?;
+            drv.outputs_mut().insert("out".to_owned(), Output::Fixed { ca });
+        } else if parts.floating || parts.impure {
+            if parts.floating && parts.impure {
+                let message = "derivation cannot be both content-addressed and impure";
+                return Err(Error::eval(message, pos));
+            }
+            let hash_algorithm = parts.hash_algo.unwrap_or(HashAlgorithm::Sha256);
+            let method = parts.hash_mode.unwrap_or(ContentAddressMethod::Nar);
+            for output in outputs {
+                let placeholder = path::hash_placeholder(&output).into_bytes();
+                drv.environment_mut().insert(output.clone(), placeholder);
+                let kind = if parts.impure {
+                    Output::Impure { method, hash_algorithm }
+                } else {
+                    Output::Floating { method, hash_algorithm }
+                };
+                drv.outputs_mut().insert(output, kind);
+            }
+        } else {
+            // The paths are filled in once the hash of the inputs is known.
+            drv.outputs_mut()
+                .extend(outputs.into_iter().map(|output| (output, Output::Deferred)));
         }
         let built =
             drv.try_build_with_input_hashes(|path| self.drv_hash(path, pos)).map_err(|error| {
@@ -158,46 +201,34 @@ impl<'a> Evaluator<'a> {
         Ok(self.attrs_from(entries))
     }
 
-    fn derivation_parts(&self, attrs: &'a Attrs<'a>) -> Result<Parts> {
+    fn derivation_parts(&self, drv_name: &str, attrs: &'a Attrs<'a>) -> Result<Parts> {
         let flag = |name| match attrs.get(name) {
             Some(attr) => self.force_bool(attr.value, attr.pos),
             None => Ok(false),
         };
-        let ignore_nulls = flag(sym::IGNORE_NULLS)?;
-        for name in [sym::CONTENT_ADDRESSED, sym::IMPURE] {
-            if flag(name)? {
-                let message = format!(
-                    "'{}' derivations are not supported yet in this version",
-                    self.name(name)
-                );
-                return Err(Error::new(crate::ErrorKind::Unsupported, message, NO_POS));
-            }
-        }
         let mut parts = Parts::default();
         if flag(sym::STRUCTURED)? {
             parts.json = Some(Vec::new());
         }
+        let ignore_nulls = flag(sym::IGNORE_NULLS)?;
         let mut ctx = Ctx::NONE;
         for attr in self.sorted(attrs) {
-            if matches!(attr.name, sym::IGNORE_NULLS | sym::CONTENT_ADDRESSED | sym::IMPURE) {
+            if attr.name == sym::IGNORE_NULLS {
                 continue;
             }
             let name = self.name(attr.name);
-            if ignore_nulls && matches!(self.force(attr.value, attr.pos)?, Value::Null) {
+            let named = |error: Error| {
+                let text = format!("while evaluating attribute '{name}' of derivation '{drv_name}'");
+                error.frame(attr.pos, text)
+            };
+            if ignore_nulls
+                && matches!(self.force(attr.value, attr.pos).map_err(named)?, Value::Null)
+            {
                 continue;
             }
-            self.derivation_attr(&mut parts, &mut ctx, &name, &attr).map_err(|error| {
-                error.frame(attr.pos, format!("while evaluating the attribute '{name}'"))
-            })?;
+            self.derivation_attr(&mut parts, &mut ctx, drv_name, &name, &attr).map_err(named)?;
         }
         parts.ctx = Some(ctx);
-        if parts.outputs.is_empty() {
-            if attrs.get(sym::OUTPUTS).is_some() {
-                let message = "derivation cannot have an empty set of outputs";
-                return Err(Error::eval(message, NO_POS));
-            }
-            parts.outputs.push("out".to_owned());
-        }
         Ok(parts)
     }
 
@@ -205,18 +236,42 @@ impl<'a> Evaluator<'a> {
         &self,
         parts: &mut Parts,
         ctx: &mut Ctx,
+        drv_name: &str,
         name: &str,
         attr: &Attr<'a>,
     ) -> Result<()> {
         let pos = attr.pos;
-        if attr.name == sym::ARGS {
-            for item in self.force_list(attr.value, pos)?.items {
-                let mut bytes = Vec::new();
-                self.coerce_into(*item, &mut bytes, ctx, Coercion::ENVIRONMENT, pos)?;
-                parts.args.push(utf8(bytes, pos)?);
+        match attr.name {
+            sym::CONTENT_ADDRESSED => {
+                parts.floating = self.force_bool(attr.value, pos)?;
+                return if parts.floating { self.require("ca-derivations", "", pos) } else { Ok(()) };
             }
-            return Ok(());
+            sym::IMPURE => {
+                parts.impure = self.force_bool(attr.value, pos)?;
+                return if parts.impure {
+                    self.require("impure-derivations", "", pos)
+                } else {
+                    Ok(())
+                };
+            }
+            sym::ARGS => {
+                for item in self.force_list(attr.value, pos)?.items {
+                    let mut bytes = Vec::new();
+                    self.coerce_into(*item, &mut bytes, ctx, Coercion::ENVIRONMENT, pos)?;
+                    parts.args.push(utf8(bytes, pos)?);
+                }
+                return Ok(());
+            }
+            _ => {}
         }
+        let special = matches!(
+            attr.name,
+            sym::BUILDER
+                | sym::SYSTEM
+                | sym::OUTPUT_HASH
+                | sym::OUTPUT_HASH_ALGO
+                | sym::OUTPUT_HASH_MODE
+        );
         if let Some(json) = &mut parts.json {
             if attr.name == sym::STRUCTURED {
                 return Ok(());
@@ -224,49 +279,122 @@ impl<'a> Evaluator<'a> {
             let mut text = Vec::new();
             self.write_json(attr.value, &mut text, ctx, pos)?;
             json.push((name.to_owned(), text));
-            let special = matches!(
-                attr.name,
-                sym::BUILDER
-                    | sym::SYSTEM
-                    | sym::OUTPUT_HASH
-                    | sym::OUTPUT_HASH_ALGO
-                    | sym::OUTPUT_HASH_MODE
-            );
-            if special {
+            if attr.name == sym::BUILDER {
                 let text = self.force_string(attr.value, pos)?;
                 *ctx = self.contexts.union(*ctx, text.ctx);
-                return set_special(parts, attr.name, utf8(text.bytes.to_vec(), pos)?, pos);
-            }
-            if attr.name == sym::OUTPUTS {
+                parts.builder = utf8(text.bytes.to_vec(), pos)?;
+            } else if special {
+                let text = self.force_text(attr.value, pos)?.to_owned();
+                self.set_special(parts, attr.name, text, drv_name, pos)?;
+            } else if attr.name == sym::OUTPUTS {
+                let mut outputs = Vec::new();
                 for output in self.force_list(attr.value, pos)?.items {
-                    let output = self.force_text(*output, pos)?;
-                    add_output(&mut parts.outputs, output, pos)?;
+                    outputs.push(self.force_text(*output, pos)?.to_owned());
                 }
+                parts.outputs = Some(checked_outputs(outputs, pos)?);
             }
             return Ok(());
         }
         let mut bytes = Vec::new();
         self.coerce_into(attr.value, &mut bytes, ctx, Coercion::ENVIRONMENT, pos)?;
+        if attr.name == sym::JSON {
+            self.read_json(&bytes, pos).map_err(|error| {
+                let text = format!("cannot process __json attribute: {}", error.message());
+                Error::eval(text, pos)
+            })?;
+            self.io.message(&format!(
+                "warning: In derivation '{drv_name}': setting structured attributes via '__json' is deprecated, and may be disallowed in future versions of Nix. Set '__structuredAttrs = true' instead."
+            ));
+            parts.json_text = Some(bytes);
+            return Ok(());
+        }
         if attr.name == sym::OUTPUTS {
             let text = utf8(bytes.clone(), pos)?;
-            for output in text.split_ascii_whitespace() {
-                add_output(&mut parts.outputs, output, pos)?;
-            }
-        } else {
-            let special = matches!(
-                attr.name,
-                sym::BUILDER
-                    | sym::SYSTEM
-                    | sym::OUTPUT_HASH
-                    | sym::OUTPUT_HASH_ALGO
-                    | sym::OUTPUT_HASH_MODE
-            );
-            if special {
-                set_special(parts, attr.name, utf8(bytes.clone(), pos)?, pos)?;
-            }
+            let outputs = text.split_ascii_whitespace().map(str::to_owned).collect();
+            parts.outputs = Some(checked_outputs(outputs, pos)?);
+        } else if special {
+            self.set_special(parts, attr.name, utf8(bytes.clone(), pos)?, drv_name, pos)?;
         }
         parts.env.insert(name.to_owned(), bytes);
         Ok(())
+    }
+
+    fn set_special(
+        &self,
+        parts: &mut Parts,
+        name: nix_syntax::Symbol,
+        text: String,
+        drv_name: &str,
+        pos: Pos,
+    ) -> Result<()> {
+        match name {
+            sym::BUILDER => parts.builder = text,
+            sym::SYSTEM => parts.system = text,
+            sym::OUTPUT_HASH => parts.hash = Some(text),
+            // One that nobody knows counts as none.
+            sym::OUTPUT_HASH_ALGO => parts.hash_algo = text.parse().ok(),
+            _ => {
+                parts.hash_mode = Some(match text.as_str() {
+                    "flat" => ContentAddressMethod::Flat,
+                    "recursive" | "nar" => ContentAddressMethod::Nar,
+                    "text" => {
+                        let what = format!(
+                            " (text-hashed derivation '{drv_name}', outputHashMode = \"text\")"
+                        );
+                        self.require("dynamic-derivations", &what, pos)?;
+                        ContentAddressMethod::Text
+                    }
+                    "git" => {
+                        self.require("git-hashing", "", pos)?;
+                        ContentAddressMethod::Git
+                    }
+                    other => {
+                        let message =
+                            format!("invalid value '{other}' for 'outputHashMode' attribute");
+                        return Err(Error::eval(message, pos));
+                    }
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn fixed_hash(
+        &self,
+        text: &str,
+        algorithm: Option<HashAlgorithm>,
+        method: Option<ContentAddressMethod>,
+        pos: Pos,
+    ) -> Result<CAHash> {
+        let hash = self.hash_or_zeros(text, algorithm, pos)?;
+        Ok(match (method.unwrap_or(ContentAddressMethod::Flat), hash) {
+            (ContentAddressMethod::Flat, hash) => CAHash::Flat(hash),
+            (ContentAddressMethod::Nar, hash) => CAHash::Nar(hash),
+            (ContentAddressMethod::Git, hash) => CAHash::Git(hash),
+            (ContentAddressMethod::Text, NixHash::Sha256(digest)) => CAHash::Text(digest),
+            (ContentAddressMethod::Text, _) => {
+                return Err(Error::eval("text hashing needs sha256", pos));
+            }
+        })
+    }
+
+    /// A hash as it was written; an empty one is taken as zeros, so that a build tells the right one.
+    pub(crate) fn hash_or_zeros(
+        &self,
+        text: &str,
+        algorithm: Option<HashAlgorithm>,
+        pos: Pos,
+    ) -> Result<NixHash> {
+        if !text.is_empty() {
+            return parse_hash(text, algorithm, pos);
+        }
+        let algorithm = algorithm
+            .ok_or_else(|| Error::eval("empty hash requires explicit hash algorithm", pos))?;
+        let zeros = vec![0; nix_compat::hash_bytes(algorithm, b"").digest_as_bytes().len()];
+        let hash = NixHash::from_algorithm_and_digest(algorithm, &zeros)
+            .map_err(|error| Error::eval(error.to_string(), pos))?;
+        self.io.message(&format!("warning: found empty hash, assuming '{}'", hash.to_sri_string()));
+        Ok(hash)
     }
 
     fn add_inputs(&self, drv: &mut DerivationBuilder, ctx: Ctx, pos: Pos) -> Result<()> {
@@ -341,62 +469,32 @@ fn utf8(bytes: Vec<u8>, pos: Pos) -> Result<String> {
     })
 }
 
-fn add_output(outputs: &mut Vec<String>, output: &str, pos: Pos) -> Result<()> {
-    if outputs.iter().any(|known| known == output) {
-        return Err(Error::eval(format!("duplicate derivation output '{output}'"), pos));
-    }
-    if output == "drv" || output == "drvPath" {
-        return Err(Error::eval(format!("invalid derivation output name '{output}'"), pos));
-    }
-    outputs.push(output.to_owned());
-    Ok(())
-}
-
-fn set_special(parts: &mut Parts, name: nix_syntax::Symbol, text: String, pos: Pos) -> Result<()> {
-    match name {
-        sym::BUILDER => parts.builder = Some(text),
-        sym::SYSTEM => parts.system = Some(text),
-        sym::OUTPUT_HASH => parts.hash = Some(text),
-        sym::OUTPUT_HASH_ALGO if text.is_empty() => {}
-        sym::OUTPUT_HASH_ALGO => parts.hash_algo = Some(hash_algorithm(&text, pos)?),
-        _ => {
-            parts.hash_mode = Some(match text.as_str() {
-                "flat" => ContentAddressMethod::Flat,
-                "recursive" | "nar" => ContentAddressMethod::Nar,
-                "text" => ContentAddressMethod::Text,
-                "git" => ContentAddressMethod::Git,
-                other => {
-                    let message = format!("invalid value '{other}' for 'outputHashMode' attribute");
-                    return Err(Error::eval(message, pos));
-                }
-            });
+fn checked_outputs(outputs: Vec<String>, pos: Pos) -> Result<Vec<String>> {
+    for (index, output) in outputs.iter().enumerate() {
+        if outputs[..index].contains(output) {
+            return Err(Error::eval(format!("duplicate derivation output '{output}'"), pos));
+        }
+        if output == "drvPath" {
+            return Err(Error::eval("invalid derivation output name 'drvPath'", pos));
         }
     }
-    Ok(())
+    if outputs.is_empty() {
+        return Err(Error::eval("derivation cannot have an empty set of outputs", pos));
+    }
+    Ok(outputs)
 }
 
-fn fixed_hash(
-    text: &str,
-    algorithm: Option<HashAlgorithm>,
-    method: Option<ContentAddressMethod>,
-    pos: Pos,
-) -> Result<CAHash> {
-    let hash = if text.is_empty() {
-        // Nix takes an empty hash as one of zeros, so that a build tells the right one.
-        let algorithm = algorithm.unwrap_or(HashAlgorithm::Sha256);
-        let zeros = vec![0; nix_compat::hash_bytes(algorithm, b"").digest_as_bytes().len()];
-        NixHash::from_algorithm_and_digest(algorithm, &zeros)
-            .map_err(|error| Error::eval(error.to_string(), pos))?
-    } else {
-        parse_hash(text, algorithm, pos)?
-    };
-    Ok(match (method.unwrap_or(ContentAddressMethod::Flat), hash) {
-        (ContentAddressMethod::Flat, hash) => CAHash::Flat(hash),
-        (ContentAddressMethod::Nar, hash) => CAHash::Nar(hash),
-        (ContentAddressMethod::Git, hash) => CAHash::Git(hash),
-        (ContentAddressMethod::Text, NixHash::Sha256(digest)) => CAHash::Text(digest),
-        (ContentAddressMethod::Text, _) => {
-            return Err(Error::eval("text hashing needs sha256", pos));
+/// A JSON object of values that are JSON already.
+fn object(entries: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut text = b"{".to_vec();
+    for (index, (name, value)) in entries.iter().enumerate() {
+        if index > 0 {
+            text.push(b',');
         }
-    })
+        text.extend_from_slice(serde_json::Value::from(name.as_str()).to_string().as_bytes());
+        text.push(b':');
+        text.extend_from_slice(value);
+    }
+    text.push(b'}');
+    text
 }

@@ -50,7 +50,7 @@ impl<'a> Evaluator<'a> {
                     continue;
                 }
                 ExprKind::Let(node) => {
-                    env = self.bind(&node.bindings, env);
+                    env = self.bind(&node.bindings, env, true);
                     expr = node.body;
                     continue;
                 }
@@ -62,7 +62,7 @@ impl<'a> Evaluator<'a> {
                 }
                 ExprKind::Assert(node) => {
                     if !self.eval_bool(node.condition, env)? {
-                        return Err(self.assertion_failed(node.condition.span, expr.span));
+                        return Err(self.assertion_failed(node.condition, env, expr.span));
                     }
                     expr = node.body;
                     continue;
@@ -230,7 +230,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The scope of a `let` or `rec`.
-    fn bind(&self, set: &'a AttrSet<'a>, outer: &'a Env<'a>) -> &'a Env<'a> {
+    fn bind(&self, set: &'a AttrSet<'a>, outer: &'a Env<'a>, fixed: bool) -> &'a Env<'a> {
         if let Some(graph) = &self.graph
             && let Some(env) = self.bind_again(graph, set, outer)
         {
@@ -243,7 +243,9 @@ impl<'a> Evaluator<'a> {
         let sources = self.sources_of(set, env);
         for (attr, slot) in set.attrs.iter().zip(env.slots) {
             slot.set(match attr.value {
-                AttrValue::Plain(expr) => self.delay_bound(expr, env),
+                AttrValue::Plain(expr) if fixed => self.delay_bound(expr, env),
+                // What a variable stands for may still change.
+                AttrValue::Plain(expr) => self.thunk(Delayed::Expr(expr, env)),
                 AttrValue::Inherited(expr) => self.delay(expr, outer),
                 AttrValue::From(index) => {
                     self.inherit(sources[index as usize], attr.name, attr.span)
@@ -268,7 +270,8 @@ impl<'a> Evaluator<'a> {
         let env;
         let entries: &'a mut [Attr<'a>] =
             if set.recursive {
-                env = self.bind(set, outer);
+                let fixed = !set.attrs.iter().any(|attr| attr.name == sym::OVERRIDES);
+                env = self.bind(set, outer, fixed);
                 self.arena.alloc_slice_fill_iter(set.attrs.iter().zip(env.slots).map(
                     |(attr, slot)| Attr { name: attr.name, pos: attr.span, value: slot.get() },
                 ))
@@ -305,16 +308,14 @@ impl<'a> Evaluator<'a> {
         for attr in set.dynamic {
             let name = match self.eval(attr.name, env)? {
                 Value::Null => continue,
-                Value::String(name) => self.symbols.intern(name.bytes),
-                other => return Err(self.wrong_type("a string", other, attr.name.span)),
+                name => self.force_name(name, attr.name.span)?,
             };
             match entries.binary_search_by_key(&name, |entry| entry.name) {
-                Ok(_) => {
+                Ok(at) => {
                     let text = self.name(name);
-                    return Err(Error::eval(
-                        format!("dynamic attribute '{text}' already defined"),
-                        attr.span,
-                    ));
+                    let place = self.place(entries[at].pos);
+                    let message = format!("dynamic attribute '{text}' already defined at {place}");
+                    return Err(Error::eval(message, attr.span));
                 }
                 Err(at) => entries
                     .insert(at, Attr { name, pos: attr.span, value: self.delay_bound(attr.value, env) }),
@@ -353,17 +354,17 @@ impl<'a> Evaluator<'a> {
     fn eval_name(&self, name: &AttrName<'a>, env: &'a Env<'a>) -> Result<Symbol> {
         match name {
             AttrName::Static(name) => Ok(*name),
-            AttrName::Dynamic(expr) => match self.eval(expr, env)? {
-                Value::String(name) => Ok(self.symbols.intern(name.bytes)),
-                other => Err(self.wrong_type("a string", other, expr.span)),
-            },
+            AttrName::Dynamic(expr) => self.force_name(self.eval(expr, env)?, expr.span),
         }
     }
 
     fn eval_select(&self, node: &'a Select<'a>, env: &'a Env<'a>, pos: Pos) -> Result<Value<'a>> {
         let mut value = self.eval(node.subject, env)?;
+        let mut at = node.subject.span;
         for (index, name) in node.path.iter().enumerate() {
+            // The name comes first: it may fail before what it is looked up in does.
             let name = self.eval_name(name, env)?;
+            value = self.selected(value, at, node, index, pos)?;
             let attr = match value {
                 Value::Attrs(attrs) => match attrs.get(name) {
                     Some(attr) => attr,
@@ -377,18 +378,29 @@ impl<'a> Evaluator<'a> {
                     None => return Err(self.wrong_type("a set", other, node.subject.span)),
                 },
             };
-            value = match attr.value {
-                Value::Thunk(thunk) => match thunk.state.get() {
-                    ThunkState::Done(0, value) => value,
-                    _ => self.force_thunk(thunk, pos).map_err(|error| {
-                        let path = self.path_text(&node.path[..=index]);
-                        error.frame(attr.pos, format!("while evaluating the attribute '{path}'"))
-                    })?,
-                },
-                value => value,
-            };
+            (value, at) = (attr.value, attr.pos);
         }
-        Ok(value)
+        self.selected(value, at, node, node.path.len(), pos)
+    }
+
+    /// What the first `count` names of a path select, evaluated.
+    #[inline]
+    fn selected(
+        &self,
+        value: Value<'a>,
+        at: Pos,
+        node: &'a Select<'a>,
+        count: usize,
+        pos: Pos,
+    ) -> Result<Value<'a>> {
+        let Value::Thunk(thunk) = value else { return Ok(value) };
+        match thunk.state.get() {
+            ThunkState::Done(0, value) => Ok(value),
+            _ => self.force_thunk(thunk, pos).map_err(|error| {
+                let path = self.path_text(&node.path[..count]);
+                error.frame(at, format!("while evaluating the attribute '{path}'"))
+            }),
+        }
     }
 
     #[cold]
@@ -406,8 +418,8 @@ impl<'a> Evaluator<'a> {
     fn eval_has_attr(&self, node: &'a HasAttr<'a>, env: &'a Env<'a>) -> Result<bool> {
         let mut value = self.eval(node.subject, env)?;
         for (index, name) in node.path.iter().enumerate() {
-            let Value::Attrs(attrs) = value else { return Ok(false) };
             let name = self.eval_name(name, env)?;
+            let Value::Attrs(attrs) = value else { return Ok(false) };
             let Some(attr) = attrs.get(name) else { return Ok(false) };
             if index + 1 < node.path.len() {
                 value = self.force(attr.value, attr.pos)?;

@@ -50,6 +50,11 @@ pub struct Settings {
     pub show_trace: bool,
     /// Render errors in colour.
     pub colour: bool,
+    /// Let `builtins.traceVerbose` speak.
+    pub trace_verbose: bool,
+    /// The experimental features of C++ Nix that are on, by their names there, beyond those that
+    /// everybody has on here: what they change is only looked for where it is asked for.
+    pub features: Vec<String>,
     /// How deep function calls may nest.
     pub max_call_depth: u32,
     /// How long evaluation may take.
@@ -58,6 +63,8 @@ pub struct Settings {
     pub max_memory: Option<usize>,
     /// The search path: `nixpkgs=/some/dir` or `/some/dir`.
     pub search_path: Vec<String>,
+    /// Where entries of the search path start from that are not absolute.
+    pub current_dir: Option<PathBuf>,
     /// What `~/` means; nothing in pure evaluation.
     pub home: Option<PathBuf>,
     /// Paths that pure evaluation may read, beside flakes and the store.
@@ -70,10 +77,13 @@ impl Default for Settings {
             pure: false,
             show_trace: false,
             colour: false,
+            trace_verbose: false,
+            features: Vec::new(),
             max_call_depth: 10_000,
             max_time: None,
             max_memory: None,
             search_path: Vec::new(),
+            current_dir: None,
             home: None,
             allowed_paths: Vec::new(),
         }
@@ -131,7 +141,7 @@ impl<'a> Evaluator<'a> {
         let symbols = Symbols::new(arena);
         sym::intern_all(&symbols);
         let root_env: &Env<'a> = arena.alloc(Env { up: None, slots: &[] });
-        let (names, values) = builtins::globals(&symbols);
+        let (names, values) = builtins::globals(&settings.features);
         let values = arena.alloc_slice_fill_iter(values.into_iter().map(Cell::new));
         let io = Box::new(io);
         let allowed = settings

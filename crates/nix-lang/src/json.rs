@@ -38,11 +38,26 @@ pub(crate) fn float_json(number: f64) -> String {
     if number < 0.0 { format!("-{text}") } else { text }
 }
 
+#[cold]
+fn not_utf8(bytes: &[u8]) -> String {
+    let Err(error) = std::str::from_utf8(bytes) else { return String::new() };
+    // The byte that cannot follow is named, or the last one when the string ends too early.
+    let at = error.valid_up_to() + error.error_len().map_or(0, |len| if len > 1 { len } else { 0 });
+    match error.error_len() {
+        Some(_) => format!(
+            "JSON serialization error: [json.exception.type_error.316] invalid UTF-8 byte at index {at}: 0x{:02X}",
+            bytes.get(at).copied().unwrap_or_default()
+        ),
+        None => format!(
+            "JSON serialization error: [json.exception.type_error.316] incomplete UTF-8 string; last byte: 0x{:02X}",
+            bytes.last().copied().unwrap_or_default()
+        ),
+    }
+}
+
 fn push_json_string(out: &mut Vec<u8>, bytes: &[u8], pos: Pos) -> Result<()> {
     if std::str::from_utf8(bytes).is_err() {
-        let text = String::from_utf8_lossy(bytes);
-        let message = format!("the string '{text}' is not valid UTF-8 and cannot be JSON");
-        return Err(Error::eval(message, pos));
+        return Err(Error::eval(not_utf8(bytes), pos));
     }
     out.push(b'"');
     for byte in bytes {
@@ -83,6 +98,16 @@ impl<'a> Evaluator<'a> {
 
     /// The JSON of `value` as `builtins.toJSON` writes it.
     pub(crate) fn write_json(
+        &self,
+        value: Value<'a>,
+        out: &mut Vec<u8>,
+        ctx: &mut Ctx,
+        pos: Pos,
+    ) -> Result<()> {
+        self.nested(pos, || self.write_json_value(value, out, ctx, pos))
+    }
+
+    fn write_json_value(
         &self,
         value: Value<'a>,
         out: &mut Vec<u8>,
@@ -149,9 +174,7 @@ impl<'a> Evaluator<'a> {
         let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
             Ok(text) => Ok(text.to_owned()),
             Err(_) => {
-                let text = String::from_utf8_lossy(bytes);
-                let message = format!("the string '{text}' is not valid UTF-8 and cannot be JSON");
-                Err(Error::eval(message, pos))
+                Err(Error::eval(not_utf8(bytes), pos))
             }
         };
         Ok(match value {

@@ -16,6 +16,7 @@
 //! earlier than they need to be.
 
 mod api;
+mod assert;
 mod builtins;
 mod call;
 mod coerce;
@@ -28,6 +29,7 @@ mod evaluator;
 mod flake;
 mod io;
 mod json;
+mod json_read;
 mod ops;
 mod paths;
 mod print;

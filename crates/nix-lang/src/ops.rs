@@ -38,8 +38,13 @@ impl<'a> Evaluator<'a> {
             }
             _ => {}
         }
-        let left = self.eval(node.left, env)?;
-        let right = self.eval(node.right, env)?;
+        let (left, right) = match node.op {
+            // As C++ Nix does it, the right side first: of two errors that one is reported.
+            BinaryOp::Update => return self.eval_update(node, env),
+            // The left side is looked at before the right one is evaluated.
+            BinaryOp::Add => return self.eval_add(node, env),
+            _ => (self.eval(node.left, env)?, self.eval(node.right, env)?),
+        };
         match node.op {
             BinaryOp::Equal => Ok(Value::Bool(self.equal(left, right, pos)?)),
             BinaryOp::NotEqual => Ok(Value::Bool(!self.equal(left, right, pos)?)),
@@ -47,23 +52,15 @@ impl<'a> Evaluator<'a> {
             BinaryOp::Greater => Ok(Value::Bool(self.less(right, left, pos)?)),
             BinaryOp::LessOrEqual => Ok(Value::Bool(!self.less(right, left, pos)?)),
             BinaryOp::GreaterOrEqual => Ok(Value::Bool(!self.less(left, right, pos)?)),
-            BinaryOp::Update => match (left, right) {
-                (Value::Attrs(left), Value::Attrs(right)) => {
-                    Ok(Value::Attrs(self.update(left, right)))
-                }
-                (Value::Attrs(_), other) => Err(self.wrong_type("a set", other, node.right.span)),
-                (other, _) => Err(self.wrong_type("a set", other, node.left.span)),
-            },
             BinaryOp::Concat => match (left, right) {
                 (Value::List(left), Value::List(right)) => Ok(self.concat_lists(&[left, right])),
                 (Value::List(_), other) => Err(self.wrong_type("a list", other, node.right.span)),
                 (other, _) => Err(self.wrong_type("a list", other, node.left.span)),
             },
-            BinaryOp::Add => self.add(left, right, node),
             BinaryOp::Subtract => self.arithmetic(Arithmetic::Sub, left, right, pos),
             BinaryOp::Multiply => self.arithmetic(Arithmetic::Mul, left, right, pos),
             BinaryOp::Divide => self.arithmetic(Arithmetic::Div, left, right, pos),
-            BinaryOp::And | BinaryOp::Or | BinaryOp::Implies => Ok(Value::Null),
+            _ => Ok(Value::Null),
         }
     }
 
@@ -84,54 +81,89 @@ impl<'a> Evaluator<'a> {
         right: Value<'a>,
         pos: Pos,
     ) -> Result<Value<'a>> {
-        let (left, right) = match (left, right) {
-            (Value::Int(left), Value::Int(right)) => return int_arithmetic(op, left, right, pos),
-            (Value::Int(left), Value::Float(right)) => (left as f64, right),
-            (Value::Float(left), Value::Int(right)) => (left, right as f64),
-            (Value::Float(left), Value::Float(right)) => (left, right),
-            (Value::Int(_) | Value::Float(_), other) | (other, _) => {
-                return Err(self.wrong_type("an integer", other, pos));
-            }
-        };
+        // Division looks at its right side first.
+        if op == Arithmetic::Div && self.number(right, pos)? == 0.0 {
+            return Err(division_by_zero(pos));
+        }
+        if let (Value::Int(left), Value::Int(right)) = (left, right) {
+            return int_arithmetic(op, left, right, pos);
+        }
+        if !matches!(left, Value::Float(_)) && !matches!(right, Value::Float(_)) {
+            self.force_int(left, pos)?;
+            self.force_int(right, pos)?;
+        }
+        let (left, right) = (self.number(left, pos)?, self.number(right, pos)?);
         Ok(Value::Float(match op {
             Arithmetic::Add => left + right,
             Arithmetic::Sub => left - right,
             Arithmetic::Mul => left * right,
-            Arithmetic::Div if right == 0.0 => return Err(division_by_zero(pos)),
             Arithmetic::Div => left / right,
         }))
     }
 
-    fn add(&self, left: Value<'a>, right: Value<'a>, node: &Binary<'a>) -> Result<Value<'a>> {
-        match (left, right) {
-            (Value::Int(_) | Value::Float(_), Value::Int(_) | Value::Float(_)) => {
-                self.arithmetic(Arithmetic::Add, left, right, node.op_span)
-            }
-            (Value::Int(_) | Value::Float(_), other) => {
-                let message = format!("cannot add {} to {}", other.described(), left.described());
-                Err(Error::ty(message, node.op_span))
-            }
-            (Value::Path(path), _) => {
-                let mut bytes = path.bytes.to_vec();
-                let mut ctx = Ctx::NONE;
-                self.coerce_into(right, &mut bytes, &mut ctx, Coercion::APPEND, node.right.span)?;
-                if !ctx.is_empty() {
-                    return Err(path_with_context(node.right.span));
-                }
-                Ok(self.path_value(&paths::canonical(&bytes)))
-            }
-            _ => {
-                let mut bytes = self.buffer();
-                let mut ctx = Ctx::NONE;
-                let mode = Coercion::INTERPOLATE;
-                self.coerce_into(left, &mut bytes, &mut ctx, mode, node.left.span)?;
-                let result = self
-                    .coerce_into(right, &mut bytes, &mut ctx, mode, node.right.span)
-                    .map(|()| self.string_with(&bytes, ctx));
-                self.give_buffer(bytes);
-                result
-            }
+    fn number(&self, value: Value<'a>, pos: Pos) -> Result<f64> {
+        match value {
+            Value::Int(number) => Ok(number as f64),
+            Value::Float(number) => Ok(number),
+            other => Err(self.wrong_type("a float", other, pos)),
         }
+    }
+
+    fn eval_update(&self, node: &'a Binary<'a>, env: &'a Env<'a>) -> Result<Value<'a>> {
+        let right = match self.eval(node.right, env)? {
+            Value::Attrs(attrs) => attrs,
+            other => return Err(self.wrong_type("a set", other, node.right.span)),
+        };
+        match self.eval(node.left, env)? {
+            Value::Attrs(left) => Ok(Value::Attrs(self.update(left, right))),
+            other => Err(self.wrong_type("a set", other, node.left.span)),
+        }
+    }
+
+    fn eval_add(&self, node: &'a Binary<'a>, env: &'a Env<'a>) -> Result<Value<'a>> {
+        let left = self.eval(node.left, env)?;
+        if let Value::Int(_) | Value::Float(_) = left {
+            let right = self.eval(node.right, env)?;
+            return match right {
+                Value::Int(_) | Value::Float(_) => {
+                    self.arithmetic(Arithmetic::Add, left, right, node.op_span)
+                }
+                other => {
+                    let (added, to) = (other.described(), left.described());
+                    Err(Error::ty(format!("cannot add {added} to {to}"), node.op_span))
+                }
+            };
+        }
+        // A string makes store paths of paths; a path, or a set that stands for text, does not.
+        let copy = matches!(left, Value::String(_));
+        let mode = Coercion { more: false, copy };
+        let first = match left {
+            Value::String(_) | Value::Path(_) => None,
+            left => Some(self.coerce_bytes(left, mode, node.left.span)?),
+        };
+        let right = self.eval(node.right, env)?;
+        let mut bytes = self.buffer();
+        let mut ctx = Ctx::NONE;
+        match (&first, left) {
+            (Some((text, context)), _) => {
+                bytes.extend_from_slice(text);
+                ctx = *context;
+            }
+            (None, Value::String(text)) => {
+                bytes.extend_from_slice(text.bytes);
+                ctx = text.ctx;
+            }
+            (None, Value::Path(path)) => bytes.extend_from_slice(path.bytes),
+            (None, _) => {}
+        }
+        self.coerce_into(right, &mut bytes, &mut ctx, mode, node.right.span)?;
+        let value = match left {
+            Value::Path(_) if !ctx.is_empty() => return Err(path_with_context(node.right.span)),
+            Value::Path(_) => self.path_value(&paths::canonical(&bytes)),
+            _ => self.string_with(&bytes, ctx),
+        };
+        self.give_buffer(bytes);
+        Ok(value)
     }
 
     pub(crate) fn eval_interpolated(
@@ -257,6 +289,10 @@ impl<'a> Evaluator<'a> {
 
     /// Equality of elements: the same element is equal to itself, functions too.
     fn equal_inside(&self, left: Value<'a>, right: Value<'a>, pos: Pos) -> Result<bool> {
+        self.nested(pos, || self.equal_values(left, right, pos))
+    }
+
+    fn equal_values(&self, left: Value<'a>, right: Value<'a>, pos: Pos) -> Result<bool> {
         self.check_stack(pos)?;
         if let (Value::Thunk(left), Value::Thunk(right)) = (left, right)
             && std::ptr::eq(left, right)
@@ -301,12 +337,25 @@ impl<'a> Evaluator<'a> {
                 }
                 left.items.len() < right.items.len()
             }
-            (left, right) => {
-                let message =
-                    format!("cannot compare {} with {}", left.described(), right.described());
-                return Err(Error::ty(message, pos));
-            }
+            (left, right) => return Err(self.incomparable(left, right, pos)),
         })
+    }
+
+    #[cold]
+    fn incomparable(&self, left: Value<'a>, right: Value<'a>, pos: Pos) -> Error {
+        let (what, with) = (left.described(), right.described());
+        let (first, second) = (self.brief(left), self.brief(right));
+        // Strings with and without context are of one type.
+        Error::eval(
+            if left.type_name() == right.type_name() {
+                format!(
+                    "cannot compare {what} with {with}; values of that type are incomparable (values are {first} and {second})"
+                )
+            } else {
+                format!("cannot compare {what} with {with}; values are {first} and {second}")
+            },
+            pos,
+        )
     }
 }
 
@@ -324,7 +373,6 @@ fn int_arithmetic<'a>(op: Arithmetic, left: i64, right: i64, pos: Pos) -> Result
         Arithmetic::Add => (left.checked_add(right), "adding", '+'),
         Arithmetic::Sub => (left.checked_sub(right), "subtracting", '-'),
         Arithmetic::Mul => (left.checked_mul(right), "multiplying", '*'),
-        Arithmetic::Div if right == 0 => return Err(division_by_zero(pos)),
         Arithmetic::Div => (left.checked_div(right), "dividing", '/'),
     };
     value.map(Value::Int).ok_or_else(|| {

@@ -62,6 +62,17 @@ pub(crate) fn dir_name(path: &[u8]) -> &[u8] {
     }
 }
 
+/// Where the files lie that come with the evaluator: `<nix/…>`.
+pub(crate) const CORE: &[u8] = b"/__corepkgs__/";
+
+/// One of them.
+fn core_file(path: &[u8]) -> Option<&'static [u8]> {
+    match path.strip_prefix(CORE)? {
+        b"fetchurl.nix" => Some(include_bytes!("builtins/fetchurl.nix")),
+        _ => None,
+    }
+}
+
 pub(crate) fn as_path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
@@ -201,7 +212,7 @@ impl<'a> Evaluator<'a> {
         };
         let name = String::from_utf8_lossy(base_name(&logical)).into_owned();
         if name.ends_with(".drv") {
-            let message = format!("file names are not allowed to end in '.drv': '{name}'");
+            let message = "file names are not allowed to end in '.drv'";
             return Err(Error::eval(message, pos));
         }
         let stored = self.add_path(&name, path, Ingestion::Recursive, None, pos)?;
@@ -273,6 +284,9 @@ impl<'a> Evaluator<'a> {
     }
 
     pub(crate) fn read_file(&self, path: &[u8], pos: Pos) -> Result<Vec<u8>> {
+        if let Some(text) = core_file(path) {
+            return Ok(text.to_vec());
+        }
         let physical = self.readable(path, pos)?;
         let result = if self.is_hidden(&physical) {
             Err(io::Error::from(io::ErrorKind::NotFound))
@@ -291,7 +305,14 @@ impl<'a> Evaluator<'a> {
         let mut entries = self
             .io
             .read_dir(as_path(&physical))
-            .map_err(|error| file_error("reading the directory", path, error, pos))?;
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::NotADirectory => {
+                    let text = String::from_utf8_lossy(path);
+                    let message = format!("cannot read directory \"{text}\": Not a directory");
+                    Error::new(ErrorKind::Io, message, pos)
+                }
+                _ => file_error("reading the directory", path, error, pos),
+            })?;
         if let Some(tree) = self.tree_of(&physical)
             && tree.tracked.is_some()
         {
@@ -306,6 +327,9 @@ impl<'a> Evaluator<'a> {
 
     /// The type of a path, the last symlink not followed.
     pub(crate) fn lstat(&self, path: &[u8], pos: Pos) -> Result<Option<FileType>> {
+        if path.starts_with(CORE) {
+            return Ok(core_file(path).map(|_| FileType::Regular));
+        }
         let physical = self.readable(path, pos)?;
         if self.is_hidden(&physical) {
             return Ok(None);
@@ -313,6 +337,63 @@ impl<'a> Evaluator<'a> {
         self.io
             .file_type(as_path(&physical))
             .map_err(|error| file_error("reading", path, error, pos))
+    }
+
+    /// A path as the search path has it, which may start from where the program was started.
+    pub(crate) fn from_current_dir(&self, path: &[u8]) -> Vec<u8> {
+        match (path.first(), &self.settings.current_dir) {
+            (Some(b'/'), _) | (_, None) => canonical(path),
+            (_, Some(dir)) => {
+                canonical(&[dir.as_os_str().as_bytes(), b"/".as_slice(), path].concat())
+            }
+        }
+    }
+
+    /// A path without symlinks in it; what is not there is left as it is.
+    pub(crate) fn resolved(&self, path: &[u8], pos: Pos) -> Result<Vec<u8>> {
+        let path = self.resolved_parent(path, pos)?;
+        let target = self.follow(&path, pos)?;
+        if target == path { Ok(path) } else { self.resolved(&target, pos) }
+    }
+
+    /// A path without symlinks in it but for the last name.
+    pub(crate) fn resolved_parent(&self, path: &[u8], pos: Pos) -> Result<Vec<u8>> {
+        let mut out: Vec<u8> = Vec::new();
+        let mut names: Vec<Vec<u8>> = path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
+        names.reverse();
+        names.retain(|name| !name.is_empty());
+        let mut links = 0;
+        while let Some(name) = names.pop() {
+            let next = [&out, b"/".as_slice(), &name].concat();
+            let link = !names.is_empty()
+                && match self.lstat(&next, pos) {
+                    // What leads to a place that may be read need not be readable itself.
+                    Err(error) if error.kind() == ErrorKind::Impure => false,
+                    kind => kind? == Some(FileType::Symlink),
+                };
+            if !link {
+                out = next;
+                continue;
+            }
+            links += 1;
+            if links > 64 {
+                let error = io::Error::other("too many levels of symbolic links");
+                return Err(file_error("reading", path, error, pos));
+            }
+            let physical = self.readable(&next, pos)?;
+            let target = self
+                .io
+                .read_link(as_path(&physical))
+                .map_err(|error| file_error("reading the symlink", &next, error, pos))?;
+            let base = [out.as_slice(), b"/", target.as_os_str().as_bytes()].concat_link();
+            let mut rest: Vec<Vec<u8>> =
+                canonical(&base).split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
+            rest.reverse();
+            rest.retain(|name| !name.is_empty());
+            names.extend(rest);
+            out.clear();
+        }
+        Ok(if out.is_empty() { b"/".to_vec() } else { out })
     }
 
     /// Follow symlinks at the end of a path.
@@ -392,18 +473,17 @@ impl<'a> Evaluator<'a> {
         outer: Option<&[Symbol]>,
         env: &'a Env<'a>,
     ) -> Result<Value<'a>> {
-        let (_, expr) = self.parse_text(origin, text, base, outer)?;
+        let file = self.sources.add(origin, text.into());
+        let expr = self.parse_text(file, base, outer)?;
         self.eval(expr, env)
     }
 
     pub(crate) fn parse_text(
         &self,
-        origin: Origin,
-        text: Vec<u8>,
+        file: FileId,
         base: &[u8],
         outer: Option<&[Symbol]>,
-    ) -> Result<(FileId, &'a Expr<'a>)> {
-        let file = self.sources.add(origin, text.into());
+    ) -> Result<&'a Expr<'a>> {
         let mut options = Options::new(base, &self.globals.names);
         let home = if self.settings.pure { None } else { self.settings.home.as_ref() };
         options.home = home.map(|home| home.as_os_str().as_bytes());
@@ -411,9 +491,8 @@ impl<'a> Evaluator<'a> {
         if stack::address().saturating_sub(self.stack_limit) > 256 << 20 {
             options.max_depth = 10_000;
         }
-        let expr = parse(self.arena, &self.symbols, &self.sources, file, &options)
-            .map_err(|reports| self.syntax_error(&reports))?;
-        Ok((file, expr))
+        parse(self.arena, &self.symbols, &self.sources, file, &options)
+            .map_err(|reports| self.syntax_error(&reports))
     }
 
     /// The path that a value means, as a path or as text of an absolute path.
@@ -473,7 +552,8 @@ impl ConcatLink for [&[u8]; 3] {
 #[cold]
 pub(crate) fn file_error(what: &str, path: &[u8], error: io::Error, pos: Pos) -> Error {
     let path = String::from_utf8_lossy(path);
-    let message = if error.kind() == io::ErrorKind::NotFound {
+    let gone = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+    let message = if gone {
         format!("path '{path}' does not exist")
     } else {
         format!("{what} '{path}': {error}")

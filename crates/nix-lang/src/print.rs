@@ -3,10 +3,10 @@
 use rustc_hash::FxHashSet;
 
 use crate::Evaluator;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::source::NO_POS;
 use crate::sym;
-use crate::value::{ThunkState, Value};
+use crate::value::{Attrs, ThunkState, Value};
 
 /// A float as `toString` gives it: six decimals.
 pub(crate) fn float_six(number: f64) -> String {
@@ -16,31 +16,7 @@ pub(crate) fn float_six(number: f64) -> String {
     format!("{number:.6}")
 }
 
-/// A float as C's `%g`: six significant digits, no trailing zeros.
-pub(crate) fn float_general(number: f64) -> String {
-    if !number.is_finite() {
-        return float_six(number);
-    }
-    if number == 0.0 {
-        return if number.is_sign_negative() { "-0" } else { "0" }.to_owned();
-    }
-    let scientific = format!("{number:.5e}");
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let trim = |text: &str| {
-        if text.contains('.') {
-            text.trim_end_matches('0').trim_end_matches('.').to_owned()
-        } else {
-            text.to_owned()
-        }
-    };
-    if (-4..6).contains(&exponent) {
-        trim(&format!("{number:.*}", (5 - exponent).max(0) as usize))
-    } else {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        format!("{}e{sign}{:02}", trim(digits), exponent.abs())
-    }
-}
+pub(crate) use nix_syntax::float as float_general;
 
 const KEYWORDS: &[&[u8]] =
     &[b"if", b"then", b"else", b"assert", b"with", b"let", b"in", b"rec", b"inherit"];
@@ -54,198 +30,275 @@ fn is_identifier(name: &[u8]) -> bool {
         && !KEYWORDS.contains(&name)
 }
 
-fn push_string(out: &mut String, bytes: &[u8]) {
-    out.push('"');
-    let text = String::from_utf8_lossy(bytes);
-    let mut chars = text.chars().peekable();
-    while let Some(char) = chars.next() {
-        match char {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '$' if chars.peek() == Some(&'{') => out.push_str("\\$"),
-            char => out.push(char),
+fn push_string(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    for (index, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'"' | b'\\' => out.extend([b'\\', *byte]),
+            b'\n' => out.extend(b"\\n"),
+            b'\r' => out.extend(b"\\r"),
+            b'\t' => out.extend(b"\\t"),
+            b'$' if bytes.get(index + 1) == Some(&b'{') => out.extend(b"\\$"),
+            byte => out.push(*byte),
         }
     }
-    out.push('"');
+    out.push(b'"');
 }
+
+/// How much of a value is shown, and how.
+#[derive(Clone, Copy)]
+struct Style {
+    /// Evaluate on the way, rather than print what is not evaluated as such.
+    strict: bool,
+    /// The old form, of `nix-instantiate`: `<LAMBDA>` and the like.
+    plain: bool,
+    /// Errors below the top are shown in the place of the value.
+    errors_inside: bool,
+    /// How deep, how many attributes and list elements in all, how much of a string.
+    depth: usize,
+    attrs: usize,
+    items: usize,
+    text: usize,
+}
+
+const WHOLE: Style = Style {
+    strict: false,
+    plain: false,
+    errors_inside: false,
+    depth: usize::MAX,
+    attrs: usize::MAX,
+    items: usize::MAX,
+    text: usize::MAX,
+};
 
 struct Printer<'p, 'a> {
     nix: &'p Evaluator<'a>,
-    out: String,
-    /// Evaluate on the way, rather than print what is not evaluated as such.
-    strict: bool,
-    /// How deep, how many elements in all and how much of a string to show.
-    depth: usize,
+    out: Vec<u8>,
+    style: Style,
+    attrs: usize,
     items: usize,
-    text: usize,
     seen: FxHashSet<usize>,
 }
 
 impl<'a> Evaluator<'a> {
-    /// The value as `nix eval` shows it, evaluated as a whole.
+    /// The value as `nix eval` shows it, evaluated as a whole; errors inside of it are shown in
+    /// their places.
     ///
     /// # Errors
     ///
-    /// When evaluating a part of the value fails.
+    /// When evaluating the value itself fails, or nesting is too deep.
     pub fn print(&self, value: Value<'a>) -> Result<String> {
+        let style = Style { strict: true, errors_inside: true, ..WHOLE };
+        self.print_as(value, style).map(text).map_err(|error| self.finish(error))
+    }
+
+    /// The value as `nix-instantiate --eval` shows it, evaluated no further than it is: see
+    /// [`Evaluator::force_deep`].
+    ///
+    /// # Errors
+    ///
+    /// When nesting is too deep.
+    pub fn print_plain(&self, value: Value<'a>) -> Result<String> {
+        let style = Style { plain: true, ..WHOLE };
+        self.print_as(value, style).map(text).map_err(|error| self.finish(error))
+    }
+
+    /// The value as `builtins.trace` shows it.
+    pub(crate) fn print_lazily(&self, value: Value<'a>) -> Result<String> {
+        self.print_as(value, WHOLE).map(text)
+    }
+
+    fn print_as(&self, value: Value<'a>, style: Style) -> Result<Vec<u8>> {
         let mut printer = Printer {
             nix: self,
-            out: String::new(),
-            strict: true,
-            depth: usize::MAX,
-            items: usize::MAX,
-            text: usize::MAX,
+            out: Vec::new(),
+            style,
+            attrs: 0,
+            items: 0,
             seen: FxHashSet::default(),
         };
-        printer.value(value).map_err(|error| self.finish(error))?;
+        printer.value(value, 0)?;
         Ok(printer.out)
     }
 
     /// A few words about a value, for messages; nothing is evaluated for it.
     #[cold]
     pub(crate) fn brief(&self, value: Value<'a>) -> String {
-        let mut printer = Printer {
-            nix: self,
-            out: String::new(),
-            strict: false,
-            depth: 2,
-            items: 10,
-            text: 200,
-            seen: FxHashSet::default(),
-        };
-        match printer.value(value) {
-            Ok(()) => printer.out,
-            Err(_) => "…".to_owned(),
-        }
+        let style = Style { depth: 10, attrs: 10, items: 10, text: 1024, ..WHOLE };
+        self.print_as(value, style).map_or_else(|_| "…".to_owned(), text)
     }
 }
 
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+fn elided(count: usize, what: &str) -> String {
+    format!("«{count} {what}{} elided»", if count == 1 { "" } else { "s" })
+}
+
 impl<'a> Printer<'_, 'a> {
-    fn value(&mut self, value: Value<'a>) -> Result<()> {
+    fn put(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn value(&mut self, value: Value<'a>, depth: usize) -> Result<()> {
+        match self.shape(value, depth) {
+            Err(error)
+                if self.style.errors_inside
+                    && depth > 0
+                    && error.kind() != ErrorKind::StackOverflow =>
+            {
+                self.put(&format!("«error: {}»", error.message()));
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn shape(&mut self, value: Value<'a>, depth: usize) -> Result<()> {
         let nix = self.nix;
+        nix.check_stack(NO_POS)?;
+        if depth > nix.settings.max_call_depth as usize {
+            return Err(crate::eval::stack_overflow(NO_POS));
+        }
         let value = match value {
             Value::Thunk(thunk) => match thunk.state.get() {
                 ThunkState::Done(0, value) => value,
-                _ if self.strict => nix.force_thunk(thunk, NO_POS)?,
+                _ if self.style.strict => nix.force_thunk(thunk, NO_POS)?,
                 ThunkState::Done(_, value) => value,
+                ThunkState::Blackhole(_) => {
+                    self.put("«potential infinite recursion»");
+                    return Ok(());
+                }
                 _ => {
-                    self.out.push_str("«thunk»");
+                    self.put(if self.style.plain { "<CODE>" } else { "«thunk»" });
                     return Ok(());
                 }
             },
             value => value,
         };
         match value {
-            Value::Null => self.out.push_str("null"),
-            Value::Bool(value) => self.out.push_str(if value { "true" } else { "false" }),
-            Value::Int(number) => self.out.push_str(&number.to_string()),
-            Value::Float(number) => self.out.push_str(&float_general(number)),
+            Value::Null => self.put("null"),
+            Value::Bool(value) => self.put(if value { "true" } else { "false" }),
+            Value::Int(number) => self.put(&number.to_string()),
+            Value::Float(number) => self.put(&float_general(number)),
             Value::String(string) => {
-                let shown = string.bytes.len().min(self.text);
+                let shown = string.bytes.len().min(self.style.text);
                 push_string(&mut self.out, &string.bytes[..shown]);
                 if shown < string.bytes.len() {
-                    self.out.push_str(" «…»");
+                    let rest = string.bytes.len() - shown;
+                    self.put(&format!(" {}", elided(rest, "byte")));
                 }
             }
-            Value::Path(path) => self.out.push_str(&String::from_utf8_lossy(path.bytes)),
+            Value::Path(path) => self.out.extend_from_slice(path.bytes),
             Value::List(list) => {
-                if list.items.is_empty() {
-                    self.out.push_str("[ ]");
-                } else if self.enter(list.items.as_ptr() as usize) {
-                    nix.check_stack(NO_POS)?;
-                    self.depth -= 1;
-                    self.out.push_str("[ ");
-                    for item in list.items {
-                        if !self.room() {
-                            break;
-                        }
-                        self.value(*item)?;
-                        self.out.push(' ');
-                    }
-                    self.out.push(']');
-                    self.depth += 1;
+                // What is printed as a whole is a copy: met again, it is shown once more.
+                let inner = depth > 0 && !list.items.is_empty();
+                if inner && !self.seen.insert(std::ptr::from_ref(list) as usize) {
+                    self.put("«repeated»");
+                    return Ok(());
                 }
+                self.list(list.items, depth)?;
             }
             Value::Attrs(attrs) => {
-                if attrs.is_empty() {
-                    self.out.push_str("{ }");
+                // All empty sets are one to C++ Nix, and one form of printing shows that.
+                let first = if attrs.is_empty() {
+                    self.style.plain || self.seen.insert(0)
+                } else {
+                    self.seen.insert(attrs.entries.as_ptr() as usize)
+                };
+                if !first {
+                    self.put("«repeated»");
                     return Ok(());
                 }
-                if self.strict && nix.is_derivation(attrs)? {
-                    self.out.push_str("«derivation");
-                    if let Some(path) = attrs.value(sym::DRV_PATH) {
-                        let path =
-                            nix.coerce_bytes(path, crate::coerce::Coercion::APPEND, NO_POS)?;
-                        self.out.push(' ');
-                        self.out.push_str(&String::from_utf8_lossy(&path.0));
-                    }
-                    self.out.push('»');
-                    return Ok(());
-                }
-                if self.enter(attrs.entries.as_ptr() as usize) {
-                    nix.check_stack(NO_POS)?;
-                    self.depth -= 1;
-                    self.out.push_str("{ ");
-                    for attr in nix.sorted(attrs) {
-                        if !self.room() {
-                            break;
-                        }
-                        let name = nix.symbols.name(attr.name);
-                        if is_identifier(name) {
-                            self.out.push_str(&String::from_utf8_lossy(name));
-                        } else {
-                            push_string(&mut self.out, name);
-                        }
-                        self.out.push_str(" = ");
-                        self.value(attr.value)?;
-                        self.out.push_str("; ");
-                    }
-                    self.out.push('}');
-                    self.depth += 1;
-                }
+                self.set(attrs, depth)?;
             }
+            Value::Lambda(_) if self.style.plain => self.put("<LAMBDA>"),
+            Value::PrimOp(_) if self.style.plain => self.put("<PRIMOP>"),
+            Value::PrimOpApp(_) if self.style.plain => self.put("<PRIMOP-APP>"),
             Value::Lambda(closure) => {
-                self.out.push_str("«lambda");
+                self.put("«lambda");
                 if let Some(name) = closure.lambda.name {
-                    self.out.push(' ');
-                    self.out.push_str(&nix.name(name));
+                    self.put(" ");
+                    self.put(&nix.name(name));
                 }
                 if let Some(at) = nix.location(closure.lambda.head) {
-                    self.out.push_str(&format!(" @ {}:{}:{}", at.file, at.line, at.column));
+                    self.put(&format!(" @ {}:{}:{}", at.file, at.line, at.column));
                 }
-                self.out.push('»');
+                self.put("»");
             }
-            Value::PrimOp(op) => self.out.push_str(&format!("«primop {}»", op.name)),
+            Value::PrimOp(op) => self.put(&format!("«primop {}»", op.name)),
             Value::PrimOpApp(app) => {
-                self.out.push_str(&format!("«partially applied primop {}»", app.op.name));
+                self.put(&format!("«partially applied primop {}»", app.op.name));
             }
-            Value::Thunk(_) | Value::Hole => self.out.push_str("«thunk»"),
+            Value::Thunk(_) | Value::Hole => self.put("«thunk»"),
         }
         Ok(())
     }
 
-    fn room(&mut self) -> bool {
-        if self.items == 0 {
-            self.out.push_str("… ");
-            return false;
+    fn list(&mut self, items: &'a [Value<'a>], depth: usize) -> Result<()> {
+        if depth >= self.style.depth {
+            self.put("[ ... ]");
+            return Ok(());
         }
-        self.items -= 1;
-        true
+        self.put("[ ");
+        for (index, item) in items.iter().enumerate() {
+            if self.items >= self.style.items {
+                self.put(&elided(items.len() - index, "item"));
+                self.put(" ");
+                break;
+            }
+            self.value(*item, depth + 1)?;
+            self.items += 1;
+            self.put(" ");
+        }
+        self.put("]");
+        Ok(())
     }
 
-    fn enter(&mut self, address: usize) -> bool {
-        if self.depth == 0 {
-            self.out.push('…');
-            return false;
+    fn set(&mut self, attrs: &'a Attrs<'a>, depth: usize) -> Result<()> {
+        let nix = self.nix;
+        if self.style.strict && nix.is_derivation(attrs)? {
+            self.put("«derivation");
+            if let Some(path) = attrs.value(sym::DRV_PATH) {
+                let path = nix.coerce_bytes(path, crate::coerce::Coercion::APPEND, NO_POS)?;
+                self.put(" ");
+                self.out.extend_from_slice(&path.0);
+            }
+            self.put("»");
+            return Ok(());
         }
-        if self.seen.insert(address) {
-            return true;
+        if depth >= self.style.depth {
+            self.put("{ ... }");
+            return Ok(());
         }
-        self.out.push_str("«repeated»");
-        false
+        self.put("{ ");
+        let mut sorted = nix.sorted(attrs);
+        if self.style.attrs != usize::MAX {
+            // What kind of set it is matters most where not all of it is shown.
+            sorted.sort_by_key(|attr| !matches!(attr.name, sym::TYPE | sym::UNDERSCORE_TYPE));
+        }
+        for (index, attr) in sorted.iter().enumerate() {
+            if self.attrs >= self.style.attrs {
+                self.put(&elided(sorted.len() - index, "attribute"));
+                self.put(" ");
+                break;
+            }
+            let name = nix.symbols.name(attr.name);
+            if is_identifier(name) {
+                self.out.extend_from_slice(name);
+            } else {
+                push_string(&mut self.out, name);
+            }
+            self.put(" = ");
+            self.value(attr.value, depth + 1)?;
+            self.attrs += 1;
+            self.put("; ");
+        }
+        self.put("}");
+        Ok(())
     }
 }
 

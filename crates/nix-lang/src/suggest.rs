@@ -1,16 +1,20 @@
 //! "Did you mean": names close to one that is not there.
 
-/// Up to three names within a small edit distance of `wanted`, the closest first.
+/// The names within an edit distance of two of `wanted`, the closest first, five at most.
 pub(crate) fn near<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> Vec<&'n str> {
-    let most = (wanted.chars().count() / 3).clamp(1, 3);
     let mut found: Vec<(usize, &str)> = names
-        .filter(|name| name.len().abs_diff(wanted.len()) <= most * 2)
-        .map(|name| (distance(wanted, name), name))
-        .filter(|(distance, _)| *distance <= most)
+        .filter(|name| name.len().abs_diff(wanted.len()) <= FURTHEST)
+        .map(|name| (distance(wanted.as_bytes(), name.as_bytes()), name))
+        .filter(|(distance, _)| *distance <= FURTHEST)
         .collect();
     found.sort_unstable();
-    found.into_iter().take(3).map(|(_, name)| name).collect()
+    found.dedup();
+    found.into_iter().take(MOST).map(|(_, name)| name).collect()
 }
+
+/// How far a name may be from the one wanted, and how many are shown: as C++ Nix has it.
+const FURTHEST: usize = 2;
+const MOST: usize = 5;
 
 /// The sentence for names that [`near`] found.
 pub(crate) fn did_you_mean(names: &[&str]) -> String {
@@ -21,22 +25,16 @@ pub(crate) fn did_you_mean(names: &[&str]) -> String {
     }
 }
 
-/// Edits (insert, delete, replace, swap neighbours) between two names.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut before_last: Vec<usize> = Vec::new();
+/// Bytes to insert, delete or replace between two names.
+fn distance(a: &[u8], b: &[u8]) -> usize {
     let mut last: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let change = usize::from(a[i - 1] != b[j - 1]);
-            let mut best = (last[j] + 1).min(row[j - 1] + 1).min(last[j - 1] + change);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(before_last[j - 2] + 1);
-            }
-            row.push(best);
+    for (i, from) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, to) in b.iter().enumerate() {
+            let change = usize::from(from != to);
+            row.push((last[j + 1] + 1).min(row[j] + 1).min(last[j] + change));
         }
-        before_last = std::mem::replace(&mut last, row);
+        last = row;
     }
     last[b.len()]
 }

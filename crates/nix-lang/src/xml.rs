@@ -80,6 +80,11 @@ impl<'a> Writer<'_, 'a> {
 
     fn value(&mut self, value: Value<'a>) -> Result<()> {
         let nix = self.nix;
+        nix.nested(self.pos, || self.shape(value))
+    }
+
+    fn shape(&mut self, value: Value<'a>) -> Result<()> {
+        let nix = self.nix;
         nix.check_stack(self.pos)?;
         match nix.force(value, self.pos)? {
             Value::Null => self.line("<null />"),
@@ -103,26 +108,24 @@ impl<'a> Writer<'_, 'a> {
                 self.close("list");
             }
             Value::Attrs(attrs) if nix.is_derivation(attrs)? => {
-                let mut text = |name: nix_syntax::Symbol| -> Result<Vec<u8>> {
-                    match attrs.value(name) {
-                        Some(value) => match nix.force(value, self.pos)? {
-                            Value::String(string) => {
-                                self.ctx = nix.contexts.union(self.ctx, string.ctx);
-                                Ok(string.bytes.to_vec())
-                            }
-                            _ => Ok(Vec::new()),
-                        },
-                        None => Ok(Vec::new()),
-                    }
+                let text = |name: nix_syntax::Symbol| -> Result<Option<&'a [u8]>> {
+                    let Some(value) = attrs.value(name) else { return Ok(None) };
+                    Ok(match nix.force(value, self.pos)? {
+                        Value::String(string) => Some(string.bytes),
+                        _ => None,
+                    })
                 };
                 let drv = text(sym::DRV_PATH)?;
                 let out = text(sym::OUT_PATH)?;
-                self.open(&format!(
-                    "<derivation drvPath=\"{}\" outPath=\"{}\">",
-                    escape(&drv),
-                    escape(&out)
-                ));
-                if !drv.is_empty() && self.drvs.insert(drv) {
+                let mut tag = "<derivation".to_owned();
+                for (name, value) in [("drvPath", drv), ("outPath", out)] {
+                    if let Some(value) = value {
+                        tag.push_str(&format!(" {name}=\"{}\"", escape(value)));
+                    }
+                }
+                self.open(&format!("{tag}>"));
+                let drv = drv.unwrap_or_default();
+                if !drv.is_empty() && self.drvs.insert(drv.to_vec()) {
                     self.attrs(attrs)?;
                 } else {
                     self.line("<repeated />");

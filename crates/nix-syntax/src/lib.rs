@@ -36,7 +36,7 @@ pub use adopt::{Moved, Twins, adopt};
 pub use ast::Expr;
 pub use parser::canonical;
 pub use report::{Report, render};
-pub use show::show;
+pub use show::{float, show, show_part};
 pub use source::{FileId, Origin, Source, Sources, Span};
 pub use suggest::nearest;
 pub use symbol::{Symbol, Symbols};
@@ -117,7 +117,7 @@ pub fn parse<'a>(
         Ok(root) => root,
         Err(report) => {
             parser.errors.push(*report);
-            return Err(parser.errors);
+            return Err(with_places(parser.errors, sources));
         }
     };
     let mut resolver = Resolver::new(&parser.raw, arena, symbols, options, file);
@@ -126,7 +126,26 @@ pub fn parse<'a>(
     if parser.errors.is_empty() && errors.is_empty() {
         return Ok(expr);
     }
-    errors.append(&mut parser.errors);
-    errors.sort_by_key(|report| report.primary.map(|span| span.start));
-    Err(errors)
+    // What the parser itself found comes first: C++ Nix stops there.
+    let mut all = parser.errors;
+    all.append(&mut errors);
+    Err(with_places(all, sources))
+}
+
+/// The message of a second definition says where the first one is.
+fn with_places(mut reports: Vec<Report>, sources: &Sources) -> Vec<Report> {
+    for report in &mut reports {
+        let first = report.notes.first().and_then(|(place, _)| *place);
+        if let Some(first) = first
+            && report.title.ends_with("already defined")
+        {
+            let (line, column) = sources.line_column(first.file, first.start);
+            let name = match sources.get(first.file).origin {
+                Origin::Path(path) => String::from_utf8_lossy(&path).into_owned(),
+                Origin::Text(label) => label.to_string(),
+            };
+            report.title += &format!(" at {name}:{line}:{column}");
+        }
+    }
+    reports
 }

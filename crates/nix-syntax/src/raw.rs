@@ -147,14 +147,13 @@ pub(crate) struct RawLambda {
 }
 
 /// Names with a meaning of their own, interned first so that their numbers are known.
-pub(crate) const KNOWN: [&[u8]; 9] = [
+pub(crate) const KNOWN: [&[u8]; 8] = [
     b"__sub",
     b"__mul",
     b"__div",
     b"__lessThan",
     b"__findFile",
     b"__nixPath",
-    b"__overrides",
     b"or",
     b"body",
 ];
@@ -164,9 +163,8 @@ pub(crate) const DIV: Name = 2;
 pub(crate) const LESS_THAN: Name = 3;
 pub(crate) const FIND_FILE: Name = 4;
 pub(crate) const NIX_PATH: Name = 5;
-pub(crate) const OVERRIDES: Name = 6;
-pub(crate) const OR: Name = 7;
-pub(crate) const BODY: Name = 8;
+pub(crate) const OR: Name = 6;
+pub(crate) const BODY: Name = 7;
 
 /// A parsed file.
 pub(crate) struct Raw<'s, 'a> {

@@ -126,7 +126,7 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
         }
         let shown = String::from_utf8_lossy(self.raw.names[name as usize]);
         let mut report =
-            Report::new(format!("undefined variable `{shown}`"), self.span(start, end));
+            Report::new(format!("undefined variable '{shown}'"), self.span(start, end));
         let visible = self.bindings.iter().map(|b| self.raw.names[b.name as usize]);
         let globals = self.options.globals.symbols().map(|s| self.symbols.name(s));
         let outer = self.options.outer.unwrap_or_default().iter().map(|s| self.symbols.name(*s));
@@ -252,8 +252,8 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
 
     fn select(&mut self, subject: NodeId, path: Run, default: Option<NodeId>) -> ExprKind<'a> {
         let subject = self.expr(subject);
-        let path = self.path(path);
         let default = default.map(|default| self.expr(default));
+        let path = self.path(path);
         ExprKind::Select(self.arena.alloc(Select { subject, path, default }))
     }
 
@@ -383,9 +383,6 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
     fn set(&mut self, set: SetId) -> ExprKind<'a> {
         let mark = self.bindings.len();
         let recursive = self.raw.sets[set as usize].recursive;
-        if recursive {
-            self.refuse_overrides(set);
-        }
         let attrs = self.bindings_of(set);
         if recursive {
             self.unbind(mark);
@@ -394,24 +391,16 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
         ExprKind::Attrs(self.arena.alloc(attrs))
     }
 
-    fn refuse_overrides(&mut self, set: SetId) {
-        if let Some(attr) = self.raw.sets[set as usize].find(raw::OVERRIDES) {
-            let report =
-                Report::new("`__overrides` is not supported", self.span(attr.start, attr.end));
-            self.error(report.help("merge the overriding set with `//` instead"));
-        }
-    }
-
     /// The attributes of a set; when it is recursive its frame and its names are left in place for the caller.
     fn bindings_of(&mut self, set: SetId) -> AttrSet<'a> {
         let raw = self.raw;
         let set = &raw.sets[set as usize];
         let (mut attrs, values) = self.heads_of(set);
+        let sources = self.nodes(&set.sources);
         for (at, node) in values {
             let value = self.named(node, Some(attrs[at].name));
             attrs[at].value = AttrValue::Plain(value);
         }
-        let sources = self.nodes(&set.sources);
         let dynamic = self.dynamic(set);
         AttrSet {
             recursive: set.recursive,

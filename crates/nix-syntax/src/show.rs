@@ -13,7 +13,19 @@ pub fn show(
     outer: Option<&[Symbol]>,
 ) -> Vec<u8> {
     let frames = outer.map(<[Symbol]>::to_vec).into_iter().collect();
-    let mut shower = Shower { symbols, globals, frames, out: Vec::new() };
+    let mut shower = Shower { symbols, globals, frames, text: &[], out: Vec::new() };
+    shower.expr(expr);
+    shower.out
+}
+
+/// A part of a tree in the same form; variables bound outside of it are shown as `text`, its source, has them.
+pub fn show_part(
+    expr: &Expr<'_>,
+    symbols: &Symbols<'_>,
+    globals: &Globals,
+    text: &[u8],
+) -> Vec<u8> {
+    let mut shower = Shower { symbols, globals, frames: Vec::new(), text, out: Vec::new() };
     shower.expr(expr);
     shower.out
 }
@@ -22,6 +34,8 @@ struct Shower<'s, 'a> {
     symbols: &'s Symbols<'a>,
     globals: &'s Globals,
     frames: Vec<Vec<Symbol>>,
+    /// The source, where the tree is a part of one.
+    text: &'s [u8],
     out: Vec<u8>,
 }
 
@@ -141,38 +155,49 @@ impl Shower<'_, '_> {
         }
     }
 
-    /// Attributes by name; the frame of a recursive set must be in place, inherited variables are printed outside it.
+    /// Attributes by name, inherited ones first; the frame of a recursive set must be in place.
     fn bindings(&mut self, set: &AttrSet<'_>) {
         let mut attrs: Vec<&Attr<'_>> = set.attrs.iter().collect();
         attrs.sort_by_key(|attr| self.symbols.name(attr.name));
-        for attr in attrs {
-            match attr.value {
-                AttrValue::Inherited(_) => {
-                    self.put("inherit ");
-                    self.attr(attr.name);
-                    self.put(" ; ");
-                    continue;
-                }
-                AttrValue::Plain(value) => {
-                    self.attr(attr.name);
-                    self.put(" = ");
-                    self.expr(value);
-                }
-                AttrValue::From(source) => {
-                    self.attr(attr.name);
-                    self.put(" = (");
-                    self.expr(set.sources[source as usize]);
-                    self.put(").");
-                    self.attr(attr.name);
-                }
+        let inherited = |attr: &&&Attr<'_>| matches!(attr.value, AttrValue::Inherited(_));
+        self.inherited("inherit", attrs.iter().filter(inherited).map(|attr| attr.name));
+        for (index, source) in set.sources.iter().enumerate() {
+            let from = |attr: &&&Attr<'_>| matches!(attr.value, AttrValue::From(at) if at as usize == index);
+            if attrs.iter().any(|attr| from(&attr)) {
+                self.put("inherit (");
+                self.expr(source);
+                self.inherited(")", attrs.iter().filter(from).map(|attr| attr.name));
             }
-            self.put("; ");
+        }
+        for attr in attrs {
+            if let AttrValue::Plain(value) = attr.value {
+                self.attr(attr.name);
+                self.put(" = ");
+                self.expr(value);
+                self.put("; ");
+            }
         }
         for attr in set.dynamic {
             self.put("\"${");
             self.expr(attr.name);
             self.put("}\" = ");
             self.expr(attr.value);
+            self.put("; ");
+        }
+    }
+
+    /// Nothing when there are no names.
+    fn inherited(&mut self, head: &str, names: impl Iterator<Item = Symbol>) {
+        let mut any = false;
+        for name in names {
+            if !any {
+                self.put(head);
+                any = true;
+            }
+            self.put(" ");
+            self.attr(name);
+        }
+        if any {
             self.put("; ");
         }
     }
@@ -192,7 +217,7 @@ impl Shower<'_, '_> {
                 if i > 0 {
                     self.put(", ");
                 }
-                self.name(formal.name);
+                self.attr(formal.name);
                 if let Some(default) = formal.default {
                     self.put(" ? ");
                     self.expr(default);
@@ -218,7 +243,7 @@ impl Shower<'_, '_> {
     fn expr(&mut self, expr: &Expr<'_>) {
         match expr.kind {
             ExprKind::Int(value) => self.put(&value.to_string()),
-            ExprKind::Float(value) => self.put(&value.to_string()),
+            ExprKind::Float(value) => self.put(&float(value)),
             ExprKind::Str(text) => self.string(text),
             ExprKind::Path(path) => self.out.extend_from_slice(path),
             ExprKind::Interpolated(parts) => self.parts(parts, false),
@@ -237,7 +262,10 @@ impl Shower<'_, '_> {
                     self.frames.len().checked_sub(level as usize + 1).map(|at| &self.frames[at]);
                 match frame.and_then(|frame| frame.get(index as usize)).copied() {
                     Some(symbol) => self.name(symbol),
-                    None => self.put("«bad slot»"),
+                    None => {
+                        let (start, end) = (expr.span.start as usize, expr.span.end as usize);
+                        self.out.extend_from_slice(self.text.get(start..end).unwrap_or(b"_"));
+                    }
                 }
             }
             ExprKind::Global(index) => match self.globals.name(index) {
@@ -339,5 +367,34 @@ impl Shower<'_, '_> {
             ExprKind::Binary(inner) => self.binary(inner),
             ExprKind::CurPos => self.put("__curPos"),
         }
+    }
+}
+
+/// A float with six significant digits, as C's `%g`.
+pub fn float(number: f64) -> String {
+    if number.is_nan() {
+        return if number.is_sign_negative() { "-nan" } else { "nan" }.to_owned();
+    }
+    if number.is_infinite() {
+        return if number < 0.0 { "-inf" } else { "inf" }.to_owned();
+    }
+    if number == 0.0 {
+        return if number.is_sign_negative() { "-0" } else { "0" }.to_owned();
+    }
+    let scientific = format!("{number:.5e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let trim = |text: &str| {
+        if text.contains('.') {
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        } else {
+            text.to_owned()
+        }
+    };
+    if (-4..6).contains(&exponent) {
+        trim(&format!("{number:.*}", (5 - exponent).max(0) as usize))
+    } else {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        format!("{}e{sign}{:02}", trim(digits), exponent.abs())
     }
 }

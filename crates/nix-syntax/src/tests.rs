@@ -103,9 +103,9 @@ fn sets_merge_and_resolve() {
     assert_eq!(tree("{ x = rec { y = 1; }; x = { z = y; }; }"), "{ x = rec { y = 1; z = y; }; }");
     assert_eq!(
         tree("a: { x = { inherit (a) b; }; x = { inherit (a.c) d; }; }"),
-        "(a: { x = { b = (a).b; d = ((a).c).d; }; })"
+        "(a: { x = { inherit (a) b; inherit ((a).c) d; }; })"
     );
-    assert_eq!(tree("x: rec { inherit x; y = x; }"), "(x: rec { inherit x ; y = x; })");
+    assert_eq!(tree("x: rec { inherit x; y = x; }"), "(x: rec { inherit x; y = x; })");
     assert_eq!(
         tree("let a = 1; in let a = 2; b = a; in with b; [ a c ]"),
         "(let a = 1; in (let a = 2; b = a; in (with b; [ (a) (c) ])))"
@@ -164,7 +164,7 @@ fn outer_frame_hides_globals() {
 #[test]
 fn errors_say_where_and_what() {
     assert_snapshot!(error("{\n  a = 1;\n  b = 2;\n  a = 3;\n}"), @r#"
-    error: attribute `a` is already defined
+    error: attribute 'a' already defined at x.nix:2:3
      --> x.nix:4:3
       |
     4 |   a = 3;
@@ -177,7 +177,7 @@ fn errors_say_where_and_what() {
       |   ^
     "#);
     assert_snapshot!(error("let foobar = 1; in fobar"), @r#"
-    error: undefined variable `fobar`
+    error: undefined variable 'fobar'
      --> x.nix:1:20
       |
     1 | let foobar = 1; in fobar
@@ -186,7 +186,7 @@ fn errors_say_where_and_what() {
     help: did you mean `foobar`?
     "#);
     assert_snapshot!(error("{ a = [ 1 2; }"), @r#"
-    error: syntax error: unexpected `;`
+    error: syntax error, unexpected ';'
      --> x.nix:1:12
       |
     1 | { a = [ 1 2; }
@@ -198,17 +198,8 @@ fn errors_say_where_and_what() {
     1 | { a = [ 1 2; }
       |       ^
     "#);
-    assert_snapshot!(error("a: a |> a"), @r#"
-    error: the pipe operators are an experimental feature that is not supported
-     --> x.nix:1:6
-      |
-    1 | a: a |> a
-      |      ^^ expected the end of the file
-      |
-    help: call the function as `f x`
-    "#);
     assert_snapshot!(error("{ a, a }: a"), @r#"
-    error: duplicate formal function argument `a`
+    error: duplicate formal function argument 'a'
      --> x.nix:1:6
       |
     1 | { a, a }: a
@@ -221,23 +212,23 @@ fn errors_say_where_and_what() {
       |   ^
     "#);
     assert_snapshot!(error("[ \"a ]"), @r#"
-    error: syntax error: this string is not closed
+    error: syntax error, unexpected end of file, expecting '"'
      --> x.nix:1:3
       |
     1 | [ "a ]
-      |   ^
+      |   ^ this string is not closed
       |
     help: end it with `"`
     "#);
     assert_snapshot!(error("9223372036854775808"), @r#"
-    error: invalid integer `9223372036854775808`: it does not fit in 64 bits
+    error: invalid integer '9223372036854775808'
      --> x.nix:1:1
       |
     1 | 9223372036854775808
       | ^^^^^^^^^^^^^^^^^^^
     "#);
     assert_snapshot!(error("x: x == 1 == 2"), @r#"
-    error: syntax error: unexpected `==`
+    error: syntax error, unexpected '=='
      --> x.nix:1:11
       |
     1 | x: x == 1 == 2
@@ -246,11 +237,11 @@ fn errors_say_where_and_what() {
     help: comparisons cannot be chained; use parentheses or `&&`
     "#);
     assert_snapshot!(error("/* x"), @r#"
-    error: syntax error: this comment is not closed
+    error: syntax error, unexpected '/'
      --> x.nix:1:1
       |
     1 | /* x
-      | ^^
+      | ^^ this comment is not closed
       |
     help: end it with `*/`
     "#);
@@ -279,7 +270,6 @@ fn refuses_what_nix_refuses() {
         "{ a = 1; a.b = 2; }",
         "{ a.b = 1; a = 2; }",
         "let a = 1; a = 2; in a",
-        "rec { __overrides = {}; }",
         "1e400.",
         "a: a < 1 < 2",
         "if 1 then 2",
@@ -288,7 +278,7 @@ fn refuses_what_nix_refuses() {
         "a: a or.b",
         "a: a.b or",
         "\"\0\"",
-        "1 <| 2",
+        "1 <| 2 |> 3",
         "~/a/",
         "{ or }: or",
     ] {

@@ -7,6 +7,7 @@ use nix_syntax::Symbol;
 
 use super::Out;
 use crate::Evaluator;
+use crate::error::Error;
 use crate::source::{NO_POS, Pos};
 use crate::sym;
 use crate::value::{Attr, Attrs, Delayed, Pending, PrimOp, Value};
@@ -90,13 +91,17 @@ fn function_args<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'
             Ok(nix.attrs_in_order(BumpVec::from_iter_in(entries, nix.arena)))
         }
         Value::PrimOp(_) | Value::PrimOpApp(_) => Ok(nix.attrs_of([])),
-        other => Err(nix.wrong_type("a function", other, pos)),
+        _ => Err(Error::ty("'functionArgs' requires a function", pos)),
     }
 }
 
 fn get_attr<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let name = nix.force_name(args[0], pos)?;
-    nix.select(nix.force_attrs(args[1], pos)?, name, pos)
+    let attr = nix.need(nix.force_attrs(args[1], pos)?, name, pos)?;
+    nix.force(attr.value, attr.pos).map_err(|error| {
+        let text = format!("while evaluating the attribute '{}'", nix.name(name));
+        error.frame(attr.pos, text)
+    })
 }
 
 fn has_attr<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
@@ -118,21 +123,22 @@ fn intersect_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out
 
 fn list_to_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let list = nix.force_list(args[0], pos)?;
-    let mut entries = Vec::with_capacity(list.items.len());
-    // Of several with one name the first counts, and the values of the others are not needed.
+    // Of several with one name the first counts, and the values of the others are not needed:
+    // all names are looked at before any value.
+    let mut named = Vec::with_capacity(list.items.len());
     for item in list.items.iter() {
         let item = nix.force_attrs(*item, pos)?;
-        let Some(name) = item.value(sym::NAME) else {
-            return Err(nix.missing_attr(item, sym::NAME, pos));
-        };
-        let name = nix.force_name(name, pos)?;
-        let Some(value) = item.get(sym::VALUE) else {
-            return Err(nix.missing_attr(item, sym::VALUE, pos));
-        };
+        let name = nix.need(item, sym::NAME, pos)?;
+        named.push((nix.force_name(name.value, name.pos)?, item));
+    }
+    named.sort_by_key(|(name, _)| *name);
+    named.dedup_by_key(|(name, _)| *name);
+    let mut entries = BumpVec::with_capacity_in(named.len(), nix.arena);
+    for (name, item) in named {
+        let value = nix.need(item, sym::VALUE, pos)?;
         entries.push(Attr { name, pos: value.pos, value: value.value });
     }
-    entries.reverse();
-    Ok(nix.attrs_from(entries))
+    Ok(nix.attrs_in_order(entries))
 }
 
 fn map_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
@@ -140,7 +146,8 @@ fn map_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let fun = args[0];
     let entries = nix.arena.alloc_slice_fill_iter(attrs.entries.iter().map(|attr| Attr {
         name: attr.name,
-        pos: attr.pos,
+        // The new attributes are written nowhere.
+        pos: NO_POS,
         value: nix.apply_later(fun, &[nix.symbol_string(attr.name), attr.value]),
     }));
     Ok(Value::Attrs(nix.arena.alloc(Attrs { entries })))

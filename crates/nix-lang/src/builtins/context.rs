@@ -69,7 +69,7 @@ fn add_drv_output_dependencies<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos:
         }
         ContextElem::Built { output, .. } => {
             let message = format!(
-                "'addDrvOutputDependencies' can only act on derivations, not on a derivation output such as '{output}'"
+                "`addDrvOutputDependencies` can only act on derivations, not on a derivation output such as '{output}'"
             );
             return Err(Error::eval(message, pos));
         }
@@ -135,7 +135,10 @@ fn append_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<
             && nix.force_bool(value, pos)?
         {
             if !path.is_derivation() {
-                let message = "tried to add all-outputs context of a path that is not a derivation";
+                let text = String::from_utf8_lossy(name);
+                let message = format!(
+                    "tried to add all-outputs context of \"{text}\", which is not a derivation, to a string"
+                );
                 return Err(Error::eval(message, attr.pos));
             }
             elems.push(ContextElem::DrvDeep(path.clone()));
@@ -143,8 +146,10 @@ fn append_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<
         if let Some(outputs) = uses.value(sym::OUTPUTS) {
             let outputs = nix.force_list(outputs, pos)?;
             if !outputs.items.is_empty() && !path.is_derivation() {
-                let message =
-                    "tried to add derivation output context of a path that is not a derivation";
+                let text = String::from_utf8_lossy(name);
+                let message = format!(
+                    "tried to add derivation output context of \"{text}\", which is not a derivation, to a string"
+                );
                 return Err(Error::eval(message, attr.pos));
             }
             for output in outputs.items {

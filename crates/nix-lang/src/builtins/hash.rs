@@ -34,20 +34,33 @@ pub(crate) fn parse_hash(
     algorithm: Option<HashAlgorithm>,
     pos: Pos,
 ) -> Result<NixHash> {
-    let wrong = || Error::eval(format!("hash '{text}' is not valid"), pos);
+    if let Some((name, rest)) = text.split_once('-')
+        && let Ok(found) = name.parse::<HashAlgorithm>()
+        && NixHash::parse(text).is_err()
+    {
+        let wanted = hash_bytes(found, b"").digest_as_bytes().len();
+        let length = rest.trim_end_matches('=').len() * 3 / 4;
+        let message =
+            format!("invalid SRI hash '{rest}', length {length} != expected length {wanted}");
+        return Err(Error::eval(message, pos));
+    }
     if let Ok(hash) = NixHash::parse(text) {
         if algorithm.is_some_and(|wanted| wanted != hash.algorithm()) {
-            let message = format!("hash '{text}' is not of the expected algorithm");
+            let wanted = algorithm.map(|wanted| wanted.to_string()).unwrap_or_default();
+            let message = format!("hash '{text}' should have type '{wanted}'");
             return Err(Error::eval(message, pos));
         }
         return Ok(hash);
     }
     let algorithm = algorithm.ok_or_else(|| {
         let message =
-            format!("hash '{text}' does not include a type, nor is the type otherwise known");
+            format!("hash '{text}' does not include a type, nor is the type otherwise known from context");
         Error::eval(message, pos)
     })?;
-    NixHash::parse(&format!("{algorithm}:{text}")).map_err(|_| wrong())
+    NixHash::parse(&format!("{algorithm}:{text}")).map_err(|_| {
+        let message = format!("hash '{text}' has wrong length for hash algorithm '{algorithm}'");
+        Error::eval(message, pos)
+    })
 }
 
 fn hash_string<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
@@ -66,24 +79,29 @@ fn hash_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 
 fn convert_hash<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let attrs = nix.force_attrs(args[0], pos)?;
-    let text = nix.select(attrs, sym::HASH, pos)?;
-    let text = nix.force_text(text, pos)?;
+    let text = nix.force_text(nix.need(attrs, sym::HASH, pos)?.value, pos)?;
     let algorithm = match attrs.value(sym::HASH_ALGO) {
         Some(name) => Some(algorithm(nix.force_text(name, pos)?, pos)?),
         None => None,
     };
-    let format = nix.select(attrs, sym::TO_HASH_FORMAT, pos)?;
+    let format = nix.need(attrs, sym::TO_HASH_FORMAT, pos)?.value;
+    let format = nix.force_text(format, pos)?;
+    if !matches!(format, "base16" | "nix32" | "base32" | "base64" | "sri") {
+        let message = format!(
+            "unknown hash format '{format}', expect 'base16', 'base32', 'base64', or 'sri'"
+        );
+        return Err(Error::eval(message, pos));
+    }
     let hash = parse_hash(text, algorithm, pos)?;
     let digest = hash.digest_as_bytes();
-    let text = match nix.force_text(format, pos)? {
+    let text = match format {
         "base16" => hex(digest),
         "nix32" | "base32" => nix32::encode(digest),
         "base64" => {
             let sri = hash.to_sri_string();
             sri.split_once('-').map_or_else(String::new, |(_, text)| text.to_owned())
         }
-        "sri" => hash.to_sri_string(),
-        other => return Err(Error::eval(format!("unknown hash format '{other}'"), pos)),
+        _ => hash.to_sri_string(),
     };
     Ok(nix.string(text))
 }

@@ -91,8 +91,8 @@ fn elem<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 }
 
 fn elem_at<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
-    let list = nix.force_list(args[0], pos)?;
     let index = nix.force_int(args[1], pos)?;
+    let list = nix.force_list(args[0], pos)?;
     match usize::try_from(index).ok().and_then(|index| list.items.get(index)) {
         Some(item) => nix.force(*item, pos),
         None => {
@@ -138,9 +138,10 @@ fn gen_list<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let Ok(count) = u32::try_from(count) else {
         return Err(Error::eval(format!("cannot create list of size {count}"), pos));
     };
+    let fun = nix.force_function(args[0], pos)?;
     // Each element is a slot and a thunk with what it applies to what.
     nix.check_room(count as usize * 96, pos)?;
-    let items = (0..i64::from(count)).map(|index| nix.apply_later(args[0], &[Value::Int(index)]));
+    let items = (0..i64::from(count)).map(|index| nix.apply_later(fun, &[Value::Int(index)]));
     let items: Vec<Value<'a>> = items.collect();
     Ok(nix.list_from(&items))
 }
@@ -187,25 +188,26 @@ impl<'a> Seen<'a> {
 
 fn generic_closure<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let attrs = nix.force_attrs(args[0], pos)?;
-    let start = nix.select(attrs, sym::START_SET, pos)?;
-    let start = nix.force_list(start, pos)?;
+    let start = nix.force_list(nix.need(attrs, sym::START_SET, pos)?.value, pos)?;
     if start.items.is_empty() {
         return Ok(Value::List(start));
     }
-    let operator = nix.select(attrs, sym::OPERATOR, pos)?;
-    let operator = nix.force_function(operator, pos)?;
+    let operator = nix.force_function(nix.need(attrs, sym::OPERATOR, pos)?.value, pos)?;
     let mut work: std::collections::VecDeque<Value<'a>> = start.items.iter().copied().collect();
     let mut seen = Seen::default();
     let mut found = Vec::new();
     while let Some(item) = work.pop_front() {
         let item = nix.force(item, pos)?;
-        let key = nix.select(nix.force_attrs(item, pos)?, sym::KEY, pos)?;
+        let key = nix.need(nix.force_attrs(item, pos)?, sym::KEY, pos)?;
+        let key = nix.force(key.value, key.pos)?;
         if !seen.insert(nix, key, pos)? {
             continue;
         }
         found.push(item);
         let next = nix.call_one(operator, item, pos)?;
-        work.extend(nix.force_list(next, pos)?.items);
+        for item in nix.force_list(next, pos)?.items {
+            work.push_back(nix.force(*item, pos)?);
+        }
     }
     Ok(nix.list_from(&found))
 }
@@ -252,21 +254,22 @@ fn partition<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let fun = nix.force_function(args[0], pos)?;
     let (mut right, mut wrong) = (Vec::new(), Vec::new());
     for item in nix.force_list(args[1], pos)?.items {
-        if nix.test(fun, *item, pos)? { right.push(*item) } else { wrong.push(*item) }
+        let item = nix.force(*item, pos)?;
+        if nix.test(fun, item, pos)? { right.push(item) } else { wrong.push(item) }
     }
     Ok(nix.attrs_of([(sym::RIGHT, nix.list_from(&right)), (sym::WRONG, nix.list_from(&wrong))]))
 }
 
 fn sort<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let list = nix.force_list(args[1], pos)?;
-    if list.items.len() < 2 {
+    if list.items.is_empty() {
         return Ok(Value::List(list));
     }
     let fun = nix.force_function(args[0], pos)?;
     let plain = matches!(fun, Value::PrimOp(op) if op.name == "lessThan");
     let mut items = Vec::with_capacity(list.items.len());
     for item in list.items {
-        items.push(if plain { nix.force(*item, pos)? } else { *item });
+        items.push(nix.force(*item, pos)?);
     }
     let mut less = |left: Value<'a>, right: Value<'a>| -> Result<bool> {
         if plain {

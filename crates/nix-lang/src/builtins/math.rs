@@ -55,19 +55,32 @@ fn bit_xor<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 }
 
 fn round<'a>(round: fn(f64) -> f64, nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
-    match nix.force(args[0], pos)? {
-        Value::Int(number) => Ok(Value::Int(number)),
-        Value::Float(number) => {
-            let rounded = round(number);
-            // Both bounds are exact as floats.
-            if (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&rounded) {
-                Ok(Value::Int(rounded as i64))
-            } else {
-                Err(Error::eval(format!("{number} is too large for an integer"), pos))
-            }
+    let value = nix.force(args[0], pos)?;
+    let rounded = match value {
+        // Integers go through floats, and those that do not fit are refused.
+        Value::Int(number) => number as f64,
+        Value::Float(number) => round(number),
+        other => return Err(nix.wrong_type("a float", other, pos)),
+    };
+    // Both bounds are exact as floats.
+    let fits = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&rounded);
+    let result = rounded as i64;
+    let bug = "Due to a bug (see https://github.com/NixOS/nix/issues/12899)";
+    let future = "Future Nix versions might implement the correct behavior.";
+    let message = match value {
+        Value::Int(number) if !fits => format!(
+            "{bug} the NixInt argument {number} caused undefined behavior in previous Nix versions.\n\t{future}"
+        ),
+        Value::Int(number) if number != result => format!(
+            "{bug} a loss of precision occurred in previous Nix versions because the NixInt argument {number} was rounded to {result}.\n\t{future}"
+        ),
+        Value::Float(number) if !fits => {
+            let number = nix_syntax::float(number);
+            format!("NixFloat argument {number} is not in the range of NixInt")
         }
-        other => Err(nix.wrong_type("a float", other, pos)),
-    }
+        _ => return Ok(Value::Int(result)),
+    };
+    Err(Error::eval(message, pos))
 }
 
 fn ceil<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {

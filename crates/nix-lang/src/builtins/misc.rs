@@ -22,7 +22,7 @@ pub(super) fn store_dir<'a>(nix: &Evaluator<'a>, _: &[Value<'a>], _: Pos) -> Out
 
 /// The version whose language and builtins these are.
 pub(super) fn nix_version<'a>(nix: &Evaluator<'a>, _: &[Value<'a>], _: Pos) -> Out<'a> {
-    Ok(nix.static_str(b"2.34.0"))
+    Ok(nix.static_str(b"2.34.8"))
 }
 
 pub(super) fn lang_version<'a>(_: &Evaluator<'a>, _: &[Value<'a>], _: Pos) -> Out<'a> {

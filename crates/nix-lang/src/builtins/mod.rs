@@ -15,11 +15,11 @@ mod toml;
 mod types;
 mod version;
 
-pub(crate) use hash::{algorithm as hash_algorithm, parse_hash};
+pub(crate) use hash::parse_hash;
 
 use std::cell::Cell;
 
-use nix_syntax::{Origin, Symbols};
+use nix_syntax::Origin;
 
 use crate::Evaluator;
 use crate::error::Result;
@@ -82,7 +82,15 @@ let
 in (builtins.head all).value
 "#;
 
-fn ops() -> impl Iterator<Item = &'static PrimOp> {
+/// Builtins that C++ Nix has only while an experimental feature is on.
+const GATED: &[(&str, &str)] =
+    &[("fetchClosure", "fetch-closure"), ("outputOf", "dynamic-derivations")];
+
+fn ops(features: &[String]) -> impl Iterator<Item = &'static PrimOp> {
+    let on = |op: &&PrimOp| {
+        let gate = GATED.iter().find(|(name, _)| *name == op.name);
+        gate.is_none_or(|(_, feature)| features.iter().any(|known| known == feature))
+    };
     [
         attrs::OPS,
         context::OPS,
@@ -103,6 +111,7 @@ fn ops() -> impl Iterator<Item = &'static PrimOp> {
     ]
     .into_iter()
     .flatten()
+    .filter(on)
 }
 
 fn global_name(name: &str) -> String {
@@ -110,10 +119,10 @@ fn global_name(name: &str) -> String {
 }
 
 /// The global names; their values are put in by [`fill`].
-pub(crate) fn globals<'a>(_symbols: &Symbols<'a>) -> (Vec<String>, Vec<Value<'a>>) {
+pub(crate) fn globals<'a>(features: &[String]) -> (Vec<String>, Vec<Value<'a>>) {
     let mut names: Vec<String> =
         ["true", "false", "null", "builtins", "derivation"].map(str::to_owned).to_vec();
-    names.extend(ops().map(|op| global_name(op.name)));
+    names.extend(ops(features).map(|op| global_name(op.name)));
     names.extend(CONSTANTS.iter().chain(IMPURE).map(|(name, _)| global_name(name)));
     let values = vec![Value::Null; names.len()];
     (names, values)
@@ -132,7 +141,7 @@ pub(crate) fn fill<'a>(nix: &Evaluator<'a>, names: &[String], slots: &[Cell<Valu
         let name = nix.symbols.intern(name.as_bytes());
         entries.push(Attr { name, pos: NO_POS, value });
     };
-    for op in ops() {
+    for op in ops(&nix.settings.features) {
         add(op.name, Value::PrimOp(op));
     }
     for (name, value) in [
@@ -159,7 +168,7 @@ pub(crate) fn fill<'a>(nix: &Evaluator<'a>, names: &[String], slots: &[Cell<Valu
     add("builtins", native(builtins_set));
     set("builtins", nix.attrs_from(entries));
     // The names of the functions are in the order of `ops`, after the five special ones.
-    for (op, slot) in ops().zip(&slots[5..]) {
+    for (op, slot) in ops(&nix.settings.features).zip(&slots[5..]) {
         slot.set(Value::PrimOp(op));
     }
 }

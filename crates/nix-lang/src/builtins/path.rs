@@ -11,7 +11,7 @@ use crate::coerce::Coercion;
 use crate::context::ContextElem;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{FileType, Ingestion};
-use crate::paths::{base_name, canonical, dir_name, io_error};
+use crate::paths::{CORE, base_name, canonical, dir_name, io_error};
 use crate::source::{NO_POS, Pos};
 use crate::sym;
 use crate::value::{Attr, Env, PrimOp, Value};
@@ -61,12 +61,19 @@ fn to_path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 
 fn import<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let path = nix.coerce_path(args[0], pos)?;
-    nix.import(&path, pos)
+    Ok(match nix.import(&path, pos)? {
+        // Each import gives a function of its own, as comparisons can tell.
+        Value::Lambda(closure) => {
+            let (lambda, env) = (closure.lambda, closure.env);
+            Value::Lambda(nix.arena.alloc(crate::value::Closure { lambda, env }))
+        }
+        value => value,
+    })
 }
 
 fn scoped_import<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
-    let scope = nix.force_attrs(args[0], pos)?;
     let path = nix.coerce_path(args[1], pos)?;
+    let scope = nix.force_attrs(args[0], pos)?;
     let names: Vec<nix_syntax::Symbol> = scope.entries.iter().map(|attr| attr.name).collect();
     let slots =
         nix.arena.alloc_slice_fill_iter(scope.entries.iter().map(|attr| Cell::new(attr.value)));
@@ -82,11 +89,11 @@ fn path_exists<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a>
         _ => false,
     };
     let path = nix.coerce_path(value, pos)?;
-    let exists = match nix.follow(&path, pos) {
-        Ok(path) => match nix.lstat(&path, pos)? {
-            Some(kind) => !wants_dir || kind == FileType::Directory,
-            None => false,
-        },
+    // A link that leads nowhere exists, unless a directory is asked for.
+    let found = if wants_dir { nix.follow(&path, pos) } else { nix.resolved_parent(&path, pos) };
+    let exists = match found.and_then(|path| nix.lstat(&path, pos)) {
+        Ok(Some(kind)) => !wants_dir || kind == FileType::Directory,
+        Ok(None) => false,
         // What pure evaluation may not see does not exist for it.
         Err(error) if matches!(error.kind(), ErrorKind::Impure | ErrorKind::Io) => false,
         Err(error) => return Err(error),
@@ -167,13 +174,14 @@ fn find_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
         let dir = nix.select(entry, sym::PATH, pos)?;
         let (dir, ctx) = nix.coerce_bytes(dir, Coercion::APPEND, pos)?;
         nix.realise(ctx, pos)?;
-        if dir.first() != Some(&b'/') {
-            continue;
-        }
-        let path = canonical(&[&dir, b"/".as_slice(), rest].concat());
+        let path = nix.from_current_dir(&[&dir, b"/".as_slice(), rest].concat());
+        let path = nix.resolved(&path, pos)?;
         if nix.lstat(&path, pos)?.is_some() {
             return Ok(nix.path_value(&path));
         }
+    }
+    if let Some(rest) = wanted.strip_prefix(b"nix/") {
+        return Ok(nix.path_value(&canonical(&[CORE, rest].concat())));
     }
     let text = String::from_utf8_lossy(wanted);
     let message = if nix.settings.pure {
@@ -192,18 +200,64 @@ fn to_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
         match &*elem {
             ContextElem::Opaque(path) => references.push(path.clone()),
             other => {
+                let text = other.encode(&nix.store_dir);
+                let dir = format!("{}/", nix.store_dir.as_str());
                 let message = format!(
                     "files created by builtins.toFile may not reference derivations, but {name} references {}",
-                    other.encode(&nix.store_dir)
+                    text.replacen(&dir, "", 1)
                 );
                 return Err(Error::eval(message, pos));
             }
         }
     }
     references.sort();
+    if let Some(problem) = crate::drv::name_problem(name) {
+        return Err(bad_text_name(nix, name, contents.bytes, &references, &problem, pos));
+    }
     let stored =
         nix.io.add_text(name, contents.bytes, &references).map_err(|error| io_error(error, pos))?;
     Ok(nix.stored(stored))
+}
+
+/// The error for a text that cannot be stored: it names the path that there would be.
+fn bad_text_name(
+    nix: &Evaluator<'_>,
+    name: &str,
+    contents: &[u8],
+    references: &[nix_compat::StorePath],
+    problem: &str,
+    pos: Pos,
+) -> Error {
+    use nix_compat::{HashAlgorithm, hash_bytes};
+    let hash = hash_bytes(HashAlgorithm::Sha256, contents);
+    let mut fingerprint = "text".to_owned();
+    for reference in references {
+        fingerprint += &format!(":{}", nix.store_dir.render_path(reference));
+    }
+    let hex = super::hash::hex(hash.digest_as_bytes());
+    fingerprint += &format!(":sha256:{hex}:{}:{name}", nix.store_dir.as_str());
+    let whole = hash_bytes(HashAlgorithm::Sha256, fingerprint.as_bytes());
+    let mut digest = [0; 20];
+    for (index, byte) in whole.digest_as_bytes().iter().enumerate() {
+        digest[index % 20] ^= byte;
+    }
+    let digest = nix_compat::nix32::encode(&digest);
+    let message = format!("path '{digest}-{name}' is not a valid store path: {problem}");
+    Error::eval(message, pos)
+}
+
+/// What is wrong with the name of a path in the store.
+fn store_path_problem(name: &str) -> String {
+    let Some((digest, rest)) = name.split_at_checked(32).filter(|(_, rest)| !rest.is_empty()) else {
+        return format!("'{name}' is too short to be a valid store path");
+    };
+    let odd = |char: &char| !char.is_ascii_digit() && !"abcdfghijklmnpqrsvwxyz".contains(*char);
+    if let Some(char) = digest.chars().find(odd) {
+        return format!("store path '{name}' contains illegal base-32 character '{char}'");
+    }
+    let problem = crate::drv::name_problem(rest.strip_prefix('-').unwrap_or(rest));
+    let problem = problem.unwrap_or_else(|| "its name is not right".to_owned());
+    format!("path '{name}' is not a valid store path: {problem}")
 }
 
 fn store_path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
@@ -217,8 +271,9 @@ fn store_path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> 
         let text = String::from_utf8_lossy(&path);
         Error::eval(format!("path '{text}' is not in the Nix store"), pos)
     })?;
-    let stored = nix.store_dir.parse_path(root).map_err(|error| {
-        Error::eval(format!("'{}': {error}", String::from_utf8_lossy(root)), pos)
+    let stored = nix.store_dir.parse_path(root).map_err(|_| {
+        let name = String::from_utf8_lossy(base_name(root));
+        Error::eval(store_path_problem(&name), pos)
     })?;
     let ctx = nix.contexts.union(ctx, nix.contexts.singleton(ContextElem::Opaque(stored)));
     Ok(nix.string_with(&path, ctx))
@@ -266,8 +321,8 @@ impl<'a> Evaluator<'a> {
 }
 
 fn filter_source<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
-    let fun = nix.force_function(args[0], pos)?;
     let path = nix.coerce_path(args[1], pos)?;
+    let fun = nix.force_function(args[0], pos)?;
     let name = String::from_utf8_lossy(base_name(&path)).into_owned();
     let wanted = nix.filtered(&path, fun, pos)?;
     let stored = nix.add_path(&name, &path, Ingestion::Recursive, Some(&wanted), pos)?;
@@ -291,7 +346,7 @@ fn path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
             sym::SHA256 => {
                 let text = nix.force_text(attr.value, attr.pos)?;
                 let sha256 = Some(nix_compat::HashAlgorithm::Sha256);
-                expected = Some(super::hash::parse_hash(text, sha256, attr.pos)?);
+                expected = Some(nix.hash_or_zeros(text, sha256, attr.pos)?);
             }
             other => {
                 let message =

@@ -24,7 +24,7 @@ fn regex<'a>(nix: &Evaluator<'a>, value: Value<'a>, pos: Pos) -> Result<Rc<Regex
     }
     let regex = Regex::new(pattern).map_err(|error| {
         let text = String::from_utf8_lossy(pattern);
-        Error::eval(format!("invalid regular expression '{text}': {error}"), pos)
+        Error::eval(format!("invalid regular expression '{text}'"), pos).hint(error.to_string())
     })?;
     let regex = Rc::new(regex);
     nix.regexes.borrow_mut().insert(pattern.to_vec(), regex.clone());
@@ -58,7 +58,8 @@ fn split<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     while search <= text.len() {
         let Some(found) = regex.find_at(text, search) else { break };
         let Some(Some(whole)) = found.first().cloned() else { break };
-        items.push(super::strings::part(nix, text, from, whole.start, string.ctx));
+        // What is cut out of a string does not keep its context.
+        items.push(super::strings::part(nix, text, from, whole.start, Ctx::NONE));
         items.push(groups(nix, text, &found));
         from = whole.end;
         // An empty match is followed by a search one byte on.
@@ -70,6 +71,6 @@ fn split<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     if items.is_empty() {
         return Ok(nix.list_from(&[Value::String(string)]));
     }
-    items.push(super::strings::part(nix, text, from, text.len(), string.ctx));
+    items.push(super::strings::part(nix, text, from, text.len(), Ctx::NONE));
     Ok(nix.list_from(&items))
 }

@@ -96,13 +96,12 @@ fn string_length<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'
 }
 
 fn substring<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
-    let start = nix.force_int(args[0], pos)?;
+    let Ok(start) = usize::try_from(nix.force_int(args[0], pos)?) else {
+        return Err(Error::eval("negative start position in 'substring'", pos));
+    };
     let length = nix.force_int(args[1], pos)?;
     let text = nix.coerce(args[2], Coercion::INTERPOLATE, pos)?;
     let text = nix.force_string(text, pos)?;
-    let Ok(start) = usize::try_from(start) else {
-        return Err(Error::eval("negative start position in 'substring'", pos));
-    };
     let start = start.min(text.bytes.len());
     let end = usize::try_from(length)
         .map_or(text.bytes.len(), |length| start.saturating_add(length).min(text.bytes.len()));

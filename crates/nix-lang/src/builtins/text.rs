@@ -3,7 +3,6 @@
 use super::Out;
 use crate::Evaluator;
 use crate::context::Ctx;
-use crate::error::Error;
 use crate::source::Pos;
 use crate::value::{PrimOp, Value};
 
@@ -15,9 +14,7 @@ pub(super) static OPS: &[PrimOp] = &[
 
 fn from_json<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let text = nix.force_plain(args[0], pos)?;
-    let json: serde_json::Value = serde_json::from_slice(text)
-        .map_err(|error| Error::eval(format!("cannot read this as JSON: {error}"), pos))?;
-    nix.value_from_json(&json, pos)
+    nix.read_json(text, pos)
 }
 
 fn to_json<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {

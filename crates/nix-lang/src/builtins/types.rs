@@ -46,9 +46,11 @@ fn throw<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 }
 
 fn add_error_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
-    nix.force(args[1], pos).map_err(|error| match message(nix, args[0], pos) {
-        Ok(text) => error.frame(pos, text),
-        Err(_) => error,
+    nix.force(args[1], pos).map_err(|error| {
+        match nix.coerce_bytes(args[0], crate::coerce::Coercion::APPEND, pos) {
+            Ok((text, _)) => error.frame(pos, String::from_utf8_lossy(&text).into_owned()),
+            Err(error) => error,
+        }
     })
 }
 
@@ -69,13 +71,16 @@ fn seq<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 fn trace<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let text = match nix.force(args[0], pos)? {
         Value::String(string) => string.text(),
-        other => nix.brief(other),
+        other => nix.print_lazily(other)?,
     };
     nix.io.message(&format!("trace: {text}"));
     nix.force(args[1], pos)
 }
 
 fn trace_verbose<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    if nix.settings.trace_verbose {
+        return trace(nix, args, pos);
+    }
     nix.force(args[1], pos)
 }
 
@@ -87,7 +92,8 @@ fn warn<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 
 fn try_eval<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let depth = nix.depth.get();
-    match nix.force(args[0], pos) {
+    // The value stays what it was, so that it is one and the same to comparisons.
+    match nix.force(args[0], pos).map(|_| args[0]) {
         Ok(value) => Ok(nix.attrs_of([(sym::SUCCESS, Value::Bool(true)), (sym::VALUE, value)])),
         Err(error) if error.is_catchable() => {
             nix.depth.set(depth);

@@ -3,6 +3,9 @@
 use super::*;
 use crate::raw::{RawAttr, RawFormal, RawSet, Run, SetId, Value};
 
+/// What may stand where an attribute name is wanted.
+const ATTR_NAME: &str = "identifier or 'or' or '${' or '\"'";
+
 impl<'s, 'a: 's> Parser<'s, 'a, '_> {
     fn new_set(&mut self, recursive: bool) -> SetId {
         self.raw.sets.push(RawSet::new(recursive));
@@ -28,11 +31,11 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
                     self.attr_names()?;
                     let place = (start, self.last_end);
                     if self.tok.kind != Tok::Assign {
-                        return self.unexpected("`=` or `.`");
+                        return self.unexpected("`=` or `.`", "'.' or '='");
                     }
                     self.advance();
                     let value = self.expr()?;
-                    self.expect(Tok::Semicolon, "`;` after the value")?;
+                    self.expect(Tok::Semicolon, "`;` after the value", "';'")?;
                     self.add(set, from, value, place);
                     self.path.truncate(from);
                 }
@@ -47,7 +50,7 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
             let open = self.tok.start;
             self.advance();
             let source = self.expr()?;
-            self.close(Tok::ParenClose, "`)`", open)?;
+            self.close(Tok::ParenClose, "`)`", "')'", open)?;
             let sources = &mut self.raw.sets[set as usize].sources;
             sources.push(source);
             Some(sources.len() as u32 - 1)
@@ -59,7 +62,7 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
             let Some(name) = self.attr_name()? else { break };
             let end = self.last_end;
             let PathName::Static(name) = name else {
-                return self.fail(start, end, "dynamic attributes are not allowed in `inherit`");
+                return self.fail(start, end, "dynamic attributes not allowed in inherit");
             };
             if let Some(earlier) = self.raw.sets[set as usize].find(name) {
                 self.duplicate(&[PathName::Static(name)], (start, end), earlier);
@@ -68,7 +71,7 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
             let value = source.map_or(Value::Inherited, Value::From);
             self.raw.sets[set as usize].push(RawAttr { name, value, start, end });
         }
-        self.expect(Tok::Semicolon, "a name or `;`")
+        self.expect(Tok::Semicolon, "a name or `;`", "")
     }
 
     /// Puts `self.path[from..] = value` into a set, merging sets written in parts.
@@ -130,7 +133,10 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
             _ => None,
         };
         match (old, self.as_set(value)) {
-            (Some(old), Some(new)) => self.merge(old, new, from),
+            (Some(old), Some(new)) => {
+                let path = self.path[from..].to_vec();
+                self.merge(old, new, path);
+            }
             _ => {
                 let path = self.path[from..].to_vec();
                 self.duplicate(&path, (start, end), earlier);
@@ -139,14 +145,22 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
     }
 
     /// Moves the attributes of `new` into `old`, which alone decides whether the result is recursive.
-    fn merge(&mut self, old: SetId, new: SetId, from: usize) {
+    /// Sets within are merged in turn: nesting is what the parser has counted already.
+    fn merge(&mut self, old: SetId, new: SetId, path: Vec<PathName>) {
         let new = std::mem::take(&mut self.raw.sets[new as usize]);
         let shift = self.raw.sets[old as usize].sources.len() as u32;
         for mut attr in new.attrs {
             if let Some(earlier) = self.raw.sets[old as usize].find(attr.name) {
-                let mut path = self.path[from..].to_vec();
+                let mut path = path.clone();
                 path.push(PathName::Static(attr.name));
-                self.duplicate(&path, (attr.start, attr.end), earlier);
+                let set_of = |value| match value {
+                    Value::Plain(node) => self.as_set(node),
+                    _ => None,
+                };
+                match (set_of(earlier.value), set_of(attr.value)) {
+                    (Some(old), Some(new)) => self.merge(old, new, path),
+                    _ => self.duplicate(&path, (attr.start, attr.end), earlier),
+                }
                 continue;
             }
             if let Value::From(source) = &mut attr.value {
@@ -173,7 +187,7 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
             }
         }
         let report = Report::new(
-            format!("attribute `{shown}` is already defined"),
+            format!("attribute '{shown}' already defined"),
             self.span(place.0, place.1),
         )
         .label("defined again here")
@@ -184,7 +198,7 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
     pub(super) fn duplicate_formal(&mut self, name: Name, place: (u32, u32), earlier: (u32, u32)) {
         let shown = String::from_utf8_lossy(self.raw.names[name as usize]);
         let report = Report::new(
-            format!("duplicate formal function argument `{shown}`"),
+            format!("duplicate formal function argument '{shown}'"),
             self.span(place.0, place.1),
         )
         .note(self.span(earlier.0, earlier.1), "first named here");
@@ -201,7 +215,7 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
     /// One or more names with dots between, left on `self.path`.
     fn attr_names(&mut self) -> Parsed<()> {
         loop {
-            let Some(name) = self.attr_name()? else { return self.unexpected("an attribute name") };
+            let Some(name) = self.attr_name()? else { return self.unexpected("an attribute name", ATTR_NAME) };
             self.path.push(name);
             if self.tok.kind != Tok::Dot {
                 return Ok(());
@@ -222,7 +236,7 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
             Tok::DollarBrace => {
                 self.advance();
                 let node = self.expr()?;
-                self.close(Tok::BraceClose, "`}`", tok.start)?;
+                self.close(Tok::BraceClose, "`}`", "'}'", tok.start)?;
                 node
             }
             _ => return Ok(None),
@@ -247,7 +261,7 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
     /// `{ a, b ? 1, ... }`
     pub(super) fn formals(&mut self) -> Parsed<(Run, bool)> {
         let open = self.tok.start;
-        self.expect(Tok::BraceOpen, "`{`")?;
+        self.expect(Tok::BraceOpen, "`{`", "'{'")?;
         // Defaults may hold formals of their own, so these wait outside the pool.
         let mut formals: Vec<RawFormal> = Vec::new();
         let mut seen = std::collections::HashMap::new();
@@ -278,14 +292,19 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
                 }
                 // C++ Nix takes `{ }`, `{ a, }` only in its newer versions; neither is ambiguous.
                 Tok::BraceClose => break,
-                _ => return self.unexpected("a name, `...` or `}`"),
+                _ => return self.unexpected("a name, `...` or `}`", "identifier or '...' or '}'"),
             }
             if self.tok.kind != Tok::Comma {
                 break;
             }
             self.advance();
         }
-        self.close(Tok::BraceClose, "`,` or `}`", open)?;
+        self.close(
+            Tok::BraceClose,
+            "`,` or `}`",
+            if ellipsis { "'}'" } else { "'}' or ','" },
+            open,
+        )?;
         let run = raw::pool_run(&mut self.raw.formals, &mut formals, 0);
         Ok((run, ellipsis))
     }

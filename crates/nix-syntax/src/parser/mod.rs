@@ -66,7 +66,7 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
         let root = self.expr()?;
         match self.tok.kind {
             Tok::Eof => Ok(root),
-            _ => self.unexpected("the end of the file"),
+            _ => self.unexpected("the end of the file", "end of file"),
         }
     }
 
@@ -87,52 +87,56 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
         Err(Box::new(Report::new(title, self.span(start, end))))
     }
 
-    fn unexpected<T>(&self, wanted: &str) -> Parsed<T> {
+    /// An error at the token being looked at. `expected` is what C++ Nix lists there, which is nothing where it is more
+    /// than four things; `wanted` says it for people.
+    fn unexpected<T>(&self, wanted: &str, expected: &str) -> Parsed<T> {
         let tok = self.tok;
         let span = self.span(tok.start, tok.end);
-        let report = match tok.kind {
-            Tok::Eof => Report::new("syntax error: unexpected end of file", span),
-            Tok::OpenComment => Report::new("syntax error: this comment is not closed", span)
-                .help("end it with `*/`"),
-            Tok::PipeFrom | Tok::PipeInto => Report::new(
-                "the pipe operators are an experimental feature that is not supported",
-                span,
-            )
-            .help("call the function as `f x`"),
-            Tok::Stray => {
-                let byte = self.lexer.byte(tok.start as usize);
-                let shown = if byte.is_ascii_graphic() {
-                    format!("`{}`", byte as char)
-                } else {
-                    format!("byte 0x{byte:02x}")
-                };
-                Report::new(format!("syntax error: unexpected {shown}"), span)
-            }
-            _ => {
-                let text = String::from_utf8_lossy(self.text(tok));
-                Report::new(format!("syntax error: unexpected `{}`", text.trim_end()), span)
-            }
-        };
-        let open_comment = tok.kind == Tok::OpenComment;
-        Err(Box::new(if open_comment {
-            report
-        } else {
-            report.label(format!("expected {wanted}"))
-        }))
+        if tok.kind == Tok::OpenComment {
+            // Not a comment to C++ Nix but a division, and then a multiplication.
+            let found = if expected.is_empty() { "'/'" } else { "'*'" };
+            return Err(Box::new(
+                Report::new(format!("syntax error, unexpected {found}"), span)
+                    .label("this comment is not closed")
+                    .help("end it with `*/`"),
+            ));
+        }
+        let mut title = format!("syntax error, unexpected {}", self.token_name(tok));
+        if !expected.is_empty() {
+            title = format!("{title}, expecting {expected}");
+        }
+        Err(Box::new(Report::new(title, span).label(format!("expected {wanted}"))))
     }
 
-    fn expect(&mut self, kind: Tok, wanted: &str) -> Parsed<()> {
+    /// A token as the messages of C++ Nix name it.
+    fn token_name(&self, tok: Token) -> String {
+        match tok.kind {
+            Tok::Eof => "end of file".into(),
+            Tok::Id => "identifier".into(),
+            Tok::Int => "integer".into(),
+            Tok::Float => "floating-point literal".into(),
+            Tok::Path => "path".into(),
+            Tok::HomePath => "'~/…' path".into(),
+            Tok::SearchPath => "'<…>' path".into(),
+            Tok::Uri => "URI".into(),
+            Tok::IndentQuote => "start of an indented string".into(),
+            Tok::Stray => "invalid token".into(),
+            _ => format!("'{}'", String::from_utf8_lossy(self.text(tok)).trim_end()),
+        }
+    }
+
+    fn expect(&mut self, kind: Tok, wanted: &str, expected: &str) -> Parsed<()> {
         if self.tok.kind != kind {
-            return self.unexpected(wanted);
+            return self.unexpected(wanted, expected);
         }
         self.advance();
         Ok(())
     }
 
     /// As [`Self::expect`], for the closing bracket of the one at `open`.
-    fn close(&mut self, kind: Tok, wanted: &str, open: u32) -> Parsed<()> {
+    fn close(&mut self, kind: Tok, wanted: &str, expected: &str, open: u32) -> Parsed<()> {
         if self.tok.kind != kind {
-            return self.unexpected(wanted).map_err(|mut report: Box<Report>| {
+            return self.unexpected(wanted, expected).map_err(|mut report: Box<Report>| {
                 report.notes.push((Some(self.span(open, open + 1)), "opened here".into()));
                 report
             });
@@ -175,34 +179,34 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
         let node = match self.tok.kind {
             Tok::Id => match self.lexer.next_byte() {
                 b':' | b'@' => self.lambda(start)?,
-                _ => self.operators(0)?,
+                _ => self.pipes()?,
             },
             Tok::BraceOpen if self.formals_ahead() => self.lambda(start)?,
             Tok::Let if self.lexer.next_byte() != b'{' => self.let_in(start)?,
             Tok::If => {
                 self.advance();
                 let condition = self.expr()?;
-                self.expect(Tok::Then, "`then`")?;
+                self.expect(Tok::Then, "`then`", "'then'")?;
                 let yes = self.expr()?;
-                self.expect(Tok::Else, "`else`")?;
+                self.expect(Tok::Else, "`else`", "'else'")?;
                 let no = self.expr()?;
                 self.node(Kind::If(condition, yes, no), start)
             }
             Tok::With => {
                 self.advance();
                 let namespace = self.expr()?;
-                self.expect(Tok::Semicolon, "`;`")?;
+                self.expect(Tok::Semicolon, "`;`", "';'")?;
                 let body = self.expr()?;
                 self.node(Kind::With(namespace, body), start)
             }
             Tok::Assert => {
                 self.advance();
                 let condition = self.expr()?;
-                self.expect(Tok::Semicolon, "`;`")?;
+                self.expect(Tok::Semicolon, "`;`", "';'")?;
                 let body = self.expr()?;
                 self.node(Kind::Assert(condition, body), start)
             }
-            _ => self.operators(0)?,
+            _ => self.pipes()?,
         };
         self.leave();
         Ok(node)
@@ -212,11 +216,11 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
         self.advance();
         let set = self.bindings(true)?;
         if self.tok.kind != Tok::In {
-            return self.unexpected("a binding or `in`");
+            return self.unexpected("a binding or `in`", "'in' or 'inherit'");
         }
         self.advance();
         if let Some((_, _, start, end)) = self.raw.sets[set as usize].dynamic.first() {
-            return self.fail(*start, *end, "dynamic attributes are not allowed in `let`");
+            return self.fail(*start, *end, "dynamic attributes not allowed in let");
         }
         let body = self.expr()?;
         Ok(self.node(Kind::Let(set, body), start))
@@ -238,14 +242,15 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
             let arg = if self.tok.kind == Tok::At {
                 self.advance();
                 let arg = self.tok;
-                self.expect(Tok::Id, "a name for the whole argument")?;
+                self.expect(Tok::Id, "a name for the whole argument", "identifier")?;
                 Some(arg)
             } else {
                 None
             };
             (arg, Some(formals))
         };
-        self.expect(Tok::Colon, "`:`")?;
+        let expected = if arg.is_none() { "':' or '@'" } else { "':'" };
+        self.expect(Tok::Colon, "`:`", expected)?;
         let head_end = self.last_end;
         let arg = arg.map(|tok| {
             let text = self.text(tok);
@@ -359,7 +364,7 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
                     return self.fail(
                         start,
                         tok.end,
-                        format!("invalid integer `{text}`: it does not fit in 64 bits"),
+                        format!("invalid integer '{text}'"),
                     );
                 };
                 self.advance();
@@ -387,7 +392,7 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
             Tok::ParenOpen => {
                 self.advance();
                 let inner = self.expr()?;
-                self.close(Tok::ParenClose, "`)`", start)?;
+                self.close(Tok::ParenClose, "`)`", "')'", start)?;
                 Ok(inner)
             }
             Tok::BracketOpen => {
@@ -399,7 +404,7 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
                     self.nodes.push(element);
                 }
                 self.leave();
-                self.close(Tok::BracketClose, "a list element or `]`", start)?;
+                self.close(Tok::BracketClose, "a list element or `]`", "", start)?;
                 let elements = raw::pool_run(&mut self.raw.lists, &mut self.nodes, from);
                 Ok(self.node(Kind::List(elements), start))
             }
@@ -409,9 +414,14 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
                     self.advance();
                 }
                 let open = self.tok.start;
-                self.expect(Tok::BraceOpen, "`{`")?;
+                self.expect(Tok::BraceOpen, "`{`", "'{'")?;
                 let set = self.bindings(recursive)?;
-                self.close(Tok::BraceClose, "a binding or `}`", open)?;
+                self.close(
+                    Tok::BraceClose,
+                    "a binding or `}`",
+                    if recursive { "'inherit' or '}'" } else { "'inherit'" },
+                    open,
+                )?;
                 let set = self.node(Kind::Set(set), start);
                 if tok.kind != Tok::Let {
                     return Ok(set);
@@ -421,7 +431,7 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
                 let path = raw::pool_run(&mut self.raw.paths, &mut self.path, from);
                 Ok(self.node(Kind::Select(set, path, None), start))
             }
-            _ => self.unexpected("an expression"),
+            _ => self.unexpected("an expression", ""),
         }
     }
 
@@ -433,7 +443,7 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
         if value.is_finite() && (zero || value.is_normal()) {
             return Ok(value);
         }
-        self.fail(tok.start, tok.end, format!("invalid float `{text}`: it is out of range"))
+        self.fail(tok.start, tok.end, format!("invalid float '{text}'"))
     }
 }
 

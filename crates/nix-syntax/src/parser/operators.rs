@@ -39,6 +39,51 @@ fn binary(tok: Tok) -> Option<(u8, Side, BinaryOp)> {
 }
 
 impl<'s, 'a: 's> Parser<'s, 'a, '_> {
+    /// `a |> f |> g` or `g <| f <| a`, not both in one: calls, looser than every operator.
+    pub(super) fn pipes(&mut self) -> Parsed<NodeId> {
+        let first = self.operators(0)?;
+        match self.tok.kind {
+            Tok::PipeInto => {
+                let mut value = first;
+                while self.tok.kind == Tok::PipeInto {
+                    self.advance();
+                    let function = self.operators(0)?;
+                    value = self.piped(function, value);
+                }
+                Ok(value)
+            }
+            Tok::PipeFrom => {
+                let mut functions = vec![first];
+                while self.tok.kind == Tok::PipeFrom {
+                    self.advance();
+                    functions.push(self.operators(0)?);
+                }
+                let mut value = functions.pop().unwrap_or(first);
+                while let Some(function) = functions.pop() {
+                    value = self.piped(function, value);
+                }
+                Ok(value)
+            }
+            _ => Ok(first),
+        }
+    }
+
+    /// A call with one more argument.
+    fn piped(&mut self, function: NodeId, arg: NodeId) -> NodeId {
+        let from = self.nodes.len();
+        let callee = match self.raw.nodes[function as usize].kind {
+            Kind::Call(inner, args) => {
+                self.nodes.extend_from_slice(args.of(&self.raw.lists));
+                inner
+            }
+            _ => function,
+        };
+        self.nodes.push(arg);
+        let args = raw::pool_run(&mut self.raw.lists, &mut self.nodes, from);
+        let start = self.start_of(function).min(self.start_of(arg));
+        self.node(Kind::Call(callee, args), start)
+    }
+
     /// An expression of operators that bind at least as tightly as `min`.
     pub(super) fn operators(&mut self, min: u8) -> Parsed<NodeId> {
         let start = self.tok.start;
@@ -76,7 +121,7 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
                 return Ok(left);
             }
             if closed == Some(level) {
-                return self.unexpected("an operator of another kind").map_err(
+                return self.unexpected("an operator of another kind", "").map_err(
                     |report: Box<Report>| {
                         Box::new(
                             report.help("comparisons cannot be chained; use parentheses or `&&`"),

@@ -21,7 +21,7 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
         self.advance();
         let expr = self.expr()?;
         if self.tok.kind != Tok::BraceClose {
-            return self.unexpected("`}`").map_err(|mut report: Box<Report>| {
+            return self.unexpected("`}`", "'}'").map_err(|mut report: Box<Report>| {
                 report
                     .notes
                     .push((Some(self.span(at as u32, at as u32 + 2)), "opened here".into()));
@@ -91,7 +91,10 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
                     Some(b'$') => at += 2,
                     _ => at += 1,
                 },
-                Some(0) => return self.nul(at),
+                Some(0) => {
+                    owned.extend_from_slice(&text[plain..at]);
+                    return self.nul(owned, at, false);
+                }
                 Some(_) => at += 1,
                 None => return self.unclosed(start, 1, "\""),
             }
@@ -106,13 +109,28 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
         Ok(self.string_node(from, start))
     }
 
-    fn nul<T>(&self, at: usize) -> Parsed<T> {
-        self.fail(at as u32, at as u32 + 1, "a string cannot hold a null byte")
+    /// A null byte in a string whose text, up to here, is `text`.
+    fn nul<T>(&self, mut text: Vec<u8>, at: usize, indented: bool) -> Parsed<T> {
+        let rest = &self.lexer.text[at..];
+        let ends = |two: &[u8]| two == b"${" || if indented { two == b"''" } else { two[0] == b'"' };
+        let end = rest.windows(2).position(ends).unwrap_or(rest.len());
+        text.extend_from_slice(&rest[..end]);
+        let shown = String::from_utf8_lossy(&text).replace('\0', "␀");
+        let message = format!(
+            "input string '{shown}' cannot be represented as Nix string because it contains null bytes"
+        );
+        self.fail(at as u32, at as u32 + 1, message)
     }
 
     fn unclosed<T>(&self, start: u32, len: u32, with: &str) -> Parsed<T> {
-        let report =
-            Report::new("syntax error: this string is not closed", self.span(start, start + len));
+        let expected = if len == 1 {
+            "'\"'"
+        } else {
+            "indented string or '${' or end of an indented string"
+        };
+        let title = format!("syntax error, unexpected end of file, expecting {expected}");
+        let report = Report::new(title, self.span(start, start + len))
+            .label("this string is not closed");
         Err(Box::new(report.help(format!("end it with `{with}`"))))
     }
 
@@ -130,7 +148,7 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
         loop {
             match (text.get(at), text.get(at + 1)) {
                 (None, _) => return self.unclosed(start, 2, "''"),
-                (Some(0), _) => return self.nul(at),
+                (Some(0), _) => return self.nul(text[plain..at].to_vec(), at, true),
                 (Some(b'$'), Some(b'{')) => {
                     flush(&mut pieces, plain, at);
                     let (expr, end) = self.interpolation(at)?;
@@ -233,7 +251,7 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
                 return self.fail(
                     start,
                     tok.end,
-                    format!("the path `{shown}` can not be resolved in pure evaluation"),
+                    format!("the path '{shown}' can not be resolved in pure mode"),
                 );
             };
             canonical(&[home, &written[1..]].concat())
@@ -272,7 +290,7 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
             return self.fail(start, at as u32, "path has a trailing slash");
         }
         if !dynamic && at > plain {
-            return self.fail(start, at as u32, "syntax error: this path has an empty component");
+            return self.fail(start, at as u32, "syntax error, unexpected end of path, expecting '${'");
         }
         if dynamic {
             self.push_text(&text[plain..at]);

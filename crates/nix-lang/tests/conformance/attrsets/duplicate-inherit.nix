@@ -1,0 +1,1 @@
+let a = 0; in { a = 1; inherit a; }

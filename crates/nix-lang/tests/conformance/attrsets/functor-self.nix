@@ -1,0 +1,1 @@
+{ __functor = self: x: builtins.attrNames self; a = 1; } null

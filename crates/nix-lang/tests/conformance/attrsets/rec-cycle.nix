@@ -1,0 +1,1 @@
+let s = rec { a = b; b = c; c = a; }; in s.a

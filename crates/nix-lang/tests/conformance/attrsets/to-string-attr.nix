@@ -1,0 +1,1 @@
+[ "${{ __toString = s: "x" + s.y; y = "z"; }}" (toString { __toString = _: "t"; outPath = "o"; }) ]

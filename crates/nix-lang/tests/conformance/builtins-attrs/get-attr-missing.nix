@@ -1,0 +1,1 @@
+builtins.getAttr "ab" { a = 1; abc = 2; }

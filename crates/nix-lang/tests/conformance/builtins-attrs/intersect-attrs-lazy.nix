@@ -1,0 +1,1 @@
+builtins.intersectAttrs { b = throw "x"; } { b = 3; }

@@ -1,0 +1,1 @@
+builtins.fromJSON "\"\\u12g4\""

@@ -1,0 +1,2 @@
+builtins.fromJSON "\"a
+b\""

@@ -1,0 +1,1 @@
+map toString (builtins.attrValues (builtins.fromTOML "a = inf\nb = -inf\nc = 1e3"))

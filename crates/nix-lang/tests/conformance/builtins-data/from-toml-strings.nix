@@ -1,0 +1,1 @@
+builtins.fromTOML "a = \"\"\"\nx\\\n   y\"\"\"\nb = '''\nq'''\nc = \"\\u00e9\""

@@ -1,0 +1,1 @@
+builtins.stringLength (builtins.toJSON (builtins.foldl' (a: b: [ a ]) [ ] (builtins.genList (x: x) 5000)))

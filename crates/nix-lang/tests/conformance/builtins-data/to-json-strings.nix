@@ -1,0 +1,1 @@
+builtins.toJSON "a\"b\\c\n\t\r/é☃"

@@ -1,0 +1,1 @@
+let mk = n: builtins.foldl' (a: b: [ a ]) [ ] (builtins.genList (x: x) n); in mk 20000 == mk 20000

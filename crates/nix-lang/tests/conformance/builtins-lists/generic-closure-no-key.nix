@@ -1,0 +1,1 @@
+builtins.genericClosure { startSet = [ { kay = 1; } ]; operator = x: [ ]; }

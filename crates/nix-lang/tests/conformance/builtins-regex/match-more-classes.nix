@@ -1,0 +1,1 @@
+map (c: builtins.match "[[:${c}:]]" "A") [ "upper" "lower" "alnum" "punct" "space" "xdigit" "print" "graph" "cntrl" "blank" ]

@@ -1,0 +1,1 @@
+[ (builtins.split "" "abc") (builtins.split "x*" "axb") (builtins.split "(a*)" "baac") ]

@@ -1,0 +1,1 @@
+[ (builtins.split "a|ab|abc" "abcd") (builtins.split "(a*)(ab)*" "aab") ]

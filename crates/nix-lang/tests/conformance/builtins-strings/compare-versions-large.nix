@@ -1,0 +1,1 @@
+builtins.compareVersions "99999999999999999999" "1"

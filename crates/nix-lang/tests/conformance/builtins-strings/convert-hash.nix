@@ -1,0 +1,1 @@
+map (f: builtins.convertHash { hash = "sha256-ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="; toHashFormat = f; }) [ "base16" "nix32" "base64" "sri" ]

@@ -1,0 +1,1 @@
+map (f: map f [ 1 1.5 "a" /a null true [ ] { } (x: x) ]) [ builtins.isInt builtins.isFloat builtins.isString builtins.isPath isNull builtins.isBool builtins.isList builtins.isAttrs builtins.isFunction ]

@@ -1,0 +1,1 @@
+builtins.replaceStrings [ "a" "oo" ] [ "A" "00" ] "a foo bar boo"

@@ -1,0 +1,1 @@
+builtins.addErrorContext "while testing" (throw "inner")

@@ -1,0 +1,1 @@
+let a = "x"; in assert "a${a}b" != "axb"; 1

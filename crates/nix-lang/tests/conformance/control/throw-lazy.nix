@@ -1,0 +1,1 @@
+[ (builtins.tryEval (throw "a")).success (builtins.tryEval [ (throw "a") ]).success ]

@@ -1,0 +1,1 @@
+builtins.trace "seen" 1

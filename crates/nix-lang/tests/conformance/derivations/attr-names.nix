@@ -1,0 +1,1 @@
+builtins.attrNames (derivation { name = "a"; builder = "b"; system = "s"; x = 1; })

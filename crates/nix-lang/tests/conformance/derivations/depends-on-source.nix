@@ -1,0 +1,1 @@
+(derivation { name = "b"; builder = "b"; system = "s"; src = ./data/number.nix; }).drvPath

@@ -1,0 +1,1 @@
+(derivation { name = throw "x"; builder = "b"; system = "s"; y = 5; }).y

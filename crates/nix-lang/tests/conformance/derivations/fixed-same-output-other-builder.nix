@@ -1,0 +1,1 @@
+let f = b: derivation { name = "a"; builder = b; system = "s"; outputHash = "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="; }; user = b: (derivation { name = "u"; builder = "b"; system = "s"; x = f b; }).outPath; in [ ((f "x").outPath == (f "y").outPath) ((f "x").drvPath == (f "y").drvPath) (user "x" == user "y") ]

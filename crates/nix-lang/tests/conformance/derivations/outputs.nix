@@ -1,0 +1,1 @@
+let d = derivation { name = "a"; builder = "b"; system = "s"; outputs = [ "lib" "out" "dev" ]; }; in [ d.drvPath d.outPath d.outputName d.out.outPath d.dev.outPath d.lib.outputName (map (o: o.outputName) d.all) ]

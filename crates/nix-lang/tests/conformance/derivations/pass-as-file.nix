@@ -1,0 +1,1 @@
+(derivation { name = "a"; builder = "b"; system = "s"; text = "x"; passAsFile = [ "text" ]; }).drvPath

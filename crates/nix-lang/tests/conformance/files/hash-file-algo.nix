@@ -1,0 +1,1 @@
+builtins.hashFile "x" ./data/text.txt

@@ -1,0 +1,1 @@
+map builtins.pathExists [ ./data/tree/link (toString ./data/tree/link + "/") ]

@@ -1,0 +1,1 @@
+builtins.tryEval (builtins.typeOf (builtins.readDir ./data/tree))

@@ -1,0 +1,1 @@
+map builtins.readFileType [ ./data/text.txt ./data/tree ./data/tree/link ]

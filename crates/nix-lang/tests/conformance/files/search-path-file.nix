@@ -1,0 +1,1 @@
+builtins.readFile (builtins.findFile [ { prefix = ""; path = ./data; } ] "text.txt")

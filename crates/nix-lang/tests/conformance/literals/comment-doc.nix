@@ -1,0 +1,1 @@
+/** doc */ let x = 1; in x

@@ -1,0 +1,5 @@
+let x = "one\n  two"; in ''
+  start
+    ${x}
+  end ${x} end
+''

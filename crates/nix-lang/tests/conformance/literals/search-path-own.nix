@@ -1,0 +1,1 @@
+let __nixPath = [ { prefix = "a"; path = ./.; } ]; in baseNameOf <a/data>

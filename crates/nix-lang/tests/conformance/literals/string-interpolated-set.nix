@@ -1,0 +1,1 @@
+"${{ outPath = "p"; }}" + "${{ __toString = self: self.x; x = "q"; }}"

@@ -1,0 +1,1 @@
+{ type = "derivation"; outPath = "a"; x = 1; } == { outPath = "a"; x = 1; }

@@ -1,0 +1,1 @@
+{ abc = 1; }.zzzzzz

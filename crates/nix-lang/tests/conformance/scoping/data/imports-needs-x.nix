@@ -1,0 +1,1 @@
+import ./needs-x.nix

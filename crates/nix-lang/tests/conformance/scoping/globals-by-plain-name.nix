@@ -1,0 +1,1 @@
+map builtins.typeOf [ abort baseNameOf builtins derivation derivationStrict dirOf false fetchGit fetchTarball fetchTree fromTOML import isNull map null placeholder removeAttrs scopedImport throw toString true ]

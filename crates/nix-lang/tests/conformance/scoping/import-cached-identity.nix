@@ -1,0 +1,1 @@
+let f = import ./data/lambda.nix; g = import ./data/lambda.nix; in [ f ] == [ g ]

@@ -1,0 +1,1 @@
+import /definitely/not/there.nix

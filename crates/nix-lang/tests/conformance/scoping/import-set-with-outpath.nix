@@ -1,0 +1,1 @@
+import { outPath = ./data/number.nix; }

@@ -1,0 +1,1 @@
+let builtins = { length = 5; }; in builtins.length

@@ -1,0 +1,1 @@
+with { __sub = a: b: "with"; }; 1 - 2

@@ -1,0 +1,1 @@
+{ b = second; a = first; }

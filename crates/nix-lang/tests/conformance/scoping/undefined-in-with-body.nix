@@ -1,0 +1,1 @@
+with { }; let a = nope; in 1

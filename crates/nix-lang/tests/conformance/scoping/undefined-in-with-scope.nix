@@ -1,0 +1,1 @@
+with nope; 1

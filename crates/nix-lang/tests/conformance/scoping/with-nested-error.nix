@@ -1,0 +1,1 @@
+with { }; with 1; x

@@ -1,0 +1,1 @@
+builtins.getContext (builtins.appendContext "a" { ${builtins.unsafeDiscardStringContext (derivation { name = "d"; builder = "b"; system = "s"; }).drvPath} = { outputs = [ "out" "dev" ]; allOutputs = true; }; })

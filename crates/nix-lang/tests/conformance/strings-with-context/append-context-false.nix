@@ -1,0 +1,1 @@
+builtins.getContext (builtins.appendContext "a" { ${builtins.unsafeDiscardStringContext (builtins.toFile "x" "y")} = { path = false; }; })

@@ -1,0 +1,1 @@
+builtins.compareVersions (builtins.toFile "a" "1") "1"

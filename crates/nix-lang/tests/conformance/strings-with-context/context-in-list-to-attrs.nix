@@ -1,0 +1,1 @@
+builtins.listToAttrs [ { name = builtins.toFile "a" "1"; value = 1; } ]

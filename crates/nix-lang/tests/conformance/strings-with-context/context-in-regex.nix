@@ -1,0 +1,1 @@
+builtins.match (builtins.toFile "a" "1") "x"

@@ -1,0 +1,1 @@
+builtins.hasContext (builtins.toJSON { x = builtins.toFile "a" "1"; })

@@ -1,0 +1,1 @@
+let a = builtins.toFile "a" "1"; in [ (builtins.hasContext (builtins.replaceStrings [ "x" ] [ a ] "y")) (builtins.hasContext (builtins.replaceStrings [ "x" ] [ a ] "x")) (builtins.hasContext (builtins.replaceStrings [ "x" ] [ "z" ] a)) ]

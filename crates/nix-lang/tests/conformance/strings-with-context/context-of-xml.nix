@@ -1,0 +1,1 @@
+builtins.hasContext (builtins.toXML { x = builtins.toFile "a" "1"; })

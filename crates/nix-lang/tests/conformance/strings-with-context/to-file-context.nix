@@ -1,0 +1,1 @@
+let f = builtins.toFile "x" "content"; in [ f (builtins.getContext f) ]
