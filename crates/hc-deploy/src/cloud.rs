@@ -1,11 +1,12 @@
 //! Evaluating one host of a cloud.
 
 use crate::assemble::Prepared;
-use crate::store_io::StoreIo;
+use crate::store_io::{IoOptions, StoreIo};
 use crate::{Error, Result};
 use hc_spec::{HostSpec, MachineSpec};
 use nix_compat::{StoreDir, StorePath};
 use nix_lang::{Arena, ContextElem, Evaluator, FlakeOptions, Settings, Value};
+use nix_store::Store;
 use std::path::PathBuf;
 
 /// Which cloud to evaluate, and how.
@@ -22,8 +23,8 @@ pub struct Request {
     pub overrides: Vec<(String, String)>,
     /// Executable that image derivations name as their builder.
     pub builder: StorePath,
-    /// Physical root of the store; `None` when `/nix/store` is where it says it is.
-    pub store_root: Option<PathBuf>,
+    /// The store: what evaluation has to read first is built there.
+    pub store: Store,
     /// Render every step of an error's trail.
     pub show_trace: bool,
     /// Render errors in colour.
@@ -39,7 +40,12 @@ pub struct Request {
 /// When the Nix code is wrong, or evaluates to something that is no cloud.
 pub fn prepare(request: &Request) -> Result<Prepared> {
     let evaluated = nix_lang::on_big_stack(|| {
-        let io = StoreIo::new(request.store_root.clone(), request.message);
+        let options = IoOptions {
+            store: request.store.config().clone(),
+            message: request.message,
+            ..IoOptions::default()
+        };
+        let io = StoreIo::new(options).with_store(request.store.clone());
         let evaluated = {
             let arena = Arena::new();
             let nix = Evaluator::new(&arena, &io, settings(request));

@@ -8,10 +8,11 @@ mod assemble;
 pub mod builder;
 mod cloud;
 mod error;
+mod pending;
 mod realise;
 mod store_io;
 
 pub use assemble::Prepared;
 pub use cloud::{Request, prepare};
 pub use error::{Error, Result};
-pub use store_io::StoreIo;
+pub use store_io::{IoOptions, StoreIo};
