@@ -58,11 +58,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
 }
 
 /// Evaluates; errors of the Nix files have their own exit code.
-pub fn evaluate(
-    store: &Store,
-    args: &CloudArgs,
-    progress: &Progress,
-) -> anyhow::Result<Prepared> {
+pub fn evaluate(store: &Store, args: &CloudArgs, progress: &Progress) -> anyhow::Result<Prepared> {
     progress.say("evaluating");
     let (flake, cloud) = match args.flake.rsplit_once('#') {
         Some((flake, cloud)) => (flake, Some(cloud.to_owned())),
@@ -81,6 +77,8 @@ pub fn evaluate(
             .collect(),
         builder: hc_deploy::builder::pinned(store, &Globals::exe()?).code(Code::Build)?,
         store: store.clone(),
+        fetch: crate::nix_io::fetch_config(),
+        registries: crate::nix_io::registries(),
         show_trace: args.show_trace,
         colour: output::colour(&std::io::stderr()),
         message: |text| eprintln!("{text}"),

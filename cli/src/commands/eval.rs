@@ -88,13 +88,22 @@ fn value<'a>(nix: &Evaluator<'a>, args: &Args) -> nix_lang::Result<Value<'a>> {
     } else if let Some(file) = &args.file {
         (nix.eval_file(here().join(file))?, args.target.as_str())
     } else {
-        let (flake, attribute) = args.target.split_once('#').unwrap_or((&args.target, ""));
-        let (directory, untracked) = super::build::directory(flake);
-        let options = FlakeOptions { untracked, ..FlakeOptions::default() };
-        (nix.flake(here().join(directory), &options)?, attribute)
+        let (flake, attribute) = nix.flake_reference(&flake_or_here(&args.target), &here())?;
+        let value = nix.flake_at(&flake, &FlakeOptions::default())?;
+        let path: Vec<&str> = attribute.split('.').filter(|name| !name.is_empty()).collect();
+        return nix.select_path(value, &path);
     };
     let path: Vec<&str> = attribute.split('.').filter(|name| !name.is_empty()).collect();
     nix.select_path(value, &path)
+}
+
+/// `.` where only an attribute is said.
+fn flake_or_here(target: &str) -> String {
+    match target {
+        "" => ".".into(),
+        target if target.starts_with('#') => format!(".{target}"),
+        target => target.into(),
+    }
 }
 
 fn here() -> PathBuf {

@@ -1,6 +1,7 @@
 //! Evaluating one host of a cloud.
 
 use crate::assemble::Prepared;
+use crate::fetch::Registries;
 use crate::store_io::{IoOptions, StoreIo};
 use crate::{Error, Result};
 use hc_spec::{HostSpec, MachineSpec};
@@ -25,6 +26,10 @@ pub struct Request {
     pub builder: StorePath,
     /// The store: what evaluation has to read first is built there.
     pub store: Store,
+    /// How inputs are fetched; nothing is fetched without it.
+    pub fetch: Option<nix_fetch::Config>,
+    /// Where short names of flakes are looked up.
+    pub registries: Registries,
     /// Render every step of an error's trail.
     pub show_trace: bool,
     /// Render errors in colour.
@@ -43,6 +48,8 @@ pub fn prepare(request: &Request) -> Result<Prepared> {
         let options = IoOptions {
             store: request.store.config().clone(),
             message: request.message,
+            fetch: request.fetch.clone(),
+            registries: request.registries.clone(),
             ..IoOptions::default()
         };
         let io = StoreIo::new(options).with_store(request.store.clone());
@@ -78,6 +85,8 @@ fn evaluate<'a>(nix: &Evaluator<'a>, request: &Request) -> Result<Evaluated> {
     let options = FlakeOptions {
         overrides: request.overrides.clone(),
         untracked: request.untracked,
+        lenient: true,
+        base: Some(request.directory.clone()),
         ..FlakeOptions::default()
     };
     let flake = nix.flake(&request.directory, &options).map_err(rendered)?;

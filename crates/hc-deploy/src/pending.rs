@@ -33,6 +33,16 @@ impl Pending {
         }
     }
 
+    /// The file on disk that `below` in this object is, and which files there count.
+    pub(crate) fn disk(&self, below: &Path) -> io::Result<(PathBuf, Option<BTreeSet<PathBuf>>)> {
+        let only = match self {
+            Pending::Path { only, .. } => only.clone(),
+            Pending::Text { .. } => None,
+        };
+        let text = || io::Error::other("a text made while evaluating is not a file yet");
+        Ok((self.on_disk(below)?.ok_or_else(text)?, only))
+    }
+
     /// The bytes of a file in this object.
     pub(crate) fn read_file(&self, below: &Path) -> io::Result<Vec<u8>> {
         match (self, self.on_disk(below)?) {

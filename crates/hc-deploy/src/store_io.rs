@@ -1,12 +1,13 @@
 //! Evaluation's door to the store: computes paths while evaluating, remembers what to write, and
 //! writes and builds only what something really needs.
 
+use crate::Result;
+use crate::fetch::Registries;
 use crate::pending::{Pending, filtered};
-use crate::{Error, Result};
-use nix_compat::{Derivation, DrvOutput, StoreDir, StorePath};
-use nix_lang::{
-    ComputeIo, ContextElem, FetchRequest, Fetched, FileType, Ingestion, Io, IoError, PathFilter,
-};
+use nix_compat::flake_ref::registry::Registry;
+use nix_compat::{CAHash, Derivation, DrvOutput, StoreDir, StorePath};
+use nix_fetch::Fetcher;
+use nix_lang::{ComputeIo, ContextElem, Ingestion, Io, IoError, PathFilter};
 use nix_store::{BuildObserver, Quiet, Store, StoreConfig};
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,10 @@ pub struct IoOptions {
     pub system: Option<String>,
     /// Build what evaluation wants to read (`allow-import-from-derivation`).
     pub import_from_derivation: bool,
+    /// Where what is fetched is kept, and how it is fetched; nothing is fetched without it.
+    pub fetch: Option<nix_fetch::Config>,
+    /// What short names of flakes stand for.
+    pub registries: Registries,
     /// Gets the lines of `builtins.trace` and `builtins.warn`.
     pub message: fn(&str),
     /// Is told about builds.
@@ -36,6 +41,8 @@ impl Default for IoOptions {
             environment: false,
             system: None,
             import_from_derivation: true,
+            fetch: None,
+            registries: Registries::default(),
             message: |_| {},
             observer: Box::new(Quiet),
         }
@@ -48,6 +55,8 @@ pub struct StoreIo {
     compute: ComputeIo,
     pending: RefCell<BTreeMap<StorePath, Pending>>,
     store: OnceCell<Store>,
+    pub(crate) fetcher: OnceCell<Fetcher>,
+    pub(crate) registries: OnceCell<Vec<Registry>>,
     options: IoOptions,
 }
 
@@ -62,8 +71,14 @@ impl StoreIo {
         if let Some(system) = &options.system {
             compute = compute.with_system(system);
         }
-        let (pending, store) = (RefCell::default(), OnceCell::new());
-        Self { compute, pending, store, options }
+        Self {
+            compute,
+            pending: RefCell::default(),
+            store: OnceCell::new(),
+            fetcher: OnceCell::new(),
+            registries: OnceCell::new(),
+            options,
+        }
     }
 
     /// Works with a store that is open already.
@@ -83,6 +98,64 @@ impl StoreIo {
         }
         let store = Store::open(self.options.store.clone())?;
         Ok(self.store.get_or_init(|| store))
+    }
+
+    pub(crate) fn compute(&self) -> &ComputeIo {
+        &self.compute
+    }
+
+    pub(crate) fn options(&self) -> &IoOptions {
+        &self.options
+    }
+
+    pub(crate) fn remember(&self, path: StorePath, pending: Pending) {
+        self.pending.borrow_mut().insert(path, pending);
+    }
+
+    pub(crate) fn is_remembered(&self, path: &StorePath) -> bool {
+        self.pending.borrow().contains_key(path)
+    }
+
+    /// Where a tree really lies, and which of its files count.
+    pub(crate) fn take(
+        &self,
+        path: &Path,
+        filter: Option<PathFilter<'_>>,
+    ) -> std::result::Result<(PathBuf, Option<BTreeSet<PathBuf>>), IoError> {
+        let failed = |source| IoError::File { what: "reading", path: path.to_owned(), source };
+        let (from, among) = match self.made(path, Pending::disk) {
+            None => ((&self).physical(path), None),
+            Some(made) => made.map_err(failed)?,
+        };
+        if filter.is_none() && among.is_none() {
+            return Ok((from, None));
+        }
+        // The filter knows the files by what they are called, and not by where they lie. It is asked
+        // once: what was hashed is what will be written.
+        let wanted = |file: &Path| {
+            let named = file.strip_prefix(&from).map_or(file.to_owned(), |rest| path.join(rest));
+            among.as_ref().is_none_or(|among| among.contains(file))
+                && filter.is_none_or(|filter| filter(&named))
+        };
+        let only = filtered(&from, &wanted).map_err(failed)?;
+        Ok((from, Some(only)))
+    }
+
+    /// Takes a tree or file into account as something in the store.
+    pub(crate) fn add_tree(
+        &self,
+        name: &str,
+        path: &Path,
+        ingestion: Ingestion,
+        filter: Option<PathFilter<'_>>,
+    ) -> std::result::Result<(StorePath, CAHash), IoError> {
+        let (from, only) = self.take(path, filter)?;
+        let kept = |file: &Path| only.as_ref().is_none_or(|only| only.contains(file));
+        let kept = only.is_some().then_some(&kept as PathFilter<'_>);
+        let added = nix_lang::hash_path(&StoreDir::default(), name, &from, ingestion, kept)?;
+        let pending = Pending::Path { name: name.to_owned(), from, ingestion, only };
+        self.remember(added.0.clone(), pending);
+        Ok(added)
     }
 
     /// A derivation that evaluation made.
@@ -117,7 +190,7 @@ impl StoreIo {
         derivation.resolved_outputs().ok()?.get(output)?.path.clone()
     }
 
-    fn read(&self, path: &StorePath) -> std::result::Result<Derivation, IoError> {
+    pub(crate) fn read(&self, path: &StorePath) -> std::result::Result<Derivation, IoError> {
         if let Some(derivation) = self.compute.derivation(path) {
             return Ok(derivation);
         }
@@ -133,14 +206,14 @@ impl StoreIo {
     }
 
     /// Whether a store path is there. Where the store cannot be opened, what lies on disk counts.
-    fn is_present(&self, path: &StorePath) -> bool {
+    pub(crate) fn is_present(&self, path: &StorePath) -> bool {
         let logical = PathBuf::from(StoreDir::default().render_path(path));
         (&self).physical(&logical).symlink_metadata().is_ok()
             && self.store().map_or(true, |store| store.is_valid(path).unwrap_or(false))
     }
 
     /// What evaluation made, and where in it a path is; nothing for other paths.
-    fn made<T>(
+    pub(crate) fn made<T>(
         &self,
         path: &Path,
         f: impl FnOnce(&Pending, &Path) -> io::Result<T>,
@@ -155,7 +228,7 @@ impl StoreIo {
         pending.get(&object).map(|pending| f(pending, below))
     }
 
-    fn realise_all(&self, context: &[ContextElem]) -> std::result::Result<(), IoError> {
+    pub(crate) fn realise_all(&self, context: &[ContextElem]) -> std::result::Result<(), IoError> {
         let mut missing = Vec::new();
         for element in context {
             match element {
@@ -184,217 +257,5 @@ impl StoreIo {
             return Ok(());
         }
         self.make(missing).map_err(|error| IoError::Other(error.to_string()))
-    }
-}
-
-impl Io for &StoreIo {
-    fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.made(path, Pending::read_file)
-            .unwrap_or_else(|| self.compute.read_file(&self.physical(path)))
-    }
-
-    fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
-        self.made(path, Pending::read_link)
-            .unwrap_or_else(|| self.compute.read_link(&self.physical(path)))
-    }
-
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<(Vec<u8>, FileType)>> {
-        self.made(path, Pending::read_dir)
-            .unwrap_or_else(|| self.compute.read_dir(&self.physical(path)))
-    }
-
-    fn file_type(&self, path: &Path) -> io::Result<Option<FileType>> {
-        self.made(path, Pending::file_type)
-            .unwrap_or_else(|| self.compute.file_type(&self.physical(path)))
-    }
-
-    fn env_var(&self, name: &str) -> Option<Vec<u8>> {
-        self.compute.env_var(name)
-    }
-
-    fn current_system(&self) -> String {
-        self.compute.current_system()
-    }
-
-    fn current_time(&self) -> i64 {
-        self.compute.current_time()
-    }
-
-    fn tracked_files(&self, dir: &Path) -> std::result::Result<Option<Vec<PathBuf>>, IoError> {
-        self.compute.tracked_files(dir)
-    }
-
-    fn message(&self, text: &str) {
-        (self.options.message)(text);
-    }
-
-    fn add_text(
-        &self,
-        name: &str,
-        contents: &[u8],
-        references: &[StorePath],
-    ) -> std::result::Result<StorePath, IoError> {
-        let path = self.compute.add_text(name, contents, references)?;
-        let pending = Pending::Text {
-            name: name.to_owned(),
-            contents: contents.to_vec(),
-            references: references.iter().cloned().collect(),
-        };
-        self.pending.borrow_mut().insert(path.clone(), pending);
-        Ok(path)
-    }
-
-    fn add_path(
-        &self,
-        name: &str,
-        path: &Path,
-        ingestion: Ingestion,
-        filter: Option<PathFilter<'_>>,
-    ) -> std::result::Result<StorePath, IoError> {
-        let from = self.physical(path);
-        let only = filter.map(|filter| filtered(&from, filter)).transpose();
-        let only =
-            only.map_err(|source| IoError::File { what: "reading", path: from.clone(), source })?;
-        // The filter is asked once: what was hashed is what will be written.
-        let again = |file: &Path| only.as_ref().is_none_or(|kept| kept.contains(file));
-        let added =
-            self.compute.add_path(name, &from, ingestion, filter.is_some().then_some(&again))?;
-        let pending = Pending::Path { name: name.to_owned(), from, ingestion, only: only.clone() };
-        self.pending.borrow_mut().insert(added.clone(), pending);
-        Ok(added)
-    }
-
-    fn add_derivation(
-        &self,
-        path: &StorePath,
-        derivation: &Derivation,
-    ) -> std::result::Result<(), IoError> {
-        self.compute.add_derivation(path, derivation)
-    }
-
-    fn is_valid_path(&self, path: &StorePath) -> std::result::Result<bool, IoError> {
-        let known = self.pending.borrow().contains_key(path) || self.derivation(path).is_some();
-        let logical = PathBuf::from(StoreDir::default().render_path(path));
-        Ok(known || self.physical(&logical).symlink_metadata().is_ok())
-    }
-
-    fn realise(&self, context: &[ContextElem]) -> std::result::Result<(), IoError> {
-        self.realise_all(context)
-    }
-
-    fn read_derivation(&self, path: &StorePath) -> std::result::Result<Derivation, IoError> {
-        self.read(path)
-    }
-
-    fn physical(&self, path: &Path) -> PathBuf {
-        match &self.options.store.root {
-            Some(root) if path.starts_with(nix_compat::STORE_DIR) => {
-                // What evaluation made is read from where it came: its path stays as it is said.
-                if self.made(path, |_, _| Ok(())).is_some() {
-                    return path.to_path_buf();
-                }
-                root.join(path.strip_prefix("/").unwrap_or(path))
-            }
-            _ => path.to_path_buf(),
-        }
-    }
-
-    fn write_lock(&self, path: &Path, contents: &[u8]) -> std::result::Result<(), IoError> {
-        hc_fs::durable::write(path, contents, 0o644).map_err(|e| IoError::Other(e.to_string()))
-    }
-
-    fn fetch(&self, request: &FetchRequest) -> std::result::Result<Fetched, IoError> {
-        self.compute.fetch(request)
-    }
-}
-
-impl StoreIo {
-    /// Adds sources and derivations; the outputs that are left to build.
-    pub(crate) fn add_all<'e>(
-        &self,
-        store: &Store,
-        context: impl IntoIterator<Item = &'e ContextElem>,
-    ) -> Result<BTreeSet<DrvOutput>> {
-        let mut wanted = BTreeSet::new();
-        for element in context {
-            match element {
-                ContextElem::Opaque(path) => self.add(store, path)?,
-                ContextElem::DrvDeep(drv) => self.write_derivation(store, drv)?,
-                ContextElem::Built { drv, output } => {
-                    self.write_derivation(store, drv)?;
-                    wanted.insert(DrvOutput::new(drv.clone(), output.clone()));
-                }
-            }
-        }
-        Ok(wanted)
-    }
-
-    /// Adds a path that evaluation named; one it did not make must be in the store already.
-    ///
-    /// # Errors
-    /// When it is neither, or the store cannot take it.
-    pub fn add(&self, store: &Store, path: &StorePath) -> Result<()> {
-        if store.is_valid(path)? {
-            return Ok(());
-        }
-        if self.derivation(path).is_some() {
-            return self.write_derivation(store, path);
-        }
-        self.with_pending(path, |pending| self.write_pending(store, path, pending))
-    }
-
-    fn write_pending(
-        &self,
-        store: &Store,
-        path: &StorePath,
-        pending: Option<&Pending>,
-    ) -> Result<()> {
-        let added = match pending {
-            None => return Err(Error::Missing { path: path.clone() }),
-            Some(Pending::Text { name, contents, references }) => {
-                for reference in references {
-                    self.add(store, reference)?;
-                }
-                store.add_text(name, contents, references)?
-            }
-            Some(Pending::Path { name, from, ingestion, only }) => {
-                let method = match ingestion {
-                    Ingestion::Flat => nix_store::IngestMethod::Flat,
-                    Ingestion::Recursive => nix_store::IngestMethod::Recursive,
-                };
-                let keep = |file: &Path, _| only.as_ref().is_none_or(|kept| kept.contains(file));
-                let keep = only.is_some().then_some(&keep as &nix_store::Filter<'_>);
-                store.add_path(name, from, method, &BTreeSet::new(), keep)?
-            }
-        };
-        // A file that was edited since it was hashed is not what was evaluated.
-        if added == *path { Ok(()) } else { Err(Error::Changed { path: path.clone() }) }
-    }
-
-    /// Writes a derivation after everything it refers to. An explicit stack: graphs can be deep.
-    ///
-    /// # Errors
-    /// When something it refers to is nowhere, or the store cannot take it.
-    pub fn write_derivation(&self, store: &Store, drv: &StorePath) -> Result<()> {
-        let mut open = vec![(drv.clone(), false)];
-        let mut done = BTreeSet::new();
-        while let Some((path, inputs_added)) = open.pop() {
-            if done.contains(&path) || (!inputs_added && store.is_valid(&path)?) {
-                continue;
-            }
-            let derivation =
-                self.derivation(&path).ok_or_else(|| Error::Missing { path: path.clone() })?;
-            if inputs_added {
-                store.add_derivation(&derivation)?;
-                done.insert(path);
-                continue;
-            }
-            for source in derivation.input_sources() {
-                self.add(store, source)?;
-            }
-            open.push((path, true));
-            open.extend(derivation.input_derivations().keys().map(|input| (input.clone(), false)));
-        }
-        Ok(())
     }
 }

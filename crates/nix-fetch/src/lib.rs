@@ -15,7 +15,7 @@ mod unpack;
 
 pub use download::Download;
 pub use error::{Error, Result};
-pub use git::{Workdir, workdir};
+pub use git::{Workdir, put_file, workdir};
 pub use unpack::unpack;
 
 use cache::Cache;

@@ -23,7 +23,7 @@ impl From<BadUrl> for RefError {
 }
 
 /// Where something is fetched from: attributes that fit their `type`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Input {
     attrs: Attrs,
 }

@@ -290,6 +290,24 @@ impl Fetcher {
     }
 }
 
+/// Writes a file of a work tree and tells git of it, unless it ignores it; commits it with
+/// `message`.
+///
+/// # Errors
+/// When it cannot be written, or git refuses.
+pub fn put_file(root: &Path, file: &Path, contents: &[u8], message: Option<&str>) -> Result<()> {
+    hc_fs::durable::write(&root.join(file), contents, 0o644)?;
+    let name = file.to_string_lossy();
+    if program::run(root, &["check-ignore", "--quiet", "--", &name]).is_ok() {
+        return Ok(());
+    }
+    program::run(root, &["add", "--intent-to-add", "--", &name])?;
+    if let Some(message) = message {
+        program::run(root, &["commit", "--quiet", "-m", message, "--", &name])?;
+    }
+    Ok(())
+}
+
 /// The commit of an input that was fetched, whether there are changes on top or not.
 fn head_of(input: &Input) -> String {
     let dirty = input.text("dirtyRev").and_then(|rev| rev.strip_suffix("-dirty"));
