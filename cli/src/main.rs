@@ -3,6 +3,7 @@
 mod commands;
 mod context;
 mod error;
+mod nix_io;
 mod output;
 mod progress;
 

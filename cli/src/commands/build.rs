@@ -41,7 +41,7 @@ pub struct CloudArgs {
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let progress = Progress::new();
     let store = store(globals)?;
-    let prepared = evaluate(globals, &store, &args.cloud, &progress)?;
+    let prepared = evaluate(&store, &args.cloud, &progress)?;
     realise(&store, &prepared, &progress)?;
     progress.clear();
     if let Some(link) = &args.out_link {
@@ -58,12 +58,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
 }
 
 /// Evaluates; errors of the Nix files have their own exit code.
-pub fn evaluate(
-    globals: &Globals,
-    store: &Store,
-    args: &CloudArgs,
-    progress: &Progress,
-) -> anyhow::Result<Prepared> {
+pub fn evaluate(store: &Store, args: &CloudArgs, progress: &Progress) -> anyhow::Result<Prepared> {
     progress.say("evaluating");
     let (flake, cloud) = match args.flake.rsplit_once('#') {
         Some((flake, cloud)) => (flake, Some(cloud.to_owned())),
@@ -81,7 +76,9 @@ pub fn evaluate(
             .map(|pair| (pair[0].clone(), pair[1].clone()))
             .collect(),
         builder: hc_deploy::builder::pinned(store, &Globals::exe()?).code(Code::Build)?,
-        store_root: globals.store.clone(),
+        store: store.clone(),
+        fetch: crate::nix_io::fetch_config(),
+        registries: crate::nix_io::registries(),
         show_trace: args.show_trace,
         colour: output::colour(&std::io::stderr()),
         message: |text| eprintln!("{text}"),
@@ -131,16 +128,21 @@ struct Observer<'a> {
 
 impl nix_store::BuildObserver for Observer<'_> {
     fn event(&self, event: BuildEvent<'_>) {
-        match event {
-            BuildEvent::Plan { builds, fetches } => {
-                self.progress.say(format!("{builds} to build, {fetches} to download"));
-            }
-            BuildEvent::Started { drv } => self.progress.say(drv.name()),
-            BuildEvent::Log { drv, line } => self.progress.say(format!("{}: {line}", drv.name())),
-            BuildEvent::Progress { drv, done, .. } => {
-                self.progress.say(format!("{}: {}", drv.name(), output::bytes(done)));
-            }
-            _ => {}
+        observe(self.progress, event);
+    }
+}
+
+/// Says on the terminal what a build does.
+pub fn observe(progress: &Progress, event: BuildEvent<'_>) {
+    match event {
+        BuildEvent::Plan { builds, fetches } => {
+            progress.say(format!("{builds} to build, {fetches} to download"));
         }
+        BuildEvent::Started { drv } => progress.say(drv.name()),
+        BuildEvent::Log { drv, line } => progress.say(format!("{}: {line}", drv.name())),
+        BuildEvent::Progress { drv, done, .. } => {
+            progress.say(format!("{}: {}", drv.name(), output::bytes(done)));
+        }
+        _ => {}
     }
 }

@@ -1,14 +1,16 @@
 //! `hc eval`: evaluate Nix.
 
+use crate::context::Globals;
 use crate::error::{Code, Coded};
+use crate::nix_io::{self, open_io};
 use crate::output;
-use nix_lang::{Arena, ComputeIo, Evaluator, FlakeOptions, Settings, Value};
+use nix_lang::{Arena, Evaluator, FlakeOptions, Settings, Value};
 use std::io::Write;
 use std::path::PathBuf;
 
 /// Evaluate Nix: an output of a flake, a file, or an expression
 ///
-/// Nothing is written and nothing is built; derivations are only computed.
+/// Nothing is written or built but what evaluation has to read (import from derivation).
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Flake and attribute, as PATH#ATTRIBUTE; with --file or --expr the attribute alone
@@ -37,8 +39,8 @@ pub struct Args {
     show_trace: bool,
 }
 
-pub fn run(args: &Args) -> anyhow::Result<()> {
-    let text = nix_lang::on_big_stack(|| evaluate(args))??;
+pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
+    let text = nix_lang::on_big_stack(|| evaluate(globals, args))??;
     let mut out = std::io::stdout().lock();
     out.write_all(&text)?;
     if !args.raw {
@@ -47,19 +49,19 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn evaluate(args: &Args) -> anyhow::Result<Vec<u8>> {
-    let arena = Arena::new();
+fn evaluate(globals: &Globals, args: &Args) -> anyhow::Result<Vec<u8>> {
     // As with Nix: files and expressions given by hand are impure, flakes are pure.
     let by_hand = args.file.is_some() || args.expr.is_some();
-    let io = ComputeIo::new().with_messages(|text| eprintln!("{text}"));
-    let io = if by_hand || args.impure { io.with_environment() } else { io };
+    let environment = by_hand || args.impure;
+    let io = open_io(globals, nix_io::Eval { environment, ..nix_io::Eval::default() });
     let settings = Settings {
         pure: !(by_hand || args.impure),
         show_trace: args.show_trace,
         colour: output::colour(&std::io::stderr()),
         ..Settings::default()
     };
-    let nix = Evaluator::new(&arena, io, settings);
+    let arena = Arena::new();
+    let nix = Evaluator::new(&arena, &io, settings);
     text(&nix, args)
         .map_err(|error| anyhow::anyhow!(error.report().to_owned()))
         .code(Code::Evaluation)
@@ -86,13 +88,22 @@ fn value<'a>(nix: &Evaluator<'a>, args: &Args) -> nix_lang::Result<Value<'a>> {
     } else if let Some(file) = &args.file {
         (nix.eval_file(here().join(file))?, args.target.as_str())
     } else {
-        let (flake, attribute) = args.target.split_once('#').unwrap_or((&args.target, ""));
-        let (directory, untracked) = super::build::directory(flake);
-        let options = FlakeOptions { untracked, ..FlakeOptions::default() };
-        (nix.flake(here().join(directory), &options)?, attribute)
+        let (flake, attribute) = nix.flake_reference(&flake_or_here(&args.target), &here())?;
+        let value = nix.flake_at(&flake, &FlakeOptions::default())?;
+        let path: Vec<&str> = attribute.split('.').filter(|name| !name.is_empty()).collect();
+        return nix.select_path(value, &path);
     };
     let path: Vec<&str> = attribute.split('.').filter(|name| !name.is_empty()).collect();
     nix.select_path(value, &path)
+}
+
+/// `.` where only an attribute is said.
+fn flake_or_here(target: &str) -> String {
+    match target {
+        "" => ".".into(),
+        target if target.starts_with('#') => format!(".{target}"),
+        target => target.into(),
+    }
 }
 
 fn here() -> PathBuf {

@@ -20,6 +20,8 @@ mod plan;
 mod ps;
 mod rollback;
 
+pub use build::observe;
+
 use crate::context::Globals;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -73,7 +75,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Deploy(args) => deploy::run(globals, args),
         Verb::Plan(args) => plan::run(globals, args),
         Verb::Build(args) => build::run(globals, args),
-        Verb::Eval(args) => eval::run(args),
+        Verb::Eval(args) => eval::run(globals, args),
         Verb::Rollback(args) => rollback::run(globals, args),
         Verb::Generations(args) => generations::run(globals, args),
         Verb::Ps(args) => ps::run(globals, args),

@@ -1,11 +1,13 @@
 //! Evaluating one host of a cloud.
 
 use crate::assemble::Prepared;
-use crate::store_io::StoreIo;
+use crate::fetch::Registries;
+use crate::store_io::{IoOptions, StoreIo};
 use crate::{Error, Result};
 use hc_spec::{HostSpec, MachineSpec};
 use nix_compat::{StoreDir, StorePath};
 use nix_lang::{Arena, ContextElem, Evaluator, FlakeOptions, Settings, Value};
+use nix_store::Store;
 use std::path::PathBuf;
 
 /// Which cloud to evaluate, and how.
@@ -22,8 +24,12 @@ pub struct Request {
     pub overrides: Vec<(String, String)>,
     /// Executable that image derivations name as their builder.
     pub builder: StorePath,
-    /// Physical root of the store; `None` when `/nix/store` is where it says it is.
-    pub store_root: Option<PathBuf>,
+    /// The store: what evaluation has to read first is built there.
+    pub store: Store,
+    /// How inputs are fetched; nothing is fetched without it.
+    pub fetch: Option<nix_fetch::Config>,
+    /// Where short names of flakes are looked up.
+    pub registries: Registries,
     /// Render every step of an error's trail.
     pub show_trace: bool,
     /// Render errors in colour.
@@ -39,7 +45,14 @@ pub struct Request {
 /// When the Nix code is wrong, or evaluates to something that is no cloud.
 pub fn prepare(request: &Request) -> Result<Prepared> {
     let evaluated = nix_lang::on_big_stack(|| {
-        let io = StoreIo::new(request.store_root.clone(), request.message);
+        let options = IoOptions {
+            store: request.store.config().clone(),
+            message: request.message,
+            fetch: request.fetch.clone(),
+            registries: request.registries.clone(),
+            ..IoOptions::default()
+        };
+        let io = StoreIo::new(options).with_store(request.store.clone());
         let evaluated = {
             let arena = Arena::new();
             let nix = Evaluator::new(&arena, &io, settings(request));
@@ -72,6 +85,8 @@ fn evaluate<'a>(nix: &Evaluator<'a>, request: &Request) -> Result<Evaluated> {
     let options = FlakeOptions {
         overrides: request.overrides.clone(),
         untracked: request.untracked,
+        lenient: true,
+        base: Some(request.directory.clone()),
         ..FlakeOptions::default()
     };
     let flake = nix.flake(&request.directory, &options).map_err(rendered)?;

@@ -34,6 +34,12 @@ pub enum Error {
         /// The path.
         path: StorePath,
     },
+    /// A source is not any more what was evaluated.
+    #[error("the source of {} changed while it was evaluated", path.to_basename())]
+    Changed {
+        /// The path.
+        path: StorePath,
+    },
     /// A file could not be written.
     #[error(transparent)]
     Fs(#[from] hc_fs::Error),

@@ -8,10 +8,15 @@ mod assemble;
 pub mod builder;
 mod cloud;
 mod error;
+mod fetch;
+mod io_impl;
+mod pending;
 mod realise;
 mod store_io;
+mod write;
 
 pub use assemble::Prepared;
 pub use cloud::{Request, prepare};
 pub use error::{Error, Result};
-pub use store_io::StoreIo;
+pub use fetch::Registries;
+pub use store_io::{IoOptions, StoreIo};

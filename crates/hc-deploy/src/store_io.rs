@@ -1,40 +1,166 @@
-//! Evaluation's door to the store: computes paths while evaluating, and remembers what to write.
+//! Evaluation's door to the store: computes paths while evaluating, remembers what to write, and
+//! writes and builds only what something really needs.
 
-use nix_compat::{Derivation, StoreDir, StorePath};
-use nix_lang::{
-    ComputeIo, ContextElem, FetchRequest, Fetched, FileType, Ingestion, Io, IoError, PathFilter,
-};
-use std::cell::RefCell;
+use crate::Result;
+use crate::fetch::Registries;
+use crate::pending::{Pending, filtered};
+use nix_compat::flake_ref::registry::Registry;
+use nix_compat::{CAHash, Derivation, DrvOutput, StoreDir, StorePath};
+use nix_fetch::Fetcher;
+use nix_lang::{ComputeIo, ContextElem, Ingestion, Io, IoError, PathFilter};
+use nix_store::{BuildObserver, Quiet, Store, StoreConfig};
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Something evaluation put into the store, in its own words, to be written when it is needed.
-pub(crate) enum Pending {
-    /// `builtins.toFile` and its like.
-    Text { name: String, contents: Vec<u8>, references: BTreeSet<StorePath> },
-    /// A file or tree on disk; with the files that a filter let through, if there was one.
-    Path { name: String, from: PathBuf, ingestion: Ingestion, only: Option<BTreeSet<PathBuf>> },
+/// What evaluation may see and do.
+pub struct IoOptions {
+    /// How the store is opened, when it has to be.
+    pub store: StoreConfig,
+    /// Let `getEnv` see the environment of the process.
+    pub environment: bool,
+    /// `builtins.currentSystem`, when it is not that of this machine.
+    pub system: Option<String>,
+    /// Build what evaluation wants to read (`allow-import-from-derivation`).
+    pub import_from_derivation: bool,
+    /// Where what is fetched is kept, and how it is fetched; nothing is fetched without it.
+    pub fetch: Option<nix_fetch::Config>,
+    /// What short names of flakes stand for.
+    pub registries: Registries,
+    /// Gets the lines of `builtins.trace` and `builtins.warn`.
+    pub message: fn(&str),
+    /// Is told about builds.
+    pub observer: Box<dyn BuildObserver + Send>,
 }
 
-/// An [`Io`] that writes nothing while evaluating. What evaluation would have written is known
-/// afterwards, and only what is really built from gets written.
+impl Default for IoOptions {
+    fn default() -> Self {
+        Self {
+            store: StoreConfig::default(),
+            environment: false,
+            system: None,
+            import_from_derivation: true,
+            fetch: None,
+            registries: Registries::default(),
+            message: |_| {},
+            observer: Box::new(Quiet),
+        }
+    }
+}
+
+/// An [`Io`] that writes nothing until something must really exist: what evaluation would have
+/// written is known afterwards, and only what is really built from gets written.
 pub struct StoreIo {
     compute: ComputeIo,
     pending: RefCell<BTreeMap<StorePath, Pending>>,
-    store_root: Option<PathBuf>,
-    message: fn(&str),
+    store: OnceCell<Store>,
+    pub(crate) fetcher: OnceCell<Fetcher>,
+    pub(crate) registries: OnceCell<Vec<Registry>>,
+    options: IoOptions,
 }
 
 impl StoreIo {
-    /// For a store below `store_root`; `message` gets the lines of `trace` and `warn`.
+    /// The store is opened when it is first needed.
     #[must_use]
-    pub fn new(store_root: Option<PathBuf>, message: fn(&str)) -> Self {
-        Self { compute: ComputeIo::new(), pending: RefCell::default(), store_root, message }
+    pub fn new(options: IoOptions) -> Self {
+        let mut compute = ComputeIo::new();
+        if options.environment {
+            compute = compute.with_environment();
+        }
+        if let Some(system) = &options.system {
+            compute = compute.with_system(system);
+        }
+        Self {
+            compute,
+            pending: RefCell::default(),
+            store: OnceCell::new(),
+            fetcher: OnceCell::new(),
+            registries: OnceCell::new(),
+            options,
+        }
+    }
+
+    /// Works with a store that is open already.
+    #[must_use]
+    pub fn with_store(self, store: Store) -> Self {
+        let _ = self.store.set(store);
+        self
+    }
+
+    /// The store, opened when it is not yet.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn store(&self) -> Result<&Store> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let store = Store::open(self.options.store.clone())?;
+        Ok(self.store.get_or_init(|| store))
+    }
+
+    pub(crate) fn compute(&self) -> &ComputeIo {
+        &self.compute
+    }
+
+    pub(crate) fn options(&self) -> &IoOptions {
+        &self.options
+    }
+
+    pub(crate) fn remember(&self, path: StorePath, pending: Pending) {
+        self.pending.borrow_mut().insert(path, pending);
+    }
+
+    pub(crate) fn is_remembered(&self, path: &StorePath) -> bool {
+        self.pending.borrow().contains_key(path)
+    }
+
+    /// Where a tree really lies, and which of its files count.
+    pub(crate) fn take(
+        &self,
+        path: &Path,
+        filter: Option<PathFilter<'_>>,
+    ) -> std::result::Result<(PathBuf, Option<BTreeSet<PathBuf>>), IoError> {
+        let failed = |source| IoError::File { what: "reading", path: path.to_owned(), source };
+        let (from, among) = match self.made(path, Pending::disk) {
+            None => ((&self).physical(path), None),
+            Some(made) => made.map_err(failed)?,
+        };
+        if filter.is_none() && among.is_none() {
+            return Ok((from, None));
+        }
+        // The filter knows the files by what they are called, and not by where they lie. It is asked
+        // once: what was hashed is what will be written.
+        let wanted = |file: &Path| {
+            let named = file.strip_prefix(&from).map_or(file.to_owned(), |rest| path.join(rest));
+            among.as_ref().is_none_or(|among| among.contains(file))
+                && filter.is_none_or(|filter| filter(&named))
+        };
+        let only = filtered(&from, &wanted).map_err(failed)?;
+        Ok((from, Some(only)))
+    }
+
+    /// Takes a tree or file into account as something in the store.
+    pub(crate) fn add_tree(
+        &self,
+        name: &str,
+        path: &Path,
+        ingestion: Ingestion,
+        filter: Option<PathFilter<'_>>,
+    ) -> std::result::Result<(StorePath, CAHash), IoError> {
+        let (from, only) = self.take(path, filter)?;
+        let kept = |file: &Path| only.as_ref().is_none_or(|only| only.contains(file));
+        let kept = only.is_some().then_some(&kept as PathFilter<'_>);
+        let added = nix_lang::hash_path(&StoreDir::default(), name, &from, ingestion, kept)?;
+        let pending = Pending::Path { name: name.to_owned(), from, ingestion, only };
+        self.remember(added.0.clone(), pending);
+        Ok(added)
     }
 
     /// A derivation that evaluation made.
-    pub(crate) fn derivation(&self, path: &StorePath) -> Option<Derivation> {
+    #[must_use]
+    pub fn derivation(&self, path: &StorePath) -> Option<Derivation> {
         self.compute.derivation(path)
     }
 
@@ -46,132 +172,90 @@ impl StoreIo {
     ) -> T {
         f(self.pending.borrow().get(path))
     }
-}
 
-/// The files below `root` that a filter lets through: the filter is a Nix function, and must be
-/// asked while the evaluator lives.
-fn filtered(root: &Path, filter: PathFilter<'_>) -> io::Result<BTreeSet<PathBuf>> {
-    let mut kept = BTreeSet::new();
-    let mut open = vec![root.to_path_buf()];
-    while let Some(directory) = open.pop() {
-        for entry in std::fs::read_dir(directory)? {
-            let entry = entry?;
-            if filter(&entry.path()) {
-                if entry.file_type()?.is_dir() {
-                    open.push(entry.path());
-                }
-                kept.insert(entry.path());
-            }
+    /// Makes what the context names exist: adds sources and derivations, builds outputs.
+    ///
+    /// # Errors
+    /// When the store cannot be opened or written, or a build fails.
+    pub fn make<'e>(&self, context: impl IntoIterator<Item = &'e ContextElem>) -> Result<()> {
+        let store = self.store()?;
+        let wanted: Vec<DrvOutput> = self.add_all(store, context)?.into_iter().collect();
+        store.build(&wanted, &*self.options.observer)?;
+        Ok(())
+    }
+
+    /// Where an output lies once it is built; `None` when its path is not known before.
+    pub(crate) fn output_path(&self, drv: &StorePath, output: &str) -> Option<StorePath> {
+        let derivation = self.read(drv).ok()?;
+        derivation.resolved_outputs().ok()?.get(output)?.path.clone()
+    }
+
+    pub(crate) fn read(&self, path: &StorePath) -> std::result::Result<Derivation, IoError> {
+        if let Some(derivation) = self.compute.derivation(path) {
+            return Ok(derivation);
         }
-    }
-    Ok(kept)
-}
-
-impl Io for &StoreIo {
-    fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.compute.read_file(&self.physical(path))
-    }
-
-    fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
-        self.compute.read_link(&self.physical(path))
+        let other = |error: &dyn std::fmt::Display| IoError::Other(error.to_string());
+        let file = (&self).physical(Path::new(&StoreDir::default().render_path(path)));
+        let bytes = std::fs::read(&file).map_err(|source| IoError::File {
+            what: "reading the derivation",
+            path: file,
+            source,
+        })?;
+        let name = path.name().strip_suffix(".drv").unwrap_or(path.name());
+        Derivation::from_aterm_bytes(&bytes, name).map_err(|error| other(&error))
     }
 
-    fn read_dir(&self, path: &Path) -> io::Result<Vec<(Vec<u8>, FileType)>> {
-        self.compute.read_dir(&self.physical(path))
-    }
-
-    fn file_type(&self, path: &Path) -> io::Result<Option<FileType>> {
-        self.compute.file_type(&self.physical(path))
-    }
-
-    fn env_var(&self, _: &str) -> Option<Vec<u8>> {
-        None
-    }
-
-    fn current_system(&self) -> String {
-        self.compute.current_system()
-    }
-
-    fn current_time(&self) -> i64 {
-        self.compute.current_time()
-    }
-
-    fn tracked_files(&self, dir: &Path) -> Result<Option<Vec<PathBuf>>, IoError> {
-        self.compute.tracked_files(dir)
-    }
-
-    fn message(&self, text: &str) {
-        (self.message)(text);
-    }
-
-    fn add_text(
-        &self,
-        name: &str,
-        contents: &[u8],
-        references: &[StorePath],
-    ) -> Result<StorePath, IoError> {
-        let path = self.compute.add_text(name, contents, references)?;
-        let pending = Pending::Text {
-            name: name.to_owned(),
-            contents: contents.to_vec(),
-            references: references.iter().cloned().collect(),
-        };
-        self.pending.borrow_mut().insert(path.clone(), pending);
-        Ok(path)
-    }
-
-    fn add_path(
-        &self,
-        name: &str,
-        path: &Path,
-        ingestion: Ingestion,
-        filter: Option<PathFilter<'_>>,
-    ) -> Result<StorePath, IoError> {
-        let from = self.physical(path);
-        let only = filter.map(|filter| filtered(&from, filter)).transpose();
-        let only =
-            only.map_err(|source| IoError::File { what: "reading", path: from.clone(), source })?;
-        // The filter is asked once: what was hashed is what will be written.
-        let again = |file: &Path| only.as_ref().is_none_or(|kept| kept.contains(file));
-        let added =
-            self.compute.add_path(name, &from, ingestion, filter.is_some().then_some(&again))?;
-        let pending = Pending::Path { name: name.to_owned(), from, ingestion, only: only.clone() };
-        self.pending.borrow_mut().insert(added.clone(), pending);
-        Ok(added)
-    }
-
-    fn add_derivation(&self, path: &StorePath, derivation: &Derivation) -> Result<(), IoError> {
-        self.compute.add_derivation(path, derivation)
-    }
-
-    fn is_valid_path(&self, path: &StorePath) -> Result<bool, IoError> {
-        let known = self.pending.borrow().contains_key(path) || self.derivation(path).is_some();
+    /// Whether a store path is there. Where the store cannot be opened, what lies on disk counts.
+    pub(crate) fn is_present(&self, path: &StorePath) -> bool {
         let logical = PathBuf::from(StoreDir::default().render_path(path));
-        Ok(known || self.physical(&logical).symlink_metadata().is_ok())
+        (&self).physical(&logical).symlink_metadata().is_ok()
+            && self.store().map_or(true, |store| store.is_valid(path).unwrap_or(false))
     }
 
-    fn realise(&self, context: &[ContextElem]) -> Result<(), IoError> {
-        self.compute.realise(context)
-    }
-
-    fn read_derivation(&self, path: &StorePath) -> Result<Derivation, IoError> {
-        self.compute.read_derivation(path)
-    }
-
-    fn physical(&self, path: &Path) -> PathBuf {
-        match &self.store_root {
-            Some(root) if path.starts_with(nix_compat::STORE_DIR) => {
-                root.join(path.strip_prefix("/").unwrap_or(path))
-            }
-            _ => path.to_path_buf(),
+    /// What evaluation made, and where in it a path is; nothing for other paths.
+    pub(crate) fn made<T>(
+        &self,
+        path: &Path,
+        f: impl FnOnce(&Pending, &Path) -> io::Result<T>,
+    ) -> Option<io::Result<T>> {
+        use std::os::unix::ffi::OsStrExt;
+        let pending = self.pending.borrow();
+        if pending.is_empty() || !path.starts_with(nix_compat::STORE_DIR) {
+            return None;
         }
+        let (object, _) = nix_compat::path::split(path.as_os_str().as_bytes()).ok()?;
+        let below = path.strip_prefix(StoreDir::default().render_path(&object)).ok()?;
+        pending.get(&object).map(|pending| f(pending, below))
     }
 
-    fn write_lock(&self, path: &Path, contents: &[u8]) -> Result<(), IoError> {
-        hc_fs::durable::write(path, contents, 0o644).map_err(|e| IoError::Other(e.to_string()))
-    }
-
-    fn fetch(&self, request: &FetchRequest) -> Result<Fetched, IoError> {
-        self.compute.fetch(request)
+    pub(crate) fn realise_all(&self, context: &[ContextElem]) -> std::result::Result<(), IoError> {
+        let mut missing = Vec::new();
+        for element in context {
+            match element {
+                ContextElem::Opaque(path) | ContextElem::DrvDeep(path) => {
+                    if !(&self).is_valid_path(path)? {
+                        let path = StoreDir::default().render_path(path);
+                        return Err(IoError::Other(format!("path '{path}' is not valid")));
+                    }
+                }
+                ContextElem::Built { drv, output } => {
+                    if !self.options.import_from_derivation {
+                        let drv = StoreDir::default().render_path(drv);
+                        return Err(IoError::Other(format!(
+                            "cannot build '{drv}^{output}' during evaluation because the option \
+                             'allow-import-from-derivation' is disabled"
+                        )));
+                    }
+                    let path = self.output_path(drv, output);
+                    if !path.is_some_and(|path| self.is_present(&path)) {
+                        missing.push(element);
+                    }
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.make(missing).map_err(|error| IoError::Other(error.to_string()))
     }
 }

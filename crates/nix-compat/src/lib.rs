@@ -5,11 +5,13 @@
 //! field's names; what they lack is added here, purely: nothing in this crate keeps state.
 
 pub mod flake_lock;
+pub mod flake_ref;
 pub mod hash;
 pub mod modulo;
 pub mod nar;
 pub mod narinfo;
 pub mod path;
+pub mod url;
 
 pub use hash::{CAHash, ContentAddressMethod, HashAlgorithm, NixHash, NixHasher, hash_bytes};
 pub use modulo::ModuloHashes;

@@ -6,12 +6,16 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use nix_compat::flake_ref::Attr as RefAttr;
 use nix_compat::nar::Encoder;
+use nix_compat::url::Url;
 use nix_compat::{CAHash, Derivation, HashAlgorithm, NixHash, NixHasher, StoreDir, StorePath};
 use rustc_hash::FxHashMap;
 
 use crate::context::ContextElem;
-use crate::io::{FetchRequest, Fetched, FileType, Ingestion, Io, IoError, PathFilter};
+use crate::io::{
+    FetchRequest, Fetched, FileType, Ingestion, Io, IoError, LocalTree, PathFilter, Place,
+};
 
 /// Reads from the file system, computes store paths, writes nothing, fetches and builds nothing.
 pub struct ComputeIo {
@@ -106,10 +110,6 @@ impl Io for ComputeIo {
         self.store_dir.clone()
     }
 
-    fn tracked_files(&self, dir: &Path) -> Result<Option<Vec<PathBuf>>, IoError> {
-        git_tracked_files(dir)
-    }
-
     fn message(&self, text: &str) {
         if let Some(sink) = self.messages {
             sink(text);
@@ -188,19 +188,31 @@ impl Io for ComputeIo {
     }
 
     fn fetch(&self, request: &FetchRequest) -> Result<Fetched, IoError> {
-        Err(unsupported_fetch(request))
+        fetch_local(request)
     }
 }
 
-/// The error for a kind of fetch that an [`Io`] does not know.
-#[must_use]
-pub fn unsupported_fetch(request: &FetchRequest) -> IoError {
-    let what = request.attrs.get("url").map(String::as_str).unwrap_or_default();
-    IoError::Unsupported(format!(
-        "fetching with '{}' is not supported yet in this version{}{what}",
-        request.kind,
-        if what.is_empty() { "" } else { ": " },
-    ))
+/// Only directories of this machine, and only to be read where they lie; nothing is found out about
+/// their commits.
+fn fetch_local(request: &FetchRequest) -> Result<Fetched, IoError> {
+    let input = &request.input;
+    let unsupported = || {
+        Err(IoError::Unsupported(format!("there is nothing here to fetch '{}'", input.describe())))
+    };
+    let local = match (input.kind(), input.text("path"), input.text("url")) {
+        ("path", Some(path), _) if path.starts_with('/') => {
+            LocalTree { path: PathBuf::from(path), files: None }
+        }
+        ("git", _, Some(url)) if url.starts_with("file:///") && input.text("ref").is_none() => {
+            let path = Url::parse(url, false).and_then(|url| url.to_path());
+            let path = PathBuf::from(path.map_err(other)?);
+            LocalTree { files: git_tracked_files(&path)?, path }
+        }
+        _ => return unsupported(),
+    };
+    let mut input = input.clone();
+    input.attrs_mut().entry("lastModified".into()).or_insert(RefAttr::Int(0));
+    Ok(Fetched { input, place: Place::Local(local), facts: Vec::new() })
 }
 
 fn other(error: impl std::fmt::Display) -> IoError {

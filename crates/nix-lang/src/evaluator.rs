@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use crate::builtins;
 use crate::context::{Contexts, Ctx};
 use crate::error::{Error, ErrorKind, Result};
-use crate::flake::Live;
+use crate::flake::{Fetches, Live};
 use crate::io::Io;
 use crate::paths::Tree;
 use crate::source::Pos;
@@ -128,6 +128,7 @@ pub struct Evaluator<'a> {
     pub(crate) allowed: RefCell<Vec<Vec<u8>>>,
     pub(crate) regexes: RefCell<FxHashMap<Vec<u8>, Rc<posix_ere::Regex>>>,
     pub(crate) flakes: RefCell<Vec<Rc<Live<'a>>>>,
+    pub(crate) fetches: Fetches,
     /// What warm evaluation records; see [`Evaluator::warm`].
     pub(crate) graph: Option<Rc<Graph<'a>>>,
     ticks: Cell<u32>,
@@ -174,6 +175,7 @@ impl<'a> Evaluator<'a> {
             allowed: RefCell::new(allowed),
             regexes: RefCell::default(),
             flakes: RefCell::default(),
+            fetches: Fetches::default(),
             graph: None,
             ticks: Cell::new(0),
         };

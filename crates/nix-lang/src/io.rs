@@ -1,9 +1,10 @@
 //! The one door between evaluation and the world: files, environment, store, fetchers, builds.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nix_compat::flake_ref::registry::Registry;
+use nix_compat::flake_ref::{Attr as RefAttr, Input};
 use nix_compat::{CAHash, Derivation, NixHash, StoreDir, StorePath};
 
 use crate::context::ContextElem;
@@ -81,28 +82,60 @@ pub enum Ingestion {
 /// Which entries of a tree to take; given paths below (not including) the root of the tree.
 pub type PathFilter<'f> = &'f dyn Fn(&Path) -> bool;
 
-/// Something to fetch: the attributes of a flake reference or fetcher call, all text.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+/// Something to fetch.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct FetchRequest {
-    /// `path`, `git`, `github`, `tarball`, `file`, …
-    pub kind: String,
-    /// The other attributes: `url`, `rev`, `ref`, `owner`, `repo`, `narHash`, …
-    pub attrs: BTreeMap<String, String>,
-    /// The store name wanted, `source` when not said.
-    pub name: Option<String>,
+    /// Where from.
+    pub input: Input,
+    /// The attributes are all there is to know: what has a `narHash` may come from anywhere.
+    pub is_final: bool,
+    /// A directory of this machine may be read where it lies.
+    pub lazy: bool,
+}
+
+/// A directory of this machine that is read where it lies.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LocalTree {
+    /// The directory.
+    pub path: PathBuf,
+    /// The files that count, relative to it; all when not said.
+    pub files: Option<Vec<PathBuf>>,
 }
 
 /// What a fetch gave.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fetched {
-    /// The store path of the tree or file.
-    pub store_path: StorePath,
-    /// The tree on disk, if it can be read somewhere else than at its store path.
-    pub disk: Option<PathBuf>,
-    /// The NAR hash, if known.
-    pub nar_hash: Option<NixHash>,
-    /// Other facts: `rev`, `lastModified`, `revCount`, …
-    pub info: BTreeMap<String, String>,
+    /// What exactly it is: the input with everything that was found out. Has a `narHash` unless it
+    /// is local.
+    pub input: Input,
+    /// The tree or file.
+    pub place: Place,
+    /// Attributes that [`Io::fetch_fact`] can tell.
+    pub facts: Vec<&'static str>,
+}
+
+/// Where something fetched is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// In the store (or about to be, and readable as if it was).
+    Stored(StorePath),
+    /// In a directory of this machine.
+    Local(LocalTree),
+}
+
+/// A lock file that is to be written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LockFile<'l> {
+    /// The flake's input.
+    pub input: &'l Input,
+    /// The directory on this machine that the input is.
+    pub root: &'l Path,
+    /// The file, relative to it.
+    pub file: &'l Path,
+    /// What it is to hold.
+    pub contents: &'l str,
+    /// The message to commit it with, if it is to be committed.
+    pub message: Option<&'l str>,
 }
 
 /// Everything evaluation asks of the world.
@@ -151,14 +184,6 @@ pub trait Io {
     fn store_dir(&self) -> StoreDir {
         StoreDir::default()
     }
-
-    /// The files of `dir` that its version control tracks, relative to `dir`; `None` when the
-    /// directory is not under version control. Evaluation sees no other file of such a tree.
-    ///
-    /// # Errors
-    ///
-    /// When the tool that knows cannot be asked.
-    fn tracked_files(&self, dir: &Path) -> Result<Option<Vec<PathBuf>>, IoError>;
 
     /// A line for the user: `trace` and `warn`.
     fn message(&self, text: &str);
@@ -236,14 +261,24 @@ pub trait Io {
         path.to_owned()
     }
 
-    /// Write the lock file of a flake. Does nothing where nothing can be written.
+    /// Write the lock file of a flake. Whether it was written.
     ///
     /// # Errors
     ///
     /// When it cannot be written.
-    fn write_lock(&self, path: &Path, contents: &[u8]) -> Result<(), IoError> {
-        let _ = (path, contents);
-        Ok(())
+    fn write_lock(&self, lock: &LockFile<'_>) -> Result<bool, IoError> {
+        let _ = lock;
+        Ok(false)
+    }
+
+    /// Write a file that the user named.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    fn write_file(&self, path: &Path, contents: &[u8]) -> Result<(), IoError> {
+        let _ = contents;
+        Err(IoError::Unsupported(format!("'{}' cannot be written here", path.display())))
     }
 
     /// Fetch a tree or file.
@@ -252,4 +287,39 @@ pub trait Io {
     ///
     /// When it cannot be fetched, or this version does not know how.
     fn fetch(&self, request: &FetchRequest) -> Result<Fetched, IoError>;
+
+    /// Something about what was fetched that costs more than fetching it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be found out.
+    fn fetch_fact(&self, input: &Input, name: &str) -> Result<RefAttr, IoError> {
+        Err(IoError::Unsupported(format!("'{}' has no '{name}' here", input.describe())))
+    }
+
+    /// Download one file into the store, by the hash of its bytes; which hash that is.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be had.
+    fn fetch_file(
+        &self,
+        url: &str,
+        name: &str,
+        expected: Option<&NixHash>,
+    ) -> Result<(StorePath, NixHash), IoError> {
+        let _ = (name, expected);
+        Err(IoError::Unsupported(format!("downloading is not possible here: {url}")))
+    }
+
+    /// The registries that say what short names stand for; the first that knows a name counts.
+    /// That of everybody may have to be downloaded, and is only among them when asked for.
+    ///
+    /// # Errors
+    ///
+    /// When one of them cannot be had.
+    fn registries(&self, global: bool) -> Result<Vec<Registry>, IoError> {
+        let _ = global;
+        Ok(Vec::new())
+    }
 }

@@ -42,16 +42,17 @@ mod value;
 mod warm;
 mod xml;
 
-pub use compute_io::{
-    ComputeIo, file_type, git_tracked_files, hash_path, read_dir, unsupported_fetch,
-};
+pub use compute_io::{ComputeIo, file_type, git_tracked_files, hash_path, read_dir};
 pub use context::{ContextElem, Ctx};
 pub use error::{Error, ErrorKind, Result};
 pub use evaluator::{Arena, Evaluator, Settings};
-pub use flake::{FlakeOptions, LockMode};
-pub use io::{FetchRequest, Fetched, FileType, Ingestion, Io, IoError, PathFilter};
+pub use flake::{FlakeOptions, LockMode, LockedFlake};
+pub use io::{
+    FetchRequest, Fetched, FileType, Ingestion, Io, IoError, LocalTree, LockFile, PathFilter, Place,
+};
+pub use nix_compat::flake_ref::{Attr as RefAttr, FlakeRef, Input, registry};
 pub use nix_compat::{CAHash, Derivation, NixHash, StoreDir, StorePath};
 pub use source::Location;
 pub use stack::on_big_stack;
-pub use warm::WarmStats;
 pub use value::{Attr, Attrs, Closure, Env, List, PathValue, PrimOp, PrimOpApp, Str, Thunk, Value};
+pub use warm::WarmStats;

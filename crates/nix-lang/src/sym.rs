@@ -36,8 +36,7 @@ known! {
     RECURSIVE = "recursive", SHA256 = "sha256", ALL_OUTPUTS = "allOutputs",
     HASH = "hash", HASH_ALGO = "hashAlgo", TO_HASH_FORMAT = "toHashFormat",
     INPUTS = "inputs", NIX_CONFIG = "nixConfig",
-    SOURCE_INFO = "sourceInfo", NAR_HASH = "narHash", LAST_MODIFIED = "lastModified",
-    LAST_MODIFIED_DATE = "lastModifiedDate", UNDERSCORE_TYPE = "_type",
+    SOURCE_INFO = "sourceInfo", UNDERSCORE_TYPE = "_type",
     URL = "url", FLAKE = "flake", FOLLOWS = "follows",
 }
 

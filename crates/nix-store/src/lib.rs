@@ -11,6 +11,7 @@ mod db;
 mod error;
 mod gc;
 mod gc_server;
+pub mod http;
 mod info;
 mod layout;
 mod lock;

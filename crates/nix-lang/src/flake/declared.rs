@@ -2,27 +2,56 @@
 
 use std::collections::BTreeMap;
 
-use super::refs::{self, RefAttrs};
+use nix_compat::flake_ref::{Attr as RefAttr, Attrs as RefAttrs, FlakeRef, is_id};
+
+use super::source::ref_error;
 use crate::Evaluator;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::FileType;
-use crate::source::NO_POS;
+use crate::source::{NO_POS, Pos};
 use crate::sym;
 use crate::value::{Attrs, Value};
 
 /// An input as declared.
 #[derive(Clone, Debug)]
 pub(super) struct Declared {
-    pub(super) reference: Option<RefAttrs>,
+    pub(super) reference: Option<FlakeRef>,
+    /// The path from the root of the lock file to the input to take instead.
     pub(super) follows: Option<Vec<String>>,
     pub(super) flake: bool,
     /// What this flake says about the inputs of that input.
     pub(super) inputs: BTreeMap<String, Declared>,
 }
 
+impl Declared {
+    pub(super) fn new(reference: Option<FlakeRef>) -> Self {
+        Declared { reference, follows: None, flake: true, inputs: BTreeMap::new() }
+    }
+}
+
+/// What was said about the flake that says it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Declarations {
+    pub(super) description: Option<String>,
+    pub(super) inputs: BTreeMap<String, Declared>,
+    /// `inputs.self`: how the flake itself is to be fetched.
+    pub(super) own: RefAttrs,
+}
+
+/// The parts of a path of inputs.
+pub(super) fn input_path(text: &str) -> std::result::Result<Vec<String>, String> {
+    let parts = text.split('/').filter(|part| !part.is_empty());
+    parts
+        .map(|part| match is_id(part) {
+            true => Ok(part.to_owned()),
+            false => Err(format!("invalid flake input attribute path element '{part}'")),
+        })
+        .collect()
+}
+
 impl<'a> Evaluator<'a> {
     /// The attributes of the `flake.nix` in a directory, its shape checked.
-    pub(super) fn read_flake(&self, dir: &[u8]) -> Result<&'a Attrs<'a>> {
+    pub(super) fn read_flake(&self, dir: &[u8], shown: &str) -> Result<&'a Attrs<'a>> {
         let file = [dir, b"/flake.nix"].concat();
         if self.lstat(&file, NO_POS)? != Some(FileType::Regular) {
             let text = String::from_utf8_lossy(dir);
@@ -36,112 +65,187 @@ impl<'a> Evaluator<'a> {
         }
         let value = self.import(&file, NO_POS)?;
         let Value::Attrs(attrs) = value else {
-            return Err(self.wrong_type("a set (the flake)", value, NO_POS));
+            let text = String::from_utf8_lossy(&file);
+            let message = format!("file '{text}' must be an attribute set");
+            return Err(Error::ty(message, NO_POS));
         };
-        for attr in attrs.entries {
+        let Some(outputs) = attrs.get(sym::OUTPUTS) else {
+            let message = format!("flake '{shown}' lacks attribute 'outputs'");
+            return Err(Error::eval(message, NO_POS));
+        };
+        self.force_function(outputs.value, outputs.pos)?;
+        for attr in self.sorted(attrs) {
             match attr.name {
-                sym::DESCRIPTION => {
-                    self.force_string(attr.value, attr.pos)?;
-                }
-                sym::INPUTS | sym::OUTPUTS | sym::NIX_CONFIG => {}
+                sym::DESCRIPTION | sym::INPUTS | sym::OUTPUTS | sym::NIX_CONFIG => {}
                 other => {
-                    let message =
-                        format!("the flake has an unsupported attribute '{}'", self.name(other));
+                    let other = self.name(other);
+                    let message = format!("flake '{shown}' has an unsupported attribute '{other}'");
                     let help = "a flake has description, inputs, outputs and nixConfig";
                     return Err(Error::eval(message, attr.pos).hint(help));
                 }
             }
         }
-        let Some(outputs) = attrs.get(sym::OUTPUTS) else {
-            let text = String::from_utf8_lossy(&file);
-            return Err(Error::eval(format!("'{text}' lacks the attribute 'outputs'"), NO_POS));
-        };
-        self.force_function(outputs.value, outputs.pos)?;
         Ok(attrs)
     }
 
-    /// The inputs a flake declares, with those that only its `outputs` function names.
-    pub(super) fn declared_inputs(&self, dir: &[u8]) -> Result<BTreeMap<String, Declared>> {
-        let attrs = self.read_flake(dir)?;
-        let mut inputs = match attrs.get(sym::INPUTS) {
-            Some(attr) => self.declared_set(attr.value)?,
-            None => BTreeMap::new(),
-        };
-        let outputs = self.select(attrs, sym::OUTPUTS, NO_POS)?;
-        if let Value::Lambda(closure) = outputs {
+    /// What a flake declares, with inputs that only its `outputs` function names. `root` is the path
+    /// of inputs that leads to it.
+    pub(super) fn declarations(
+        &self,
+        dir: &[u8],
+        root: &[String],
+        shown: &str,
+    ) -> Result<Declarations> {
+        let attrs = self.read_flake(dir, shown)?;
+        let mut found = Declarations::default();
+        if let Some(attr) = attrs.get(sym::DESCRIPTION) {
+            found.description = Some(self.force_string(attr.value, attr.pos)?.text());
+        }
+        if let Some(attr) = attrs.get(sym::INPUTS) {
+            let all = self.force_attrs(attr.value, attr.pos)?;
+            for attr in all.entries {
+                if attr.name == sym::SELF {
+                    for attr in self.force_attrs(attr.value, attr.pos)?.entries {
+                        let (name, value) = self.input_attr(attr.name, attr.value, attr.pos)?;
+                        found.own.insert(name, value);
+                    }
+                }
+            }
+            found.inputs = self.declared_set(all, root, dir)?;
+        }
+        if let Value::Lambda(closure) = self.select(attrs, sym::OUTPUTS, NO_POS)? {
             for formal in closure.lambda.formals.iter().flat_map(|formals| formals.list) {
                 let name = self.name(formal.name);
-                if formal.name == sym::SELF || inputs.contains_key(&name) {
-                    continue;
+                if formal.name != sym::SELF && !found.inputs.contains_key(&name) {
+                    let reference = FlakeRef::parse(&name, true, false);
+                    let reference = reference.map_err(|error| ref_error(error, NO_POS))?;
+                    found.inputs.insert(name, Declared::new(Some(reference)));
                 }
-                let reference = refs::parse(&format!("flake:{name}")).ok();
-                let declared =
-                    Declared { reference, follows: None, flake: true, inputs: BTreeMap::new() };
-                inputs.insert(name, declared);
             }
         }
-        Ok(inputs)
+        Ok(found)
     }
 
-    fn declared_set(&self, value: Value<'a>) -> Result<BTreeMap<String, Declared>> {
+    fn declared_set(
+        &self,
+        all: &Attrs<'a>,
+        root: &[String],
+        dir: &[u8],
+    ) -> Result<BTreeMap<String, Declared>> {
         let mut found = BTreeMap::new();
-        for attr in self.force_attrs(value, NO_POS)?.entries {
+        for attr in all.entries.iter().filter(|attr| attr.name != sym::SELF) {
             let name = self.name(attr.name);
-            let declared = self.declared(&name, attr.value).map_err(|error| {
-                error.frame(attr.pos, format!("while reading the input '{name}'"))
-            })?;
+            let declared = self.declared(attr.value, attr.pos, root, dir)?;
             found.insert(name, declared);
         }
         Ok(found)
     }
 
-    fn declared(&self, name: &str, value: Value<'a>) -> Result<Declared> {
-        let mut declared =
-            Declared { reference: None, follows: None, flake: true, inputs: BTreeMap::new() };
-        let mut parts = RefAttrs::new();
-        for attr in self.force_attrs(value, NO_POS)?.entries {
-            let pos = attr.pos;
-            match attr.name {
-                sym::URL => {
-                    let text = match self.force(attr.value, pos)? {
-                        Value::Path(path) => String::from_utf8_lossy(path.bytes).into_owned(),
-                        other => self.force_string(other, pos)?.text(),
-                    };
-                    let reference = refs::parse(&text).map_err(|error| Error::eval(error, pos))?;
-                    declared.reference = Some(reference);
+    fn input_attr(
+        &self,
+        name: nix_syntax::Symbol,
+        value: Value<'a>,
+        pos: Pos,
+    ) -> Result<(String, RefAttr)> {
+        let name = self.name(name);
+        let attr = match self.force(value, pos)? {
+            Value::Int(number) => RefAttr::Int(u64::try_from(number).map_err(|_| {
+                let message =
+                    format!("negative value given for flake input attribute {name}: {number}");
+                Error::eval(message, pos)
+            })?),
+            Value::Bool(value) => RefAttr::Bool(value),
+            Value::String(text) => RefAttr::Text(text.text()),
+            other => {
+                let kind = other.described();
+                let message = format!(
+                    "flake input attribute '{name}' is {kind} while a string, Boolean, or integer \
+                     is expected"
+                );
+                return Err(Error::ty(message, pos));
+            }
+        };
+        Ok((name, attr))
+    }
+
+    fn declared(
+        &self,
+        value: Value<'a>,
+        pos: Pos,
+        root: &[String],
+        dir: &[u8],
+    ) -> Result<Declared> {
+        let mut declared = Declared::new(None);
+        let (mut attrs, mut url) = (RefAttrs::new(), None);
+        for attr in self.force_attrs(value, pos)?.entries {
+            let mut read = || -> Result<()> {
+                match attr.name {
+                    sym::URL => {
+                        let text = match self.force(attr.value, attr.pos)? {
+                            Value::Path(path) => format!("path:{}", relative(dir, path.bytes)),
+                            other => self.force_string(other, attr.pos)?.text(),
+                        };
+                        attrs.insert("url".to_owned(), text.as_str().into());
+                        url = Some(text);
+                    }
+                    sym::FLAKE => declared.flake = self.force_bool(attr.value, attr.pos)?,
+                    sym::FOLLOWS => {
+                        let text = self.force_string(attr.value, attr.pos)?.text();
+                        let path = input_path(&text).map_err(|it| Error::eval(it, attr.pos))?;
+                        declared.follows = Some([root, &path].concat());
+                    }
+                    sym::INPUTS => {
+                        let all = self.force_attrs(attr.value, attr.pos)?;
+                        if let Some(own) = all.get(sym::SELF) {
+                            let message = "'self' input attribute not allowed";
+                            return Err(Error::eval(message, own.pos));
+                        }
+                        declared.inputs = self.declared_set(all, root, dir)?;
+                    }
+                    name => {
+                        let (name, value) = self.input_attr(name, attr.value, attr.pos)?;
+                        attrs.insert(name, value);
+                    }
                 }
-                sym::FLAKE => declared.flake = self.force_bool(attr.value, pos)?,
-                sym::FOLLOWS => {
-                    let text = self.force_string(attr.value, pos)?.text();
-                    declared.follows = Some(split_path(&text));
-                }
-                sym::INPUTS => declared.inputs = self.declared_set(attr.value)?,
-                other => {
-                    let text = match self.force(attr.value, pos)? {
-                        Value::Int(number) => number.to_string(),
-                        Value::Bool(value) => value.to_string(),
-                        value => self.force_string(value, pos)?.text(),
-                    };
-                    parts.insert(self.name(other), text);
-                }
+                Ok(())
+            };
+            read().map_err(|error| {
+                let name = self.name(attr.name);
+                error.frame(attr.pos, format!("while evaluating flake attribute '{name}'"))
+            })?;
+        }
+        if attrs.contains_key("type") {
+            let found = FlakeRef::from_attrs(attrs).map_err(|error| ref_error(error, pos));
+            let found = found.map_err(|error| error.frame(pos, "while evaluating flake input"))?;
+            declared.reference = Some(found);
+        } else {
+            attrs.remove("url");
+            if let Some(name) = attrs.keys().next() {
+                let message = format!("unexpected flake input attribute '{name}'");
+                return Err(Error::eval(message, pos));
+            }
+            if let Some(url) = url {
+                let found = FlakeRef::parse(&url, declared.flake, true);
+                declared.reference = Some(found.map_err(|error| ref_error(error, pos))?);
             }
         }
-        if !parts.is_empty() {
-            match &mut declared.reference {
-                Some(reference) => reference.extend(parts),
-                None if parts.contains_key("type") => declared.reference = Some(parts),
-                None => {
-                    return Err(Error::eval(format!("the input '{name}' has no 'type'"), NO_POS));
-                }
-            }
-        }
-        if declared.reference.is_none() && declared.follows.is_none() {
-            declared.reference = refs::parse(&format!("flake:{name}")).ok();
+        if declared.reference.is_some() && declared.follows.is_some() {
+            let message = "flake input has both a flake reference and a follows attribute";
+            return Err(Error::eval(message, pos));
         }
         Ok(declared)
     }
 }
 
-pub(super) fn split_path(text: &str) -> Vec<String> {
-    text.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect()
+/// `path` as it is reached from `dir`; both absolute.
+fn relative(dir: &[u8], path: &[u8]) -> String {
+    let parts = |path: &[u8]| -> Vec<String> {
+        let text = String::from_utf8_lossy(path).into_owned();
+        text.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    };
+    let (from, to) = (parts(dir), parts(path));
+    let same = from.iter().zip(&to).take_while(|(one, other)| one == other).count();
+    let up = std::iter::repeat_n("..", from.len() - same);
+    let found: Vec<&str> = up.chain(to[same..].iter().map(String::as_str)).collect();
+    if found.is_empty() { ".".to_owned() } else { found.join("/") }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
 
-use super::refs::RefAttrs;
+use nix_compat::flake_ref::{FlakeRef, from_json, to_json};
 
 /// Where an input of a node comes from.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,9 +21,9 @@ pub(crate) struct Node {
     pub(crate) inputs: BTreeMap<String, Edge>,
     /// Whether the source is used as a flake.
     pub(crate) flake: bool,
-    pub(crate) original: RefAttrs,
-    /// What exactly to fetch; `None` for the root and for what is not locked yet.
-    pub(crate) locked: Option<RefAttrs>,
+    pub(crate) original: FlakeRef,
+    /// What exactly to fetch; `None` for the root and for what could not be fetched.
+    pub(crate) locked: Option<FlakeRef>,
     /// The node that a relative path starts from, as a path of inputs from the root.
     pub(crate) parent: Option<Vec<String>>,
 }
@@ -104,11 +104,6 @@ impl Graph {
         }
     }
 
-    /// Whether everything in the graph is locked.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.nodes.iter().skip(1).all(|node| node.locked.is_some())
-    }
-
     pub(crate) fn parse(text: &[u8]) -> Result<Self, String> {
         let json: Json = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         let version = json.get("version").and_then(Json::as_u64).unwrap_or(0);
@@ -117,15 +112,30 @@ impl Graph {
         }
         let nodes = json.get("nodes").and_then(Json::as_object).ok_or("there are no nodes")?;
         let root = json.get("root").and_then(Json::as_str).ok_or("there is no root")?;
+        // Only what something leads to counts, whatever else is said.
         let mut names: Vec<&str> = vec![root];
-        names.extend(nodes.keys().map(String::as_str).filter(|name| *name != root));
+        let mut seen = std::collections::BTreeSet::from([root]);
+        let mut at = 0;
+        while let Some(name) = names.get(at) {
+            let inputs = nodes.get(*name).and_then(|node| node.get("inputs"));
+            for target in inputs.and_then(Json::as_object).into_iter().flat_map(Map::values) {
+                let Some(target) = target.as_str() else { continue };
+                if !nodes.contains_key(target) {
+                    return Err(format!("lock file references missing node '{target}'"));
+                }
+                if seen.insert(target) {
+                    names.push(target);
+                }
+            }
+            at += 1;
+        }
         let index: BTreeMap<&str, usize> =
             names.iter().enumerate().map(|(index, name)| (*name, index)).collect();
         let mut parsed = Vec::with_capacity(names.len());
         for name in &names {
             let json = nodes.get(*name).ok_or_else(|| format!("there is no node '{name}'"))?;
-            parsed
-                .push(parse_node(json, &index).map_err(|error| format!("node '{name}': {error}"))?);
+            let node = parse_node(json, &index, *name == root);
+            parsed.push(node.map_err(|error| format!("node '{name}': {error}"))?);
         }
         Ok(Graph { nodes: parsed })
     }
@@ -151,8 +161,8 @@ impl Graph {
                 json.insert("inputs".to_owned(), Json::Object(inputs.collect()));
             }
             if let Some(locked) = &node.locked {
-                json.insert("locked".to_owned(), ref_json(locked));
-                json.insert("original".to_owned(), ref_json(&node.original));
+                json.insert("locked".to_owned(), to_json(&locked.to_attrs()));
+                json.insert("original".to_owned(), to_json(&node.original.to_attrs()));
             }
             if let Some(parent) = &node.parent {
                 json.insert("parent".to_owned(), Json::from(parent.clone()));
@@ -169,55 +179,74 @@ impl Graph {
         text
     }
 
-    /// A name for each node: that of the first input that leads to it.
-    fn names(&self) -> Vec<String> {
+    /// A name for each node: that of the first input that leads to it, inputs of inputs first.
+    pub(crate) fn names(&self) -> Vec<String> {
         let mut names = vec![String::new(); self.nodes.len()];
-        let mut taken = std::collections::BTreeSet::from(["root".to_owned()]);
-        names[0] = "root".to_owned();
-        let mut work = std::collections::VecDeque::from([0]);
-        while let Some(node) = work.pop_front() {
-            for (input, edge) in &self.nodes[node].inputs {
-                let Edge::Node(target) = edge else { continue };
-                if !names[*target].is_empty() {
-                    continue;
+        let mut taken = std::collections::BTreeSet::new();
+        let mut open = vec![(0, "root")];
+        while let Some((node, input)) = open.pop() {
+            if !names[node].is_empty() {
+                continue;
+            }
+            let mut name = input.to_owned();
+            let mut count = 2;
+            while !taken.insert(name.clone()) {
+                name = format!("{input}_{count}");
+                count += 1;
+            }
+            names[node] = name;
+            for (input, edge) in self.nodes[node].inputs.iter().rev() {
+                if let Edge::Node(target) = edge {
+                    open.push((*target, input));
                 }
-                let mut name = input.clone();
-                let mut count = 2;
-                while !taken.insert(name.clone()) {
-                    name = format!("{input}_{count}");
-                    count += 1;
-                }
-                names[*target] = name;
-                work.push_back(*target);
             }
         }
         names
     }
-}
 
-fn ref_json(attrs: &RefAttrs) -> Json {
-    let entries = attrs.iter().map(|(name, value)| {
-        let number = matches!(name.as_str(), "lastModified" | "revCount");
-        let value = match value.parse::<u64>() {
-            Ok(value) if number => Json::from(value),
-            _ => match value.as_str() {
-                "true" if !number => Json::Bool(true),
-                text => Json::from(text),
-            },
-        };
-        (name.clone(), value)
-    });
-    Json::Object(entries.collect())
-}
+    /// Every input by its path from the root.
+    pub(crate) fn all_inputs(&self) -> BTreeMap<Vec<String>, Edge> {
+        let (mut found, mut done) = (BTreeMap::new(), std::collections::BTreeSet::new());
+        let mut open = vec![(Vec::new(), 0)];
+        while let Some((prefix, node)) = open.pop() {
+            if !done.insert(node) {
+                continue;
+            }
+            for (name, edge) in self.nodes[node].inputs.iter().rev() {
+                let path = [prefix.as_slice(), &[name.clone()]].concat();
+                if let Edge::Node(target) = edge {
+                    open.push((path.clone(), *target));
+                }
+                found.insert(path, edge.clone());
+            }
+        }
+        found
+    }
 
-fn parse_ref(json: &Json) -> RefAttrs {
-    let entries = json.as_object().into_iter().flatten();
-    entries
-        .map(|(name, value)| {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            (name.clone(), text)
+    /// An input that is not locked, if there is one.
+    pub(crate) fn unlocked(&self) -> Option<&FlakeRef> {
+        let names = self.names();
+        let named = self.nodes.iter().zip(&names).skip(1).filter(|(_, name)| !name.is_empty());
+        named.map(|(node, _)| node).find_map(|node| match &node.locked {
+            None => Some(&node.original),
+            Some(locked) => {
+                let input = &locked.input;
+                (!input.is_locked() && input.relative_path().is_none()).then_some(locked)
+            }
         })
-        .collect()
+    }
+}
+
+fn parse_ref(json: &Json, name: &str) -> Result<FlakeRef, String> {
+    let part = json.get(name).ok_or_else(|| format!("attribute '{name}' missing in lock file"))?;
+    let mut attrs = from_json(part)?;
+    if name == "locked"
+        && let Some(info) = json.get("info")
+    {
+        attrs.extend(from_json(info)?);
+    }
+    attrs.remove("__final");
+    FlakeRef::from_attrs(attrs).map_err(|error| error.to_string())
 }
 
 fn parse_path(json: &Json) -> Result<Vec<String>, String> {
@@ -232,13 +261,26 @@ fn parse_path(json: &Json) -> Result<Vec<String>, String> {
         .collect()
 }
 
-fn parse_node(json: &Json, index: &BTreeMap<&str, usize>) -> Result<Node, String> {
+fn parse_node(json: &Json, index: &BTreeMap<&str, usize>, root: bool) -> Result<Node, String> {
     let mut node = Node {
         flake: json.get("flake").and_then(Json::as_bool).unwrap_or(true),
-        original: json.get("original").map(parse_ref).unwrap_or_default(),
-        locked: json.get("locked").map(parse_ref),
         ..Node::default()
     };
+    if !root {
+        let locked = parse_ref(json, "locked")?;
+        if !locked.input.is_locked()
+            && locked.input.relative_path().is_none()
+            && locked.input.text("narHash").is_none()
+        {
+            return Err(format!(
+                "Lock file contains unlocked input '{}'. Use '--allow-dirty-locks' to accept this \
+                 lock file.",
+                to_json(&locked.to_attrs())
+            ));
+        }
+        node.locked = Some(locked);
+        node.original = parse_ref(json, "original")?;
+    }
     if let Some(parent) = json.get("parent") {
         node.parent = Some(parse_path(parent)?);
     }
@@ -246,7 +288,11 @@ fn parse_node(json: &Json, index: &BTreeMap<&str, usize>) -> Result<Node, String
         let edge = match edge.as_str() {
             Some(target) => {
                 let target = index.get(target);
-                Edge::Node(*target.ok_or_else(|| format!("the input '{name}' is no node"))?)
+                let target = target.ok_or_else(|| format!("the input '{name}' is no node"))?;
+                if *target == 0 {
+                    return Err("lock file contains cycle to root node".to_owned());
+                }
+                Edge::Node(*target)
             }
             None => Edge::Follows(parse_path(edge)?),
         };
@@ -281,10 +327,13 @@ mod tests {
       "locked": {
         "lastModified": 5,
         "owner": "NixOS",
+        "repo": "nixpkgs",
+        "rev": "0123456789012345678901234567890123456789",
         "type": "github"
       },
       "original": {
         "owner": "NixOS",
+        "repo": "nixpkgs",
         "type": "github"
       }
     },

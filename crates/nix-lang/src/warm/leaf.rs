@@ -1,17 +1,23 @@
 //! Answers of the world that an evaluation depends on.
 
+use std::cell::{Cell, RefCell};
 use std::hash::Hash;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use nix_compat::{CAHash, Derivation, StoreDir, StorePath};
+use nix_compat::flake_ref::registry::Registry;
+use nix_compat::flake_ref::{Attr as RefAttr, Input};
+use nix_compat::url::Url;
+use nix_compat::{CAHash, Derivation, NixHash, StoreDir, StorePath};
 use rustc_hash::FxHashMap;
 
 use super::graph::{Graph, Node};
 use crate::context::ContextElem;
-use crate::io::{FetchRequest, Fetched, FileType, Ingestion, Io, IoError, PathFilter};
+use crate::io::{
+    FetchRequest, Fetched, FileType, Ingestion, Io, IoError, LocalTree, LockFile, PathFilter, Place,
+};
 use crate::value::NodeId;
 
 /// A question to the world.
@@ -27,8 +33,10 @@ enum Question {
     Link(PathBuf),
     /// A file or tree as the store would have it.
     Tree(PathBuf),
-    /// The files that version control knows.
-    Tracked(PathBuf),
+    /// The files of a directory of this machine that count.
+    Tracked(FetchRequest),
+    /// What is known about something fetched.
+    Fetched(FetchRequest),
 }
 
 /// The digest of an answer; none where only asking again tells.
@@ -58,24 +66,28 @@ impl Leaves {
 }
 
 impl Question {
-    fn path(&self) -> &Path {
+    /// What it is about, if that is on this machine.
+    fn path(&self) -> Option<PathBuf> {
         match self {
             Question::File(path)
             | Question::Dir(path)
             | Question::Type(path)
             | Question::Link(path)
-            | Question::Tree(path)
-            | Question::Tracked(path) => path,
+            | Question::Tree(path) => Some(path.clone()),
+            Question::Tracked(request) | Question::Fetched(request) => local_path(request),
         }
     }
 
     /// Whether a change at `path` can change the answer.
     fn concerns(&self, path: &Path) -> bool {
-        let mine = self.path();
+        let Some(mine) = &self.path() else { return false };
         match self {
             // The index of version control lies below what it is about.
             Question::Tracked(_) => path.starts_with(mine.join(".git")),
-            Question::Tree(_) => path.starts_with(mine) || mine.starts_with(path),
+            // Any edit makes a work tree dirty.
+            Question::Tree(_) | Question::Fetched(_) => {
+                path.starts_with(mine) || mine.starts_with(path)
+            }
             Question::Dir(_) => path.parent() == Some(mine) || mine.starts_with(path),
             _ => mine.starts_with(path),
         }
@@ -87,7 +99,8 @@ impl Question {
             Question::Dir(path) => dir_digest(&io.read_dir(path)),
             Question::Type(path) => digest(&io.file_type(path).map_err(|error| error.kind())),
             Question::Link(path) => digest(&io.read_link(path).map_err(|error| error.kind())),
-            Question::Tracked(path) => tracked_digest(&io.tracked_files(path)),
+            Question::Tracked(request) => tracked_digest(&io.fetch(request)),
+            Question::Fetched(request) => fetched_digest(&io.fetch(request)),
             Question::Tree(_) => return None,
         })
     }
@@ -115,16 +128,30 @@ fn dir_digest(answer: &io::Result<Vec<(Vec<u8>, FileType)>>) -> blake3::Hash {
     }
 }
 
-fn tracked_digest(answer: &Result<Option<Vec<PathBuf>>, IoError>) -> blake3::Hash {
+fn local_path(request: &FetchRequest) -> Option<PathBuf> {
+    if let Some(path) = request.input.text("path") {
+        return Some(path.into());
+    }
+    let url = Url::parse(request.input.text("url")?, false).ok()?;
+    if url.scheme == "file" { url.to_path().ok().map(PathBuf::from) } else { None }
+}
+
+fn tracked_digest(answer: &Result<Fetched, IoError>) -> blake3::Hash {
+    let files = match answer {
+        Ok(Fetched { place: Place::Local(LocalTree { files: Some(files), .. }), .. }) => files,
+        Ok(_) => return digest(&"not tracked"),
+        Err(error) => return digest(&error.to_string()),
+    };
+    let mut hasher = blake3::Hasher::new();
+    for file in files {
+        hasher.update(file.as_os_str().as_bytes()).update(&[0]);
+    }
+    hasher.finalize()
+}
+
+fn fetched_digest(answer: &Result<Fetched, IoError>) -> blake3::Hash {
     match answer {
-        Ok(Some(files)) => {
-            let mut hasher = blake3::Hasher::new();
-            for file in files {
-                hasher.update(file.as_os_str().as_bytes()).update(&[0]);
-            }
-            hasher.finalize()
-        }
-        Ok(None) => digest(&"not tracked"),
+        Ok(fetched) => digest(&(&fetched.input, &fetched.facts)),
         Err(error) => digest(&error.to_string()),
     }
 }
@@ -176,7 +203,8 @@ impl<'a> Graph<'a> {
         let (mut trees, mut files) = (Vec::new(), Vec::new());
         for leaf in &mut leaves.list {
             let concerned = leaf.wavers
-                || changed.is_none_or(|paths| paths.iter().any(|path| leaf.question.concerns(path)));
+                || changed
+                    .is_none_or(|paths| paths.iter().any(|path| leaf.question.concerns(path)));
             if !concerned {
                 continue;
             }
@@ -202,10 +230,12 @@ impl<'a> Graph<'a> {
     pub(super) fn watched(&self) -> Vec<PathBuf> {
         let leaves = self.leaves.borrow();
         let path = |leaf: &Leaf| match &leaf.question {
-            Question::Tracked(path) => path.join(".git/index"),
-            question => question.path().to_owned(),
+            Question::Tracked(_) | Question::Fetched(_) => {
+                leaf.question.path().map(|path| path.join(".git/index"))
+            }
+            question => question.path(),
         };
-        let mut paths: Vec<PathBuf> = leaves.list.iter().map(path).collect();
+        let mut paths: Vec<PathBuf> = leaves.list.iter().filter_map(path).collect();
         paths.sort_unstable();
         paths.dedup();
         paths
@@ -213,42 +243,47 @@ impl<'a> Graph<'a> {
 }
 
 /// Hands every question on and notes who asked.
-pub(crate) struct Recorder<'a>(Rc<Graph<'a>>);
+pub(crate) struct Recorder<'a> {
+    graph: Rc<Graph<'a>>,
+    /// What was fetched in a run, and which run that was.
+    fetched: RefCell<FxHashMap<FetchRequest, Fetched>>,
+    run: Cell<u32>,
+}
 
 impl<'a> Recorder<'a> {
     pub(super) fn new(graph: Rc<Graph<'a>>) -> Self {
-        Recorder(graph)
+        Recorder { graph, fetched: RefCell::default(), run: Cell::default() }
     }
 
     fn io(&self) -> &dyn Io {
-        &*self.0.io
+        &*self.graph.io
     }
 }
 
 impl Io for Recorder<'_> {
     fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
         let answer = self.io().read_file(path);
-        self.0.note(Question::File(path.to_owned()), Some(file_digest(&answer)));
+        self.graph.note(Question::File(path.to_owned()), Some(file_digest(&answer)));
         answer
     }
 
     fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
         let answer = self.io().read_link(path);
         let noted = digest(&answer.as_ref().map_err(io::Error::kind));
-        self.0.note(Question::Link(path.to_owned()), Some(noted));
+        self.graph.note(Question::Link(path.to_owned()), Some(noted));
         answer
     }
 
     fn read_dir(&self, path: &Path) -> io::Result<Vec<(Vec<u8>, FileType)>> {
         let answer = self.io().read_dir(path);
-        self.0.note(Question::Dir(path.to_owned()), Some(dir_digest(&answer)));
+        self.graph.note(Question::Dir(path.to_owned()), Some(dir_digest(&answer)));
         answer
     }
 
     fn file_type(&self, path: &Path) -> io::Result<Option<FileType>> {
         let answer = self.io().file_type(path);
         let noted = digest(&answer.as_ref().map_err(io::Error::kind));
-        self.0.note(Question::Type(path.to_owned()), Some(noted));
+        self.graph.note(Question::Type(path.to_owned()), Some(noted));
         answer
     }
 
@@ -266,12 +301,6 @@ impl Io for Recorder<'_> {
 
     fn store_dir(&self) -> StoreDir {
         self.io().store_dir()
-    }
-
-    fn tracked_files(&self, dir: &Path) -> Result<Option<Vec<PathBuf>>, IoError> {
-        let answer = self.io().tracked_files(dir);
-        self.0.note(Question::Tracked(dir.to_owned()), Some(tracked_digest(&answer)));
-        answer
     }
 
     fn message(&self, text: &str) {
@@ -294,7 +323,7 @@ impl Io for Recorder<'_> {
         ingestion: Ingestion,
         filter: Option<PathFilter<'_>>,
     ) -> Result<StorePath, IoError> {
-        self.0.note_tree(path);
+        self.graph.note_tree(path);
         self.io().add_path(name, path, ingestion, filter)
     }
 
@@ -305,7 +334,7 @@ impl Io for Recorder<'_> {
         ingestion: Ingestion,
         filter: Option<PathFilter<'_>>,
     ) -> Result<(StorePath, CAHash), IoError> {
-        self.0.note_tree(path);
+        self.graph.note_tree(path);
         self.io().hash_path(name, path, ingestion, filter)
     }
 
@@ -329,11 +358,47 @@ impl Io for Recorder<'_> {
         self.io().physical(path)
     }
 
-    fn write_lock(&self, path: &Path, contents: &[u8]) -> Result<(), IoError> {
-        self.io().write_lock(path, contents)
+    fn write_lock(&self, lock: &LockFile<'_>) -> Result<bool, IoError> {
+        let written = self.io().write_lock(lock);
+        self.fetched.borrow_mut().clear();
+        written
+    }
+
+    fn write_file(&self, path: &Path, contents: &[u8]) -> Result<(), IoError> {
+        self.io().write_file(path, contents)
     }
 
     fn fetch(&self, request: &FetchRequest) -> Result<Fetched, IoError> {
-        self.io().fetch(request)
+        let mut fetched = self.fetched.borrow_mut();
+        // What was fetched in one run stays as it is in that run.
+        if self.run.replace(self.graph.began.get()) != self.graph.began.get() {
+            fetched.clear();
+        }
+        let known = fetched.get(request).cloned();
+        let answer = known.map_or_else(|| self.io().fetch(request), Ok);
+        if let Ok(answer) = &answer {
+            fetched.entry(request.clone()).or_insert_with(|| answer.clone());
+        }
+        drop(fetched);
+        self.graph.note(Question::Tracked(request.clone()), Some(tracked_digest(&answer)));
+        self.graph.note(Question::Fetched(request.clone()), Some(fetched_digest(&answer)));
+        answer
+    }
+
+    fn fetch_fact(&self, input: &Input, name: &str) -> Result<RefAttr, IoError> {
+        self.io().fetch_fact(input, name)
+    }
+
+    fn fetch_file(
+        &self,
+        url: &str,
+        name: &str,
+        expected: Option<&NixHash>,
+    ) -> Result<(StorePath, NixHash), IoError> {
+        self.io().fetch_file(url, name, expected)
+    }
+
+    fn registries(&self, global: bool) -> Result<Vec<Registry>, IoError> {
+        self.io().registries(global)
     }
 }

@@ -3,35 +3,18 @@
 use super::{BuildEvent, BuildObserver};
 use crate::config::StoreConfig;
 use crate::error::{Context, Error, Result};
+use crate::http::{Failure, agent, classify};
 use crate::layout::chmod;
 use hc_fs::plain;
 use nix_compat::{Derivation, StorePath};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// Where systems keep the certificates they trust.
-const CERTIFICATES: [&str; 5] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-    "/nix/var/nix/profiles/default/etc/ssl/certs/ca-bundle.crt",
-];
 
 /// What a download is made with; one for all of a build, so that connections are used again.
 pub(super) struct Downloader {
     agent: std::result::Result<ureq::Agent, String>,
-}
-
-enum Failure {
-    /// The same address may work in a while.
-    Passing(String),
-    /// It will not.
-    Lasting(String),
-    Fatal(Error),
 }
 
 impl Downloader {
@@ -217,68 +200,4 @@ fn copy(from: &mut dyn Read, to: &Path, meter: &mut Meter<'_>) -> std::result::R
             Err(e) => return Err(Failure::Passing(e.to_string())),
         }
     }
-}
-
-fn classify(error: ureq::Error) -> Failure {
-    use ureq::Error as E;
-    let reason = error.to_string();
-    match error {
-        E::BadUri(_)
-        | E::Tls(_)
-        | E::Rustls(_)
-        | E::TooManyRedirects
-        | E::Http(_)
-        | E::InvalidProxyUrl
-        | E::RequireHttpsOnly(_) => Failure::Lasting(reason),
-        _ => Failure::Passing(reason),
-    }
-}
-
-fn agent(config: &StoreConfig) -> std::result::Result<ureq::Agent, String> {
-    use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider};
-    let roots = match certificates(config)? {
-        Some(pem) => {
-            let certificates: Vec<_> = ureq::tls::parse_pem(&pem)
-                .filter_map(|item| match item {
-                    Ok(PemItem::Certificate(certificate)) => Some(certificate),
-                    _ => None,
-                })
-                .collect();
-            RootCerts::Specific(Arc::new(certificates))
-        }
-        // Only addresses without TLS will work, and the others will say why.
-        None => RootCerts::Specific(Arc::new(Vec::new())),
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = TlsConfig::builder()
-        .provider(TlsProvider::Rustls)
-        .root_certs(roots)
-        .unversioned_rustls_crypto_provider(provider)
-        .build();
-    let proxy = match &config.proxy {
-        Some(url) => Some(ureq::Proxy::new(url).map_err(|e| format!("the proxy {url}: {e}"))?),
-        None => None,
-    };
-    let settings = ureq::Agent::config_builder()
-        .tls_config(tls)
-        .proxy(proxy)
-        .http_status_as_error(false)
-        .max_redirects(10)
-        // The bytes as they are: a hash is promised for them.
-        .accept_encoding("identity")
-        .user_agent(concat!("hc/", env!("CARGO_PKG_VERSION")))
-        .timeout_connect(Some(config.fetch_timeout))
-        .timeout_resolve(Some(config.fetch_timeout))
-        .timeout_recv_response(Some(config.fetch_timeout))
-        .timeout_per_read(Some(config.fetch_timeout))
-        .build();
-    Ok(settings.new_agent())
-}
-
-fn certificates(config: &StoreConfig) -> std::result::Result<Option<Vec<u8>>, String> {
-    if let Some(file) = &config.ca_file {
-        let read = std::fs::read(file);
-        return read.map(Some).map_err(|e| format!("cannot read {}: {e}", file.display()));
-    }
-    Ok(CERTIFICATES.iter().find_map(|file| std::fs::read(file).ok()))
 }

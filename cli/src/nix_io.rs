@@ -1,0 +1,80 @@
+//! The one way evaluation reaches the world: for `hc eval` and every verb like it.
+
+use crate::context::Globals;
+use crate::progress::Progress;
+use hc_deploy::{IoOptions, Registries, StoreIo};
+use nix_store::{BuildEvent, BuildObserver, StoreConfig};
+use std::path::PathBuf;
+
+/// What evaluation may see and do.
+#[derive(Debug, Clone)]
+pub struct Eval {
+    /// Let expressions see the environment.
+    pub environment: bool,
+    /// `builtins.currentSystem`, when it is not that of this machine.
+    pub system: Option<String>,
+    /// Build what evaluation wants to read (`allow-import-from-derivation`).
+    pub import_from_derivation: bool,
+    /// Where short names of flakes are looked up.
+    pub registries: Registries,
+}
+
+impl Default for Eval {
+    fn default() -> Self {
+        Self {
+            environment: false,
+            system: None,
+            import_from_derivation: true,
+            registries: registries(),
+        }
+    }
+}
+
+/// Opens evaluation's door to the world. The store is touched when something must really exist.
+pub fn open_io(globals: &Globals, eval: Eval) -> StoreIo {
+    StoreIo::new(IoOptions {
+        store: StoreConfig { root: globals.store.clone(), ..StoreConfig::default() },
+        environment: eval.environment,
+        system: eval.system,
+        import_from_derivation: eval.import_from_derivation,
+        fetch: fetch_config(),
+        registries: eval.registries,
+        message: |text| eprintln!("{text}"),
+        observer: Box::new(Observer { progress: Progress::new() }),
+    })
+}
+
+/// A directory of the user, as the desktop's rules have it: `VARIABLE`, or below the home.
+fn user_directory(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let absolute = |path: PathBuf| path.is_absolute().then_some(path);
+    let named = std::env::var_os(variable).map(PathBuf::from).and_then(absolute);
+    named.or_else(|| Some(absolute(std::env::home_dir()?)?.join(below_home)))
+}
+
+/// The registries of this user and this host.
+pub fn registries() -> Registries {
+    Registries {
+        user: user_directory("XDG_CONFIG_HOME", ".config").map(|dir| dir.join("nix/registry.json")),
+        system: Some("/etc/nix/registry.json".into()),
+        ..Registries::default()
+    }
+}
+
+/// How to fetch, where the user has a place for what is fetched.
+pub fn fetch_config() -> Option<nix_fetch::Config> {
+    let cache = user_directory("XDG_CACHE_HOME", ".cache")?.join("hc/fetch");
+    let mut config = nix_fetch::Config::new(cache);
+    config.message = |text| eprintln!("{text}");
+    Some(config)
+}
+
+/// Says on the terminal what is being built while evaluation waits for it.
+struct Observer {
+    progress: Progress,
+}
+
+impl BuildObserver for Observer {
+    fn event(&self, event: BuildEvent<'_>) {
+        crate::commands::observe(&self.progress, event);
+    }
+}

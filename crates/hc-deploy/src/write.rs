@@ -1,0 +1,101 @@
+//! Writing to the store what evaluation made.
+
+use crate::pending::Pending;
+use crate::store_io::StoreIo;
+use crate::{Error, Result};
+use nix_compat::{DrvOutput, StorePath};
+use nix_lang::{ContextElem, Ingestion};
+use nix_store::Store;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+impl StoreIo {
+    /// Adds sources and derivations; the outputs that are left to build.
+    pub(crate) fn add_all<'e>(
+        &self,
+        store: &Store,
+        context: impl IntoIterator<Item = &'e ContextElem>,
+    ) -> Result<BTreeSet<DrvOutput>> {
+        let mut wanted = BTreeSet::new();
+        for element in context {
+            match element {
+                ContextElem::Opaque(path) => self.add(store, path)?,
+                ContextElem::DrvDeep(drv) => self.write_derivation(store, drv)?,
+                ContextElem::Built { drv, output } => {
+                    self.write_derivation(store, drv)?;
+                    wanted.insert(DrvOutput::new(drv.clone(), output.clone()));
+                }
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// Adds a path that evaluation named; one it did not make must be in the store already.
+    ///
+    /// # Errors
+    /// When it is neither, or the store cannot take it.
+    pub fn add(&self, store: &Store, path: &StorePath) -> Result<()> {
+        if store.is_valid(path)? {
+            return Ok(());
+        }
+        if self.derivation(path).is_some() {
+            return self.write_derivation(store, path);
+        }
+        self.with_pending(path, |pending| self.write_pending(store, path, pending))
+    }
+
+    fn write_pending(
+        &self,
+        store: &Store,
+        path: &StorePath,
+        pending: Option<&Pending>,
+    ) -> Result<()> {
+        let added = match pending {
+            None => return Err(Error::Missing { path: path.clone() }),
+            Some(Pending::Text { name, contents, references }) => {
+                for reference in references {
+                    self.add(store, reference)?;
+                }
+                store.add_text(name, contents, references)?
+            }
+            Some(Pending::Path { name, from, ingestion, only }) => {
+                let method = match ingestion {
+                    Ingestion::Flat => nix_store::IngestMethod::Flat,
+                    Ingestion::Recursive => nix_store::IngestMethod::Recursive,
+                };
+                let keep = |file: &Path, _| only.as_ref().is_none_or(|kept| kept.contains(file));
+                let keep = only.is_some().then_some(&keep as &nix_store::Filter<'_>);
+                store.add_path(name, from, method, &BTreeSet::new(), keep)?
+            }
+        };
+        // A file that was edited since it was hashed is not what was evaluated.
+        if added == *path { Ok(()) } else { Err(Error::Changed { path: path.clone() }) }
+    }
+
+    /// Writes a derivation after everything it refers to. An explicit stack: graphs can be deep.
+    ///
+    /// # Errors
+    /// When something it refers to is nowhere, or the store cannot take it.
+    pub fn write_derivation(&self, store: &Store, drv: &StorePath) -> Result<()> {
+        let mut open = vec![(drv.clone(), false)];
+        let mut done = BTreeSet::new();
+        while let Some((path, inputs_added)) = open.pop() {
+            if done.contains(&path) || (!inputs_added && store.is_valid(&path)?) {
+                continue;
+            }
+            let derivation =
+                self.derivation(&path).ok_or_else(|| Error::Missing { path: path.clone() })?;
+            if inputs_added {
+                store.add_derivation(&derivation)?;
+                done.insert(path);
+                continue;
+            }
+            for source in derivation.input_sources() {
+                self.add(store, source)?;
+            }
+            open.push((path, true));
+            open.extend(derivation.input_derivations().keys().map(|input| (input.clone(), false)));
+        }
+        Ok(())
+    }
+}

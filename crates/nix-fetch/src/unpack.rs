@@ -1,0 +1,242 @@
+//! Archives to trees. What an archive says is not trusted: nothing is written outside the tree,
+//! and nothing through a symlink that the archive made.
+
+use crate::error::{Error, Result, io, words};
+use hc_fs::plain;
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// What lies at a path of the tree so far.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Directory,
+    File,
+    Symlink,
+}
+
+/// A tree that is being made.
+struct Builder<'t> {
+    root: &'t Path,
+    made: HashMap<PathBuf, Kind>,
+    newest: u64,
+}
+
+fn failed(text: impl std::fmt::Display) -> Error {
+    Error::Input(format!("Failed to open archive ({text})"))
+}
+
+/// Unpacks the archive `file` into the directory `to`, which is made; the newest time in it.
+///
+/// # Errors
+/// When it is no archive of a known kind, is damaged, or cannot be written.
+pub fn unpack(file: &Path, to: &Path) -> Result<u64> {
+    plain::create_dir(to, 0o755)?;
+    let mut tree = Builder { root: to, made: HashMap::new(), newest: 0 };
+    let mut source = BufReader::new(File::open(file).map_err(io("reading", file))?);
+    let begin = source.fill_buf().map_err(io("reading", file))?;
+    if begin.is_empty() {
+        return Err(failed("Unrecognized archive format"));
+    }
+    if begin.starts_with(b"PK\x03\x04") || begin.starts_with(b"PK\x05\x06") {
+        drop(source);
+        tree.zip(File::open(file).map_err(io("reading", file))?)?;
+    } else {
+        tree.tar(decompress(source)?)?;
+    }
+    Ok(tree.newest)
+}
+
+fn decompress<'r>(mut from: impl BufRead + 'r) -> Result<Box<dyn Read + 'r>> {
+    let begin = from.fill_buf().map_err(failed)?;
+    Ok(match begin {
+        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(from)),
+        [0xfd, b'7', b'z', b'X', b'Z', ..] => {
+            Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(from))
+        }
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            Box::new(zstd::stream::read::Decoder::with_buffer(from).map_err(failed)?)
+        }
+        [b'B', b'Z', b'h', ..] => Box::new(bzip2::bufread::MultiBzDecoder::new(from)),
+        // The old format of lzma has no mark of its own, only usual values at its beginning.
+        [0x5d, 0, 0, ..] => {
+            let stream = liblzma::stream::Stream::new_lzma_decoder(u64::MAX).map_err(failed)?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(from, stream))
+        }
+        _ => Box::new(from),
+    })
+}
+
+/// A path of an archive as one inside the tree: no `..` leaves it, and what is absolute is not.
+fn inside(path: &[u8]) -> PathBuf {
+    let mut found = PathBuf::new();
+    for part in path.split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => {
+                found.pop();
+            }
+            part => found.push(OsStr::from_bytes(part)),
+        }
+    }
+    found
+}
+
+impl Builder<'_> {
+    fn tar(&mut self, from: impl Read) -> Result<()> {
+        let mut archive = tar::Archive::new(from);
+        let mut any = false;
+        for entry in archive.entries().map_err(failed)? {
+            let unrecognised = !any;
+            let mut entry = entry.map_err(|error| match unrecognised {
+                true => failed("Unrecognized archive format"),
+                false => words(format!("cannot read file from tarball: {error}")),
+            })?;
+            any = true;
+            let kind = entry.header().entry_type();
+            let path = inside(&entry.path_bytes());
+            self.newest = self.newest.max(entry.header().mtime().unwrap_or(0));
+            let executable = entry.header().mode().map_err(failed)? & 0o100 != 0;
+            if kind.is_dir() {
+                self.directory(&path)?;
+            } else if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
+                self.file(&path, executable, &mut entry)?;
+            } else if kind.is_symlink() || kind.is_hard_link() {
+                let target = entry.link_name_bytes().map(|target| target.into_owned());
+                let target = target.ok_or_else(|| failed("a link says nothing to link to"))?;
+                if kind.is_symlink() {
+                    self.symlink(&path, &target)?;
+                } else {
+                    self.hard_link(&path, &inside(&target))?;
+                }
+            } else if !kind.is_pax_global_extensions() {
+                return Err(Error::Input(format!(
+                    "file '{}' in tarball has unsupported file type",
+                    path.display()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn zip(&mut self, from: File) -> Result<()> {
+        let mut archive = zip::ZipArchive::new(from).map_err(failed)?;
+        for index in 0..archive.len() {
+            let mut entry = archive.by_index(index).map_err(failed)?;
+            let path = inside(entry.name_raw());
+            let mode = entry.unix_mode().unwrap_or(0o644);
+            if let Some(time) = entry.last_modified().and_then(seconds) {
+                self.newest = self.newest.max(time);
+            }
+            if entry.is_dir() {
+                self.directory(&path)?;
+            } else if mode & 0o170_000 == 0o120_000 {
+                let mut target = Vec::new();
+                entry.read_to_end(&mut target).map_err(failed)?;
+                self.symlink(&path, &target)?;
+            } else {
+                self.file(&path, mode & 0o100 != 0, &mut entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes room for `path`: its parents are directories, and nothing lies there.
+    fn place(&mut self, path: &Path) -> Result<PathBuf> {
+        if path.as_os_str().is_empty() {
+            return Err(Error::Input("the root of an archive is no directory".into()));
+        }
+        self.directory(path.parent().unwrap_or(Path::new("")))?;
+        let at = self.root.join(path);
+        match self.made.remove(path) {
+            None => {}
+            Some(Kind::Directory) => {
+                return Err(Error::Input(format!(
+                    "'{}' is a directory and a file in the archive",
+                    path.display()
+                )));
+            }
+            Some(_) => {
+                plain::remove_file(&at)?;
+            }
+        }
+        Ok(at)
+    }
+
+    fn directory(&mut self, path: &Path) -> Result<()> {
+        let mut above = PathBuf::new();
+        for part in path.components() {
+            above.push(part);
+            match self.made.get(&above) {
+                Some(Kind::Directory) => {}
+                Some(_) => {
+                    return Err(Error::Input(format!(
+                        "'{}' is not a directory in the archive",
+                        above.display()
+                    )));
+                }
+                None => {
+                    plain::create_dir(&self.root.join(&above), 0o755)?;
+                    self.made.insert(above.clone(), Kind::Directory);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, executable: bool, from: &mut dyn Read) -> Result<()> {
+        let at = self.place(path)?;
+        let mut file = plain::create_new(&at, if executable { 0o755 } else { 0o644 })?;
+        std::io::copy(from, &mut file)
+            .and_then(|_| file.flush())
+            .map_err(|error| words(format!("cannot read file from tarball: {error}")))?;
+        self.made.insert(path.to_path_buf(), Kind::File);
+        Ok(())
+    }
+
+    fn symlink(&mut self, path: &Path, target: &[u8]) -> Result<()> {
+        let at = self.place(path)?;
+        plain::symlink(Path::new(OsStr::from_bytes(target)), &at)?;
+        self.made.insert(path.to_path_buf(), Kind::Symlink);
+        Ok(())
+    }
+
+    fn hard_link(&mut self, path: &Path, target: &Path) -> Result<()> {
+        let there = self.made.get(target).copied();
+        let from = self.root.join(target);
+        match there {
+            Some(Kind::File) if path == target => Ok(()),
+            Some(Kind::File) => {
+                use std::os::unix::fs::PermissionsExt;
+                let mode = from.symlink_metadata().map_err(io("reading", &from))?.permissions();
+                let mut source = File::open(&from).map_err(io("reading", &from))?;
+                self.file(path, mode.mode() & 0o100 != 0, &mut source)
+            }
+            Some(Kind::Symlink) => {
+                let link = std::fs::read_link(&from).map_err(io("reading", &from))?;
+                self.symlink(path, link.as_os_str().as_bytes())
+            }
+            _ => Err(Error::Input(format!(
+                "the hard link '{}' in the archive leads nowhere",
+                path.display()
+            ))),
+        }
+    }
+}
+
+/// Seconds since 1970 of the local time in a zip file, which has no zone: taken as UTC.
+fn seconds(time: zip::DateTime) -> Option<u64> {
+    let (year, month, day) =
+        (i64::from(time.year()), i64::from(time.month()), i64::from(time.day()));
+    let shifted = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let era = shifted.0.div_euclid(400);
+    let of_era = shifted.0.rem_euclid(400);
+    let of_year = (153 * shifted.1 + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    let of_day =
+        i64::from(time.hour()) * 3600 + i64::from(time.minute()) * 60 + i64::from(time.second());
+    u64::try_from(days * 86_400 + of_day).ok()
+}
