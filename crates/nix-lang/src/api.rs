@@ -13,7 +13,8 @@ use crate::context::{ContextElem, Ctx};
 use crate::error::{Error, Result};
 use crate::paths::canonical;
 use crate::source::{NO_POS, Pos};
-use crate::value::{Attr, Value};
+use crate::sym;
+use crate::value::{Attr, ThunkState, Value};
 
 impl<'a> Evaluator<'a> {
     /// Evaluate a text; `./x` in it starts from `base`, an absolute directory.
@@ -210,6 +211,40 @@ impl<'a> Evaluator<'a> {
             .map_err(|error| self.finish(error))?;
         let shown = nix_syntax::show(expr, &self.symbols, &self.globals.names, None);
         Ok(String::from_utf8_lossy(&shown).into_owned())
+    }
+
+    /// The value as JSON text, with the parts that nobody has asked for yet being errors: what
+    /// `nix-instantiate --eval --json` gives without `--strict`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Evaluator::to_json`], and when something is not evaluated yet.
+    pub fn to_json_text_lazy(&self, value: Value<'a>) -> Result<String> {
+        self.evaluated(value).map_err(|error| self.finish(error))?;
+        self.to_json_text(value)
+    }
+
+    /// Fails on the first part of a value that is not evaluated.
+    fn evaluated(&self, value: Value<'a>) -> Result<()> {
+        self.check_stack(NO_POS)?;
+        let value = match value {
+            Value::Thunk(thunk) => match thunk.state.get() {
+                ThunkState::Done(value) => value,
+                _ => return Err(Error::ty("cannot convert a thunk to JSON", NO_POS)),
+            },
+            value => value,
+        };
+        match value {
+            Value::List(list) => list.items.iter().try_for_each(|item| self.evaluated(*item)),
+            Value::Attrs(attrs) => {
+                let stands = [sym::TO_STRING, sym::OUT_PATH].map(|name| attrs.get(name).is_some());
+                if stands.contains(&true) {
+                    return Ok(());
+                }
+                self.sorted(attrs).into_iter().try_for_each(|attr| self.evaluated(attr.value))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The value from JSON.

@@ -29,6 +29,8 @@ pub enum ErrorKind {
     StackOverflow,
     /// The time or memory allowed for the evaluation is used up.
     Limit,
+    /// Somebody asked for the evaluation to stop.
+    Interrupted,
     /// Something that pure evaluation does not allow.
     Impure,
     /// A file or the store could not be read or written.

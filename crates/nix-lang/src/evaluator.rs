@@ -3,6 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bumpalo::Bump;
@@ -69,6 +71,8 @@ pub struct Settings {
     pub home: Option<PathBuf>,
     /// Paths that pure evaluation may read, beside flakes and the store.
     pub allowed_paths: Vec<PathBuf>,
+    /// Evaluation stops with an error when this becomes true.
+    pub interrupt: Option<Arc<AtomicBool>>,
 }
 
 impl Default for Settings {
@@ -86,6 +90,7 @@ impl Default for Settings {
             current_dir: None,
             home: None,
             allowed_paths: Vec::new(),
+            interrupt: None,
         }
     }
 }
@@ -208,6 +213,9 @@ impl<'a> Evaluator<'a> {
 
     #[cold]
     fn check_limits(&self, pos: Pos) -> Result<()> {
+        if self.settings.interrupt.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+            return Err(Error::new(ErrorKind::Interrupted, "interrupted", pos));
+        }
         if self.deadline.get().is_some_and(|deadline| Instant::now() > deadline) {
             let message = "the evaluation takes longer than it may";
             return Err(Error::new(ErrorKind::Limit, message, pos));

@@ -31,6 +31,7 @@ mod io;
 mod json;
 mod json_read;
 mod ops;
+mod packages;
 mod paths;
 mod print;
 mod report;
@@ -52,6 +53,8 @@ pub use io::{
 };
 pub use nix_compat::flake_ref::{Attr as RefAttr, FlakeRef, Input, registry};
 pub use nix_compat::{CAHash, Derivation, NixHash, StoreDir, StorePath};
+pub use packages::{Package, parse_attr_path};
+pub use print::{PrintErrors, PrintOptions};
 pub use source::Location;
 pub use stack::on_big_stack;
 pub use value::{Attr, Attrs, Closure, Env, List, PathValue, PrimOp, PrimOpApp, Str, Thunk, Value};

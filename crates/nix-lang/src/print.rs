@@ -45,6 +45,35 @@ fn push_string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
 }
 
+/// What to do when something in a value cannot be evaluated while it is printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum PrintErrors {
+    /// Fail.
+    #[default]
+    Fail,
+    /// Fail when it is the value itself; show `«error: …»` for a part of it.
+    FailOutermost,
+}
+
+/// How a value is printed for a person: see [`Evaluator::print_with`].
+#[derive(Clone, Debug)]
+pub struct PrintOptions {
+    /// How many columns each level is indented; 0 for everything in one line.
+    pub indent: usize,
+    /// How deep to show what is inside of lists and sets.
+    pub depth: usize,
+    /// Colour for a terminal.
+    pub colour: bool,
+    /// What to do about errors.
+    pub errors: PrintErrors,
+}
+
+impl Default for PrintOptions {
+    fn default() -> Self {
+        PrintOptions { indent: 0, depth: usize::MAX, colour: false, errors: PrintErrors::Fail }
+    }
+}
+
 /// How much of a value is shown, and how.
 #[derive(Clone, Copy)]
 struct Style {
@@ -59,6 +88,11 @@ struct Style {
     attrs: usize,
     items: usize,
     text: usize,
+    /// How many columns each level is indented; 0 for everything in one line.
+    indent: usize,
+    colour: bool,
+    /// Functions that nobody has asked for are shown as thunks.
+    unasked: bool,
 }
 
 const WHOLE: Style = Style {
@@ -69,7 +103,16 @@ const WHOLE: Style = Style {
     attrs: usize::MAX,
     items: usize::MAX,
     text: usize::MAX,
+    indent: 0,
+    colour: false,
+    unasked: false,
 };
+
+const CYAN: &str = "\x1b[36;1m";
+const MAGENTA: &str = "\x1b[35;1m";
+const GREEN: &str = "\x1b[32;1m";
+const BLUE: &str = "\x1b[34;1m";
+const RED: &str = "\x1b[31;1m";
 
 struct Printer<'p, 'a> {
     nix: &'p Evaluator<'a>,
@@ -103,6 +146,33 @@ impl<'a> Evaluator<'a> {
         self.print_as(value, style).map(text).map_err(|error| self.finish(error))
     }
 
+    /// As [`Evaluator::print_plain`], for a value that [`Evaluator::force_deep`] has not seen.
+    ///
+    /// # Errors
+    ///
+    /// When nesting is too deep.
+    pub fn print_plain_lazily(&self, value: Value<'a>) -> Result<Vec<u8>> {
+        let style = Style { plain: true, unasked: true, ..WHOLE };
+        self.print_as(value, style).map_err(|error| self.finish(error))
+    }
+
+    /// The value evaluated as a whole and printed in the way that `options` say, byte for byte.
+    ///
+    /// # Errors
+    ///
+    /// When evaluating it fails, and the options do not say to show that.
+    pub fn print_with(&self, value: Value<'a>, options: &PrintOptions) -> Result<Vec<u8>> {
+        let style = Style {
+            strict: true,
+            errors_inside: options.errors == PrintErrors::FailOutermost,
+            depth: options.depth,
+            indent: options.indent,
+            colour: options.colour,
+            ..WHOLE
+        };
+        self.print_as(value, style).map_err(|error| self.finish(error))
+    }
+
     /// The value as `builtins.trace` shows it.
     pub(crate) fn print_lazily(&self, value: Value<'a>) -> Result<String> {
         self.print_as(value, WHOLE).map(text)
@@ -134,6 +204,11 @@ fn text(bytes: Vec<u8>) -> String {
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
+/// What uses up the machine or comes from outside stays an error wherever it happens.
+fn is_fatal(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::StackOverflow | ErrorKind::Limit | ErrorKind::Interrupted)
+}
+
 fn elided(count: usize, what: &str) -> String {
     format!("«{count} {what}{} elided»", if count == 1 { "" } else { "s" })
 }
@@ -143,14 +218,25 @@ impl<'a> Printer<'_, 'a> {
         self.out.extend_from_slice(text.as_bytes());
     }
 
+    fn coloured(&mut self, colour: &str, text: impl AsRef<[u8]>) {
+        if self.style.colour {
+            self.put(colour);
+        }
+        self.out.extend_from_slice(text.as_ref());
+        if self.style.colour {
+            self.put("\x1b[0m");
+        }
+    }
+
     fn value(&mut self, value: Value<'a>, depth: usize) -> Result<()> {
         match self.shape(value, depth) {
             Err(error)
                 if self.style.errors_inside
                     && depth > 0
-                    && error.kind() != ErrorKind::StackOverflow =>
+                    && !is_fatal(error.kind()) =>
             {
-                self.put(&format!("«error: {}»", error.message()));
+                let message = error.message().replace('\x1b', "␛");
+                self.coloured(RED, format!("«error: {message}»"));
                 Ok(())
             }
             result => result,
@@ -163,41 +249,56 @@ impl<'a> Printer<'_, 'a> {
         if depth > nix.settings.max_call_depth as usize {
             return Err(crate::eval::stack_overflow(NO_POS));
         }
+        let mut place = None;
+        if let Value::Thunk(thunk) = value {
+            // The same thunk is the same list; the same elements in another place are not.
+            place = Some(std::ptr::from_ref(thunk) as usize);
+        }
         let value = match value {
             Value::Thunk(thunk) => match thunk.state.get() {
                 ThunkState::Done(0, value) => value,
                 _ if self.style.strict => nix.force_thunk(thunk, NO_POS)?,
                 ThunkState::Done(_, value) => value,
                 ThunkState::Blackhole(_) => {
-                    self.put("«potential infinite recursion»");
+                    self.coloured(RED, "«potential infinite recursion»");
                     return Ok(());
                 }
                 _ => {
-                    self.put(if self.style.plain { "<CODE>" } else { "«thunk»" });
+                    let text = if self.style.plain { "<CODE>" } else { "«thunk»" };
+                    self.coloured(MAGENTA, text);
                     return Ok(());
                 }
             },
+            // A function that was written here is no thunk, as it is with C++ Nix: unasked for, it
+            // is shown as if it were.
+            Value::Lambda(_) if self.style.unasked && depth > 0 => {
+                self.put("<CODE>");
+                return Ok(());
+            }
             value => value,
         };
         match value {
-            Value::Null => self.put("null"),
-            Value::Bool(value) => self.put(if value { "true" } else { "false" }),
-            Value::Int(number) => self.put(&number.to_string()),
-            Value::Float(number) => self.put(&float_general(number)),
+            Value::Null => self.coloured(CYAN, "null"),
+            Value::Bool(value) => self.coloured(CYAN, if value { "true" } else { "false" }),
+            Value::Int(number) => self.coloured(CYAN, number.to_string()),
+            Value::Float(number) => self.coloured(CYAN, float_general(number)),
             Value::String(string) => {
                 let shown = string.bytes.len().min(self.style.text);
-                push_string(&mut self.out, &string.bytes[..shown]);
+                let mut quoted = Vec::with_capacity(shown + 2);
+                push_string(&mut quoted, &string.bytes[..shown]);
+                self.coloured(MAGENTA, quoted);
                 if shown < string.bytes.len() {
                     let rest = string.bytes.len() - shown;
                     self.put(&format!(" {}", elided(rest, "byte")));
                 }
             }
-            Value::Path(path) => self.out.extend_from_slice(path.bytes),
+            Value::Path(path) => self.coloured(GREEN, path.bytes),
             Value::List(list) => {
                 // What is printed as a whole is a copy: met again, it is shown once more.
                 let inner = depth > 0 && !list.items.is_empty();
-                if inner && !self.seen.insert(std::ptr::from_ref(list) as usize) {
-                    self.put("«repeated»");
+                let at = place.unwrap_or(std::ptr::from_ref(list) as usize);
+                if inner && !self.seen.insert(at) {
+                    self.coloured(MAGENTA, "«repeated»");
                     return Ok(());
                 }
                 self.list(list.items, depth)?;
@@ -210,7 +311,7 @@ impl<'a> Printer<'_, 'a> {
                     self.seen.insert(attrs.entries.as_ptr() as usize)
                 };
                 if !first {
-                    self.put("«repeated»");
+                    self.coloured(MAGENTA, "«repeated»");
                     return Ok(());
                 }
                 self.set(attrs, depth)?;
@@ -219,21 +320,22 @@ impl<'a> Printer<'_, 'a> {
             Value::PrimOp(_) if self.style.plain => self.put("<PRIMOP>"),
             Value::PrimOpApp(_) if self.style.plain => self.put("<PRIMOP-APP>"),
             Value::Lambda(closure) => {
-                self.put("«lambda");
+                let mut text = "«lambda".to_owned();
                 if let Some(name) = closure.lambda.name {
-                    self.put(" ");
-                    self.put(&nix.name(name));
+                    text.push(' ');
+                    text.push_str(&nix.name(name));
                 }
                 if let Some(at) = nix.location(closure.lambda.head) {
-                    self.put(&format!(" @ {}:{}:{}", at.file, at.line, at.column));
+                    text.push_str(&format!(" @ {}:{}:{}", at.file, at.line, at.column));
                 }
-                self.put("»");
+                text.push('»');
+                self.coloured(BLUE, text);
             }
-            Value::PrimOp(op) => self.put(&format!("«primop {}»", op.name)),
+            Value::PrimOp(op) => self.coloured(BLUE, format!("«primop {}»", op.name)),
             Value::PrimOpApp(app) => {
-                self.put(&format!("«partially applied primop {}»", app.op.name));
+                self.coloured(BLUE, format!("«partially applied primop {}»", app.op.name));
             }
-            Value::Thunk(_) | Value::Hole => self.put("«thunk»"),
+            Value::Thunk(_) | Value::Hole => self.coloured(MAGENTA, "«thunk»"),
         }
         Ok(())
     }
@@ -243,47 +345,69 @@ impl<'a> Printer<'_, 'a> {
             self.put("[ ... ]");
             return Ok(());
         }
-        self.put("[ ");
+        self.put("[");
+        let lines = self.lines(items.first().copied(), items.len())?;
         for (index, item) in items.iter().enumerate() {
+            self.space(lines, depth + 1);
             if self.items >= self.style.items {
                 self.put(&elided(items.len() - index, "item"));
-                self.put(" ");
                 break;
             }
             self.value(*item, depth + 1)?;
             self.items += 1;
-            self.put(" ");
         }
+        self.space(lines, depth);
         self.put("]");
         Ok(())
+    }
+
+    /// Whether what is in a list or set goes on lines of its own: all but a single plain value.
+    fn lines(&self, first: Option<Value<'a>>, count: usize) -> Result<bool> {
+        let Some(first) = first.filter(|_| self.style.indent > 0) else { return Ok(false) };
+        if count > 1 {
+            return Ok(true);
+        }
+        let only = self.nix.force(first, NO_POS)?;
+        Ok(matches!(only, Value::List(_) | Value::Attrs(_)))
+    }
+
+    fn space(&mut self, lines: bool, depth: usize) {
+        if lines {
+            self.put("\n");
+            self.out.extend(std::iter::repeat_n(b' ', depth * self.style.indent));
+        } else {
+            self.put(" ");
+        }
     }
 
     fn set(&mut self, attrs: &'a Attrs<'a>, depth: usize) -> Result<()> {
         let nix = self.nix;
         if self.style.strict && nix.is_derivation(attrs)? {
-            self.put("«derivation");
+            let mut text = "«derivation".as_bytes().to_vec();
             if let Some(path) = attrs.value(sym::DRV_PATH) {
                 let path = nix.coerce_bytes(path, crate::coerce::Coercion::APPEND, NO_POS)?;
-                self.put(" ");
-                self.out.extend_from_slice(&path.0);
+                text.push(b' ');
+                text.extend_from_slice(&path.0);
             }
-            self.put("»");
+            text.extend_from_slice("»".as_bytes());
+            self.coloured(GREEN, text);
             return Ok(());
         }
         if depth >= self.style.depth {
             self.put("{ ... }");
             return Ok(());
         }
-        self.put("{ ");
+        self.put("{");
         let mut sorted = nix.sorted(attrs);
         if self.style.attrs != usize::MAX {
             // What kind of set it is matters most where not all of it is shown.
             sorted.sort_by_key(|attr| !matches!(attr.name, sym::TYPE | sym::UNDERSCORE_TYPE));
         }
+        let lines = self.lines(sorted.first().map(|attr| attr.value), sorted.len())?;
         for (index, attr) in sorted.iter().enumerate() {
+            self.space(lines, depth + 1);
             if self.attrs >= self.style.attrs {
                 self.put(&elided(sorted.len() - index, "attribute"));
-                self.put(" ");
                 break;
             }
             let name = nix.symbols.name(attr.name);
@@ -295,8 +419,9 @@ impl<'a> Printer<'_, 'a> {
             self.put(" = ");
             self.value(attr.value, depth + 1)?;
             self.attrs += 1;
-            self.put("; ");
+            self.put(";");
         }
+        self.space(lines, depth);
         self.put("}");
         Ok(())
     }

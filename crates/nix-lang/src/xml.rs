@@ -6,9 +6,9 @@ use crate::Evaluator;
 use crate::context::Ctx;
 use crate::error::Result;
 use crate::print::float_general;
-use crate::source::Pos;
+use crate::source::{NO_POS, Pos, locate};
 use crate::sym;
-use crate::value::Value;
+use crate::value::{ThunkState, Value};
 
 fn escape(text: &[u8]) -> String {
     let mut out = String::new();
@@ -32,10 +32,35 @@ struct Writer<'p, 'a> {
     indent: usize,
     drvs: FxHashSet<Vec<u8>>,
     pos: Pos,
+    /// Evaluate on the way, rather than write `<unevaluated />`.
+    force: bool,
+    /// Write where attributes and functions are.
+    places: bool,
 }
 
 impl<'a> Evaluator<'a> {
     pub(crate) fn to_xml(&self, value: Value<'a>, pos: Pos) -> Result<(String, Ctx)> {
+        self.write_xml(value, true, false, pos)
+    }
+
+    /// The value as XML: evaluated as a whole when `force` says so, and with the places of
+    /// attributes and functions when `places` does.
+    ///
+    /// # Errors
+    ///
+    /// When evaluation fails.
+    pub fn xml_text(&self, value: Value<'a>, force: bool, places: bool) -> Result<String> {
+        let written = self.write_xml(value, force, places, NO_POS);
+        written.map(|(text, _)| text).map_err(|error| self.finish(error))
+    }
+
+    fn write_xml(
+        &self,
+        value: Value<'a>,
+        force: bool,
+        places: bool,
+        pos: Pos,
+    ) -> Result<(String, Ctx)> {
         let mut writer = Writer {
             nix: self,
             out: "<?xml version='1.0' encoding='utf-8'?>\n".to_owned(),
@@ -43,6 +68,8 @@ impl<'a> Evaluator<'a> {
             indent: 0,
             drvs: FxHashSet::default(),
             pos,
+            force,
+            places,
         };
         writer.open("<expr>");
         writer.value(value)?;
@@ -71,11 +98,38 @@ impl<'a> Writer<'_, 'a> {
     fn attrs(&mut self, attrs: &'a crate::value::Attrs<'a>) -> Result<()> {
         for attr in self.nix.sorted(attrs) {
             let name = escape(self.nix.symbols.name(attr.name));
-            self.open(&format!("<attr name=\"{name}\">"));
+            let (before, after) = self.place(attr.pos);
+            self.open(&format!("<attr{before} name=\"{name}\"{after}>"));
             self.value(attr.value)?;
             self.close("attr");
         }
         Ok(())
+    }
+
+    /// The attributes that say where something is, before and after `name` in the alphabet.
+    fn place(&self, pos: Pos) -> (String, String) {
+        match locate(&self.nix.sources, pos) {
+            Some(at) if self.places => {
+                let lines = format!(" column=\"{}\" line=\"{}\"", at.column, at.line);
+                let path = match at.is_file {
+                    true => format!(" path=\"{}\"", escape(at.file.as_bytes())),
+                    false => String::new(),
+                };
+                (lines, path)
+            }
+            _ => Default::default(),
+        }
+    }
+
+    /// The value as far as it may be evaluated.
+    fn seen(&self, value: Value<'a>) -> Result<Value<'a>> {
+        match value {
+            Value::Thunk(thunk) if !self.force => Ok(match thunk.state.get() {
+                ThunkState::Done(known) => known,
+                _ => value,
+            }),
+            value => self.nix.force(value, self.pos),
+        }
     }
 
     fn value(&mut self, value: Value<'a>) -> Result<()> {
@@ -86,7 +140,11 @@ impl<'a> Writer<'_, 'a> {
     fn shape(&mut self, value: Value<'a>) -> Result<()> {
         let nix = self.nix;
         nix.check_stack(self.pos)?;
-        match nix.force(value, self.pos)? {
+        match self.seen(value)? {
+            // A function that nobody has asked for is a thunk with C++ Nix.
+            Value::Lambda(_) if !self.force && self.indent > 1 && !matches!(value, Value::Thunk(_)) => {
+                self.line("<unevaluated />");
+            }
             Value::Null => self.line("<null />"),
             Value::Bool(value) => self.line(&format!("<bool value=\"{value}\" />")),
             Value::Int(number) => self.line(&format!("<int value=\"{number}\" />")),
@@ -110,7 +168,7 @@ impl<'a> Writer<'_, 'a> {
             Value::Attrs(attrs) if nix.is_derivation(attrs)? => {
                 let text = |name: nix_syntax::Symbol| -> Result<Option<&'a [u8]>> {
                     let Some(value) = attrs.value(name) else { return Ok(None) };
-                    Ok(match nix.force(value, self.pos)? {
+                    Ok(match self.seen(value)? {
                         Value::String(string) => Some(string.bytes),
                         _ => None,
                     })
@@ -147,7 +205,8 @@ impl<'a> Writer<'_, 'a> {
 
     fn lambda(&mut self, lambda: &nix_syntax::ast::Lambda<'a>) {
         let nix = self.nix;
-        self.open("<function>");
+        let (before, after) = self.place(lambda.head);
+        self.open(&format!("<function{before}{after}>"));
         match lambda.formals {
             Some(formals) => {
                 let mut tag = "<attrspat".to_owned();
