@@ -229,7 +229,7 @@ impl<'a> Evaluator<'a> {
         self.check_stack(NO_POS)?;
         let value = match value {
             Value::Thunk(thunk) => match thunk.state.get() {
-                ThunkState::Done(value) => value,
+                ThunkState::Done(_, value) => value,
                 _ => return Err(Error::ty("cannot convert a thunk to JSON", NO_POS)),
             },
             value => value,
