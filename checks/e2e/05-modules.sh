@@ -8,6 +8,18 @@ if [ -n "${NIXPKGS_LIB:-}" ]; then
 	check "nixpkgs' lib" "$top/checks/modules/run" --lib "$NIXPKGS_LIB"
 	check "nixpkgs' lib in hc's evaluator" "$top/checks/modules/run" --lib "$NIXPKGS_LIB" "$HC" eval --json --expr
 fi
+
+# Module sets by the number: the same values, priorities and errors.
+random="import $top/checks/modules/random.nix"
+hc eval --json --expr "$random { count = 300; }" | jq -S . >"$WORK/hc.json"
+nix-instantiate --eval --strict --json --expr "$random { count = 300; }" | jq -S . >"$WORK/nix.json"
+check "three hundred random module sets are the same under both" cmp "$WORK/hc.json" "$WORK/nix.json"
+if [ -n "${NIXPKGS_LIB:-}" ]; then
+	nix-instantiate --eval --strict --json \
+		--expr "$random { count = 300; lib = import $NIXPKGS_LIB; }" | jq -S . >"$WORK/nix.json"
+	check "and under nixpkgs' lib" cmp "$WORK/hc.json" "$WORK/nix.json"
+fi
+
 hc eval --raw --file "$top/modules/documentation.nix" >"$WORK/options.md"
 check "docs/options.md is what the modules say (make docs)" cmp "$WORK/options.md" "$top/docs/options.md"
 

@@ -126,7 +126,7 @@ let
       let
         kind = module._type or "module";
       in
-      if kind == "module" || kind == "if" || kind == "override" || kind == "merge" then
+      if kind == "module" || kind == "if" || kind == "override" then
         node file key module
       else
         notAModule kind file prefix
@@ -150,7 +150,7 @@ let
         if !isAttrs module then
           throw "The module in `${file}' is ${show.article module}, not an attribute set."
         else if module ? _type && module._type != "module" then
-          # A whole module under mkIf or mkMerge holds values only.
+          # A whole module under mkIf, or what a function gives under mkMerge, holds values only.
           {
             imports = [ ];
             options = { };
