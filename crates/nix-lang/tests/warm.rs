@@ -139,12 +139,32 @@ fn errors_that_were_caught_are_looked_at_again() {
 }
 
 #[test]
+fn a_failure_that_cannot_be_caught_any_more() {
+    let text = "(builtins.tryEval (if import ./x.nix then 1 else 2)).value";
+    edits(
+        &[("default.nix", text), ("x.nix", "throw \"a\"")],
+        &[("x.nix", "let y = y; in y"), ("x.nix", "throw \"a\""), ("x.nix", "[ ]"), ("x.nix", "true")],
+    );
+}
+
+#[test]
 fn what_is_there_counts_too() {
     let text = "{ there = builtins.pathExists ./x.nix; names = builtins.attrNames (builtins.readDir ./d); \
                 text = builtins.readFile ./d/a; stored = \"${./d}\"; }";
     edits(
         &[("default.nix", text), ("d/a", "1")],
         &[("x.nix", ""), ("d/b", "2"), ("d/a", "3"), ("d/a", "3")],
+    );
+}
+
+#[test]
+fn a_variable_that_comes_to_mean_itself() {
+    edits(
+        &[("default.nix", "let x = rec { c = true; d = (c); }; in x.d")],
+        &[
+            ("default.nix", "let x = rec { c = true; d = (d); }; in x.d"),
+            ("default.nix", "let x = rec { c = true; d = (c); }; in x.d"),
+        ],
     );
 }
 

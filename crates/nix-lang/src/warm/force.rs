@@ -1,6 +1,6 @@
 //! Forcing a recorded thunk: its value stands, or is checked, or is made.
 
-use super::graph::{Graph, Mark};
+use super::graph::{Failure, Graph, Mark};
 use crate::Evaluator;
 use crate::error::Result;
 use crate::eval::infinite_recursion;
@@ -121,11 +121,14 @@ impl<'a> Evaluator<'a> {
         let mut inner = graph.inner.borrow_mut();
         let one = &mut inner.nodes[node as usize];
         one.mark = Mark::Clean;
-        let had_failed = std::mem::replace(&mut one.failed, result.is_err());
+        let failed = result.as_ref().err().map(|error| {
+            if error.is_catchable() { Failure::Caught } else { Failure::Final }
+        });
+        let had_failed = std::mem::replace(&mut one.failed, failed);
         let is_new = match (&result, one.value) {
-            (Ok(value), Some(known)) => had_failed || !graph.same(known, *value),
+            (Ok(value), Some(known)) => had_failed.is_some() || !graph.same(known, *value),
             (Ok(_), None) => true,
-            (Err(_), _) => !had_failed,
+            (Err(_), _) => had_failed != failed,
         };
         if is_new {
             one.changed = graph.tick();

@@ -28,6 +28,15 @@ pub(super) enum Mark {
     Busy,
 }
 
+/// How a thunk failed, as far as the code that asked for it can tell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Failure {
+    /// `tryEval` makes a value of it.
+    Caught,
+    /// Nothing does.
+    Final,
+}
+
 /// What is kept of a thunk, or of a leaf (which has no thunk).
 pub(super) struct Node<'a> {
     pub(super) thunk: Option<&'a Thunk<'a>>,
@@ -46,7 +55,8 @@ pub(super) struct Node<'a> {
     /// When the value was last found to stand.
     pub(super) verified: u32,
     pub(super) mark: Mark,
-    pub(super) failed: bool,
+    /// How the last run failed, if it did.
+    pub(super) failed: Option<Failure>,
     /// Whether it waits to be looked at.
     queued: bool,
     /// Whether no run makes it any more.
@@ -72,7 +82,7 @@ impl<'a> Node<'a> {
             changed: 0,
             verified: 0,
             mark: Mark::Clean,
-            failed: false,
+            failed: None,
             queued: false,
             dead: false,
             height: 0,
@@ -196,7 +206,7 @@ impl<'a> Graph<'a> {
         if let Some(thunk) = one.thunk {
             thunk.state.set(ThunkState::delayed(node, origin));
         }
-        let had_value = one.value.is_some() || one.failed;
+        let had_value = one.value.is_some() || one.failed.is_some();
         one.mark = Mark::Stale;
         if inner.carried.is_some() {
             if had_value {

@@ -38,11 +38,15 @@ impl<'a> Evaluator<'a> {
         taken: &mut Taken<'a>,
     ) -> Option<()> {
         let mut sources: Vec<Option<Value<'a>>> = vec![None; set.sources.len()];
-        for (attr, slot) in set.attrs.iter().zip(env.slots) {
+        for (at, (attr, slot)) in set.attrs.iter().zip(env.slots).enumerate() {
             let value = slot.get();
             match attr.value {
-                AttrValue::Plain(expr) => self.slot_fits(graph, expr, env, value, taken)?,
-                AttrValue::Inherited(expr) => self.slot_fits(graph, expr, outer, value, taken)?,
+                AttrValue::Plain(expr) => {
+                    self.slot_fits(graph, (expr, env), Some(at), value, taken)?;
+                }
+                AttrValue::Inherited(expr) => {
+                    self.slot_fits(graph, (expr, outer), None, value, taken)?;
+                }
                 AttrValue::From(index) => {
                     let (node, Delayed::Select(select)) = graph.origin_of(value)? else {
                         return None;
@@ -53,7 +57,7 @@ impl<'a> Evaluator<'a> {
                         Some(_) => {}
                         None => {
                             let expr = set.sources[index as usize];
-                            self.slot_fits(graph, expr, env, select.from, taken)?;
+                            self.slot_fits(graph, (expr, env), Some(0), select.from, taken)?;
                             *known = Some(select.from);
                         }
                     }
@@ -71,12 +75,13 @@ impl<'a> Evaluator<'a> {
         Some(())
     }
 
-    /// Whether a slot holds what `expr` in `env` puts there, or a thunk that can be made to.
+    /// Whether a slot holds what an expression puts there, or a thunk that can be made to. `filled` is
+    /// how many slots of the scope have a value by then, where the expression sees that scope.
     fn slot_fits(
         &self,
         graph: &Graph<'a>,
-        expr: &'a Expr<'a>,
-        env: &'a Env<'a>,
+        (expr, env): (&'a Expr<'a>, &'a Env<'a>),
+        filled: Option<usize>,
         value: Value<'a>,
         taken: &mut Taken<'a>,
     ) -> Option<()> {
@@ -87,11 +92,14 @@ impl<'a> Evaluator<'a> {
             taken.push((node, Delayed::Expr(expr, env)));
             return Some(());
         }
-        // A variable that stands for another one shares its value.
-        let alias = matches!(
-            expr.kind,
-            ExprKind::Local { .. } | ExprKind::Global(_) | ExprKind::List([])
-        );
+        // A variable that stands for another one shares its value, if that one has one by then.
+        let alias = match expr.kind {
+            ExprKind::Local { level: 0, index } => {
+                filled.is_none_or(|filled| (index as usize) < filled)
+            }
+            ExprKind::Local { .. } | ExprKind::Global(_) | ExprKind::List([]) => true,
+            _ => false,
+        };
         if alias && graph.same(value, self.delay(expr, env)) { Some(()) } else { None }
     }
 
