@@ -13,6 +13,7 @@ mod gc;
 mod generations;
 mod guest;
 mod image;
+mod instantiate;
 mod lifecycle;
 mod logs;
 mod machine;
@@ -41,7 +42,8 @@ enum Verb {
     Deploy(deploy::Args),
     Plan(plan::Args),
     Build(build::Args),
-    Eval(eval::Args),
+    Eval(Box<eval::Args>),
+    Instantiate(Box<instantiate::Args>),
     Rollback(rollback::Args),
     Generations(generations::Args),
     Ps(ps::Args),
@@ -76,6 +78,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Plan(args) => plan::run(globals, args),
         Verb::Build(args) => build::run(globals, args),
         Verb::Eval(args) => eval::run(globals, args),
+        Verb::Instantiate(args) => instantiate::run(globals, args),
         Verb::Rollback(args) => rollback::run(globals, args),
         Verb::Generations(args) => generations::run(globals, args),
         Verb::Ps(args) => ps::run(globals, args),

@@ -48,6 +48,11 @@ pub struct Settings {
     /// Refuse whatever depends on more than the expression: files outside of flakes and of the
     /// store, environment variables, the time, the system.
     pub pure: bool,
+    /// Read only what lies below [`Settings::allowed_paths`] and in the store, fetch only what
+    /// [`Settings::allowed_uris`] lets through.
+    pub restrict: bool,
+    /// What the URLs that restricted evaluation may fetch begin with.
+    pub allowed_uris: Vec<String>,
     /// Show every step of an error's trail.
     pub show_trace: bool,
     /// Render errors in colour.
@@ -79,6 +84,8 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             pure: false,
+            restrict: false,
+            allowed_uris: Vec::new(),
             show_trace: false,
             colour: false,
             trace_verbose: false,

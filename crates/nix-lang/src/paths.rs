@@ -265,15 +265,17 @@ impl<'a> Evaluator<'a> {
             }
             return Ok(self.io.physical(as_path(path)).into_os_string().into_vec());
         }
-        if self.settings.pure
+        if (self.settings.pure || self.settings.restrict)
             && !self.allowed.borrow().iter().any(|allowed| is_within(path, allowed))
         {
-            let message = format!(
-                "access to absolute path '{}' is forbidden in pure evaluation mode",
-                String::from_utf8_lossy(path)
-            );
-            return Err(Error::new(ErrorKind::Impure, message, pos)
-                .hint("use a path relative to the flake, or evaluate with --impure"));
+            let (mode, hint) = if self.settings.pure {
+                ("pure evaluation", "use a path relative to the flake, or evaluate with --impure")
+            } else {
+                ("restricted", "add its directory to the search path")
+            };
+            let text = String::from_utf8_lossy(path);
+            let message = format!("access to absolute path '{text}' is forbidden in {mode} mode");
+            return Err(Error::new(ErrorKind::Impure, message, pos).hint(hint));
         }
         Ok(path.to_vec())
     }

@@ -125,7 +125,7 @@ impl<'a> Writer<'_, 'a> {
     fn seen(&self, value: Value<'a>) -> Result<Value<'a>> {
         match value {
             Value::Thunk(thunk) if !self.force => Ok(match thunk.state.get() {
-                ThunkState::Done(known) => known,
+                ThunkState::Done(_, known) => known,
                 _ => value,
             }),
             value => self.nix.force(value, self.pos),
