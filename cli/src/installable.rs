@@ -45,7 +45,9 @@ impl Installable {
         nix: &Evaluator<'a>,
         options: &FlakeOptions,
     ) -> anyhow::Result<Value<'a>> {
+        // `sourceInfo` and its like are not outputs.
         let flake = self.flake(nix, options)?;
+        let flake = nix.get(flake, "outputs").map_err(failure)?.unwrap_or(flake);
         let candidates = candidates(&self.fragment, &nix.current_system());
         for candidate in &candidates {
             let path = parse_attr_path(candidate)

@@ -434,6 +434,7 @@ impl<'a> Evaluator<'a> {
             }
             sources.insert(path.clone());
             if !path.is_derivation() {
+                work.extend(self.io.references(&path).map_err(|error| io_error(error, pos))?);
                 continue;
             }
             let drv = self.io.read_derivation(&path).map_err(|error| io_error(error, pos))?;

@@ -382,10 +382,19 @@ impl<'a> Evaluator<'a> {
     }
 }
 
+/// What a path is called in the store when nobody says otherwise.
+fn object_name(path: &[u8]) -> String {
+    match base_name(path) {
+        b"" => "source".to_owned(),
+        name => String::from_utf8_lossy(name).into_owned(),
+    }
+}
+
 fn filter_source<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let path = nix.coerce_path(args[1], pos)?;
     let fun = nix.force_function(args[0], pos)?;
-    let name = String::from_utf8_lossy(base_name(&path)).into_owned();
+    let name = object_name(&path);
+    let path = nix.resolved(&path, pos)?;
     let wanted = nix.filtered(&path, fun, pos)?;
     let stored = nix.add_path(&name, &path, Ingestion::Recursive, Some(&wanted), pos)?;
     Ok(nix.stored(stored))
@@ -423,7 +432,8 @@ fn path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
             pos,
         ));
     };
-    let name = name.unwrap_or_else(|| String::from_utf8_lossy(base_name(&path)).into_owned());
+    let name = name.unwrap_or_else(|| object_name(&path));
+    let path = nix.resolved(&path, pos)?;
     let wanted = match fun {
         Some(fun) => Some(nix.filtered(&path, fun, pos)?),
         None => None,
