@@ -83,8 +83,7 @@ fn text(nix: &Evaluator<'_>, args: &Args) -> anyhow::Result<Vec<u8>> {
     let mut text = if args.json {
         nix.to_json_text(value).map_err(failure)?.into_bytes()
     } else {
-        let errors =
-            if args.strict { PrintErrors::Fail } else { PrintErrors::FailOutermost };
+        let errors = if args.strict { PrintErrors::Fail } else { PrintErrors::FailOutermost };
         let options = PrintOptions { errors, ..PrintOptions::default() };
         nix.print_with(value, &options).map_err(failure)?
     };

@@ -191,8 +191,9 @@ impl<'a> Verb<'_, 'a> {
                 if let Some(link) = &self.args.add_root {
                     self.roots += 1;
                     let link = numbered(link, self.roots)?;
-                    hc_fs::durable::symlink(Path::new(&package.drv_path), &link)
-                        .map_err(|e| Failure::new(Code::Host, format!("{}: {e}", link.display())))?;
+                    hc_fs::durable::symlink(Path::new(&package.drv_path), &link).map_err(|e| {
+                        Failure::new(Code::Host, format!("{}: {e}", link.display()))
+                    })?;
                     store.add_root(&link).code(Code::Host)?;
                     shown = link.display().to_string();
                 }

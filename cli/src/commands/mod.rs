@@ -19,6 +19,7 @@ mod logs;
 mod machine;
 mod plan;
 mod ps;
+mod repl;
 mod rollback;
 
 pub use build::observe;
@@ -44,6 +45,7 @@ enum Verb {
     Build(build::Args),
     Eval(Box<eval::Args>),
     Instantiate(Box<instantiate::Args>),
+    Repl(Box<repl::Args>),
     Rollback(rollback::Args),
     Generations(generations::Args),
     Ps(ps::Args),
@@ -79,6 +81,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Build(args) => build::run(globals, args),
         Verb::Eval(args) => eval::run(globals, args),
         Verb::Instantiate(args) => instantiate::run(globals, args),
+        Verb::Repl(args) => repl::run(globals, args),
         Verb::Rollback(args) => rollback::run(globals, args),
         Verb::Generations(args) => generations::run(globals, args),
         Verb::Ps(args) => ps::run(globals, args),

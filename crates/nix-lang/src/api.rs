@@ -278,9 +278,7 @@ impl<'a> Evaluator<'a> {
     pub fn show_parsed(&self, text: &[u8], base: impl AsRef<Path>) -> Result<String> {
         let base = canonical(base.as_ref().as_os_str().as_bytes());
         let file = self.sources.add(Origin::Text("«stdin»".into()), text.to_vec().into());
-        let expr = self
-            .parse_text(file, &base, None)
-            .map_err(|error| self.finish(error))?;
+        let expr = self.parse_text(file, &base, None).map_err(|error| self.finish(error))?;
         let shown = nix_syntax::show(expr, &self.symbols, &self.globals.names, None);
         Ok(String::from_utf8_lossy(&shown).into_owned())
     }

@@ -133,6 +133,7 @@ pub struct Evaluator<'a> {
     pub(crate) depth: Cell<u32>,
     pub(crate) stack_limit: usize,
     pub(crate) spare: Cell<Vec<u8>>,
+    pub(crate) whole_trace: Cell<bool>,
     pub(crate) imports: RefCell<FxHashMap<Vec<u8>, Value<'a>>>,
     pub(crate) copied: RefCell<FxHashMap<Vec<u8>, StoredText>>,
     pub(crate) drv_hashes: RefCell<FxHashMap<StorePath, InputDerivationHash>>,
@@ -162,6 +163,7 @@ impl<'a> Evaluator<'a> {
             .iter()
             .map(|path| std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec())
             .collect();
+        let whole_trace = settings.show_trace;
         let evaluator = Evaluator {
             arena,
             store_dir: io.store_dir(),
@@ -180,6 +182,7 @@ impl<'a> Evaluator<'a> {
             depth: Cell::new(0),
             stack_limit: stack::limit(),
             spare: Cell::default(),
+            whole_trace: Cell::new(whole_trace),
             imports: RefCell::default(),
             copied: RefCell::default(),
             drv_hashes: RefCell::default(),

@@ -240,11 +240,7 @@ impl<'a> Printer<'_, 'a> {
 
     fn value(&mut self, value: Value<'a>, depth: usize) -> Result<()> {
         match self.shape(value, depth) {
-            Err(error)
-                if self.style.errors_inside
-                    && depth > 0
-                    && !is_fatal(error.kind()) =>
-            {
+            Err(error) if self.style.errors_inside && depth > 0 && !is_fatal(error.kind()) => {
                 let message = error.message().replace('\x1b', "␛");
                 self.coloured(RED, format!("«error: {message}»"));
                 Ok(())

@@ -24,7 +24,9 @@ pub fn evaluate(programs: &[String], directory: &Path) -> Vec<Outcome> {
                     Ok(nix.to_text(nix.apply(show, program)?)?.0)
                 };
                 outcomes.push(match outcome() {
-                    Ok(text) => Outcome::Value(String::from_utf8_lossy(&text).trim_end().to_owned()),
+                    Ok(text) => {
+                        Outcome::Value(String::from_utf8_lossy(&text).trim_end().to_owned())
+                    }
                     Err(error) => class(&error),
                 });
             }

@@ -16,9 +16,11 @@ impl Outcome {
     pub fn kind(&self) -> String {
         match self {
             Outcome::Value(_) => "value".to_owned(),
-            Outcome::Error(class, message) if *class == "other" => {
-                message.chars().filter(|char| char.is_ascii_alphabetic() || *char == ' ').take(24).collect()
-            }
+            Outcome::Error(class, message) if *class == "other" => message
+                .chars()
+                .filter(|char| char.is_ascii_alphabetic() || *char == ' ')
+                .take(24)
+                .collect(),
             Outcome::Error(class, _) => (*class).to_owned(),
             Outcome::Nothing => "nothing".to_owned(),
         }
@@ -28,7 +30,9 @@ impl Outcome {
     pub fn agrees(&self, other: &Outcome) -> bool {
         match (self, other) {
             // Programs are evaluated without a store here: what is in it cannot be read.
-            (Outcome::Error(_, message), _) if message.contains("there is no store to build in") => {
+            (Outcome::Error(_, message), _)
+                if message.contains("there is no store to build in") =>
+            {
                 true
             }
             (Outcome::Error(a, x), Outcome::Error(b, y)) => {
@@ -84,6 +88,7 @@ pub fn classify(message: &str) -> Outcome {
         ("with unexpected argument", "type"),
         ("was expected", "type"),
         ("requires a function", "type"),
+        ("flake reference attribute sets may only contain", "type"),
         ("cannot convert", "type"),
         ("is not allowed to refer to a store path", "context"),
         ("invalid regular expression", "regex"),

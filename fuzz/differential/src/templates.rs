@@ -133,7 +133,10 @@ pub const TEMPLATES: &[(&str, &str)] = &[
     ("s", "builtins.hashString {k} {s}"),
     ("s", "builtins.hashString \"sha256\" {c}"),
     ("s", "builtins.hashString \"md5\" {s}"),
-    ("s", "builtins.convertHash { hash = builtins.hashString \"sha1\" {s}; hashAlgo = \"sha1\"; toHashFormat = \"sri\"; }"),
+    (
+        "s",
+        "builtins.convertHash { hash = builtins.hashString \"sha1\" {s}; hashAlgo = \"sha1\"; toHashFormat = \"sri\"; }",
+    ),
     ("s", "builtins.unsafeDiscardStringContext {c}"),
     ("c", "builtins.unsafeDiscardOutputDependency {c}"),
     ("c", "builtins.addDrvOutputDependencies {c}"),
@@ -183,7 +186,10 @@ pub const TEMPLATES: &[(&str, &str)] = &[
     ("S", "builtins.splitVersion {v}"),
     ("l", "builtins.match {r} {s}"),
     ("l", "builtins.split {r} {s}"),
-    ("l", "builtins.genericClosure { startSet = [ { key = {m}; } ]; operator = q: if q.key >= 4 || q.key < 0 then [ ] else [ { key = q.key + 1; } { key = {m}; v = {x}; } ]; }"),
+    (
+        "l",
+        "builtins.genericClosure { startSet = [ { key = {m}; } ]; operator = q: if q.key >= 4 || q.key < 0 then [ ] else [ { key = q.key + 1; } { key = {m}; v = {x}; } ]; }",
+    ),
     ("l", "builtins.genericClosure { startSet = {L}; operator = q: {L}; }"),
     ("S", "(builtins.partition {P} {S}).right"),
     ("l", "(builtins.partition {P} {l}).wrong"),
@@ -234,16 +240,46 @@ pub const TEMPLATES: &[(&str, &str)] = &[
     // Derivations.
     ("d", "derivation { name = \"n\"; system = \"s\"; builder = {c}; x = {c}; }"),
     ("d", "derivation { name = {s}; system = \"s\"; builder = \"b\"; args = [ {s} {c} ]; }"),
-    ("d", "derivation { name = \"e\"; system = \"s\"; builder = \"b\"; i = {i}; f = {f}; b = {b}; l = {l}; n = null; }"),
-    ("d", "derivation { name = \"i\"; system = \"s\"; builder = \"b\"; a = {x}; __ignoreNulls = {b}; }"),
-    ("d", "derivation { name = \"o\"; system = \"s\"; builder = \"b\"; outputs = [ \"out\" \"dev\" \"lib\" ]; d = {d}; }"),
-    ("d", "derivation { name = \"t\"; system = \"s\"; builder = \"b\"; __structuredAttrs = true; a = {x}; l = {l}; }"),
-    ("d", "derivation { name = \"t\"; system = \"s\"; builder = \"b\"; __structuredAttrs = true; f = {f}; c = {c}; outputChecks.out.maxSize = {i}; }"),
-    ("d", "derivation { name = \"f\"; system = \"s\"; builder = \"b\"; outputHashMode = \"recursive\"; outputHashAlgo = \"sha256\"; outputHash = builtins.hashString \"sha256\" {s}; }"),
-    ("d", "derivation { name = \"f\"; system = \"s\"; builder = \"b\"; outputHashAlgo = null; outputHash = \"sha256-\" + {s}; }"),
-    ("d", "derivation { name = \"f\"; system = \"s\"; builder = \"b\"; outputHashMode = {k}; outputHashAlgo = \"md5\"; outputHash = builtins.hashString \"md5\" {c}; }"),
-    ("d", "derivation { name = \"p\"; system = \"s\"; builder = {d}; passAsFile = [ \"t\" ]; t = {s}; src = {p}; }"),
-    ("d", "derivation { name = \"r\"; system = \"s\"; builder = \"b\"; allowedReferences = {l}; exportReferencesGraph = [ \"g\" {d} ]; }"),
+    (
+        "d",
+        "derivation { name = \"e\"; system = \"s\"; builder = \"b\"; i = {i}; f = {f}; b = {b}; l = {l}; n = null; }",
+    ),
+    (
+        "d",
+        "derivation { name = \"i\"; system = \"s\"; builder = \"b\"; a = {x}; __ignoreNulls = {b}; }",
+    ),
+    (
+        "d",
+        "derivation { name = \"o\"; system = \"s\"; builder = \"b\"; outputs = [ \"out\" \"dev\" \"lib\" ]; d = {d}; }",
+    ),
+    (
+        "d",
+        "derivation { name = \"t\"; system = \"s\"; builder = \"b\"; __structuredAttrs = true; a = {x}; l = {l}; }",
+    ),
+    (
+        "d",
+        "derivation { name = \"t\"; system = \"s\"; builder = \"b\"; __structuredAttrs = true; f = {f}; c = {c}; outputChecks.out.maxSize = {i}; }",
+    ),
+    (
+        "d",
+        "derivation { name = \"f\"; system = \"s\"; builder = \"b\"; outputHashMode = \"recursive\"; outputHashAlgo = \"sha256\"; outputHash = builtins.hashString \"sha256\" {s}; }",
+    ),
+    (
+        "d",
+        "derivation { name = \"f\"; system = \"s\"; builder = \"b\"; outputHashAlgo = null; outputHash = \"sha256-\" + {s}; }",
+    ),
+    (
+        "d",
+        "derivation { name = \"f\"; system = \"s\"; builder = \"b\"; outputHashMode = {k}; outputHashAlgo = \"md5\"; outputHash = builtins.hashString \"md5\" {c}; }",
+    ),
+    (
+        "d",
+        "derivation { name = \"p\"; system = \"s\"; builder = {d}; passAsFile = [ \"t\" ]; t = {s}; src = {p}; }",
+    ),
+    (
+        "d",
+        "derivation { name = \"r\"; system = \"s\"; builder = \"b\"; allowedReferences = {l}; exportReferencesGraph = [ \"g\" {d} ]; }",
+    ),
     ("d", "derivation ({ name = \"w\"; system = {s}; builder = \"b\"; } // {a})"),
     ("d", "{d} // { extra = {x}; }"),
     ("d", "{d}.out"),
