@@ -3,9 +3,12 @@
 mod commands;
 mod context;
 mod error;
+mod evaluation;
+mod installable;
 mod nix_io;
 mod output;
 mod progress;
+mod search_path;
 
 use clap::Parser;
 use std::process::ExitCode;

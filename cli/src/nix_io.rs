@@ -17,6 +17,8 @@ pub struct Eval {
     pub import_from_derivation: bool,
     /// Where short names of flakes are looked up.
     pub registries: Registries,
+    /// Write nothing to the store.
+    pub read_only: bool,
 }
 
 impl Default for Eval {
@@ -26,6 +28,7 @@ impl Default for Eval {
             system: None,
             import_from_derivation: true,
             registries: registries(),
+            read_only: false,
         }
     }
 }
@@ -36,9 +39,9 @@ pub fn open_io(globals: &Globals, eval: Eval) -> StoreIo {
         store: StoreConfig { root: globals.store.clone(), ..StoreConfig::default() },
         environment: eval.environment,
         system: eval.system,
-        import_from_derivation: eval.import_from_derivation,
         fetch: fetch_config(),
         registries: eval.registries,
+        import_from_derivation: eval.import_from_derivation && !eval.read_only,
         message: |text| eprintln!("{text}"),
         observer: Box::new(Observer { progress: Progress::new() }),
     })

@@ -1,111 +1,140 @@
 //! `hc eval`: evaluate Nix.
 
 use crate::context::Globals;
-use crate::error::{Code, Coded};
-use crate::nix_io::{self, open_io};
-use crate::output;
-use nix_lang::{Arena, Evaluator, FlakeOptions, Settings, Value};
+use crate::error::{Code, Failure};
+use crate::evaluation::{EvalArgs, LockArgs, failure, file, here, with_evaluator};
+use crate::installable::{Installable, without_outputs};
+use nix_lang::{Evaluator, PrintErrors, PrintOptions, Value};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Evaluate Nix: an output of a flake, a file, or an expression
+///
+/// Without --file and --expr, TARGET is a flake and an attribute of it: FLAKE#ATTRIBUTE. ATTRIBUTE
+/// is looked for in packages.SYSTEM, in legacyPackages.SYSTEM and among the outputs; without it,
+/// packages.SYSTEM.default is taken; with a dot in front, it is an output and nothing else.
+/// Flakes and --expr are pure, --file is not.
 ///
 /// Nothing is written or built but what evaluation has to read (import from derivation).
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Flake and attribute, as PATH#ATTRIBUTE; with --file or --expr the attribute alone
-    #[arg(default_value = "")]
-    target: String,
-    /// Evaluate this file
+    /// Flake and attribute, as FLAKE#ATTRIBUTE; with --file or --expr the attribute alone
+    target: Option<String>,
+    /// Evaluate this file; `-` is standard input, <NAME> one of the search path
     #[arg(short, long, conflicts_with = "expr")]
-    file: Option<PathBuf>,
+    file: Option<String>,
     /// Evaluate this expression
-    #[arg(short = 'E', long, value_name = "NIX")]
+    #[arg(short = 'E', long, value_name = "NIX", allow_hyphen_values = true)]
     expr: Option<String>,
     /// Apply this function to the value
     #[arg(long, value_name = "NIX")]
     apply: Option<String>,
     /// Print JSON
-    #[arg(long, conflicts_with = "raw")]
+    #[arg(long, conflicts_with_all = ["raw", "write_to"])]
     json: bool,
     /// Print a string as it is
-    #[arg(long)]
+    #[arg(long, conflicts_with = "write_to")]
     raw: bool,
-    /// Let expressions see the environment, the time and any file; flakes are pure without it
+    /// Fail on an error anywhere in the value, rather than show it in its place
     #[arg(long)]
-    impure: bool,
-    /// Show every step of an error's trail
+    strict: bool,
+    /// Write a string to this file, or a set of strings to files in this directory
+    #[arg(long, value_name = "PATH")]
+    write_to: Option<PathBuf>,
+    /// Neither write nor build anything
     #[arg(long)]
-    show_trace: bool,
+    read_only: bool,
+    #[command(flatten)]
+    evaluation: EvalArgs,
+    #[command(flatten)]
+    lock: LockArgs,
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
-    let text = nix_lang::on_big_stack(|| evaluate(globals, args))??;
-    let mut out = std::io::stdout().lock();
-    out.write_all(&text)?;
-    if !args.raw {
-        writeln!(out)?;
+    let mut plan = args.evaluation.plan(args.file.is_none())?;
+    if args.read_only {
+        plan.io.read_only = true;
     }
+    let text = with_evaluator(globals, plan, |nix, _| text(nix, args))?;
+    std::io::stdout().lock().write_all(&text)?;
     Ok(())
 }
 
-fn evaluate(globals: &Globals, args: &Args) -> anyhow::Result<Vec<u8>> {
-    // As with Nix: files and expressions given by hand are impure, flakes are pure.
-    let by_hand = args.file.is_some() || args.expr.is_some();
-    let environment = by_hand || args.impure;
-    let io = open_io(globals, nix_io::Eval { environment, ..nix_io::Eval::default() });
-    let settings = Settings {
-        pure: !(by_hand || args.impure),
-        show_trace: args.show_trace,
-        colour: output::colour(&std::io::stderr()),
-        ..Settings::default()
-    };
-    let arena = Arena::new();
-    let nix = Evaluator::new(&arena, &io, settings);
-    text(&nix, args)
-        .map_err(|error| anyhow::anyhow!(error.report().to_owned()))
-        .code(Code::Evaluation)
-}
-
-fn text(nix: &Evaluator<'_>, args: &Args) -> nix_lang::Result<Vec<u8>> {
+fn text(nix: &Evaluator<'_>, args: &Args) -> anyhow::Result<Vec<u8>> {
     let mut value = value(nix, args)?;
     if let Some(function) = &args.apply {
-        value = nix.apply(nix.eval_str(function, here())?, value)?;
+        let function = nix.eval_str(function, here()).map_err(failure)?;
+        value = nix.apply(function, value).map_err(failure)?;
     }
-    if args.json {
-        return nix.to_json_text(value).map(String::into_bytes);
+    if let Some(path) = &args.write_to {
+        if path.symlink_metadata().is_ok() {
+            return Err(Failure::new(
+                Code::Failed,
+                format!("path '{}' already exists", path.display()),
+            )
+            .into());
+        }
+        write(nix, value, path)?;
+        return Ok(Vec::new());
     }
     if args.raw {
-        return nix.to_text(value).map(|(text, _)| text);
+        return nix.to_text(value).map(|(text, _)| text).map_err(failure);
     }
-    let value = nix.force_deep(value)?;
-    nix.print(value).map(String::into_bytes)
-}
-
-fn value<'a>(nix: &Evaluator<'a>, args: &Args) -> nix_lang::Result<Value<'a>> {
-    let (value, attribute) = if let Some(expression) = &args.expr {
-        (nix.eval_str(expression, here())?, args.target.as_str())
-    } else if let Some(file) = &args.file {
-        (nix.eval_file(here().join(file))?, args.target.as_str())
+    let mut text = if args.json {
+        nix.to_json_text(value).map_err(failure)?.into_bytes()
     } else {
-        let (flake, attribute) = nix.flake_reference(&flake_or_here(&args.target), &here())?;
-        let value = nix.flake_at(&flake, &FlakeOptions::default())?;
-        let path: Vec<&str> = attribute.split('.').filter(|name| !name.is_empty()).collect();
-        return nix.select_path(value, &path);
+        let errors = if args.strict { PrintErrors::Fail } else { PrintErrors::FailOutermost };
+        let options = PrintOptions { errors, ..PrintOptions::default() };
+        nix.print_with(value, &options).map_err(failure)?
     };
-    let path: Vec<&str> = attribute.split('.').filter(|name| !name.is_empty()).collect();
-    nix.select_path(value, &path)
+    text.push(b'\n');
+    Ok(text)
 }
 
-/// `.` where only an attribute is said.
-fn flake_or_here(target: &str) -> String {
-    match target {
-        "" => ".".into(),
-        target if target.starts_with('#') => format!(".{target}"),
-        target => target.into(),
+fn value<'a>(nix: &Evaluator<'a>, args: &Args) -> anyhow::Result<Value<'a>> {
+    let by_hand = match (&args.expr, &args.file) {
+        (Some(expression), _) => Some(nix.eval_str(expression, here()).map_err(failure)?),
+        (None, Some(name)) => Some(file(nix, name)?),
+        (None, None) => None,
+    };
+    let target = args.target.as_deref();
+    let Some(value) = by_hand else {
+        if args.evaluation.has_arguments() {
+            let message = "--arg and --argstr are for functions in files; flakes take none";
+            return Err(Failure::new(Code::Failed, message).into());
+        }
+        return Installable::parse(nix, target.unwrap_or("."))?.select(nix, &args.lock.options());
+    };
+    let path = match without_outputs(target.unwrap_or_default()) {
+        "." => "",
+        path => path,
+    };
+    let arguments = args.evaluation.arguments(nix)?;
+    nix.select_attr_path(value, path, &arguments).map_err(failure)
+}
+
+/// Writes a string to a file, a set to a directory.
+fn write<'a>(nix: &Evaluator<'a>, value: Value<'a>, path: &Path) -> anyhow::Result<()> {
+    match nix.force_value(value).map_err(failure)? {
+        Value::String(string) => Ok(hc_fs::plain::write(path, string.bytes(), 0o644)?),
+        value @ Value::Attrs(_) => {
+            hc_fs::plain::create_dir(path, 0o755)?;
+            for (name, value) in nix.attributes(value).map_err(failure)? {
+                if matches!(name.as_str(), "." | "..") || name.contains('/') {
+                    let message = format!("invalid file name '{name}'");
+                    return Err(Failure::new(Code::Evaluation, message).into());
+                }
+                write(nix, value, &path.join(name))?;
+            }
+            Ok(())
+        }
+        other => {
+            let message = format!(
+                "what goes to '{}' is neither a string nor a set, but a {}",
+                path.display(),
+                other.type_name()
+            );
+            Err(Failure::new(Code::Evaluation, message).into())
+        }
     }
-}
-
-fn here() -> PathBuf {
-    std::env::current_dir().unwrap_or_else(|_| "/".into())
 }

@@ -13,11 +13,13 @@ mod gc;
 mod generations;
 mod guest;
 mod image;
+mod instantiate;
 mod lifecycle;
 mod logs;
 mod machine;
 mod plan;
 mod ps;
+mod repl;
 mod rollback;
 
 pub use build::observe;
@@ -41,7 +43,9 @@ enum Verb {
     Deploy(deploy::Args),
     Plan(plan::Args),
     Build(build::Args),
-    Eval(eval::Args),
+    Eval(Box<eval::Args>),
+    Instantiate(Box<instantiate::Args>),
+    Repl(Box<repl::Args>),
     Rollback(rollback::Args),
     Generations(generations::Args),
     Ps(ps::Args),
@@ -76,6 +80,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Plan(args) => plan::run(globals, args),
         Verb::Build(args) => build::run(globals, args),
         Verb::Eval(args) => eval::run(globals, args),
+        Verb::Instantiate(args) => instantiate::run(globals, args),
+        Verb::Repl(args) => repl::run(globals, args),
         Verb::Rollback(args) => rollback::run(globals, args),
         Verb::Generations(args) => generations::run(globals, args),
         Verb::Ps(args) => ps::run(globals, args),

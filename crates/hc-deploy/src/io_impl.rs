@@ -97,6 +97,20 @@ impl Io for &StoreIo {
         Ok(known || self.physical(&logical).symlink_metadata().is_ok())
     }
 
+    fn references(&self, path: &StorePath) -> Result<Vec<StorePath>, IoError> {
+        let made = self.compute().references(path)?;
+        if !made.is_empty() || self.is_remembered(path) {
+            return Ok(made);
+        }
+        let other = |error: &dyn std::fmt::Display| IoError::Other(error.to_string());
+        let store = self.store().map_err(|error| other(&error))?;
+        if !store.is_valid(path).map_err(|error| other(&error))? {
+            return Ok(Vec::new());
+        }
+        let found = store.references(path).map_err(|error| other(&error))?;
+        Ok(found.into_iter().collect())
+    }
+
     fn realise(&self, context: &[ContextElem]) -> Result<(), IoError> {
         self.realise_all(context)
     }

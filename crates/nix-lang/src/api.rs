@@ -1,7 +1,8 @@
 //! What callers do with an evaluator.
 
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use nix_syntax::Origin;
 use rustc_hash::FxHashSet;
@@ -11,10 +12,14 @@ use crate::Evaluator;
 use crate::coerce::Coercion;
 use crate::context::{ContextElem, Ctx};
 use crate::error::{Error, Result};
-use crate::paths::canonical;
+use crate::paths::{canonical, dir_name};
 use crate::source::{NO_POS, Pos};
 use crate::sym;
 use crate::value::{Attr, ThunkState, Value};
+
+fn as_path_buf(bytes: Vec<u8>) -> PathBuf {
+    OsString::from_vec(bytes).into()
+}
 
 impl<'a> Evaluator<'a> {
     /// Evaluate a text; `./x` in it starts from `base`, an absolute directory.
@@ -27,6 +32,73 @@ impl<'a> Evaluator<'a> {
         let origin = Origin::Text("«string»".into());
         self.eval_text(origin, text.as_bytes().to_vec(), &base, None, self.root_env)
             .map_err(|error| self.finish(error))
+    }
+
+    /// As [`Evaluator::eval_str`], for bytes that came from where `label` says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Evaluator::eval_str`].
+    pub fn eval_bytes(
+        &self,
+        label: &str,
+        text: Vec<u8>,
+        base: impl AsRef<Path>,
+    ) -> Result<Value<'a>> {
+        let base = canonical(base.as_ref().as_os_str().as_bytes());
+        self.eval_text(Origin::Text(label.into()), text, &base, None, self.root_env)
+            .map_err(|error| self.finish(error))
+    }
+
+    /// The value of a text, parsed now and evaluated when it is asked for.
+    ///
+    /// # Errors
+    ///
+    /// When the text is not an expression.
+    pub fn delay_str(&self, text: &str, base: impl AsRef<Path>) -> Result<Value<'a>> {
+        let base = canonical(base.as_ref().as_os_str().as_bytes());
+        let origin = Origin::Text("«string»".into());
+        let file = self.sources.add(origin, text.as_bytes().to_vec().into());
+        let expr = self.parse_text(file, &base, None).map_err(|error| self.finish(error))?;
+        Ok(self.delay(expr, self.root_env))
+    }
+
+    /// Where the search path has a file or directory.
+    ///
+    /// # Errors
+    ///
+    /// When it has none, or what is there cannot be fetched.
+    pub fn find_file(&self, name: &str) -> Result<PathBuf> {
+        let find = || {
+            let path = self.force(self.nix_path_value(), NO_POS)?;
+            let found = self.find_in(path, name.as_bytes(), NO_POS)?;
+            self.readable(&found, NO_POS)
+        };
+        find().map(as_path_buf).map_err(|error| self.finish(error))
+    }
+
+    /// The tree behind a URL, `channel:NAME` or `flake:REF`, on disk.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be fetched.
+    pub fn fetch_tree(&self, url: &str) -> Result<PathBuf> {
+        let fetch = || {
+            let path = self.remote_dir(url.as_bytes(), NO_POS)?;
+            self.readable(&path, NO_POS)
+        };
+        fetch().map(as_path_buf).map_err(|error| self.finish(error))
+    }
+
+    /// The system that evaluation is for.
+    #[must_use]
+    pub fn current_system(&self) -> String {
+        self.io.current_system()
+    }
+
+    /// A string of any bytes.
+    pub fn bytes(&self, bytes: &[u8]) -> Value<'a> {
+        self.string_with(bytes, Ctx::NONE)
     }
 
     /// Evaluate a file (or the `default.nix` of a directory).
@@ -206,10 +278,27 @@ impl<'a> Evaluator<'a> {
     pub fn show_parsed(&self, text: &[u8], base: impl AsRef<Path>) -> Result<String> {
         let base = canonical(base.as_ref().as_os_str().as_bytes());
         let file = self.sources.add(Origin::Text("«stdin»".into()), text.to_vec().into());
-        let expr = self
-            .parse_text(file, &base, None)
-            .map_err(|error| self.finish(error))?;
+        let expr = self.parse_text(file, &base, None).map_err(|error| self.finish(error))?;
         let shown = nix_syntax::show(expr, &self.symbols, &self.globals.names, None);
+        Ok(String::from_utf8_lossy(&shown).into_owned())
+    }
+
+    /// As [`Evaluator::show_parsed`], for a file (or the `default.nix` of a directory).
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or is not an expression.
+    pub fn show_parsed_file(&self, path: impl AsRef<Path>) -> Result<String> {
+        let read = || {
+            let path = canonical(path.as_ref().as_os_str().as_bytes());
+            let file = self.import_path(&path, NO_POS)?;
+            let text = self.read_file(&file, NO_POS)?;
+            let base = dir_name(&file).to_vec();
+            let source = self.sources.add(Origin::Path(file.as_slice().into()), text.into());
+            let expr = self.parse_text(source, &base, None)?;
+            Ok(nix_syntax::show(expr, &self.symbols, &self.globals.names, None))
+        };
+        let shown = read().map_err(|error| self.finish(error))?;
         Ok(String::from_utf8_lossy(&shown).into_owned())
     }
 

@@ -24,6 +24,7 @@ pub struct ComputeIo {
     environment: bool,
     messages: Option<fn(&str)>,
     derivations: RefCell<FxHashMap<StorePath, Derivation>>,
+    references: RefCell<FxHashMap<StorePath, Vec<StorePath>>>,
 }
 
 impl ComputeIo {
@@ -36,6 +37,7 @@ impl ComputeIo {
             environment: false,
             messages: None,
             derivations: RefCell::default(),
+            references: RefCell::default(),
         }
     }
 
@@ -122,7 +124,15 @@ impl Io for ComputeIo {
         contents: &[u8],
         references: &[StorePath],
     ) -> Result<StorePath, IoError> {
-        self.store_dir.build_text_path(name, contents, references).map_err(other)
+        let path = self.store_dir.build_text_path(name, contents, references).map_err(other)?;
+        if !references.is_empty() {
+            self.references.borrow_mut().insert(path.clone(), references.to_vec());
+        }
+        Ok(path)
+    }
+
+    fn references(&self, path: &StorePath) -> Result<Vec<StorePath>, IoError> {
+        Ok(self.references.borrow().get(path).cloned().unwrap_or_default())
     }
 
     fn add_path(

@@ -48,6 +48,11 @@ pub struct Settings {
     /// Refuse whatever depends on more than the expression: files outside of flakes and of the
     /// store, environment variables, the time, the system.
     pub pure: bool,
+    /// Read only what lies below [`Settings::allowed_paths`] and in the store, fetch only what
+    /// [`Settings::allowed_uris`] lets through.
+    pub restrict: bool,
+    /// What the URLs that restricted evaluation may fetch begin with.
+    pub allowed_uris: Vec<String>,
     /// Show every step of an error's trail.
     pub show_trace: bool,
     /// Render errors in colour.
@@ -79,6 +84,8 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             pure: false,
+            restrict: false,
+            allowed_uris: Vec::new(),
             show_trace: false,
             colour: false,
             trace_verbose: false,
@@ -126,6 +133,7 @@ pub struct Evaluator<'a> {
     pub(crate) depth: Cell<u32>,
     pub(crate) stack_limit: usize,
     pub(crate) spare: Cell<Vec<u8>>,
+    pub(crate) whole_trace: Cell<bool>,
     pub(crate) imports: RefCell<FxHashMap<Vec<u8>, Value<'a>>>,
     pub(crate) copied: RefCell<FxHashMap<Vec<u8>, StoredText>>,
     pub(crate) drv_hashes: RefCell<FxHashMap<StorePath, InputDerivationHash>>,
@@ -155,6 +163,7 @@ impl<'a> Evaluator<'a> {
             .iter()
             .map(|path| std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec())
             .collect();
+        let whole_trace = settings.show_trace;
         let evaluator = Evaluator {
             arena,
             store_dir: io.store_dir(),
@@ -173,6 +182,7 @@ impl<'a> Evaluator<'a> {
             depth: Cell::new(0),
             stack_limit: stack::limit(),
             spare: Cell::default(),
+            whole_trace: Cell::new(whole_trace),
             imports: RefCell::default(),
             copied: RefCell::default(),
             drv_hashes: RefCell::default(),

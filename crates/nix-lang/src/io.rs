@@ -242,6 +242,17 @@ pub trait Io {
     /// When the store cannot be asked.
     fn is_valid_path(&self, path: &StorePath) -> Result<bool, IoError>;
 
+    /// What a path of the store refers to, when it is no derivation: a text that was added with
+    /// references, or what a store knows. Whoever stands in front of another `Io` passes it on.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be asked.
+    fn references(&self, path: &StorePath) -> Result<Vec<StorePath>, IoError> {
+        let _ = path;
+        Ok(Vec::new())
+    }
+
     /// Make the outputs that `context` names exist (import from derivation).
     ///
     /// # Errors

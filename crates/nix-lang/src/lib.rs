@@ -27,6 +27,7 @@ mod error;
 mod eval;
 mod evaluator;
 mod flake;
+mod interactive;
 mod io;
 mod json;
 mod json_read;

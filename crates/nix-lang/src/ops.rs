@@ -43,6 +43,11 @@ impl<'a> Evaluator<'a> {
             BinaryOp::Update => return self.eval_update(node, env),
             // The left side is looked at before the right one is evaluated.
             BinaryOp::Add => return self.eval_add(node, env),
+            // In C++ Nix these are calls of `lessThan` with the operands the other way round.
+            BinaryOp::Greater | BinaryOp::LessOrEqual => {
+                let right = self.eval(node.right, env)?;
+                (self.eval(node.left, env)?, right)
+            }
             _ => (self.eval(node.left, env)?, self.eval(node.right, env)?),
         };
         match node.op {
@@ -244,6 +249,10 @@ impl<'a> Evaluator<'a> {
             (Value::Path(left), Value::Path(right)) => left.bytes == right.bytes,
             (Value::List(left), Value::List(right)) => {
                 if std::ptr::eq(left, right) {
+                    // Each element is the same as itself, once it is evaluated.
+                    for item in left.items {
+                        self.force(*item, pos)?;
+                    }
                     return Ok(true);
                 }
                 if left.items.len() != right.items.len() {
@@ -262,25 +271,23 @@ impl<'a> Evaluator<'a> {
     }
 
     fn equal_attrs(&self, left: &'a Attrs<'a>, right: &'a Attrs<'a>, pos: Pos) -> Result<bool> {
-        if std::ptr::eq(left, right) {
-            return Ok(true);
-        }
         if self.is_derivation(left)? && self.is_derivation(right)? {
             let paths = (left.value(sym::OUT_PATH), right.value(sym::OUT_PATH));
             if let (Some(left), Some(right)) = paths {
                 return self.equal_inside(left, right, pos);
             }
         }
+        if std::ptr::eq(left, right) {
+            for attr in left.entries {
+                self.force(attr.value, pos)?;
+            }
+            return Ok(true);
+        }
         if left.len() != right.len() {
             return Ok(false);
         }
         for (left, right) in left.entries.iter().zip(right.entries) {
-            if left.name != right.name {
-                return Ok(false);
-            }
-        }
-        for (left, right) in left.entries.iter().zip(right.entries) {
-            if !self.equal_inside(left.value, right.value, pos)? {
+            if left.name != right.name || !self.equal_inside(left.value, right.value, pos)? {
                 return Ok(false);
             }
         }
@@ -297,6 +304,7 @@ impl<'a> Evaluator<'a> {
         if let (Value::Thunk(left), Value::Thunk(right)) = (left, right)
             && std::ptr::eq(left, right)
         {
+            self.force_thunk(left, pos)?;
             return Ok(true);
         }
         let (left, right) = (self.force(left, pos)?, self.force(right, pos)?);

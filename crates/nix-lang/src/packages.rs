@@ -141,6 +141,57 @@ impl<'a> Evaluator<'a> {
         select().map_err(|error| self.finish(error))
     }
 
+    /// The value at a path, nothing called on the way; `None` when something on the way is missing.
+    ///
+    /// # Errors
+    ///
+    /// When evaluating something on the way fails.
+    pub fn find_path<S: AsRef<str>>(
+        &self,
+        value: Value<'a>,
+        path: &[S],
+    ) -> Result<Option<Value<'a>>> {
+        let find = || {
+            let mut value = value;
+            for name in path {
+                let name = name.as_ref();
+                let found = match self.force(value, NO_POS)? {
+                    Value::Attrs(attrs) => {
+                        self.symbols.lookup(name.as_bytes()).and_then(|name| attrs.value(name))
+                    }
+                    Value::List(list) => {
+                        name.parse::<usize>().ok().and_then(|at| list.items.get(at).copied())
+                    }
+                    _ => None,
+                };
+                let Some(found) = found else { return Ok(None) };
+                value = found;
+            }
+            Ok(Some(value))
+        };
+        find().map_err(|error: Error| self.finish(error))
+    }
+
+    /// What the missing name on a path could have meant, as a sentence.
+    #[must_use]
+    pub fn near_path<S: AsRef<str>>(&self, value: Value<'a>, path: &[S]) -> Option<String> {
+        let mut value = value;
+        for name in path {
+            let name = name.as_ref();
+            let Value::Attrs(attrs) = self.force(value, NO_POS).ok()? else { return None };
+            match self.symbols.lookup(name.as_bytes()).and_then(|name| attrs.value(name)) {
+                Some(found) => value = found,
+                None => {
+                    let names: Vec<String> =
+                        attrs.entries.iter().map(|attr| self.name(attr.name)).collect();
+                    let near = suggest::near(name, names.iter().map(String::as_str));
+                    return (!near.is_empty()).then(|| suggest::did_you_mean(&near));
+                }
+            }
+        }
+        None
+    }
+
     fn step(&self, value: Value<'a>, name: &str, path: &str) -> Result<Value<'a>> {
         let wrong = |wanted: &str| {
             let message = format!(

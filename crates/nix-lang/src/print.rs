@@ -146,6 +146,16 @@ impl<'a> Evaluator<'a> {
         self.print_as(value, style).map(text).map_err(|error| self.finish(error))
     }
 
+    /// As [`Evaluator::print_plain`], byte for byte.
+    ///
+    /// # Errors
+    ///
+    /// When nesting is too deep.
+    pub fn print_plain_bytes(&self, value: Value<'a>) -> Result<Vec<u8>> {
+        let style = Style { plain: true, ..WHOLE };
+        self.print_as(value, style).map_err(|error| self.finish(error))
+    }
+
     /// As [`Evaluator::print_plain`], for a value that [`Evaluator::force_deep`] has not seen.
     ///
     /// # Errors
@@ -230,11 +240,7 @@ impl<'a> Printer<'_, 'a> {
 
     fn value(&mut self, value: Value<'a>, depth: usize) -> Result<()> {
         match self.shape(value, depth) {
-            Err(error)
-                if self.style.errors_inside
-                    && depth > 0
-                    && !is_fatal(error.kind()) =>
-            {
+            Err(error) if self.style.errors_inside && depth > 0 && !is_fatal(error.kind()) => {
                 let message = error.message().replace('\x1b', "␛");
                 self.coloured(RED, format!("«error: {message}»"));
                 Ok(())

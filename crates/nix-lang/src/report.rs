@@ -19,7 +19,7 @@ impl<'a> Evaluator<'a> {
         let trace = error.trace();
         let mut notes = Vec::new();
         for (index, frame) in trace.iter().enumerate() {
-            if !self.settings.show_trace && index >= SHOWN && index + SHOWN < trace.len() {
+            if !self.whole_trace.get() && index >= SHOWN && index + SHOWN < trace.len() {
                 if index == SHOWN {
                     let left_out = trace.len() - 2 * SHOWN;
                     notes.push((None, format!("… {left_out} more steps …")));

@@ -142,7 +142,9 @@ impl<'a> Writer<'_, 'a> {
         nix.check_stack(self.pos)?;
         match self.seen(value)? {
             // A function that nobody has asked for is a thunk with C++ Nix.
-            Value::Lambda(_) if !self.force && self.indent > 1 && !matches!(value, Value::Thunk(_)) => {
+            Value::Lambda(_)
+                if !self.force && self.indent > 1 && !matches!(value, Value::Thunk(_)) =>
+            {
                 self.line("<unevaluated />");
             }
             Value::Null => self.line("<null />"),

@@ -54,7 +54,23 @@ fn check_name(name: &str) -> std::result::Result<(), String> {
     }
 }
 
+/// Whether a URL is another or continues it after a slash.
+fn is_below(url: &str, prefix: &str) -> bool {
+    let Some(rest) = url.strip_prefix(prefix) else { return false };
+    !prefix.is_empty() && (rest.is_empty() || prefix.ends_with(['/', ':']) || rest.starts_with('/'))
+}
+
 impl<'a> Evaluator<'a> {
+    /// An error for what restricted evaluation may not fetch.
+    fn check_uri(&self, url: &str, pos: Pos) -> Result<()> {
+        let allowed = |prefix: &String| is_below(url, prefix);
+        if !self.settings.restrict || self.settings.allowed_uris.iter().any(allowed) {
+            return Ok(());
+        }
+        let message = format!("access to URI '{url}' is forbidden in restricted mode");
+        Err(Error::new(ErrorKind::Impure, message, pos))
+    }
+
     /// One attribute of a fetcher; nothing for one that is left out.
     fn fetch_attr(&self, fetcher: &str, name: &str, value: Value<'a>, pos: Pos) -> Result<RefAttr> {
         match self.force(value, pos)? {
@@ -164,7 +180,8 @@ impl<'a> Evaluator<'a> {
                 input.describe()
             ));
         }
-        input.to_url().map_err(|error| wrong(error, pos))?;
+        let url = input.to_url().map_err(|error| wrong(error, pos))?;
+        self.check_uri(&url.to_string(), pos)?;
         let request = FetchRequest { input, is_final: false, lazy: false };
         self.fetch_source(&request, pos)
     }
@@ -223,6 +240,7 @@ impl<'a> Evaluator<'a> {
         if let (true, Some(channel)) = (unpack, url.strip_prefix("channel:")) {
             url = format!("https://channels.nixos.org/{channel}/nixexprs.tar.xz");
         }
+        self.check_uri(&url, pos)?;
         let told = name.is_some();
         let fallback = || match unpack {
             true => "source".to_owned(),

@@ -173,6 +173,13 @@ pub(crate) fn fill<'a>(nix: &Evaluator<'a>, names: &[String], slots: &[Cell<Valu
     }
 }
 
+impl<'a> Evaluator<'a> {
+    /// `builtins`.
+    pub(crate) fn builtins_value(&self) -> Value<'a> {
+        self.globals.value(3)
+    }
+}
+
 fn builtins_set<'a>(nix: &Evaluator<'a>, _: &[Value<'a>], _: Pos) -> Out<'a> {
     Ok(nix.globals.value(3))
 }

@@ -154,8 +154,57 @@ pub(super) fn nix_path<'a>(nix: &Evaluator<'a>, _: &[Value<'a>], _: Pos) -> Out<
 }
 
 fn find_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
-    let entries = nix.force_list(args[0], pos)?;
     let wanted = nix.force_plain(args[1], pos)?;
+    nix.find_in(args[0], wanted, pos).map(|path| nix.path_value(&path))
+}
+
+impl<'a> Evaluator<'a> {
+    /// The search path as a value.
+    pub(crate) fn nix_path_value(&self) -> Value<'a> {
+        nix_path(self, &[], NO_POS).unwrap_or_else(|_| self.list_from(&[]))
+    }
+
+    /// The directory behind a URL, `channel:NAME` or `flake:REF`.
+    pub(crate) fn remote_dir(&self, url: &[u8], pos: Pos) -> Result<Vec<u8>> {
+        let text = String::from_utf8_lossy(url);
+        let (function, argument) = if let Some(flake) = text.strip_prefix("flake:") {
+            ("getFlake", flake.to_owned())
+        } else if let Some(channel) = text.strip_prefix("channel:") {
+            let channel = channel.trim_start_matches('/');
+            ("fetchTarball", format!("https://channels.nixos.org/{channel}/nixexprs.tar.xz"))
+        } else {
+            ("fetchTarball", text.into_owned())
+        };
+        let builtins = self.force_attrs(self.builtins_value(), pos)?;
+        let function = self.select(builtins, self.symbols.intern(function.as_bytes()), pos)?;
+        let found = self.call(function, &[self.string(&argument)], pos)?;
+        self.coerce_path(found, pos)
+    }
+
+    /// What `wanted` is in a search path: the first entry that has it.
+    pub(crate) fn find_in(&self, entries: Value<'a>, wanted: &[u8], pos: Pos) -> Result<Vec<u8>> {
+        find_in(self, entries, wanted, pos)
+    }
+}
+
+/// Whether a path of the search path is something to fetch.
+fn is_remote(path: &[u8]) -> bool {
+    const SCHEMES: [&[u8]; 7] = [b"http", b"https", b"file", b"channel", b"git", b"s3", b"ssh"];
+    path.starts_with(b"channel:")
+        || path.starts_with(b"flake:")
+        || path
+            .windows(3)
+            .position(|part| part == b"://")
+            .is_some_and(|at| SCHEMES.contains(&&path[..at]))
+}
+
+fn find_in<'a>(
+    nix: &Evaluator<'a>,
+    entries: Value<'a>,
+    wanted: &[u8],
+    pos: Pos,
+) -> Result<Vec<u8>> {
+    let entries = nix.force_list(entries, pos)?;
     for entry in entries.items {
         let entry = nix.force_attrs(*entry, pos)?;
         let prefix = match entry.value(sym::PREFIX) {
@@ -172,16 +221,29 @@ fn find_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
             }
         };
         let dir = nix.select(entry, sym::PATH, pos)?;
-        let (dir, ctx) = nix.coerce_bytes(dir, Coercion::APPEND, pos)?;
+        let (mut dir, ctx) = nix.coerce_bytes(dir, Coercion::APPEND, pos)?;
         nix.realise(ctx, pos)?;
+        if is_remote(&dir) {
+            match nix.remote_dir(&dir, pos) {
+                Ok(found) => dir = found,
+                // The next entry may have it.
+                Err(error) => {
+                    let text = String::from_utf8_lossy(&dir);
+                    nix.io.message(&format!(
+                        "warning: Nix search path entry '{text}' cannot be fetched, ignoring: {error}"
+                    ));
+                    continue;
+                }
+            }
+        }
         let path = nix.from_current_dir(&[&dir, b"/".as_slice(), rest].concat());
         let path = nix.resolved(&path, pos)?;
         if nix.lstat(&path, pos)?.is_some() {
-            return Ok(nix.path_value(&path));
+            return Ok(path);
         }
     }
     if let Some(rest) = wanted.strip_prefix(b"nix/") {
-        return Ok(nix.path_value(&canonical(&[CORE, rest].concat())));
+        return Ok(canonical(&[CORE, rest].concat()));
     }
     let text = String::from_utf8_lossy(wanted);
     let message = if nix.settings.pure {
@@ -248,7 +310,8 @@ fn bad_text_name(
 
 /// What is wrong with the name of a path in the store.
 fn store_path_problem(name: &str) -> String {
-    let Some((digest, rest)) = name.split_at_checked(32).filter(|(_, rest)| !rest.is_empty()) else {
+    let Some((digest, rest)) = name.split_at_checked(32).filter(|(_, rest)| !rest.is_empty())
+    else {
         return format!("'{name}' is too short to be a valid store path");
     };
     let odd = |char: &char| !char.is_ascii_digit() && !"abcdfghijklmnpqrsvwxyz".contains(*char);
@@ -320,10 +383,19 @@ impl<'a> Evaluator<'a> {
     }
 }
 
+/// What a path is called in the store when nobody says otherwise.
+fn object_name(path: &[u8]) -> String {
+    match base_name(path) {
+        b"" => "source".to_owned(),
+        name => String::from_utf8_lossy(name).into_owned(),
+    }
+}
+
 fn filter_source<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let path = nix.coerce_path(args[1], pos)?;
     let fun = nix.force_function(args[0], pos)?;
-    let name = String::from_utf8_lossy(base_name(&path)).into_owned();
+    let name = object_name(&path);
+    let path = nix.resolved(&path, pos)?;
     let wanted = nix.filtered(&path, fun, pos)?;
     let stored = nix.add_path(&name, &path, Ingestion::Recursive, Some(&wanted), pos)?;
     Ok(nix.stored(stored))
@@ -361,7 +433,8 @@ fn path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
             pos,
         ));
     };
-    let name = name.unwrap_or_else(|| String::from_utf8_lossy(base_name(&path)).into_owned());
+    let name = name.unwrap_or_else(|| object_name(&path));
+    let path = nix.resolved(&path, pos)?;
     let wanted = match fun {
         Some(fun) => Some(nix.filtered(&path, fun, pos)?),
         None => None,

@@ -346,6 +346,10 @@ impl Io for Recorder<'_> {
         self.io().is_valid_path(path)
     }
 
+    fn references(&self, path: &StorePath) -> Result<Vec<StorePath>, IoError> {
+        self.io().references(path)
+    }
+
     fn realise(&self, context: &[ContextElem]) -> Result<(), IoError> {
         self.io().realise(context)
     }

@@ -61,10 +61,11 @@ impl<'a> Evaluator<'a> {
                             *known = Some(select.from);
                         }
                     }
-                    let wanted =
-                        InheritFrom { from: select.from, name: attr.name, pos: attr.span };
-                    let same = graph
-                        .same_origin(Delayed::Select(select), Delayed::Select(self.arena.alloc(wanted)));
+                    let wanted = InheritFrom { from: select.from, name: attr.name, pos: attr.span };
+                    let same = graph.same_origin(
+                        Delayed::Select(select),
+                        Delayed::Select(self.arena.alloc(wanted)),
+                    );
                     if !same {
                         return None;
                     }
@@ -136,8 +137,7 @@ impl<'a> Evaluator<'a> {
                     (None, Some(default)) => match graph.origin_of(slot.get()) {
                         Some((node, Delayed::Expr(known, within)))
                             if std::ptr::eq(within, env)
-                                && graph.site(Site::of(known))
-                                    == graph.site(Site::of(default)) =>
+                                && graph.site(Site::of(known)) == graph.site(Site::of(default)) =>
                         {
                             taken.push((node, Delayed::Expr(default, env)));
                             true

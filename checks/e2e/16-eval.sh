@@ -1,0 +1,65 @@
+# Evaluation as a user meets it, and the same from C++ Nix where there is one.
+. "$(dirname "$0")/../lib/test.sh"
+
+cd "$WORK"
+cat >default.nix <<'NIX'
+{ name ? "world" }:
+let d = n: derivation { name = n; system = "x86_64-linux"; builder = "/bin/sh"; outputs = [ "out" "dev" ]; }; in
+{
+  hello = d "hello-${name}";
+  deep = { recurseForDerivations = true; one = d "one"; };
+  list = [ (d "first") (d "second").dev ];
+  text = "a ${name}";
+}
+NIX
+mkdir -p flake/sub
+cat >flake/flake.nix <<'NIX'
+{
+  outputs = _: {
+    packages.x86_64-linux.default = { v = "default"; };
+    legacyPackages.x86_64-linux.legacy."a.b" = 2;
+    top = [ 1 { z = 5; } ];
+  };
+}
+NIX
+
+same "--expr" "$(hc eval --expr '{ a = [ 1 (throw "x") ]; }')" '{ a = [ 1 «error: x» ]; }'
+same "--json" "$(hc eval --json --expr '{ a = 1.5; b = null; }')" '{"a":1.5,"b":null}'
+same "--raw" "$(hc eval --raw --file . text --argstr name you)" "a you"
+same "--apply" "$(hc eval --expr 20 --apply 'x: x + 1')" 21
+same "an attribute path" "$(hc eval --expr '{ "a b" = [ 1 { c = 3; } ]; }' '"a b".1.c')" 3
+same "--expr is pure" "$(hc eval --expr 'builtins ? currentTime')" false
+same "--impure" "$(X=y hc eval --impure --expr 'builtins.getEnv "X"')" '"y"'
+same "the search path" "$(hc eval --impure -I n="$WORK" --expr '(import <n> { }).text')" '"a world"'
+same "the default package" "$(hc eval "path:$WORK/flake")" '{ v = "default"; }'
+same "a package of another set" "$(hc eval "path:$WORK/flake#legacy.\"a.b\"")" 2
+same "an output" "$(hc eval --json "path:$WORK/flake#.top")" '[1,{"z":5}]'
+hc eval --write-to written --expr '{ a = "one"; b.c = "two"; }'
+same "--write-to" "$(cat written/a written/b/c)" onetwo
+
+status=0
+hc eval --expr 'let abc = 1; in abd' 2>error || status=$?
+same "an error has its exit code" "$status" 3
+check "and a suggestion" grep -q "abc" error
+status=0
+hc eval --expr 'let f = x: f (x + 1); in f 0' --max-call-depth 50 2>error || status=$?
+same "a limit is an error" "$status" 3
+check "that names it" grep -q "max-call-depth" error
+
+hc instantiate >drvs 2>warnings
+same "derivations of default.nix" "$(wc -l <drvs)" 2
+check "they are in the store" xargs ls <drvs
+same "an output is named" "$(hc instantiate -A list | tail -1 | grep -o '!.*')" '!dev'
+hc instantiate -A hello --add-root root --indirect >/dev/null
+check "--add-root" test -L root
+same "--parse" "$(hc instantiate --parse -E 'x: x + 1')" '(x: (x + 1))'
+
+if command -v nix-instantiate >/dev/null; then
+	for arguments in "" "-A list" "-A hello --argstr name you" "--eval -A text" "--eval --strict --json -A text" \
+		"--eval --strict -A deep" "--eval --strict --xml --no-location -A deep"; do
+		# shellcheck disable=SC2086 # several words
+		same "as C++ Nix: $arguments" "$(hc instantiate default.nix $arguments 2>/dev/null)" \
+			"$(nix-instantiate default.nix $arguments 2>/dev/null)"
+	done
+fi
+finish
