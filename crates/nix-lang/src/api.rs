@@ -204,9 +204,9 @@ impl<'a> Evaluator<'a> {
     /// When the text is not an expression.
     pub fn show_parsed(&self, text: &[u8], base: impl AsRef<Path>) -> Result<String> {
         let base = canonical(base.as_ref().as_os_str().as_bytes());
-        let file = self.sources.add(Origin::Text("«stdin»".into()), text.to_vec().into());
-        let expr = self
-            .parse_text(file, &base, None)
+        let origin = Origin::Text("«stdin»".into());
+        let (_, expr) = self
+            .parse_text(origin, text.to_vec(), &base, None)
             .map_err(|error| self.finish(error))?;
         let shown = nix_syntax::show(expr, &self.symbols, &self.globals.names, None);
         Ok(String::from_utf8_lossy(&shown).into_owned())

@@ -9,7 +9,8 @@ use crate::eval::stack_overflow;
 use crate::source::Pos;
 use crate::suggest;
 use crate::sym;
-use crate::value::{Attrs, Closure, Env, PrimOp, PrimOpApp, ThunkState, Value};
+use crate::warm::Site;
+use crate::value::{Attrs, Closure, Delayed, Env, PrimOp, PrimOpApp, Value};
 
 impl<'a> Evaluator<'a> {
     pub(crate) fn eval_call(
@@ -161,7 +162,7 @@ impl<'a> Evaluator<'a> {
     fn bind_arg(&self, closure: &'a Closure<'a>, arg: Value<'a>, pos: Pos) -> Result<&'a Env<'a>> {
         let lambda = closure.lambda;
         let Some(formals) = lambda.formals else {
-            return Ok(self.env(closure.env, &[arg]));
+            return Ok(self.env(Site::of(lambda), closure.env, &[arg]));
         };
         let value = self.force(arg, pos)?;
         let Value::Attrs(attrs) = value else {
@@ -170,7 +171,15 @@ impl<'a> Evaluator<'a> {
                 format!("while evaluating the argument of {}", self.lambda_name(lambda)),
             ));
         };
+        if let Some(graph) = &self.graph
+            && let Some(env) = self.bind_formals_again(graph, closure, value, attrs)
+        {
+            return Ok(env);
+        }
         let env = self.empty_env(closure.env, lambda.slots());
+        if let Some(graph) = &self.graph {
+            graph.new_env(Site::of(lambda), env);
+        }
         let mut slots = env.slots;
         if lambda.arg.is_some() {
             slots[0].set(value);
@@ -182,7 +191,7 @@ impl<'a> Evaluator<'a> {
                 found += 1;
                 slot.set(attr.value);
             } else if let Some(default) = formal.default {
-                slot.set(self.thunk(ThunkState::Expr(default, env)));
+                slot.set(self.thunk(Delayed::Expr(default, env)));
             } else {
                 return Err(self.missing_argument(lambda, formal.name, pos));
             }

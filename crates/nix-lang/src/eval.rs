@@ -12,8 +12,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::source::{NO_POS, Pos};
 use crate::stack;
 use crate::sym;
+use crate::warm::Site;
 use crate::value::{
-    Attr, Attrs, Closure, Env, InheritFrom, List, PathValue, Str, Thunk, ThunkState, Value,
+    Attr, Attrs, Closure, Delayed, Env, InheritFrom, List, PathValue, Str, Thunk, ThunkState, Value,
 };
 
 impl<'a> Evaluator<'a> {
@@ -29,7 +30,7 @@ impl<'a> Evaluator<'a> {
                 ExprKind::Local { level, index } => {
                     match env.at(level).slots[index as usize].get() {
                         Value::Thunk(thunk) => match thunk.state.get() {
-                            ThunkState::Done(value) => Ok(value),
+                            ThunkState::Done(0, value) => Ok(value),
                             _ => self.force_thunk(thunk, expr.span),
                         },
                         Value::Hole => Err(infinite_recursion(expr.span)),
@@ -55,7 +56,7 @@ impl<'a> Evaluator<'a> {
                 }
                 ExprKind::With(node) => {
                     let namespace = self.delay(node.namespace, env);
-                    env = self.env(env, &[namespace]);
+                    env = self.env(Site::of(node), env, &[namespace]);
                     expr = node.body;
                     continue;
                 }
@@ -98,29 +99,63 @@ impl<'a> Evaluator<'a> {
             ExprKind::Float(value) => Value::Float(value),
             ExprKind::Str(bytes) => self.static_str(bytes),
             ExprKind::Path(bytes) => self.static_path(bytes),
-            ExprKind::Lambda(lambda) => Value::Lambda(self.arena.alloc(Closure { lambda, env })),
+            ExprKind::Lambda(lambda) if self.graph.is_none() => {
+                Value::Lambda(self.arena.alloc(Closure { lambda, env }))
+            }
             ExprKind::Global(index) => self.globals.value(index),
             ExprKind::Local { level, index } => match env.at(level).slots[index as usize].get() {
-                Value::Hole => self.thunk(ThunkState::Expr(expr, env)),
+                Value::Hole => self.thunk(Delayed::Expr(expr, env)),
                 Value::Thunk(thunk) => match thunk.state.get() {
-                    ThunkState::Done(value) => value,
+                    ThunkState::Done(0, value) => value,
                     _ => Value::Thunk(thunk),
                 },
                 value => value,
             },
             ExprKind::List([]) => self.list_from(&[]),
-            _ => self.thunk(ThunkState::Expr(expr, env)),
+            _ => self.thunk(Delayed::Expr(expr, env)),
+        }
+    }
+
+    /// The value of a binding for later. Where evaluation is warm this is a thunk for literals too:
+    /// a literal that is edited then changes the thunk, and the set or scope around it stays.
+    #[inline]
+    fn delay_bound(&self, expr: &'a Expr<'a>, env: &'a Env<'a>) -> Value<'a> {
+        let literal = matches!(
+            expr.kind,
+            ExprKind::Int(_) | ExprKind::Float(_) | ExprKind::Str(_) | ExprKind::Path(_)
+        );
+        if literal && self.graph.is_some() {
+            return self.thunk(Delayed::Expr(expr, env));
+        }
+        self.delay(expr, env)
+    }
+
+    #[inline]
+    pub(crate) fn thunk(&self, delayed: Delayed<'a>) -> Value<'a> {
+        match &self.graph {
+            Some(graph) => graph.thunk(self, delayed),
+            None => self.unrecorded_thunk(delayed),
         }
     }
 
     #[inline]
-    pub(crate) fn thunk(&self, state: ThunkState<'a>) -> Value<'a> {
-        Value::Thunk(self.arena.alloc(Thunk { state: Cell::new(state) }))
+    pub(crate) fn unrecorded_thunk(&self, delayed: Delayed<'a>) -> Value<'a> {
+        let state = Cell::new(ThunkState::delayed(0, delayed));
+        Value::Thunk(self.arena.alloc(Thunk { state }))
     }
 
-    pub(crate) fn env(&self, up: &'a Env<'a>, values: &[Value<'a>]) -> &'a Env<'a> {
+    pub(crate) fn env(&self, site: Site, up: &'a Env<'a>, values: &[Value<'a>]) -> &'a Env<'a> {
+        if let Some(graph) = &self.graph
+            && let Some(env) = graph.known_env(site, up, |slots| graph.same_slots(slots, values))
+        {
+            return env;
+        }
         let slots = self.arena.alloc_slice_fill_iter(values.iter().map(|value| Cell::new(*value)));
-        self.arena.alloc(Env { up: Some(up), slots })
+        let env = self.arena.alloc(Env { up: Some(up), slots });
+        if let Some(graph) = &self.graph {
+            graph.new_env(site, env);
+        }
+        env
     }
 
     pub(crate) fn empty_env(&self, up: &'a Env<'a>, count: usize) -> &'a Env<'a> {
@@ -139,36 +174,44 @@ impl<'a> Evaluator<'a> {
 
     pub(crate) fn force_thunk(&self, thunk: &'a Thunk<'a>, pos: Pos) -> Result<Value<'a>> {
         let state = thunk.state.get();
-        let result = match state {
-            ThunkState::Done(value) => return Ok(value),
-            ThunkState::Blackhole => return Err(infinite_recursion(pos)),
-            ThunkState::Expr(expr, env) => {
-                thunk.state.set(ThunkState::Blackhole);
-                self.eval(expr, env)
-            }
-            ThunkState::Select(select) => {
-                self.check_stack(pos)?;
-                thunk.state.set(ThunkState::Blackhole);
-                self.force_attrs(select.from, select.pos)
-                    .and_then(|attrs| self.select(attrs, select.name, select.pos))
-            }
-            ThunkState::Apply(pending) => {
-                self.check_stack(pos)?;
-                thunk.state.set(ThunkState::Blackhole);
-                self.call(pending.fun, &pending.args[..pending.count as usize], NO_POS)
-            }
-            ThunkState::Native(native) => {
-                self.check_stack(pos)?;
-                thunk.state.set(ThunkState::Blackhole);
-                (native.run)(self, native.args, NO_POS).and_then(|value| self.force(value, pos))
-            }
+        let delayed = match state {
+            ThunkState::Done(0, value) => return Ok(value),
+            ThunkState::Blackhole(0) => return Err(infinite_recursion(pos)),
+            ThunkState::Expr(0, expr, env) => Delayed::Expr(expr, env),
+            ThunkState::Select(0, select) => Delayed::Select(select),
+            ThunkState::Apply(0, pending) => Delayed::Apply(pending),
+            ThunkState::Native(0, native) => Delayed::Native(native),
+            recorded => return self.force_recorded(thunk, recorded.node(), pos),
         };
+        thunk.state.set(ThunkState::Blackhole(0));
+        let result = self.compute(delayed, pos);
         // A failed thunk may be asked again, and must fail the same way again.
         thunk.state.set(match &result {
-            Ok(value) => ThunkState::Done(*value),
+            Ok(value) => ThunkState::Done(0, *value),
             Err(_) => state,
         });
         result
+    }
+
+    /// What a thunk computes, evaluated.
+    #[inline]
+    pub(crate) fn compute(&self, delayed: Delayed<'a>, pos: Pos) -> Result<Value<'a>> {
+        match delayed {
+            Delayed::Expr(expr, env) => self.eval(expr, env),
+            Delayed::Select(select) => {
+                self.check_stack(pos)?;
+                self.force_attrs(select.from, select.pos)
+                    .and_then(|attrs| self.select(attrs, select.name, select.pos))
+            }
+            Delayed::Apply(pending) => {
+                self.check_stack(pos)?;
+                self.call(pending.fun, &pending.args[..pending.count as usize], NO_POS)
+            }
+            Delayed::Native(native) => {
+                self.check_stack(pos)?;
+                (native.run)(self, native.args, NO_POS).and_then(|value| self.force(value, pos))
+            }
+        }
     }
 
     #[inline]
@@ -188,13 +231,22 @@ impl<'a> Evaluator<'a> {
 
     /// The scope of a `let` or `rec`.
     fn bind(&self, set: &'a AttrSet<'a>, outer: &'a Env<'a>, fixed: bool) -> &'a Env<'a> {
+        if fixed
+            && let Some(graph) = &self.graph
+            && let Some(env) = self.bind_again(graph, set, outer)
+        {
+            return env;
+        }
         let env = self.empty_env(outer, set.attrs.len());
+        if fixed && let Some(graph) = &self.graph {
+            graph.new_env(Site::of(set), env);
+        }
         let sources = self.sources_of(set, env);
         for (attr, slot) in set.attrs.iter().zip(env.slots) {
             slot.set(match attr.value {
-                AttrValue::Plain(expr) if fixed => self.delay(expr, env),
+                AttrValue::Plain(expr) if fixed => self.delay_bound(expr, env),
                 // What a variable stands for may still change.
-                AttrValue::Plain(expr) => self.thunk(ThunkState::Expr(expr, env)),
+                AttrValue::Plain(expr) => self.thunk(Delayed::Expr(expr, env)),
                 AttrValue::Inherited(expr) => self.delay(expr, outer),
                 AttrValue::From(index) => {
                     self.inherit(sources[index as usize], attr.name, attr.span)
@@ -204,7 +256,7 @@ impl<'a> Evaluator<'a> {
         env
     }
 
-    fn sources_of(&self, set: &AttrSet<'a>, env: &'a Env<'a>) -> &'a [Value<'a>] {
+    pub(crate) fn sources_of(&self, set: &AttrSet<'a>, env: &'a Env<'a>) -> &'a [Value<'a>] {
         if set.sources.is_empty() {
             return &[];
         }
@@ -212,7 +264,7 @@ impl<'a> Evaluator<'a> {
     }
 
     fn inherit(&self, from: Value<'a>, name: Symbol, pos: Pos) -> Value<'a> {
-        self.thunk(ThunkState::Select(self.arena.alloc(InheritFrom { from, name, pos })))
+        self.thunk(Delayed::Select(self.arena.alloc(InheritFrom { from, name, pos })))
     }
 
     fn eval_attrs(&self, set: &'a AttrSet<'a>, outer: &'a Env<'a>, pos: Pos) -> Result<Value<'a>> {
@@ -229,9 +281,8 @@ impl<'a> Evaluator<'a> {
                 let sources = self.sources_of(set, outer);
                 self.arena.alloc_slice_fill_iter(set.attrs.iter().map(|attr| {
                     let value = match attr.value {
-                        AttrValue::Plain(expr) | AttrValue::Inherited(expr) => {
-                            self.delay(expr, outer)
-                        }
+                        AttrValue::Plain(expr) => self.delay_bound(expr, outer),
+                        AttrValue::Inherited(expr) => self.delay(expr, outer),
                         AttrValue::From(index) => {
                             self.inherit(sources[index as usize], attr.name, attr.span)
                         }
@@ -268,7 +319,7 @@ impl<'a> Evaluator<'a> {
                     return Err(Error::eval(message, attr.span));
                 }
                 Err(at) => entries
-                    .insert(at, Attr { name, pos: attr.span, value: self.delay(attr.value, env) }),
+                    .insert(at, Attr { name, pos: attr.span, value: self.delay_bound(attr.value, env) }),
             }
         }
         Ok(Value::Attrs(self.arena.alloc(Attrs { entries: entries.into_bump_slice() })))
@@ -290,7 +341,9 @@ impl<'a> Evaluator<'a> {
                     format!("while looking for '{}' in a 'with'", self.name(name)),
                 ));
             };
-            slot.set(namespace);
+            if self.graph.is_none() {
+                slot.set(namespace);
+            }
             if let Some(value) = attrs.value(name) {
                 return self.force(value, expr.span);
             }
@@ -343,7 +396,7 @@ impl<'a> Evaluator<'a> {
     ) -> Result<Value<'a>> {
         let Value::Thunk(thunk) = value else { return Ok(value) };
         match thunk.state.get() {
-            ThunkState::Done(value) => Ok(value),
+            ThunkState::Done(0, value) => Ok(value),
             _ => self.force_thunk(thunk, pos).map_err(|error| {
                 let path = self.path_text(&node.path[..count]);
                 error.frame(at, format!("while evaluating the attribute '{path}'"))
@@ -495,7 +548,7 @@ impl<'a> Evaluator<'a> {
 }
 
 #[cold]
-fn infinite_recursion(pos: Pos) -> Error {
+pub(crate) fn infinite_recursion(pos: Pos) -> Error {
     Error::new(ErrorKind::InfiniteRecursion, "infinite recursion encountered", pos)
 }
 

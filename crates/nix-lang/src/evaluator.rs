@@ -20,6 +20,7 @@ use crate::source::Pos;
 use crate::stack;
 use crate::sym;
 use crate::value::{Env, Str, Value};
+use crate::warm::Graph;
 
 /// The memory that values live in. Dropped as a whole.
 #[derive(Default)]
@@ -127,8 +128,10 @@ pub struct Evaluator<'a> {
     pub(crate) allowed: RefCell<Vec<Vec<u8>>>,
     pub(crate) regexes: RefCell<FxHashMap<Vec<u8>, Rc<posix_ere::Regex>>>,
     pub(crate) flakes: RefCell<Vec<Rc<Live<'a>>>>,
+    /// What warm evaluation records; see [`Evaluator::warm`].
+    pub(crate) graph: Option<Rc<Graph<'a>>>,
     ticks: Cell<u32>,
-    deadline: Option<Instant>,
+    deadline: Cell<Option<Instant>>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -150,7 +153,7 @@ impl<'a> Evaluator<'a> {
             arena,
             store_dir: io.store_dir(),
             io,
-            deadline: settings.max_time.map(|time| Instant::now() + time),
+            deadline: Cell::new(settings.max_time.map(|time| Instant::now() + time)),
             settings,
             globals: GlobalTable {
                 names: Globals::new(&symbols, names.iter().map(|name| name.as_bytes())),
@@ -171,10 +174,16 @@ impl<'a> Evaluator<'a> {
             allowed: RefCell::new(allowed),
             regexes: RefCell::default(),
             flakes: RefCell::default(),
+            graph: None,
             ticks: Cell::new(0),
         };
         builtins::fill(&evaluator, &names, values);
         evaluator
+    }
+
+    /// Give a further run its full time.
+    pub(crate) fn restart_clock(&self) {
+        self.deadline.set(self.settings.max_time.map(|time| Instant::now() + time));
     }
 
     /// Look at the clock and the memory now and then.
@@ -197,7 +206,7 @@ impl<'a> Evaluator<'a> {
 
     #[cold]
     fn check_limits(&self, pos: Pos) -> Result<()> {
-        if self.deadline.is_some_and(|deadline| Instant::now() > deadline) {
+        if self.deadline.get().is_some_and(|deadline| Instant::now() > deadline) {
             let message = "the evaluation takes longer than it may";
             return Err(Error::new(ErrorKind::Limit, message, pos));
         }

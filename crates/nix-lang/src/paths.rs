@@ -1,6 +1,6 @@
 //! Paths: canonical form, what pure evaluation may read, trees of flakes, importing files.
 
-use std::cell::OnceCell;
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use nix_compat::{CAHash, StorePath};
-use nix_syntax::{Options, Origin, Symbol, parse};
+use nix_syntax::{Expr, FileId, Options, Origin, Symbol, parse};
 
 use crate::Evaluator;
 use crate::context::{ContextElem, Ctx};
@@ -77,12 +77,22 @@ pub(crate) fn as_path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
 
+/// The value of a file, for the thunk that warm evaluation keeps of it.
+fn import_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Result<Value<'a>> {
+    match args {
+        [Value::Path(file)] => nix.load(file.bytes, None, nix.root_env, pos),
+        _ => Err(Error::eval("not a file", pos)),
+    }
+}
+
 /// A source tree that is read where it lies, and becomes a store path only when asked for one.
 pub(crate) struct Tree {
     pub(crate) disk: Vec<u8>,
     /// The files that count, with the directories they are in; everything when `None`.
     pub(crate) tracked: Option<BTreeSet<Vec<u8>>>,
-    pub(crate) stored: OnceCell<(StorePath, Option<CAHash>)>,
+    pub(crate) stored: RefCell<Option<(StorePath, Option<CAHash>)>>,
+    /// Whether the store path came from a fetch and stays, whatever becomes of the directory.
+    fetched: bool,
 }
 
 impl Tree {
@@ -138,11 +148,9 @@ impl<'a> Evaluator<'a> {
             }
             set
         });
-        let cell = OnceCell::new();
-        if let Some(stored) = stored {
-            let _ = cell.set(stored);
-        }
-        let tree = Rc::new(Tree { disk: disk.to_vec(), tracked, stored: cell });
+        let fetched = stored.is_some();
+        let tree =
+            Rc::new(Tree { disk: disk.to_vec(), tracked, stored: RefCell::new(stored), fetched });
         self.trees.borrow_mut().push(tree.clone());
         self.allowed.borrow_mut().push(disk.to_vec());
         tree
@@ -150,10 +158,15 @@ impl<'a> Evaluator<'a> {
 
     /// The store path of a tree, adding it when this is the first time.
     pub(crate) fn store_tree(&self, tree: &Tree, pos: Pos) -> Result<(StorePath, Option<CAHash>)> {
-        if let Some(stored) = tree.stored.get() {
+        let disk = as_path(&tree.disk);
+        if let Some(stored) = &*tree.stored.borrow() {
+            if let Some(graph) = &self.graph
+                && !tree.fetched
+            {
+                graph.note_tree(disk);
+            }
             return Ok(stored.clone());
         }
-        let disk = as_path(&tree.disk);
         let filter = |path: &Path| tree.shows(tree.relative(path.as_os_str().as_bytes()));
         let filter: Option<&dyn Fn(&Path) -> bool> =
             if tree.tracked.is_some() { Some(&filter) } else { None };
@@ -162,7 +175,18 @@ impl<'a> Evaluator<'a> {
             self.io.hash_path("source", disk, Ingestion::Recursive, filter).map_err(failed)?;
         let path =
             self.io.add_path("source", disk, Ingestion::Recursive, filter).map_err(failed)?;
-        Ok(tree.stored.get_or_init(|| (path, Some(hash))).clone())
+        let stored = (path, Some(hash));
+        *tree.stored.borrow_mut() = Some(stored.clone());
+        Ok(stored)
+    }
+
+    /// Forget the store paths of source trees that changed.
+    pub(crate) fn forget_trees(&self, changed: &[PathBuf]) {
+        for tree in self.trees.borrow().iter().filter(|tree| !tree.fetched) {
+            if changed.iter().any(|path| path.as_os_str().as_bytes() == tree.disk) {
+                *tree.stored.borrow_mut() = None;
+            }
+        }
     }
 
     /// How a path is written: inside of a source tree, where it will be in the store.
@@ -176,7 +200,10 @@ impl<'a> Evaluator<'a> {
 
     /// The store path of a file or tree that is copied there, as text with context.
     pub(crate) fn copy_to_store(&self, path: &[u8], pos: Pos) -> Result<(Rc<str>, Ctx)> {
-        if let Some((text, ctx)) = self.copied.borrow().get(path) {
+        // Warm evaluation must see who asks, each time.
+        if self.graph.is_none()
+            && let Some((text, ctx)) = self.copied.borrow().get(path)
+        {
             return Ok((text.clone(), *ctx));
         }
         let logical = match self.tree_of(path) {
@@ -227,7 +254,8 @@ impl<'a> Evaluator<'a> {
         let store = self.store_dir.as_str().as_bytes();
         if is_within(path, store) && path.len() > store.len() {
             for tree in self.trees.borrow().iter() {
-                let Some((stored, _)) = tree.stored.get() else { continue };
+                let stored = tree.stored.borrow();
+                let Some((stored, _)) = &*stored else { continue };
                 let text = self.store_dir.render_path(stored);
                 if is_within(path, text.as_bytes()) {
                     let mut disk = tree.disk.clone();
@@ -398,6 +426,10 @@ impl<'a> Evaluator<'a> {
 
     /// The value of a file, read and evaluated once.
     pub(crate) fn import(&self, path: &[u8], pos: Pos) -> Result<Value<'a>> {
+        if let Some(graph) = &self.graph {
+            let file = self.import_path(path, pos)?;
+            return self.force_thunk(graph.import_thunk(self, &file, import_file), pos);
+        }
         if let Some(value) = self.imports.borrow().get(path) {
             return Ok(*value);
         }
@@ -423,7 +455,14 @@ impl<'a> Evaluator<'a> {
     ) -> Result<Value<'a>> {
         let text = self.read_file(file, pos)?;
         let base = dir_name(file).to_vec();
-        self.eval_text(Origin::Path(file.into()), text, &base, outer, env)
+        match &self.graph {
+            None => self.eval_text(Origin::Path(file.into()), text, &base, outer, env),
+            Some(graph) => {
+                let physical = self.readable(file, pos)?;
+                let expr = self.parse_again(graph, (file, &physical), text, outer)?;
+                self.eval(expr, env)
+            }
+        }
     }
 
     pub(crate) fn eval_text(
@@ -434,17 +473,18 @@ impl<'a> Evaluator<'a> {
         outer: Option<&[Symbol]>,
         env: &'a Env<'a>,
     ) -> Result<Value<'a>> {
-        let file = self.sources.add(origin, text.into());
-        let expr = self.parse_text(file, base, outer)?;
+        let (_, expr) = self.parse_text(origin, text, base, outer)?;
         self.eval(expr, env)
     }
 
     pub(crate) fn parse_text(
         &self,
-        file: nix_syntax::FileId,
+        origin: Origin,
+        text: Vec<u8>,
         base: &[u8],
         outer: Option<&[Symbol]>,
-    ) -> Result<&'a nix_syntax::Expr<'a>> {
+    ) -> Result<(FileId, &'a Expr<'a>)> {
+        let file = self.sources.add(origin, text.into());
         let mut options = Options::new(base, &self.globals.names);
         let home = if self.settings.pure { None } else { self.settings.home.as_ref() };
         options.home = home.map(|home| home.as_os_str().as_bytes());
@@ -452,8 +492,9 @@ impl<'a> Evaluator<'a> {
         if stack::address().saturating_sub(self.stack_limit) > 256 << 20 {
             options.max_depth = 10_000;
         }
-        parse(self.arena, &self.symbols, &self.sources, file, &options)
-            .map_err(|reports| self.syntax_error(&reports))
+        let expr = parse(self.arena, &self.symbols, &self.sources, file, &options)
+            .map_err(|reports| self.syntax_error(&reports))?;
+        Ok((file, expr))
     }
 
     /// The path that a value means, as a path or as text of an absolute path.
@@ -495,7 +536,7 @@ impl<'a> Evaluator<'a> {
     fn is_tree(&self, elem: &ContextElem) -> bool {
         let ContextElem::Opaque(path) = elem else { return false };
         let trees = self.trees.borrow();
-        trees.iter().any(|tree| tree.stored.get().is_some_and(|(stored, _)| stored == path))
+        trees.iter().any(|tree| tree.stored.borrow().as_ref().is_some_and(|(stored, _)| stored == path))
     }
 }
 

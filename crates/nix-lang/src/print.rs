@@ -4,7 +4,7 @@ use rustc_hash::FxHashSet;
 
 use crate::Evaluator;
 use crate::error::{ErrorKind, Result};
-use crate::source::{NO_POS, locate};
+use crate::source::NO_POS;
 use crate::sym;
 use crate::value::{Attrs, ThunkState, Value};
 
@@ -165,9 +165,10 @@ impl<'a> Printer<'_, 'a> {
         }
         let value = match value {
             Value::Thunk(thunk) => match thunk.state.get() {
-                ThunkState::Done(value) => value,
+                ThunkState::Done(0, value) => value,
                 _ if self.style.strict => nix.force_thunk(thunk, NO_POS)?,
-                ThunkState::Blackhole => {
+                ThunkState::Done(_, value) => value,
+                ThunkState::Blackhole(_) => {
                     self.put("«potential infinite recursion»");
                     return Ok(());
                 }
@@ -223,7 +224,7 @@ impl<'a> Printer<'_, 'a> {
                     self.put(" ");
                     self.put(&nix.name(name));
                 }
-                if let Some(at) = locate(&nix.sources, closure.lambda.head) {
+                if let Some(at) = nix.location(closure.lambda.head) {
                     self.put(&format!(" @ {}:{}:{}", at.file, at.line, at.column));
                 }
                 self.put("»");

@@ -15,7 +15,7 @@ impl<'a> Evaluator<'a> {
         if error.has_report() {
             return error;
         }
-        let place = (!is_none(error.pos())).then(|| error.pos());
+        let place = (!is_none(error.pos())).then(|| self.newest(error.pos()));
         let trace = error.trace();
         let mut notes = Vec::new();
         for (index, frame) in trace.iter().enumerate() {
@@ -26,7 +26,7 @@ impl<'a> Evaluator<'a> {
                 }
                 continue;
             }
-            let place = (!is_none(frame.pos)).then_some(frame.pos);
+            let place = (!is_none(frame.pos)).then(|| self.newest(frame.pos));
             notes.push((place, format!("… {}", frame.message)));
         }
         let report = Report {

@@ -160,18 +160,56 @@ pub struct Thunk<'a> {
     pub(crate) state: Cell<ThunkState<'a>>,
 }
 
-/// What a thunk holds.
+/// What a thunk computes.
 #[derive(Clone, Copy)]
-pub(crate) enum ThunkState<'a> {
-    Done(Value<'a>),
+pub(crate) enum Delayed<'a> {
     Expr(&'a Expr<'a>, &'a Env<'a>),
     /// One attribute out of a set that several names inherit from.
     Select(&'a InheritFrom<'a>),
-    /// A function applied to one argument.
+    /// A function applied to one or two arguments.
     Apply(&'a Pending<'a>),
     /// Something that Rust code computes when first asked.
     Native(&'a Native<'a>),
-    Blackhole,
+}
+
+/// The record that warm evaluation keeps of a thunk; 0 where nothing is recorded.
+pub(crate) type NodeId = u32;
+
+/// What a thunk holds. The record's number is in each variant so that the whole stays three words.
+#[derive(Clone, Copy)]
+pub(crate) enum ThunkState<'a> {
+    Done(NodeId, Value<'a>),
+    Expr(NodeId, &'a Expr<'a>, &'a Env<'a>),
+    Select(NodeId, &'a InheritFrom<'a>),
+    Apply(NodeId, &'a Pending<'a>),
+    Native(NodeId, &'a Native<'a>),
+    Blackhole(NodeId),
+}
+
+const _: () = assert!(size_of::<ThunkState<'_>>() == 24);
+
+impl<'a> ThunkState<'a> {
+    #[inline]
+    pub(crate) fn delayed(node: NodeId, delayed: Delayed<'a>) -> Self {
+        match delayed {
+            Delayed::Expr(expr, env) => ThunkState::Expr(node, expr, env),
+            Delayed::Select(select) => ThunkState::Select(node, select),
+            Delayed::Apply(pending) => ThunkState::Apply(node, pending),
+            Delayed::Native(native) => ThunkState::Native(node, native),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn node(self) -> NodeId {
+        match self {
+            ThunkState::Done(node, _)
+            | ThunkState::Expr(node, ..)
+            | ThunkState::Select(node, _)
+            | ThunkState::Apply(node, _)
+            | ThunkState::Native(node, _)
+            | ThunkState::Blackhole(node) => node,
+        }
+    }
 }
 
 pub(crate) struct InheritFrom<'a> {

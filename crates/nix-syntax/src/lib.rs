@@ -10,6 +10,7 @@
 //! let expr = parse(&arena, &symbols, &sources, file, &Options::new(b"/", &globals));
 //! ```
 
+mod adopt;
 pub mod ast;
 mod lexer;
 mod parser;
@@ -31,6 +32,7 @@ use rustc_hash::FxBuildHasher;
 use parser::Parser;
 use resolve::Resolver;
 
+pub use adopt::{Moved, Twins, adopt};
 pub use ast::Expr;
 pub use parser::canonical;
 pub use report::{Report, render};

@@ -8,9 +8,9 @@ use nix_syntax::Symbol;
 use super::Out;
 use crate::Evaluator;
 use crate::error::Error;
-use crate::source::{NO_POS, Pos, locate};
+use crate::source::{NO_POS, Pos};
 use crate::sym;
-use crate::value::{Attr, Attrs, Pending, PrimOp, ThunkState, Value};
+use crate::value::{Attr, Attrs, Delayed, Pending, PrimOp, Value};
 
 pub(super) static OPS: &[PrimOp] = &[
     PrimOp { name: "attrNames", arity: 1, run: attr_names },
@@ -34,7 +34,7 @@ impl<'a> Evaluator<'a> {
         let count = args.len().min(2);
         all[..count].copy_from_slice(&args[..count]);
         let pending = Pending { fun, args: all, count: count as u8 };
-        self.thunk(ThunkState::Apply(self.arena.alloc(pending)))
+        self.thunk(Delayed::Apply(self.arena.alloc(pending)))
     }
 
     /// A set from entries that are already in order.
@@ -43,7 +43,10 @@ impl<'a> Evaluator<'a> {
     }
 
     pub(crate) fn position_value(&self, pos: Pos) -> Value<'a> {
-        match locate(&self.sources, pos) {
+        if let Some(graph) = &self.graph {
+            self.note_place(graph, pos);
+        }
+        match self.location(pos) {
             Some(location) if location.is_file => self.attrs_of([
                 (sym::FILE, self.string(location.file)),
                 (sym::LINE, Value::Int(location.line.into())),

@@ -24,7 +24,7 @@ use nix_syntax::Origin;
 use crate::Evaluator;
 use crate::error::Result;
 use crate::source::{NO_POS, Pos};
-use crate::value::{Attr, Native, PrimFn, PrimOp, ThunkState, Value};
+use crate::value::{Attr, Delayed, Native, PrimFn, PrimOp, Value};
 
 /// What a builtin gives.
 type Out<'a> = Result<Value<'a>>;
@@ -135,7 +135,7 @@ pub(crate) fn fill<'a>(nix: &Evaluator<'a>, names: &[String], slots: &[Cell<Valu
         }
     };
     let native =
-        |run: PrimFn| nix.thunk(ThunkState::Native(nix.arena.alloc(Native { run, args: &[] })));
+        |run: PrimFn| nix.thunk(Delayed::Native(nix.arena.alloc(Native { run, args: &[] })));
     let mut entries = Vec::new();
     let mut add = |name: &str, value: Value<'a>| {
         let name = nix.symbols.intern(name.as_bytes());

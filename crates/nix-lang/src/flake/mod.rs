@@ -18,7 +18,7 @@ use crate::io::{FetchRequest, FileType};
 use crate::paths::{Tree, as_path, canonical, dir_name, io_error, is_within};
 use crate::source::{NO_POS, Pos};
 use crate::sym;
-use crate::value::{Attr, Native, PrimFn, PrimOp, ThunkState, Value};
+use crate::value::{Attr, Delayed, Native, PrimFn, PrimOp, Value};
 
 use lock::Graph;
 use refs::RefAttrs;
@@ -100,8 +100,18 @@ impl<'a> Evaluator<'a> {
             sources: (0..count).map(|_| OnceCell::new()).collect(),
             values: (0..count).map(|_| OnceCell::new()).collect(),
         });
-        let index = self.flakes.borrow().len();
-        self.flakes.borrow_mut().push(live);
+        let mut flakes = self.flakes.borrow_mut();
+        // What warm evaluation knows of a flake hangs on its number.
+        let known = flakes.iter().position(|known| {
+            self.graph.is_some()
+                && known.root == live.root
+                && known.graph.render() == live.graph.render()
+        });
+        let index = known.unwrap_or(flakes.len());
+        if known.is_none() {
+            flakes.push(live);
+        }
+        drop(flakes);
         Ok(self.node(index, 0))
     }
 
@@ -129,7 +139,7 @@ impl<'a> Evaluator<'a> {
 
     fn native(&self, run: PrimFn, args: &[Value<'a>]) -> Value<'a> {
         let args = self.arena.alloc_slice_copy(args);
-        self.thunk(ThunkState::Native(self.arena.alloc(Native { run, args })))
+        self.thunk(Delayed::Native(self.arena.alloc(Native { run, args })))
     }
 
     fn live(&self, flake: usize) -> Result<Rc<Live<'a>>> {
@@ -142,7 +152,7 @@ impl<'a> Evaluator<'a> {
         let args = [Value::Int(flake as i64), Value::Int(node as i64)];
         match self.live(flake) {
             Ok(live) => match live.values.get(node) {
-                Some(cell) => *cell.get_or_init(|| self.native(node_value, &args)),
+                Some(cell) => *cell.get_or_init(|| self.lasting(node_value, &args)),
                 None => self.native(node_value, &args),
             },
             Err(_) => self.native(node_value, &args),
@@ -151,7 +161,10 @@ impl<'a> Evaluator<'a> {
 
     fn source(&self, live: &Live<'a>, node: usize) -> Result<Rc<Source>> {
         let cell = live.sources.get(node).ok_or_else(|| wrong("there is no such input"))?;
-        if let Some(source) = cell.get() {
+        // Warm evaluation looks again: the directory of an input may be gone.
+        if let Some(source) = cell.get()
+            && self.graph.is_none()
+        {
             return Ok(source.clone());
         }
         let source = Rc::new(self.find_source(live, node)?);

@@ -1,0 +1,339 @@
+//! Answers of the world that an evaluation depends on.
+
+use std::hash::Hash;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use nix_compat::{CAHash, Derivation, StoreDir, StorePath};
+use rustc_hash::FxHashMap;
+
+use super::graph::{Graph, Node};
+use crate::context::ContextElem;
+use crate::io::{FetchRequest, Fetched, FileType, Ingestion, Io, IoError, PathFilter};
+use crate::value::NodeId;
+
+/// A question to the world.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+enum Question {
+    /// The bytes of a file.
+    File(PathBuf),
+    /// The names in a directory.
+    Dir(PathBuf),
+    /// What a path is.
+    Type(PathBuf),
+    /// Where a symlink points.
+    Link(PathBuf),
+    /// A file or tree as the store would have it.
+    Tree(PathBuf),
+    /// The files that version control knows.
+    Tracked(PathBuf),
+}
+
+/// The digest of an answer; none where only asking again tells.
+type Answer = Option<blake3::Hash>;
+
+struct Leaf {
+    question: Question,
+    node: NodeId,
+    answer: Answer,
+    /// Whether different answers were seen between two looks.
+    wavers: bool,
+}
+
+/// Every question asked so far.
+#[derive(Default)]
+pub(super) struct Leaves {
+    ids: FxHashMap<Question, usize>,
+    list: Vec<Leaf>,
+    pub(super) changed_trees: Vec<PathBuf>,
+    pub(super) changed_files: Vec<PathBuf>,
+}
+
+impl Leaves {
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+}
+
+impl Question {
+    fn path(&self) -> &Path {
+        match self {
+            Question::File(path)
+            | Question::Dir(path)
+            | Question::Type(path)
+            | Question::Link(path)
+            | Question::Tree(path)
+            | Question::Tracked(path) => path,
+        }
+    }
+
+    /// Whether a change at `path` can change the answer.
+    fn concerns(&self, path: &Path) -> bool {
+        let mine = self.path();
+        match self {
+            // The index of version control lies below what it is about.
+            Question::Tracked(_) => path.starts_with(mine.join(".git")),
+            Question::Tree(_) => path.starts_with(mine) || mine.starts_with(path),
+            Question::Dir(_) => path.parent() == Some(mine) || mine.starts_with(path),
+            _ => mine.starts_with(path),
+        }
+    }
+
+    fn ask(&self, io: &dyn Io) -> Answer {
+        Some(match self {
+            Question::File(path) => file_digest(&io.read_file(path)),
+            Question::Dir(path) => dir_digest(&io.read_dir(path)),
+            Question::Type(path) => digest(&io.file_type(path).map_err(|error| error.kind())),
+            Question::Link(path) => digest(&io.read_link(path).map_err(|error| error.kind())),
+            Question::Tracked(path) => tracked_digest(&io.tracked_files(path)),
+            Question::Tree(_) => return None,
+        })
+    }
+}
+
+fn digest(answer: &impl std::fmt::Debug) -> blake3::Hash {
+    blake3::hash(format!("{answer:?}").as_bytes())
+}
+
+fn file_digest(answer: &io::Result<Vec<u8>>) -> blake3::Hash {
+    match answer {
+        Ok(bytes) => blake3::hash(bytes),
+        Err(error) => digest(&error.kind()),
+    }
+}
+
+fn dir_digest(answer: &io::Result<Vec<(Vec<u8>, FileType)>>) -> blake3::Hash {
+    match answer {
+        Ok(entries) => {
+            let mut entries: Vec<_> = entries.iter().collect();
+            entries.sort_by(|a, b| a.0.cmp(&b.0));
+            digest(&entries)
+        }
+        Err(error) => digest(&error.kind()),
+    }
+}
+
+fn tracked_digest(answer: &Result<Option<Vec<PathBuf>>, IoError>) -> blake3::Hash {
+    match answer {
+        Ok(Some(files)) => {
+            let mut hasher = blake3::Hasher::new();
+            for file in files {
+                hasher.update(file.as_os_str().as_bytes()).update(&[0]);
+            }
+            hasher.finalize()
+        }
+        Ok(None) => digest(&"not tracked"),
+        Err(error) => digest(&error.to_string()),
+    }
+}
+
+impl<'a> Graph<'a> {
+    /// Note that the running frame depends on an answer.
+    fn note(&self, question: Question, answer: Answer) {
+        let mut leaves = self.leaves.borrow_mut();
+        let node = match leaves.ids.get(&question).copied() {
+            Some(at) => {
+                let leaf = &mut leaves.list[at];
+                leaf.wavers |= leaf.answer != answer;
+                leaf.node
+            }
+            None => {
+                let mut inner = self.inner.borrow_mut();
+                let node = inner.nodes.len() as NodeId;
+                inner.nodes.push(Node::new(None, None));
+                let at = leaves.list.len();
+                leaves.ids.insert(question.clone(), at);
+                leaves.list.push(Leaf { question, node, answer, wavers: false });
+                node
+            }
+        };
+        drop(leaves);
+        self.note_read(node);
+    }
+
+    /// Note that the running frame depends on a file that was read before.
+    pub(crate) fn note_file(&self, path: &Path) {
+        let leaves = self.leaves.borrow();
+        let at = leaves.ids.get(&Question::File(path.to_owned()));
+        let node = at.map(|at| leaves.list[*at].node);
+        drop(leaves);
+        if let Some(node) = node {
+            self.note_read(node);
+        }
+    }
+
+    /// Note that the running frame depends on everything below a path.
+    pub(crate) fn note_tree(&self, path: &Path) {
+        self.note(Question::Tree(path.to_owned()), None);
+    }
+
+    /// Ask the world again.
+    pub(super) fn refresh(&self, changed: Option<&[PathBuf]>) {
+        self.began.set(self.tick());
+        let mut leaves = self.leaves.borrow_mut();
+        let (mut trees, mut files) = (Vec::new(), Vec::new());
+        for leaf in &mut leaves.list {
+            let concerned = leaf.wavers
+                || changed.is_none_or(|paths| paths.iter().any(|path| leaf.question.concerns(path)));
+            if !concerned {
+                continue;
+            }
+            let answer = leaf.question.ask(&*self.io);
+            if answer.is_some() && answer == leaf.answer && !leaf.wavers {
+                continue;
+            }
+            (leaf.answer, leaf.wavers) = (answer, false);
+            let mut inner = self.inner.borrow_mut();
+            inner.nodes[leaf.node as usize].changed = self.began.get();
+            inner.queue_readers(leaf.node);
+            match &leaf.question {
+                Question::Tree(path) => trees.push(path.clone()),
+                Question::File(path) => files.push(path.clone()),
+                // What a tree shows is part of the evaluator's own state.
+                Question::Tracked(_) => self.spoiled.set(true),
+                _ => {}
+            }
+        }
+        (leaves.changed_trees, leaves.changed_files) = (trees, files);
+    }
+
+    pub(super) fn watched(&self) -> Vec<PathBuf> {
+        let leaves = self.leaves.borrow();
+        let path = |leaf: &Leaf| match &leaf.question {
+            Question::Tracked(path) => path.join(".git/index"),
+            question => question.path().to_owned(),
+        };
+        let mut paths: Vec<PathBuf> = leaves.list.iter().map(path).collect();
+        paths.sort_unstable();
+        paths.dedup();
+        paths
+    }
+}
+
+/// Hands every question on and notes who asked.
+pub(crate) struct Recorder<'a>(Rc<Graph<'a>>);
+
+impl<'a> Recorder<'a> {
+    pub(super) fn new(graph: Rc<Graph<'a>>) -> Self {
+        Recorder(graph)
+    }
+
+    fn io(&self) -> &dyn Io {
+        &*self.0.io
+    }
+}
+
+impl Io for Recorder<'_> {
+    fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let answer = self.io().read_file(path);
+        self.0.note(Question::File(path.to_owned()), Some(file_digest(&answer)));
+        answer
+    }
+
+    fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
+        let answer = self.io().read_link(path);
+        let noted = digest(&answer.as_ref().map_err(io::Error::kind));
+        self.0.note(Question::Link(path.to_owned()), Some(noted));
+        answer
+    }
+
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<(Vec<u8>, FileType)>> {
+        let answer = self.io().read_dir(path);
+        self.0.note(Question::Dir(path.to_owned()), Some(dir_digest(&answer)));
+        answer
+    }
+
+    fn file_type(&self, path: &Path) -> io::Result<Option<FileType>> {
+        let answer = self.io().file_type(path);
+        let noted = digest(&answer.as_ref().map_err(io::Error::kind));
+        self.0.note(Question::Type(path.to_owned()), Some(noted));
+        answer
+    }
+
+    fn env_var(&self, name: &str) -> Option<Vec<u8>> {
+        self.io().env_var(name)
+    }
+
+    fn current_system(&self) -> String {
+        self.io().current_system()
+    }
+
+    fn current_time(&self) -> i64 {
+        self.io().current_time()
+    }
+
+    fn store_dir(&self) -> StoreDir {
+        self.io().store_dir()
+    }
+
+    fn tracked_files(&self, dir: &Path) -> Result<Option<Vec<PathBuf>>, IoError> {
+        let answer = self.io().tracked_files(dir);
+        self.0.note(Question::Tracked(dir.to_owned()), Some(tracked_digest(&answer)));
+        answer
+    }
+
+    fn message(&self, text: &str) {
+        self.io().message(text);
+    }
+
+    fn add_text(
+        &self,
+        name: &str,
+        contents: &[u8],
+        references: &[StorePath],
+    ) -> Result<StorePath, IoError> {
+        self.io().add_text(name, contents, references)
+    }
+
+    fn add_path(
+        &self,
+        name: &str,
+        path: &Path,
+        ingestion: Ingestion,
+        filter: Option<PathFilter<'_>>,
+    ) -> Result<StorePath, IoError> {
+        self.0.note_tree(path);
+        self.io().add_path(name, path, ingestion, filter)
+    }
+
+    fn hash_path(
+        &self,
+        name: &str,
+        path: &Path,
+        ingestion: Ingestion,
+        filter: Option<PathFilter<'_>>,
+    ) -> Result<(StorePath, CAHash), IoError> {
+        self.0.note_tree(path);
+        self.io().hash_path(name, path, ingestion, filter)
+    }
+
+    fn add_derivation(&self, path: &StorePath, derivation: &Derivation) -> Result<(), IoError> {
+        self.io().add_derivation(path, derivation)
+    }
+
+    fn is_valid_path(&self, path: &StorePath) -> Result<bool, IoError> {
+        self.io().is_valid_path(path)
+    }
+
+    fn realise(&self, context: &[ContextElem]) -> Result<(), IoError> {
+        self.io().realise(context)
+    }
+
+    fn read_derivation(&self, path: &StorePath) -> Result<Derivation, IoError> {
+        self.io().read_derivation(path)
+    }
+
+    fn physical(&self, path: &Path) -> PathBuf {
+        self.io().physical(path)
+    }
+
+    fn write_lock(&self, path: &Path, contents: &[u8]) -> Result<(), IoError> {
+        self.io().write_lock(path, contents)
+    }
+
+    fn fetch(&self, request: &FetchRequest) -> Result<Fetched, IoError> {
+        self.io().fetch(request)
+    }
+}
