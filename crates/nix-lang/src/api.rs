@@ -206,7 +206,7 @@ impl<'a> Evaluator<'a> {
         let base = canonical(base.as_ref().as_os_str().as_bytes());
         let origin = Origin::Text("«stdin»".into());
         let (_, expr) = self
-            .parse_text(origin, text.to_vec(), &base, None)
+            .parse_with(origin, text.to_vec(), &base, None, true)
             .map_err(|error| self.finish(error))?;
         let shown = nix_syntax::show(expr, &self.symbols, &self.globals.names, None);
         Ok(String::from_utf8_lossy(&shown).into_owned())

@@ -484,11 +484,24 @@ impl<'a> Evaluator<'a> {
         base: &[u8],
         outer: Option<&[Symbol]>,
     ) -> Result<(FileId, &'a Expr<'a>)> {
+        self.parse_with(origin, text, base, outer, false)
+    }
+
+    /// As [`Self::parse_text`]; with `pieces` a tree to show, not to evaluate.
+    pub(crate) fn parse_with(
+        &self,
+        origin: Origin,
+        text: Vec<u8>,
+        base: &[u8],
+        outer: Option<&[Symbol]>,
+        pieces: bool,
+    ) -> Result<(FileId, &'a Expr<'a>)> {
         let file = self.sources.add(origin, text.into());
         let mut options = Options::new(base, &self.globals.names);
         let home = if self.settings.pure { None } else { self.settings.home.as_ref() };
         options.home = home.map(|home| home.as_os_str().as_bytes());
         options.outer = outer;
+        options.pieces = pieces;
         if stack::address().saturating_sub(self.stack_limit) > 256 << 20 {
             options.max_depth = 10_000;
         }

@@ -62,11 +62,9 @@ fn split<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
         items.push(super::strings::part(nix, text, from, whole.start, Ctx::NONE));
         items.push(groups(nix, text, &found));
         from = whole.end;
-        // An empty match is followed by a search one byte on.
+        // An empty match is followed by a search one byte on; behind a match up to the end there may
+        // be an empty one.
         search = if whole.is_empty() { whole.end + 1 } else { whole.end };
-        if whole.end == text.len() {
-            break;
-        }
     }
     if items.is_empty() {
         return Ok(nix.list_from(&[Value::String(string)]));
