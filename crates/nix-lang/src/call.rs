@@ -9,8 +9,8 @@ use crate::eval::stack_overflow;
 use crate::source::Pos;
 use crate::suggest;
 use crate::sym;
-use crate::warm::Site;
 use crate::value::{Attrs, Closure, Delayed, Env, PrimOp, PrimOpApp, Value};
+use crate::warm::Site;
 
 impl<'a> Evaluator<'a> {
     pub(crate) fn eval_call(
@@ -42,12 +42,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Apply a function to arguments; the result is evaluated.
-    pub(crate) fn call(
-        &self,
-        fun: Value<'a>,
-        args: &[Value<'a>],
-        pos: Pos,
-    ) -> Result<Value<'a>> {
+    pub(crate) fn call(&self, fun: Value<'a>, args: &[Value<'a>], pos: Pos) -> Result<Value<'a>> {
         let depth = self.enter(pos)?;
         let result = self.call_entered(fun, args, pos);
         self.depth.set(depth);
@@ -125,11 +120,7 @@ impl<'a> Evaluator<'a> {
 
     /// What counts as one call deeper, as it does in C++ Nix.
     #[inline]
-    pub(crate) fn nested<T>(
-        &self,
-        pos: Pos,
-        body: impl FnOnce() -> Result<T>,
-    ) -> Result<T> {
+    pub(crate) fn nested<T>(&self, pos: Pos, body: impl FnOnce() -> Result<T>) -> Result<T> {
         let depth = self.enter(pos)?;
         let result = body();
         self.depth.set(depth);
@@ -203,12 +194,7 @@ impl<'a> Evaluator<'a> {
     }
 
     #[cold]
-    fn missing_argument(
-        &self,
-        lambda: &Lambda<'a>,
-        name: Symbol,
-        pos: Pos,
-    ) -> Error {
+    fn missing_argument(&self, lambda: &Lambda<'a>, name: Symbol, pos: Pos) -> Error {
         let message = format!(
             "{} called without required argument '{}'",
             self.lambda_name(lambda),

@@ -125,7 +125,12 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The attribute that a builtin needs its argument to have.
-    pub(crate) fn need(&self, attrs: &'a Attrs<'a>, name: Symbol, pos: Pos) -> Result<&'a Attr<'a>> {
+    pub(crate) fn need(
+        &self,
+        attrs: &'a Attrs<'a>,
+        name: Symbol,
+        pos: Pos,
+    ) -> Result<&'a Attr<'a>> {
         attrs.get(name).ok_or_else(|| {
             Error::new(
                 ErrorKind::MissingAttr,

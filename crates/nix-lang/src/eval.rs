@@ -12,10 +12,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::source::{NO_POS, Pos};
 use crate::stack;
 use crate::sym;
-use crate::warm::Site;
 use crate::value::{
     Attr, Attrs, Closure, Delayed, Env, InheritFrom, List, PathValue, Str, Thunk, ThunkState, Value,
 };
+use crate::warm::Site;
 
 impl<'a> Evaluator<'a> {
     /// Evaluate to weak head normal form.
@@ -318,8 +318,10 @@ impl<'a> Evaluator<'a> {
                     let message = format!("dynamic attribute '{text}' already defined at {place}");
                     return Err(Error::eval(message, attr.span));
                 }
-                Err(at) => entries
-                    .insert(at, Attr { name, pos: attr.span, value: self.delay_bound(attr.value, env) }),
+                Err(at) => entries.insert(
+                    at,
+                    Attr { name, pos: attr.span, value: self.delay_bound(attr.value, env) },
+                ),
             }
         }
         Ok(Value::Attrs(self.arena.alloc(Attrs { entries: entries.into_bump_slice() })))

@@ -173,9 +173,7 @@ impl<'a> Evaluator<'a> {
         let value = self.force(value, pos)?;
         let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
             Ok(text) => Ok(text.to_owned()),
-            Err(_) => {
-                Err(Error::eval(not_utf8(bytes), pos))
-            }
+            Err(_) => Err(Error::eval(not_utf8(bytes), pos)),
         };
         Ok(match value {
             Value::Null => Json::Null,

@@ -53,5 +53,5 @@ pub use io::{FetchRequest, Fetched, FileType, Ingestion, Io, IoError, PathFilter
 pub use nix_compat::{CAHash, Derivation, NixHash, StoreDir, StorePath};
 pub use source::Location;
 pub use stack::on_big_stack;
-pub use warm::WarmStats;
 pub use value::{Attr, Attrs, Closure, Env, List, PathValue, PrimOp, PrimOpApp, Str, Thunk, Value};
+pub use warm::WarmStats;

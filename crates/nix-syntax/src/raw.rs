@@ -147,16 +147,8 @@ pub(crate) struct RawLambda {
 }
 
 /// Names with a meaning of their own, interned first so that their numbers are known.
-pub(crate) const KNOWN: [&[u8]; 8] = [
-    b"__sub",
-    b"__mul",
-    b"__div",
-    b"__lessThan",
-    b"__findFile",
-    b"__nixPath",
-    b"or",
-    b"body",
-];
+pub(crate) const KNOWN: [&[u8]; 8] =
+    [b"__sub", b"__mul", b"__div", b"__lessThan", b"__findFile", b"__nixPath", b"or", b"body"];
 pub(crate) const SUB: Name = 0;
 pub(crate) const MUL: Name = 1;
 pub(crate) const DIV: Name = 2;

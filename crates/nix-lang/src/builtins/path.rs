@@ -248,7 +248,8 @@ fn bad_text_name(
 
 /// What is wrong with the name of a path in the store.
 fn store_path_problem(name: &str) -> String {
-    let Some((digest, rest)) = name.split_at_checked(32).filter(|(_, rest)| !rest.is_empty()) else {
+    let Some((digest, rest)) = name.split_at_checked(32).filter(|(_, rest)| !rest.is_empty())
+    else {
         return format!("'{name}' is too short to be a valid store path");
     };
     let odd = |char: &char| !char.is_ascii_digit() && !"abcdfghijklmnpqrsvwxyz".contains(*char);

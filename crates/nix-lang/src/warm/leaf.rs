@@ -176,7 +176,8 @@ impl<'a> Graph<'a> {
         let (mut trees, mut files) = (Vec::new(), Vec::new());
         for leaf in &mut leaves.list {
             let concerned = leaf.wavers
-                || changed.is_none_or(|paths| paths.iter().any(|path| leaf.question.concerns(path)));
+                || changed
+                    .is_none_or(|paths| paths.iter().any(|path| leaf.question.concerns(path)));
             if !concerned {
                 continue;
             }

@@ -74,9 +74,8 @@ impl<'a> Old<'a> {
         let site = graph.origin_site(origin);
         let at = if self.thunks.len() <= FEW {
             let all = 0..self.thunks.len();
-            let placed = |at: usize| {
-                free(at).is_some_and(|(_, known)| graph.origin_site(known) == site)
-            };
+            let placed =
+                |at: usize| free(at).is_some_and(|(_, known)| graph.origin_site(known) == site);
             all.clone()
                 .find(|at| exact(*at))
                 .or_else(|| Some(self.next_thunk).filter(|at| placed(*at)))
@@ -84,9 +83,8 @@ impl<'a> Old<'a> {
         } else {
             let index = self.index.get_or_insert_with(|| Index::new(graph, nodes, &self.thunks));
             let hash = graph.origin_hash(origin);
-            let found = index.exact.get(&hash).and_then(|all| {
-                all.iter().copied().find(|at| exact(*at))
-            });
+            let found =
+                index.exact.get(&hash).and_then(|all| all.iter().copied().find(|at| exact(*at)));
             found.or_else(|| {
                 let all = index.sites.get_mut(&site)?;
                 while let Some(at) = all.pop_front() {

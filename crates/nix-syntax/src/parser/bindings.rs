@@ -215,7 +215,9 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
     /// One or more names with dots between, left on `self.path`.
     fn attr_names(&mut self) -> Parsed<()> {
         loop {
-            let Some(name) = self.attr_name()? else { return self.unexpected("an attribute name", ATTR_NAME) };
+            let Some(name) = self.attr_name()? else {
+                return self.unexpected("an attribute name", ATTR_NAME);
+            };
             self.path.push(name);
             if self.tok.kind != Tok::Dot {
                 return Ok(());

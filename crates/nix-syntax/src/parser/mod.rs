@@ -361,11 +361,7 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
             Tok::Int => {
                 let text = str::from_utf8(self.text(tok)).unwrap_or_default();
                 let Ok(value) = text.parse() else {
-                    return self.fail(
-                        start,
-                        tok.end,
-                        format!("invalid integer '{text}'"),
-                    );
+                    return self.fail(start, tok.end, format!("invalid integer '{text}'"));
                 };
                 self.advance();
                 Ok(self.node(Kind::Int(value), start))

@@ -112,7 +112,8 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
     /// A null byte in a string whose text, up to here, is `text`.
     fn nul<T>(&self, mut text: Vec<u8>, at: usize, indented: bool) -> Parsed<T> {
         let rest = &self.lexer.text[at..];
-        let ends = |two: &[u8]| two == b"${" || if indented { two == b"''" } else { two[0] == b'"' };
+        let ends =
+            |two: &[u8]| two == b"${" || if indented { two == b"''" } else { two[0] == b'"' };
         let end = rest.windows(2).position(ends).unwrap_or(rest.len());
         text.extend_from_slice(&rest[..end]);
         let shown = String::from_utf8_lossy(&text).replace('\0', "␀");
@@ -123,14 +124,11 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
     }
 
     fn unclosed<T>(&self, start: u32, len: u32, with: &str) -> Parsed<T> {
-        let expected = if len == 1 {
-            "'\"'"
-        } else {
-            "indented string or '${' or end of an indented string"
-        };
+        let expected =
+            if len == 1 { "'\"'" } else { "indented string or '${' or end of an indented string" };
         let title = format!("syntax error, unexpected end of file, expecting {expected}");
-        let report = Report::new(title, self.span(start, start + len))
-            .label("this string is not closed");
+        let report =
+            Report::new(title, self.span(start, start + len)).label("this string is not closed");
         Err(Box::new(report.help(format!("end it with `{with}`"))))
     }
 
@@ -294,7 +292,11 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
             return self.fail(start, at as u32, "path has a trailing slash");
         }
         if !dynamic && at > plain {
-            return self.fail(start, at as u32, "syntax error, unexpected end of path, expecting '${'");
+            return self.fail(
+                start,
+                at as u32,
+                "syntax error, unexpected end of path, expecting '${'",
+            );
         }
         if dynamic {
             self.push_text(&text[plain..at]);
