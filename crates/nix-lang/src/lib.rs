@@ -30,6 +30,7 @@ mod flake;
 mod io;
 mod json;
 mod json_read;
+mod links;
 mod ops;
 mod paths;
 mod print;

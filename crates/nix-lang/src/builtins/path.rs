@@ -174,7 +174,7 @@ fn find_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
         let dir = nix.select(entry, sym::PATH, pos)?;
         let (dir, ctx) = nix.coerce_bytes(dir, Coercion::APPEND, pos)?;
         nix.realise(ctx, pos)?;
-        let path = nix.from_current_dir(&[&dir, b"/".as_slice(), rest].concat());
+        let path = nix.in_current_dir(&[&dir, b"/".as_slice(), rest].concat());
         let path = nix.resolved(&path, pos)?;
         if nix.lstat(&path, pos)?.is_some() {
             return Ok(nix.path_value(&path));
