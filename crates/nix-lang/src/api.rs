@@ -58,8 +58,9 @@ impl<'a> Evaluator<'a> {
     pub fn delay_str(&self, text: &str, base: impl AsRef<Path>) -> Result<Value<'a>> {
         let base = canonical(base.as_ref().as_os_str().as_bytes());
         let origin = Origin::Text("«string»".into());
-        let file = self.sources.add(origin, text.as_bytes().to_vec().into());
-        let expr = self.parse_text(file, &base, None).map_err(|error| self.finish(error))?;
+        let (_, expr) = self
+            .parse_text(origin, text.as_bytes().to_vec(), &base, None)
+            .map_err(|error| self.finish(error))?;
         Ok(self.delay(expr, self.root_env))
     }
 
@@ -277,8 +278,10 @@ impl<'a> Evaluator<'a> {
     /// When the text is not an expression.
     pub fn show_parsed(&self, text: &[u8], base: impl AsRef<Path>) -> Result<String> {
         let base = canonical(base.as_ref().as_os_str().as_bytes());
-        let file = self.sources.add(Origin::Text("«stdin»".into()), text.to_vec().into());
-        let expr = self.parse_text(file, &base, None).map_err(|error| self.finish(error))?;
+        let origin = Origin::Text("«stdin»".into());
+        let (_, expr) = self
+            .parse_with(origin, text.to_vec(), &base, None, true)
+            .map_err(|error| self.finish(error))?;
         let shown = nix_syntax::show(expr, &self.symbols, &self.globals.names, None);
         Ok(String::from_utf8_lossy(&shown).into_owned())
     }
@@ -294,8 +297,8 @@ impl<'a> Evaluator<'a> {
             let file = self.import_path(&path, NO_POS)?;
             let text = self.read_file(&file, NO_POS)?;
             let base = dir_name(&file).to_vec();
-            let source = self.sources.add(Origin::Path(file.as_slice().into()), text.into());
-            let expr = self.parse_text(source, &base, None)?;
+            let origin = Origin::Path(file.as_slice().into());
+            let (_, expr) = self.parse_with(origin, text, &base, None, true)?;
             Ok(nix_syntax::show(expr, &self.symbols, &self.globals.names, None))
         };
         let shown = read().map_err(|error| self.finish(error))?;

@@ -157,7 +157,7 @@ impl<'a> Evaluator<'a> {
 
     /// A position as messages have it.
     pub(crate) fn place(&self, pos: Pos) -> String {
-        crate::source::locate(&self.sources, pos).map_or_else(
+        self.location(pos).map_or_else(
             || "«none»:0".to_owned(),
             |at| format!("{}:{}:{}", at.file, at.line, at.column),
         )

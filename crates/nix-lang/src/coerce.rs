@@ -57,11 +57,11 @@ impl<'a> Evaluator<'a> {
                 self.check_stack(pos)?;
                 if let Some(to_string) = attrs.value(sym::TO_STRING) {
                     let text = self.call(to_string, &[value], pos)?;
-                    return self.coerce_into(text, out, ctx, mode, pos);
+                    return self.nested(pos, || self.coerce_into(text, out, ctx, mode, pos));
                 }
                 if attrs.get(sym::OUT_PATH).is_some() {
                     let path = self.select(attrs, sym::OUT_PATH, pos)?;
-                    return self.coerce_into(path, out, ctx, mode, pos);
+                    return self.nested(pos, || self.coerce_into(path, out, ctx, mode, pos));
                 }
                 return Err(self.cannot_coerce(value, pos));
             }
@@ -77,7 +77,8 @@ impl<'a> Evaluator<'a> {
                 self.check_stack(pos)?;
                 for (index, item) in list.items.iter().enumerate() {
                     let item = self.force(*item, pos)?;
-                    self.coerce_into(item, out, ctx, mode, pos).map_err(|error| {
+                    let inside = self.nested(pos, || self.coerce_into(item, out, ctx, mode, pos));
+                    inside.map_err(|error| {
                         error.frame(pos, "while coercing an element of a list to a string")
                     })?;
                     let empty = matches!(item, Value::List(list) if list.items.is_empty());

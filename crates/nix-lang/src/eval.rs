@@ -231,13 +231,14 @@ impl<'a> Evaluator<'a> {
 
     /// The scope of a `let` or `rec`.
     fn bind(&self, set: &'a AttrSet<'a>, outer: &'a Env<'a>, fixed: bool) -> &'a Env<'a> {
-        if let Some(graph) = &self.graph
+        if fixed
+            && let Some(graph) = &self.graph
             && let Some(env) = self.bind_again(graph, set, outer)
         {
             return env;
         }
         let env = self.empty_env(outer, set.attrs.len());
-        if let Some(graph) = &self.graph {
+        if fixed && let Some(graph) = &self.graph {
             graph.new_env(Site::of(set), env);
         }
         let sources = self.sources_of(set, env);

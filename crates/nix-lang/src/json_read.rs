@@ -277,7 +277,8 @@ impl<'t> Reader<'t> {
             }
             token => format!("unexpected {}", token.name()),
         };
-        if !expected.is_empty() && !(context == "value" && matches!(token, Token::Wrong(_))) {
+        let broken_value = context == "value" && matches!(token, Token::Wrong(_));
+        if !expected.is_empty() && !broken_value {
             text = format!("{text}; expected {expected}");
         }
         let place = self.place();

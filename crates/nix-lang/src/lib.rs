@@ -31,6 +31,7 @@ mod interactive;
 mod io;
 mod json;
 mod json_read;
+mod links;
 mod ops;
 mod packages;
 mod paths;

@@ -339,92 +339,6 @@ impl<'a> Evaluator<'a> {
             .map_err(|error| file_error("reading", path, error, pos))
     }
 
-    /// A path as the search path has it, which may start from where the program was started.
-    pub(crate) fn from_current_dir(&self, path: &[u8]) -> Vec<u8> {
-        match (path.first(), &self.settings.current_dir) {
-            (Some(b'/'), _) | (_, None) => canonical(path),
-            (_, Some(dir)) => {
-                canonical(&[dir.as_os_str().as_bytes(), b"/".as_slice(), path].concat())
-            }
-        }
-    }
-
-    /// A path without symlinks in it; what is not there is left as it is.
-    pub(crate) fn resolved(&self, path: &[u8], pos: Pos) -> Result<Vec<u8>> {
-        let path = self.resolved_parent(path, pos)?;
-        let target = self.follow(&path, pos)?;
-        if target == path { Ok(path) } else { self.resolved(&target, pos) }
-    }
-
-    /// A path without symlinks in it but for the last name.
-    pub(crate) fn resolved_parent(&self, path: &[u8], pos: Pos) -> Result<Vec<u8>> {
-        let mut out: Vec<u8> = Vec::new();
-        let mut names: Vec<Vec<u8>> =
-            path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
-        names.reverse();
-        names.retain(|name| !name.is_empty());
-        let mut links = 0;
-        while let Some(name) = names.pop() {
-            let next = [&out, b"/".as_slice(), &name].concat();
-            let link = !names.is_empty()
-                && match self.lstat(&next, pos) {
-                    // What leads to a place that may be read need not be readable itself.
-                    Err(error) if error.kind() == ErrorKind::Impure => false,
-                    kind => kind? == Some(FileType::Symlink),
-                };
-            if !link {
-                out = next;
-                continue;
-            }
-            links += 1;
-            if links > 64 {
-                let error = io::Error::other("too many levels of symbolic links");
-                return Err(file_error("reading", path, error, pos));
-            }
-            let physical = self.readable(&next, pos)?;
-            let target = self
-                .io
-                .read_link(as_path(&physical))
-                .map_err(|error| file_error("reading the symlink", &next, error, pos))?;
-            let base = [out.as_slice(), b"/", target.as_os_str().as_bytes()].concat_link();
-            let mut rest: Vec<Vec<u8>> =
-                canonical(&base).split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
-            rest.reverse();
-            rest.retain(|name| !name.is_empty());
-            names.extend(rest);
-            out.clear();
-        }
-        Ok(if out.is_empty() { b"/".to_vec() } else { out })
-    }
-
-    /// Follow symlinks at the end of a path.
-    pub(crate) fn follow(&self, path: &[u8], pos: Pos) -> Result<Vec<u8>> {
-        let mut path = path.to_vec();
-        for _ in 0..64 {
-            if self.lstat(&path, pos)? != Some(FileType::Symlink) {
-                return Ok(path);
-            }
-            let physical = self.readable(&path, pos)?;
-            let target = self
-                .io
-                .read_link(as_path(&physical))
-                .map_err(|error| file_error("reading the symlink", &path, error, pos))?;
-            path = canonical(&[dir_name(&path), b"/", target.as_os_str().as_bytes()].concat_link());
-        }
-        let error = io::Error::other("too many levels of symbolic links");
-        Err(file_error("reading", &path, error, pos))
-    }
-
-    /// The file that importing `path` reads: symlinks followed, `default.nix` of a directory.
-    pub(crate) fn import_path(&self, path: &[u8], pos: Pos) -> Result<Vec<u8>> {
-        let path = self.follow(path, pos)?;
-        if self.lstat(&path, pos)? == Some(FileType::Directory) {
-            let inside = canonical(&[&path, b"/default.nix".as_slice()].concat());
-            return self.follow(&inside, pos);
-        }
-        Ok(path)
-    }
-
     /// The value of a file, read and evaluated once.
     pub(crate) fn import(&self, path: &[u8], pos: Pos) -> Result<Value<'a>> {
         if let Some(graph) = &self.graph {
@@ -474,26 +388,41 @@ impl<'a> Evaluator<'a> {
         outer: Option<&[Symbol]>,
         env: &'a Env<'a>,
     ) -> Result<Value<'a>> {
-        let file = self.sources.add(origin, text.into());
-        let expr = self.parse_text(file, base, outer)?;
+        let (_, expr) = self.parse_text(origin, text, base, outer)?;
         self.eval(expr, env)
     }
 
     pub(crate) fn parse_text(
         &self,
-        file: FileId,
+        origin: Origin,
+        text: Vec<u8>,
         base: &[u8],
         outer: Option<&[Symbol]>,
-    ) -> Result<&'a Expr<'a>> {
+    ) -> Result<(FileId, &'a Expr<'a>)> {
+        self.parse_with(origin, text, base, outer, false)
+    }
+
+    /// As [`Self::parse_text`]; with `pieces` a tree to show, not to evaluate.
+    pub(crate) fn parse_with(
+        &self,
+        origin: Origin,
+        text: Vec<u8>,
+        base: &[u8],
+        outer: Option<&[Symbol]>,
+        pieces: bool,
+    ) -> Result<(FileId, &'a Expr<'a>)> {
+        let file = self.sources.add(origin, text.into());
         let mut options = Options::new(base, &self.globals.names);
         let home = if self.settings.pure { None } else { self.settings.home.as_ref() };
         options.home = home.map(|home| home.as_os_str().as_bytes());
         options.outer = outer;
+        options.pieces = pieces;
         if stack::address().saturating_sub(self.stack_limit) > 256 << 20 {
             options.max_depth = 10_000;
         }
-        parse(self.arena, &self.symbols, &self.sources, file, &options)
-            .map_err(|reports| self.syntax_error(&reports))
+        let expr = parse(self.arena, &self.symbols, &self.sources, file, &options)
+            .map_err(|reports| self.syntax_error(&reports))?;
+        Ok((file, expr))
     }
 
     /// The path that a value means, as a path or as text of an absolute path.
@@ -538,17 +467,6 @@ impl<'a> Evaluator<'a> {
         trees
             .iter()
             .any(|tree| tree.stored.borrow().as_ref().is_some_and(|(stored, _)| stored == path))
-    }
-}
-
-trait ConcatLink {
-    fn concat_link(&self) -> Vec<u8>;
-}
-
-impl ConcatLink for [&[u8]; 3] {
-    /// A symlink's target after the directory of the link, unless it is absolute.
-    fn concat_link(&self) -> Vec<u8> {
-        if self[2].starts_with(b"/") { self[2].to_vec() } else { self.concat() }
     }
 }
 

@@ -85,6 +85,8 @@ pub struct Options<'o> {
     pub globals: &'o Globals,
     /// Variables of the one outer frame, slot by slot (`scopedImport`); they hide globals. `Some(&[])` still means a frame.
     pub outer: Option<&'o [Symbol]>,
+    /// Leave the text of indented strings in the pieces in which C++ Nix reads it: for showing a tree, not for evaluation.
+    pub pieces: bool,
     /// How deep expressions may nest; each level can take [`STACK_PER_LEVEL`]. The default suits a 2 MiB stack; C++ Nix allows several
     /// thousand levels.
     pub max_depth: u32,
@@ -93,7 +95,7 @@ pub struct Options<'o> {
 impl<'o> Options<'o> {
     /// No home, no outer frame, the default depth.
     pub fn new(base_path: &'o [u8], globals: &'o Globals) -> Self {
-        Self { base_path, home: None, globals, outer: None, max_depth: 200 }
+        Self { base_path, home: None, globals, outer: None, pieces: false, max_depth: 200 }
     }
 }
 

@@ -63,7 +63,7 @@ fn import<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let path = nix.coerce_path(args[0], pos)?;
     Ok(match nix.import(&path, pos)? {
         // Each import gives a function of its own, as comparisons can tell.
-        Value::Lambda(closure) => {
+        Value::Lambda(closure) if nix.graph.is_none() => {
             let (lambda, env) = (closure.lambda, closure.env);
             Value::Lambda(nix.arena.alloc(crate::value::Closure { lambda, env }))
         }
@@ -236,7 +236,7 @@ fn find_in<'a>(
                 }
             }
         }
-        let path = nix.from_current_dir(&[&dir, b"/".as_slice(), rest].concat());
+        let path = nix.in_current_dir(&[&dir, b"/".as_slice(), rest].concat());
         let path = nix.resolved(&path, pos)?;
         if nix.lstat(&path, pos)?.is_some() {
             return Ok(path);

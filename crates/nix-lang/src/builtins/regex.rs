@@ -24,7 +24,11 @@ fn regex<'a>(nix: &Evaluator<'a>, value: Value<'a>, pos: Pos) -> Result<Rc<Regex
     }
     let regex = Regex::new(pattern).map_err(|error| {
         let text = String::from_utf8_lossy(pattern);
-        Error::eval(format!("invalid regular expression '{text}'"), pos).hint(error.to_string())
+        let problem = match error {
+            posix_ere::Error::TooLarge => "memory limit exceeded by",
+            _ => "invalid",
+        };
+        Error::eval(format!("{problem} regular expression '{text}'"), pos).hint(error.to_string())
     })?;
     let regex = Rc::new(regex);
     nix.regexes.borrow_mut().insert(pattern.to_vec(), regex.clone());

@@ -73,8 +73,7 @@ impl<'a> Evaluator<'a> {
             return Ok(expr);
         }
         let origin = Origin::Path(file.into());
-        let id = self.sources.add(origin, text.into());
-        let mut expr = self.parse_text(id, dir_name(file), outer)?;
+        let (id, mut expr) = self.parse_text(origin, text, dir_name(file), outer)?;
         let mut parsed = graph.parsed.borrow_mut();
         let parsed = &mut *parsed;
         if let Some((old, before)) = known {

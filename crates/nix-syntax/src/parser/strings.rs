@@ -233,6 +233,10 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
             {
                 out.truncate(piece_start + newline + 1);
             }
+            if self.options.pieces {
+                self.push_text(&out);
+                out.clear();
+            }
         }
         self.push_text(&out);
     }

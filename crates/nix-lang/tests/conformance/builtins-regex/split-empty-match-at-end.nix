@@ -1,0 +1,1 @@
+map (t: builtins.split "([ab]|)" t) [ "ab" "" "cab" ]

@@ -1,0 +1,1 @@
+map (t: builtins.split "(a*)" t) [ "aa" "ba" "ab" ]

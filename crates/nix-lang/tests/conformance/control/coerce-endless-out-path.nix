@@ -1,0 +1,1 @@
+let x = n: { outPath = x (n + 1); }; in toString (x 0)
