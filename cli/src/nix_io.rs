@@ -5,6 +5,7 @@ use crate::progress::Progress;
 use hc_deploy::{IoOptions, Registries, StoreIo};
 use nix_store::{BuildEvent, BuildObserver, StoreConfig};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What evaluation may see and do.
 #[derive(Debug, Clone)]
@@ -17,6 +18,8 @@ pub struct Eval {
     pub import_from_derivation: bool,
     /// Where short names of flakes are looked up.
     pub registries: Registries,
+    /// How long what names stand for counts without asking again, when it is not as usual.
+    pub ttl: Option<Duration>,
 }
 
 impl Default for Eval {
@@ -26,6 +29,7 @@ impl Default for Eval {
             system: None,
             import_from_derivation: true,
             registries: registries(),
+            ttl: None,
         }
     }
 }
@@ -37,7 +41,10 @@ pub fn open_io(globals: &Globals, eval: Eval) -> StoreIo {
         environment: eval.environment,
         system: eval.system,
         import_from_derivation: eval.import_from_derivation,
-        fetch: fetch_config(),
+        fetch: fetch_config().map(|config| match eval.ttl {
+            Some(ttl) => nix_fetch::Config { ttl, ..config },
+            None => config,
+        }),
         registries: eval.registries,
         message: |text| eprintln!("{text}"),
         observer: Box::new(Observer { progress: Progress::new() }),

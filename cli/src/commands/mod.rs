@@ -9,6 +9,7 @@ mod destroy;
 mod doctor;
 mod eval;
 mod exec;
+mod flake;
 mod gc;
 mod generations;
 mod guest;
@@ -42,6 +43,7 @@ enum Verb {
     Plan(plan::Args),
     Build(build::Args),
     Eval(eval::Args),
+    Flake(flake::Args),
     Rollback(rollback::Args),
     Generations(generations::Args),
     Ps(ps::Args),
@@ -75,6 +77,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Deploy(args) => deploy::run(globals, args),
         Verb::Plan(args) => plan::run(globals, args),
         Verb::Build(args) => build::run(globals, args),
+        Verb::Flake(args) => flake::run(globals, args),
         Verb::Eval(args) => eval::run(globals, args),
         Verb::Rollback(args) => rollback::run(globals, args),
         Verb::Generations(args) => generations::run(globals, args),
