@@ -135,7 +135,7 @@ fn a_bare_repository_is_copied_and_brought_up_to_date() {
     world.git("r", &["commit", "--quiet", "-am", "two"]);
     world.git("r", &["push", "--quiet", &bare, "main"]);
     let second = world.git("r", &["rev-parse", "HEAD"]);
-    let rev = |fetcher: &Fetcher, query| {
+    let rev = |fetcher: &Fetcher, query: &str| {
         let tree = fetcher.fetch(&world.input("bare.git", query)).expect("it is fetched");
         tree.input.text("rev").map(str::to_owned)
     };

@@ -33,8 +33,11 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
 
 fn as_json(found: &LockedFlake, locks: Json) -> BTreeMap<&'static str, Json> {
     let attrs = found.locked.to_attrs();
+    let mut locked = attrs.clone();
+    // As Nix says that nothing is left to find out.
+    locked.insert("__final".into(), RefAttr::Bool(true));
     let mut all = BTreeMap::from([
-        ("locked", to_json(&attrs)),
+        ("locked", to_json(&locked)),
         ("locks", locks),
         ("original", to_json(&found.original.to_attrs())),
         ("originalUrl", found.original.to_string().into()),
