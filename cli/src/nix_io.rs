@@ -67,9 +67,10 @@ pub fn registries() -> Registries {
     }
 }
 
-/// How to fetch, where the user has a place for what is fetched.
+/// How to fetch. A service without a home has the host's place for what can be had again.
 pub fn fetch_config() -> Option<nix_fetch::Config> {
-    let cache = user_directory("XDG_CACHE_HOME", ".cache")?.join("hc/fetch");
+    let cache = user_directory("XDG_CACHE_HOME", ".cache").unwrap_or_else(|| "/var/cache".into());
+    let cache = cache.join("hc/fetch");
     let mut config = nix_fetch::Config::new(cache);
     config.message = |text| eprintln!("{text}");
     Some(config)
