@@ -169,11 +169,11 @@ impl<'a> Walk<'_, 'a> {
 
     /// Sets that are there only because a framework makes them are not worth a line.
     fn has_content(&self, value: Value<'a>, path: &[&str]) -> bool {
-        let inner = match (path[0], path.len()) {
-            ("apps" | "checks" | "devShells" | "legacyPackages" | "packages", 1 | 2) => true,
-            ("formatter" | "nixosConfigurations" | "nixosModules" | "overlays", 1) => true,
-            _ => false,
-        };
+        let inner = matches!(
+            (path[0], path.len()),
+            ("apps" | "checks" | "devShells" | "legacyPackages" | "packages", 1 | 2)
+                | ("formatter" | "nixosConfigurations" | "nixosModules" | "overlays", 1)
+        );
         if !inner {
             return true;
         }
