@@ -22,12 +22,13 @@ evaluation() {
 # cloud COUNT PREFIX RUNS: deploys hosts/many with COUNT machines; samples are named PREFIX-….
 cloud() {
 	local count=$1 prefix=${2:+$2-} runs=$3 start
-	local flake=$WORK/many-$count
+	local flake=$WORK/many-$count hc_flake="path:$top"
+	[ ! -e "$top/.git" ] || hc_flake="git+file://$top"
 	mkdir -p "$flake"
 	cp "$top/hosts/many/cloud.nix" "$flake/cloud.nix"
 	cat >"$flake/flake.nix" <<-NIX
 		{
-		  inputs.hc.url = "path:$top";
+		  inputs.hc.url = "$hc_flake";
 		  outputs = { hc, ... }: {
 		    clouds.many = hc.lib.mkCloud { modules = [ ./cloud.nix ]; specialArgs.count = $count; };
 		  };

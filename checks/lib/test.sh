@@ -3,6 +3,8 @@
 # HC is the binary, WORK a directory of this test's own.
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# The repository as a flake's input: what git tracks, and not what was built in it.
+if [ -e "$top/.git" ]; then hc_flake="git+file://$top"; else hc_flake="path:$top"; fi
 passed=0
 failed=0
 
@@ -53,7 +55,7 @@ cloud() {
 	cat >"$WORK/cloud/cloud.nix"
 	cat >"$WORK/cloud/flake.nix" <<-NIX
 		{
-		  inputs.hc.url = "path:$top";
+		  inputs.hc.url = "$hc_flake";
 		  outputs = { self, hc }: { clouds.test = hc.lib.mkCloud { modules = [ ./cloud.nix ]; }; };
 		}
 	NIX

@@ -5,6 +5,7 @@ use crate::progress::Progress;
 use hc_deploy::{IoOptions, Registries, StoreIo};
 use nix_store::{BuildEvent, BuildObserver, StoreConfig};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What evaluation may see and do.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct Eval {
     pub registries: Registries,
     /// Write nothing to the store.
     pub read_only: bool,
+    /// How long what names stand for counts without asking again, when it is not as usual.
+    pub ttl: Option<Duration>,
 }
 
 impl Default for Eval {
@@ -29,6 +32,7 @@ impl Default for Eval {
             import_from_derivation: true,
             registries: registries(),
             read_only: false,
+            ttl: None,
         }
     }
 }
@@ -39,7 +43,10 @@ pub fn open_io(globals: &Globals, eval: Eval) -> StoreIo {
         store: StoreConfig { root: globals.store.clone(), ..StoreConfig::default() },
         environment: eval.environment,
         system: eval.system,
-        fetch: fetch_config(),
+        fetch: fetch_config().map(|config| match eval.ttl {
+            Some(ttl) => nix_fetch::Config { ttl, ..config },
+            None => config,
+        }),
         registries: eval.registries,
         import_from_derivation: eval.import_from_derivation && !eval.read_only,
         message: |text| eprintln!("{text}"),
@@ -63,9 +70,10 @@ pub fn registries() -> Registries {
     }
 }
 
-/// How to fetch, where the user has a place for what is fetched.
+/// How to fetch. A service without a home has the host's place for what can be had again.
 pub fn fetch_config() -> Option<nix_fetch::Config> {
-    let cache = user_directory("XDG_CACHE_HOME", ".cache")?.join("hc/fetch");
+    let cache = user_directory("XDG_CACHE_HOME", ".cache").unwrap_or_else(|| "/var/cache".into());
+    let cache = cache.join("hc/fetch");
     let mut config = nix_fetch::Config::new(cache);
     config.message = |text| eprintln!("{text}");
     Some(config)

@@ -27,9 +27,14 @@ pub fn completions(args: &CompletionsArgs) -> anyhow::Result<()> {
 pub fn man(args: &ManArgs) -> anyhow::Result<()> {
     hc_fs::plain::create_dir_all(&args.directory, 0o755)?;
     let command = super::Cli::command();
-    write_page(args, &command, "hc")?;
+    write_pages(args, &command, "hc")
+}
+
+/// The page of a command, and those of the verbs below it.
+fn write_pages(args: &ManArgs, command: &clap::Command, name: &str) -> anyhow::Result<()> {
+    write_page(args, command, name)?;
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
-        write_page(args, verb, &format!("hc-{}", verb.get_name()))?;
+        write_pages(args, verb, &format!("{name}-{}", verb.get_name()))?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod destroy;
 mod doctor;
 mod eval;
 mod exec;
+mod flake;
 mod gc;
 mod generations;
 mod guest;
@@ -46,6 +47,7 @@ enum Verb {
     Eval(Box<eval::Args>),
     Instantiate(Box<instantiate::Args>),
     Repl(Box<repl::Args>),
+    Flake(flake::Args),
     Rollback(rollback::Args),
     Generations(generations::Args),
     Ps(ps::Args),
@@ -79,6 +81,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Deploy(args) => deploy::run(globals, args),
         Verb::Plan(args) => plan::run(globals, args),
         Verb::Build(args) => build::run(globals, args),
+        Verb::Flake(args) => flake::run(globals, args),
         Verb::Eval(args) => eval::run(globals, args),
         Verb::Instantiate(args) => instantiate::run(globals, args),
         Verb::Repl(args) => repl::run(globals, args),

@@ -9,6 +9,8 @@ pub mod builder;
 mod cloud;
 mod error;
 mod fetch;
+pub mod flake_check;
+pub mod flake_show;
 mod io_impl;
 mod pending;
 mod realise;

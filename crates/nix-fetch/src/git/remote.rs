@@ -84,7 +84,7 @@ impl Fetcher {
             };
             match self.git_fetch(&copy, url, &what, shallow) {
                 Ok(()) => self.cache.set_record(&key, Map::new())?,
-                Err(error) if rev.is_some() || !has_commit(&copy, &local) => return Err(error),
+                Err(error) if !has_commit(&copy, &local) => return Err(error),
                 Err(error) => {
                     self.warn(&error.to_string());
                     self.warn(&format!(
@@ -116,7 +116,8 @@ impl Fetcher {
         }
         arguments.extend(["--", url, what]);
         run(copy, &arguments).map(|_| ()).map_err(|error| {
-            Error::Input(format!("Failed to fetch git repository '{url}': {error}"))
+            (self.config.message)(&error.to_string());
+            Error::Input(format!("Failed to fetch git repository '{url}'"))
         })
     }
 }
@@ -129,11 +130,6 @@ pub(super) fn has_commit(repository: &Path, rev: &str) -> bool {
 pub(super) fn resolve(repository: &Path, name: &str) -> Result<String> {
     let wanted = format!("{name}^{{commit}}");
     text(repository, &["rev-parse", "--verify", "--quiet", "--end-of-options", &wanted]).map_err(
-        |_| {
-            Error::Input(format!(
-                "resolving Git reference '{name}': revspec '{name}' not found in \"{}\"",
-                repository.display()
-            ))
-        },
+        |_| Error::Input(format!("resolving Git reference '{name}': revspec '{name}' not found")),
     )
 }

@@ -48,13 +48,30 @@ impl<'a> Evaluator<'a> {
         }
         match self.location(pos) {
             Some(location) if location.is_file => self.attrs_of([
-                (sym::FILE, self.string(location.file)),
+                (sym::FILE, self.file_value(&location.file)),
                 (sym::LINE, Value::Int(location.line.into())),
                 (sym::COLUMN, Value::Int(location.column.into())),
             ]),
             _ => Value::Null,
         }
     }
+}
+
+impl<'a> Evaluator<'a> {
+    /// The name of a file: inside of a source tree, where it will be in the store. The tree is hashed
+    /// only when somebody asks.
+    fn file_value(&self, file: &str) -> Value<'a> {
+        match self.tree_of(file.as_bytes()) {
+            Some(_) => self.native(stored_file, &[self.string(file)]),
+            None => self.string(file),
+        }
+    }
+}
+
+fn stored_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
+    let file = nix.force_string(args[0], pos)?;
+    let (text, ctx) = nix.path_text_for(file.bytes, pos)?;
+    Ok(nix.string_with(&text, ctx))
 }
 
 fn attr_names<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {

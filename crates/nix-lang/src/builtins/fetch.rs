@@ -60,6 +60,20 @@ fn is_below(url: &str, prefix: &str) -> bool {
     !prefix.is_empty() && (rest.is_empty() || prefix.ends_with(['/', ':']) || rest.starts_with('/'))
 }
 
+/// Whether what was downloaded is what was wanted.
+fn check_hash(url: &str, wanted: Option<&NixHash>, got: &NixHash, pos: Pos) -> Result<()> {
+    match wanted {
+        Some(wanted) if wanted != got => {
+            let (wanted, got) = (wanted.to_nix_nixbase32_string(), got.to_nix_nixbase32_string());
+            let message = format!(
+                "hash mismatch in file downloaded from '{url}':\n  specified: {wanted}\n  got:       {got}"
+            );
+            Err(Error::eval(message, pos))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl<'a> Evaluator<'a> {
     /// An error for what restricted evaluation may not fetch.
     fn check_uri(&self, url: &str, pos: Pos) -> Result<()> {
@@ -287,28 +301,19 @@ impl<'a> Evaluator<'a> {
         if !unpack {
             let fetched = self.io.fetch_file(&url, &name, hash.as_ref());
             let (path, got) = fetched.map_err(|error| io_error(error, pos))?;
-            return match hash {
-                Some(wanted) if wanted != got => {
-                    let message = format!(
-                        "hash mismatch in file downloaded from '{url}':\n  specified: {}\n  got:       {}",
-                        wanted.to_nix_nixbase32_string(),
-                        got.to_nix_nixbase32_string()
-                    );
-                    Err(Error::eval(message, pos))
-                }
-                _ => Ok(self.stored(path)),
-            };
+            check_hash(&url, hash.as_ref(), &got, pos)?;
+            return Ok(self.stored(path));
         }
         let mut attrs = RefAttrs::new();
         attrs.insert("type".into(), "tarball".into());
-        attrs.insert("url".into(), url.into());
+        attrs.insert("url".into(), url.as_str().into());
         attrs.insert("name".into(), name.into());
-        if let Some(hash) = hash {
-            attrs.insert("narHash".into(), hash.to_sri_string().into());
-        }
         let input = Input::from_attrs(attrs).map_err(|error| wrong(error, pos))?;
         let request = FetchRequest { input, is_final: false, lazy: false };
         let source = self.fetch_source(&request, pos)?;
+        if let Some(got) = source.input.nar_hash().map_err(|error| wrong(error, pos))? {
+            check_hash(&url, hash.as_ref(), &got, pos)?;
+        }
         Ok(self.stored(self.source_path(&source, pos)?))
     }
 }
@@ -352,7 +357,7 @@ fn fetch_mercurial<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out
         && !text.contains("://")
     {
         let url = Url::of_path("file", text).to_string();
-        attrs.insert("url".into(), url.into());
+        attrs.insert("url".into(), url.as_str().into());
     }
     attrs.insert("type".into(), "hg".into());
     let input = Input::from_attrs(attrs).map_err(|error| wrong(error, pos))?;

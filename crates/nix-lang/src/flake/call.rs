@@ -10,7 +10,6 @@ use crate::Evaluator;
 use crate::context::ContextElem;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{FetchRequest, FileType};
-use crate::paths::canonical;
 use crate::source::{NO_POS, Pos};
 use crate::sym;
 use crate::value::{Attr, Value};
@@ -105,22 +104,23 @@ impl<'a> Evaluator<'a> {
         if let Some(path) = relative {
             let parent = live.graph.parent(node).map_err(wrong)?;
             let parent = self.found(live, parent, depth + 1)?;
-            let base = canonical(&[&parent.place.dir, b"/".as_slice(), path.as_bytes()].concat());
-            let dir = directory(&base, &locked.dir);
+            let base = self.relative_place(&parent.place, path)?;
+            let dir = directory(&base.dir, &locked.dir);
             if self.lstat(&dir, NO_POS)?.is_none() {
                 let text = String::from_utf8_lossy(&dir);
                 let message = format!("the input '{locked}' is not there: there is no '{text}'");
                 return Err(Error::new(ErrorKind::Io, message, NO_POS));
             }
+            let own = Rc::ptr_eq(&base.source, &parent.place.source);
             let below = match live.places.get(node).and_then(Option::as_ref) {
-                // What was just locked is known by where it is.
-                Some(place) => {
-                    let rest = place.dir.get(place.source.root.len()..).unwrap_or_default();
+                None if own => format!("{}{}{}", parent.below, slash(path), slash(&locked.dir)),
+                // What was just locked, and what lies elsewhere, is known by where it is.
+                _ => {
+                    let rest = dir.get(base.source.root.len()..).unwrap_or_default();
                     String::from_utf8_lossy(rest).into_owned()
                 }
-                None => format!("{}{}{}", parent.below, slash(path), slash(&locked.dir)),
             };
-            let place = Place { source: parent.place.source.clone(), dir };
+            let place = Place { source: base.source, dir };
             return Ok(Found { place, below });
         }
         if let Some(place) = live.places.get(node).and_then(Option::as_ref) {

@@ -54,8 +54,8 @@ impl<'a> Evaluator<'a> {
     pub(super) fn read_flake(&self, dir: &[u8], shown: &str) -> Result<&'a Attrs<'a>> {
         let file = [dir, b"/flake.nix"].concat();
         if self.lstat(&file, NO_POS)? != Some(FileType::Regular) {
-            let text = String::from_utf8_lossy(dir);
-            let message = format!("'{text}' is not a flake: it has no 'flake.nix'");
+            let (text, _) = self.path_text_for(&file, NO_POS)?;
+            let message = format!("path '{}' does not exist", String::from_utf8_lossy(&text));
             let error = Error::new(ErrorKind::Io, message, NO_POS);
             let on_disk = self.io.file_type(crate::paths::as_path(&file)).unwrap_or(None);
             return Err(match on_disk {

@@ -213,7 +213,7 @@ impl Graph {
                 continue;
             }
             for (name, edge) in self.nodes[node].inputs.iter().rev() {
-                let path = [prefix.as_slice(), &[name.clone()]].concat();
+                let path = [prefix.as_slice(), std::slice::from_ref(name)].concat();
                 if let Edge::Node(target) = edge {
                     open.push((path.clone(), *target));
                 }

@@ -12,7 +12,7 @@ use super::{FlakeOptions, LockMode};
 use crate::Evaluator;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{FetchRequest, FileType};
-use crate::paths::canonical;
+use crate::paths::{canonical, is_within};
 use crate::source::NO_POS;
 
 /// Inputs of inputs of inputs …: more than this is a cycle of relative paths.
@@ -201,6 +201,24 @@ impl<'a> Evaluator<'a> {
             let file = String::from_utf8_lossy(&file);
             Error::new(ErrorKind::Io, format!("lock file '{file}': {error}"), NO_POS)
         })
+    }
+}
+
+impl<'a> Evaluator<'a> {
+    /// Where a relative path leads from a flake. Beyond the flake's own source there is something
+    /// only where that is read where it lies.
+    pub(super) fn relative_place(&self, base: &Place, path: &str) -> Result<Place> {
+        let dir = canonical(&[&base.dir, b"/".as_slice(), path.as_bytes()].concat());
+        if is_within(&dir, &base.source.root) {
+            return Ok(Place { source: base.source.clone(), dir });
+        }
+        if !base.source.is_local() {
+            let message = format!("the input 'path:{path}' leads out of the source of its flake");
+            return Err(Error::eval(message, NO_POS));
+        }
+        let found = self.directory_reference(&dir, false)?;
+        let request = FetchRequest { input: found.input, is_final: false, lazy: true };
+        Ok(Place { source: self.fetch_source(&request, NO_POS)?, dir })
     }
 }
 
@@ -444,10 +462,9 @@ impl Locker<'_, '_> {
     }
 
     /// The directory that a relative path means.
-    fn relative(&self, reference: &FlakeRef, base: &Place) -> Option<Place> {
-        let path = reference.input.relative_path()?;
-        let dir = canonical(&[&base.dir, b"/".as_slice(), path.as_bytes()].concat());
-        Some(Place { source: base.source.clone(), dir })
+    fn relative(&self, reference: &FlakeRef, base: &Place) -> Result<Option<Place>> {
+        let path = reference.input.relative_path();
+        path.map(|path| self.nix.relative_place(base, path)).transpose()
     }
 
     /// A flake, and how it is locked.
@@ -458,7 +475,7 @@ impl Locker<'_, '_> {
         path: &[String],
         explicit: bool,
     ) -> Result<(Flake, FlakeRef)> {
-        if let Some(place) = self.relative(reference, base) {
+        if let Some(place) = self.relative(reference, base)? {
             let dir = directory(&place.dir, &reference.dir);
             let says = self.nix.declarations(&dir, path, &reference.to_string())?;
             let flake = Flake {
@@ -479,7 +496,7 @@ impl Locker<'_, '_> {
 
     /// A source that is no flake, and how it is locked.
     fn fetch_plain(&self, reference: &FlakeRef, base: &Place) -> Result<(Place, FlakeRef)> {
-        if let Some(place) = self.relative(reference, base) {
+        if let Some(place) = self.relative(reference, base)? {
             return Ok((place, reference.clone()));
         }
         let found = match self.limited(false) {

@@ -164,6 +164,16 @@ impl<'a> Evaluator<'a> {
         self.user_fragment(text, base, false).map_err(|error| self.finish(error))
     }
 
+    /// What a function calls its argument; nothing when it takes a set apart, or is no function
+    /// written in Nix.
+    pub fn parameter(&self, value: Value<'a>) -> Option<String> {
+        let Value::Lambda(closure) = value else { return None };
+        match (closure.lambda.formals, closure.lambda.arg) {
+            (None, Some(name)) => Some(self.name(name)),
+            _ => None,
+        }
+    }
+
     fn load_flake(&self, found: &FlakeRef, options: &FlakeOptions) -> Result<Value<'a>> {
         let (_, locked, dirty) = self.locked_flake(found, options)?;
         Ok(self.call_flake(locked, dirty))

@@ -63,11 +63,8 @@ fn flake_ref_to_string<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) ->
 
 fn get_flake<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Result<Value<'a>> {
     let pure = nix.settings.pure;
-    let text = match nix.force(args[0], pos)? {
-        Value::Path(path) => String::from_utf8_lossy(path.bytes).into_owned(),
-        other => nix.force_text(other, pos)?.to_owned(),
-    };
-    let found = FlakeRef::parse(&text, true, false).map_err(|error| ref_error(error, pos))?;
+    let text = nix.force_text(args[0], pos)?;
+    let found = FlakeRef::parse(text, true, false).map_err(|error| ref_error(error, pos))?;
     if pure && !found.input.is_locked() {
         let message = format!(
             "cannot call 'getFlake' on unlocked flake reference '{text}' (use --impure to override)"

@@ -29,6 +29,13 @@ pub(crate) struct Source {
     facts: Vec<&'static str>,
 }
 
+impl Source {
+    /// Whether it is read where it lies.
+    pub(super) fn is_local(&self) -> bool {
+        self.tree.is_some()
+    }
+}
+
 /// What was fetched in one evaluation.
 #[derive(Default)]
 pub(crate) struct Fetches {

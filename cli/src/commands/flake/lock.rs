@@ -1,0 +1,19 @@
+//! `hc flake lock`: lock what is not locked.
+
+use super::{LockArgs, Wish, nixed};
+use crate::context::Globals;
+
+/// Lock the inputs that are not locked yet, and write the lock file
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The flake
+    #[arg(default_value = ".")]
+    flake: String,
+    #[command(flatten)]
+    lock: LockArgs,
+}
+
+pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
+    let wish = Wish { fresh: true, ..Wish::new(&args.flake, &args.lock) };
+    wish.with(globals, |look| nixed(look.nix.lock_flake(&look.flake, &look.options)).map(|_| ()))
+}

@@ -1,0 +1,23 @@
+//! `hc flake update`: lock inputs anew.
+
+use super::{LockArgs, Wish, nixed};
+use crate::context::Globals;
+
+/// Lock inputs to what they are now: all of them, or those that are named
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Inputs, given by their paths, such as nixpkgs or home/nixpkgs
+    inputs: Vec<String>,
+    /// The flake
+    #[arg(long, default_value = ".")]
+    flake: String,
+    #[command(flatten)]
+    lock: LockArgs,
+}
+
+pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
+    let recreate = args.inputs.is_empty();
+    let wish =
+        Wish { update: &args.inputs, recreate, fresh: true, ..Wish::new(&args.flake, &args.lock) };
+    wish.with(globals, |look| nixed(look.nix.lock_flake(&look.flake, &look.options)).map(|_| ()))
+}
