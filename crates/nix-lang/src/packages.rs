@@ -393,7 +393,7 @@ mod tests {
     use super::*;
     use crate::{Arena, ComputeIo, Settings};
 
-    fn on_value(text: &str, check: impl FnOnce(&Evaluator<'_>, Value<'_>)) {
+    fn on_value(text: &str, check: impl for<'a> FnOnce(&Evaluator<'a>, Value<'a>)) {
         let arena = Arena::new();
         let nix = Evaluator::new(&arena, ComputeIo::new(), Settings::default());
         let value = nix.eval_str(text, "/").unwrap();
