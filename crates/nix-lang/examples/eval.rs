@@ -90,9 +90,7 @@ fn shown<'a>(nix: &Evaluator<'a>, wanted: &Wanted) -> Result<String> {
     if let Form::Parse = wanted.form {
         return match (&wanted.text, &wanted.file) {
             (Some(text), _) => nix.show_parsed(text.as_bytes(), &base),
-            (None, Some(file)) => {
-                nix.show_parsed(&std::fs::read(file).unwrap_or_default(), &base)
-            }
+            (None, Some(file)) => nix.show_parsed(&std::fs::read(file).unwrap_or_default(), &base),
             (None, None) => Ok(String::new()),
         };
     }

@@ -206,9 +206,7 @@ impl<'a> Evaluator<'a> {
     pub fn show_parsed(&self, text: &[u8], base: impl AsRef<Path>) -> Result<String> {
         let base = canonical(base.as_ref().as_os_str().as_bytes());
         let file = self.sources.add(Origin::Text("«stdin»".into()), text.to_vec().into());
-        let expr = self
-            .parse_text(file, &base, None)
-            .map_err(|error| self.finish(error))?;
+        let expr = self.parse_text(file, &base, None).map_err(|error| self.finish(error))?;
         let shown = nix_syntax::show(expr, &self.symbols, &self.globals.names, None);
         Ok(String::from_utf8_lossy(&shown).into_owned())
     }
@@ -298,8 +296,8 @@ impl<'a> Evaluator<'a> {
                     self.deep_into(*item, pos, seen)?;
                 }
             }
-            Value::Attrs(attrs) if seen.insert(attrs.entries.as_ptr() as usize) => {
-                for attr in attrs.entries {
+            Value::Attrs(attrs) if seen.insert(self.entries(attrs).as_ptr() as usize) => {
+                for attr in self.entries(attrs) {
                     self.deep_into(attr.value, attr.pos, seen).map_err(|error| {
                         let name = self.name(attr.name);
                         error.frame(attr.pos, format!("while evaluating the attribute '{name}'"))

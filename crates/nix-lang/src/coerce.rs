@@ -125,7 +125,12 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The attribute that a builtin needs its argument to have.
-    pub(crate) fn need(&self, attrs: &'a Attrs<'a>, name: Symbol, pos: Pos) -> Result<&'a Attr<'a>> {
+    pub(crate) fn need(
+        &self,
+        attrs: &'a Attrs<'a>,
+        name: Symbol,
+        pos: Pos,
+    ) -> Result<&'a Attr<'a>> {
         attrs.get(name).ok_or_else(|| {
             Error::new(
                 ErrorKind::MissingAttr,
@@ -136,11 +141,12 @@ impl<'a> Evaluator<'a> {
     }
 
     #[cold]
-    pub(crate) fn missing_attr(&self, attrs: &Attrs<'a>, name: Symbol, pos: Pos) -> Error {
+    pub(crate) fn missing_attr(&self, attrs: &'a Attrs<'a>, name: Symbol, pos: Pos) -> Error {
         let wanted = self.name(name);
         let error =
             Error::new(ErrorKind::MissingAttr, format!("attribute '{wanted}' missing"), pos);
-        let names: Vec<String> = attrs.entries.iter().map(|attr| self.name(attr.name)).collect();
+        let names: Vec<String> =
+            self.entries(attrs).iter().map(|attr| self.name(attr.name)).collect();
         let near = suggest::near(&wanted, names.iter().map(String::as_str));
         if near.is_empty() { error } else { error.hint(suggest::did_you_mean(&near)) }
     }

@@ -60,9 +60,8 @@ pub(crate) fn name_problem(name: &str) -> Option<String> {
             )
         });
     }
-    let wrong = name
-        .chars()
-        .find(|char| !char.is_ascii_alphanumeric() && !"+-._?=".contains(*char))?;
+    let wrong =
+        name.chars().find(|char| !char.is_ascii_alphanumeric() && !"+-._?=".contains(*char))?;
     Some(format!("name '{name}' contains illegal character '{wrong}'"))
 }
 
@@ -157,8 +156,7 @@ impl<'a> Evaluator<'a> {
             }
         } else {
             // The paths are filled in once the hash of the inputs is known.
-            drv.outputs_mut()
-                .extend(outputs.into_iter().map(|output| (output, Output::Deferred)));
+            drv.outputs_mut().extend(outputs.into_iter().map(|output| (output, Output::Deferred)));
         }
         let built =
             drv.try_build_with_input_hashes(|path| self.drv_hash(path, pos)).map_err(|error| {
@@ -218,7 +216,8 @@ impl<'a> Evaluator<'a> {
             }
             let name = self.name(attr.name);
             let named = |error: Error| {
-                let text = format!("while evaluating attribute '{name}' of derivation '{drv_name}'");
+                let text =
+                    format!("while evaluating attribute '{name}' of derivation '{drv_name}'");
                 error.frame(attr.pos, text)
             };
             if ignore_nulls
@@ -244,7 +243,11 @@ impl<'a> Evaluator<'a> {
         match attr.name {
             sym::CONTENT_ADDRESSED => {
                 parts.floating = self.force_bool(attr.value, pos)?;
-                return if parts.floating { self.require("ca-derivations", "", pos) } else { Ok(()) };
+                return if parts.floating {
+                    self.require("ca-derivations", "", pos)
+                } else {
+                    Ok(())
+                };
             }
             sym::IMPURE => {
                 parts.impure = self.force_bool(attr.value, pos)?;

@@ -173,9 +173,7 @@ impl<'a> Evaluator<'a> {
         let value = self.force(value, pos)?;
         let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
             Ok(text) => Ok(text.to_owned()),
-            Err(_) => {
-                Err(Error::eval(not_utf8(bytes), pos))
-            }
+            Err(_) => Err(Error::eval(not_utf8(bytes), pos)),
         };
         Ok(match value {
             Value::Null => Json::Null,
@@ -201,7 +199,7 @@ impl<'a> Evaluator<'a> {
                 if let Stand::For(other) = self.stands_for(value, pos)? {
                     return self.json_tree(other, ctx, pos);
                 }
-                let mut map = serde_json::Map::with_capacity(attrs.len());
+                let mut map = serde_json::Map::with_capacity(self.entries(attrs).len());
                 for attr in self.sorted(attrs) {
                     let name = text(self.symbols.name(attr.name))?;
                     let value = self.json_tree(attr.value, ctx, attr.pos).map_err(|error| {

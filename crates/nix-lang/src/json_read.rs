@@ -191,8 +191,7 @@ impl<'t> Reader<'t> {
         const HEX: &str = "invalid string: '\\u' must be followed by 4 hex digits";
         const HIGH: &str =
             "invalid string: surrogate U+D800..U+DBFF must be followed by U+DC00..U+DFFF";
-        const LOW: &str =
-            "invalid string: surrogate U+DC00..U+DFFF must follow U+D800..U+DBFF";
+        const LOW: &str = "invalid string: surrogate U+DC00..U+DFFF must follow U+D800..U+DBFF";
         self.text.clear();
         loop {
             let byte = match self.get() {
@@ -224,9 +223,7 @@ impl<'t> Reader<'t> {
                         continue;
                     }
                     _ => {
-                        return Token::Wrong(
-                            "invalid string: forbidden character after backslash",
-                        );
+                        return Token::Wrong("invalid string: forbidden character after backslash");
                     }
                 },
                 Some(byte @ 0..0x20) => return Token::Wrong(CONTROL[byte as usize]),
@@ -450,14 +447,12 @@ impl<'a> Evaluator<'a> {
             Number::Float(number) if number.is_finite() => Ok(Value::Float(number)),
             Number::Float(_) => {
                 let text = String::from_utf8_lossy(&reader.bytes[reader.start..reader.at]);
-                let message = format!(
-                    "[json.exception.out_of_range.406] number overflow parsing '{text}'"
-                );
+                let message =
+                    format!("[json.exception.out_of_range.406] number overflow parsing '{text}'");
                 Err(Error::eval(message, pos))
             }
             Number::TooLarge(number) => {
-                let message =
-                    format!("unsigned json number {number} outside of Nix integer range");
+                let message = format!("unsigned json number {number} outside of Nix integer range");
                 Err(Error::eval(message, pos))
             }
         }

@@ -35,6 +35,7 @@ mod packages;
 mod paths;
 mod print;
 mod report;
+mod sets;
 mod source;
 mod stack;
 mod suggest;

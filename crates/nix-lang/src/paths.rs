@@ -302,10 +302,8 @@ impl<'a> Evaluator<'a> {
 
     pub(crate) fn read_dir(&self, path: &[u8], pos: Pos) -> Result<Vec<(Vec<u8>, FileType)>> {
         let physical = self.readable(path, pos)?;
-        let mut entries = self
-            .io
-            .read_dir(as_path(&physical))
-            .map_err(|error| match error.kind() {
+        let mut entries =
+            self.io.read_dir(as_path(&physical)).map_err(|error| match error.kind() {
                 io::ErrorKind::NotADirectory => {
                     let text = String::from_utf8_lossy(path);
                     let message = format!("cannot read directory \"{text}\": Not a directory");
@@ -359,7 +357,8 @@ impl<'a> Evaluator<'a> {
     /// A path without symlinks in it but for the last name.
     pub(crate) fn resolved_parent(&self, path: &[u8], pos: Pos) -> Result<Vec<u8>> {
         let mut out: Vec<u8> = Vec::new();
-        let mut names: Vec<Vec<u8>> = path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
+        let mut names: Vec<Vec<u8>> =
+            path.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
         names.reverse();
         names.retain(|name| !name.is_empty());
         let mut links = 0;
@@ -534,7 +533,9 @@ impl<'a> Evaluator<'a> {
     fn is_tree(&self, elem: &ContextElem) -> bool {
         let ContextElem::Opaque(path) = elem else { return false };
         let trees = self.trees.borrow();
-        trees.iter().any(|tree| tree.stored.borrow().as_ref().is_some_and(|(stored, _)| stored == path))
+        trees
+            .iter()
+            .any(|tree| tree.stored.borrow().as_ref().is_some_and(|(stored, _)| stored == path))
     }
 }
 

@@ -183,9 +183,8 @@ fn random_projects(seeds: std::ops::Range<u64>, edits: usize) {
         let mut dice = random::Dice::new(seed);
         let project = Project::new(&[("text", "some")]);
         let dir = project.dir.path();
-        let mut trees: Vec<random::Tree> = (0..FILES)
-            .map(|file| random::Tree::new(&mut dice, &[], file, 4))
-            .collect();
+        let mut trees: Vec<random::Tree> =
+            (0..FILES).map(|file| random::Tree::new(&mut dice, &[], file, 4)).collect();
         let name = |file: usize| {
             if file + 1 == FILES { "default.nix".to_owned() } else { format!("f{file}.nix") }
         };
@@ -207,7 +206,10 @@ fn random_projects(seeds: std::ops::Range<u64>, edits: usize) {
                 let cold = cold(dir);
                 let files = || {
                     let read = |file| std::fs::read_to_string(dir.join(name(file)));
-                    (0..FILES).map(|file| read(file).unwrap_or_default()).collect::<Vec<_>>().join("\n== ")
+                    (0..FILES)
+                        .map(|file| read(file).unwrap_or_default())
+                        .collect::<Vec<_>>()
+                        .join("\n== ")
                 };
                 if std::env::var_os("WARM_SHOW").is_some() {
                     eprintln!("{}\n-> {cold}", files());

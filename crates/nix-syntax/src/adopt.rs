@@ -54,9 +54,12 @@ impl Moved {
                 None
             }
         };
-        Some(Span { file: self.to, start: offset(span.start, false)?, end: offset(span.end, true)? })
+        Some(Span {
+            file: self.to,
+            start: offset(span.start, false)?,
+            end: offset(span.end, true)?,
+        })
     }
-
 }
 
 /// From the address of a new node to that of the old node in its place.
@@ -136,15 +139,13 @@ impl<'a> Adopter<'a, '_> {
                     && std::ptr::eq(made.nix_path, a.nix_path);
                 Some((ExprKind::SearchPath(self.pick(a, made, same)), same))
             }
-            (
-                ExprKind::Local { level: a, index: i },
-                ExprKind::Local { level: b, index: j },
-            ) => plain(a == b && i == j),
+            (ExprKind::Local { level: a, index: i }, ExprKind::Local { level: b, index: j }) => {
+                plain(a == b && i == j)
+            }
             (ExprKind::Global(a), ExprKind::Global(b)) => plain(a == b),
-            (
-                ExprKind::WithVar { name: a, withs: i },
-                ExprKind::WithVar { name: b, withs: j },
-            ) => plain(a == b && i == j),
+            (ExprKind::WithVar { name: a, withs: i }, ExprKind::WithVar { name: b, withs: j }) => {
+                plain(a == b && i == j)
+            }
             (ExprKind::List(a), ExprKind::List(b)) => {
                 let (items, same) = self.exprs(a, b);
                 Some((ExprKind::List(items), same))
@@ -204,8 +205,8 @@ impl<'a> Adopter<'a, '_> {
                     namespace: self.expr(a.namespace, b.namespace),
                     body: self.expr(a.body, b.body),
                 };
-                let same = std::ptr::eq(made.namespace, a.namespace)
-                    && std::ptr::eq(made.body, a.body);
+                let same =
+                    std::ptr::eq(made.namespace, a.namespace) && std::ptr::eq(made.body, a.body);
                 let made = self.pick(a, made, same);
                 if !same {
                     self.twin(made, a);
@@ -217,8 +218,8 @@ impl<'a> Adopter<'a, '_> {
                     condition: self.expr(a.condition, b.condition),
                     body: self.expr(a.body, b.body),
                 };
-                let same = std::ptr::eq(made.condition, a.condition)
-                    && std::ptr::eq(made.body, a.body);
+                let same =
+                    std::ptr::eq(made.condition, a.condition) && std::ptr::eq(made.body, a.body);
                 Some((ExprKind::Assert(self.pick(a, made, same)), same))
             }
             (ExprKind::Not(a), ExprKind::Not(b)) => {
@@ -273,7 +274,11 @@ impl<'a> Adopter<'a, '_> {
         // Scopes of the one can stand for scopes of the other when their slots mean the same.
         let slots = |lambda: &Lambda<'a>| {
             let list = lambda.formals.map_or(&[] as &[Formal<'a>], |formals| formals.list);
-            (lambda.arg, lambda.formals.is_some(), list.iter().map(|one| one.name).collect::<Vec<_>>())
+            (
+                lambda.arg,
+                lambda.formals.is_some(),
+                list.iter().map(|one| one.name).collect::<Vec<_>>(),
+            )
         };
         if !same && slots(old) == slots(made) {
             self.twin(made, old);

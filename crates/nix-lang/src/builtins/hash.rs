@@ -53,8 +53,9 @@ pub(crate) fn parse_hash(
         return Ok(hash);
     }
     let algorithm = algorithm.ok_or_else(|| {
-        let message =
-            format!("hash '{text}' does not include a type, nor is the type otherwise known from context");
+        let message = format!(
+            "hash '{text}' does not include a type, nor is the type otherwise known from context"
+        );
         Error::eval(message, pos)
     })?;
     NixHash::parse(&format!("{algorithm}:{text}")).map_err(|_| {

@@ -66,9 +66,8 @@ impl<'a> Evaluator<'a> {
                 let inner = graph.inner.borrow();
                 let read = inner.nodes[node as usize].reads[index];
                 let one = &inner.nodes[read as usize];
-                let done = one
-                    .thunk
-                    .is_none_or(|thunk| matches!(thunk.state.get(), ThunkState::Done(..)));
+                let done =
+                    one.thunk.is_none_or(|thunk| matches!(thunk.state.get(), ThunkState::Done(..)));
                 (read, one.thunk, done && one.mark == Mark::Clean)
             };
             // A failure is met again, in its own place, when the node runs.
@@ -162,7 +161,6 @@ impl Graph<'_> {
     fn is_ahead(&self, node: NodeId) -> bool {
         let inner = self.inner.borrow();
         let one = &inner.nodes[node as usize];
-        inner.carried.is_some_and(|carried| one.height > carried)
-            && one.verified < self.began.get()
+        inner.carried.is_some_and(|carried| one.height > carried) && one.verified < self.began.get()
     }
 }

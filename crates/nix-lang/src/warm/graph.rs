@@ -7,10 +7,10 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
+use super::WarmStats;
 use super::leaf::Leaves;
 use super::matching::{Old, Site};
 use super::parsed::Parsed;
-use super::WarmStats;
 use crate::Evaluator;
 use crate::io::Io;
 use crate::value::{Delayed, Env, NodeId, Thunk, ThunkState, Value};

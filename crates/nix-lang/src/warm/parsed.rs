@@ -130,7 +130,6 @@ impl<'a> Graph<'a> {
     pub(crate) fn newest(&self, pos: Pos) -> Pos {
         self.parsed.borrow().newest(pos).unwrap_or(pos)
     }
-
 }
 
 impl<'a> Evaluator<'a> {

@@ -57,10 +57,11 @@ impl<'a> Evaluator<'a> {
                             *known = Some(select.from);
                         }
                     }
-                    let wanted =
-                        InheritFrom { from: select.from, name: attr.name, pos: attr.span };
-                    let same = graph
-                        .same_origin(Delayed::Select(select), Delayed::Select(self.arena.alloc(wanted)));
+                    let wanted = InheritFrom { from: select.from, name: attr.name, pos: attr.span };
+                    let same = graph.same_origin(
+                        Delayed::Select(select),
+                        Delayed::Select(self.arena.alloc(wanted)),
+                    );
                     if !same {
                         return None;
                     }
@@ -88,10 +89,8 @@ impl<'a> Evaluator<'a> {
             return Some(());
         }
         // A variable that stands for another one shares its value.
-        let alias = matches!(
-            expr.kind,
-            ExprKind::Local { .. } | ExprKind::Global(_) | ExprKind::List([])
-        );
+        let alias =
+            matches!(expr.kind, ExprKind::Local { .. } | ExprKind::Global(_) | ExprKind::List([]));
         if alias && graph.same(value, self.delay(expr, env)) { Some(()) } else { None }
     }
 
@@ -128,8 +127,7 @@ impl<'a> Evaluator<'a> {
                     (None, Some(default)) => match graph.origin_of(slot.get()) {
                         Some((node, Delayed::Expr(known, within)))
                             if std::ptr::eq(within, env)
-                                && graph.site(Site::of(known))
-                                    == graph.site(Site::of(default)) =>
+                                && graph.site(Site::of(known)) == graph.site(Site::of(default)) =>
                         {
                             taken.push((node, Delayed::Expr(default, env)));
                             true
@@ -142,7 +140,7 @@ impl<'a> Evaluator<'a> {
                     return false;
                 }
             }
-            formals.ellipsis || found == attrs.len()
+            formals.ellipsis || found == self.entries(attrs).len()
         })?;
         graph.take_all(&taken);
         Some(env)
