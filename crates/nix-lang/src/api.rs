@@ -276,7 +276,7 @@ impl<'a> Evaluator<'a> {
 
     /// How many bytes the values of this evaluation take.
     pub fn memory(&self) -> usize {
-        self.arena.allocated_bytes()
+        crate::arena::used(self.arena)
     }
 
     pub(crate) fn deep(&self, value: Value<'a>, pos: Pos) -> Result<()> {
