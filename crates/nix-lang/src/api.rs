@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use crate::Evaluator;
 use crate::coerce::Coercion;
-use crate::context::{ContextElem, Ctx};
+use crate::context::{ContextElem, Ctx, Gathered};
 use crate::error::{Error, Result};
 use crate::paths::canonical;
 use crate::source::{NO_POS, Pos};
@@ -172,9 +172,9 @@ impl<'a> Evaluator<'a> {
     ///
     /// When evaluation fails, or there is something in the value that JSON does not have.
     pub fn to_json(&self, value: Value<'a>) -> Result<(Json, Vec<ContextElem>)> {
-        let mut ctx = Ctx::NONE;
+        let mut ctx = Gathered::new();
         let json = self.json_tree(value, &mut ctx, NO_POS).map_err(|error| self.finish(error))?;
-        Ok((json, self.context(ctx)))
+        Ok((json, self.context(self.contexts.sum(&ctx))))
     }
 
     /// The value as the text that `builtins.toJSON` gives.
@@ -183,7 +183,7 @@ impl<'a> Evaluator<'a> {
     ///
     /// As [`Evaluator::to_json`].
     pub fn to_json_text(&self, value: Value<'a>) -> Result<String> {
-        let (mut out, mut ctx) = (Vec::new(), Ctx::NONE);
+        let (mut out, mut ctx) = (Vec::new(), Gathered::new());
         self.write_json(value, &mut out, &mut ctx, NO_POS).map_err(|error| self.finish(error))?;
         Ok(String::from_utf8_lossy(&out).into_owned())
     }

@@ -6,7 +6,7 @@ use nix_syntax::ast::{Binary, BinaryOp, Expr, ExprKind, StrPart};
 
 use crate::Evaluator;
 use crate::coerce::Coercion;
-use crate::context::Ctx;
+use crate::context::Gathered;
 use crate::error::{Error, Result};
 use crate::paths;
 use crate::source::Pos;
@@ -181,15 +181,15 @@ impl<'a> Evaluator<'a> {
         };
         let right = self.eval(node.right, env)?;
         let mut bytes = self.buffer();
-        let mut ctx = Ctx::NONE;
+        let mut ctx = Gathered::new();
         match (&first, left) {
             (Some((text, context)), _) => {
                 bytes.extend_from_slice(text);
-                ctx = *context;
+                ctx.add(*context);
             }
             (None, Value::String(text)) => {
                 bytes.extend_from_slice(text.bytes);
-                ctx = text.ctx;
+                ctx.add(text.ctx);
             }
             (None, Value::Path(path)) => bytes.extend_from_slice(path.bytes),
             (None, _) => {}
@@ -198,7 +198,7 @@ impl<'a> Evaluator<'a> {
         let value = match left {
             Value::Path(_) if !ctx.is_empty() => return Err(path_with_context(node.right.span)),
             Value::Path(_) => self.path_value(&paths::canonical(&bytes)),
-            _ => self.string_with(&bytes, ctx),
+            _ => self.string_with(&bytes, self.contexts.sum(&ctx)),
         };
         self.give_buffer(bytes);
         Ok(value)
@@ -210,7 +210,7 @@ impl<'a> Evaluator<'a> {
         env: &'a Env<'a>,
     ) -> Result<Value<'a>> {
         let mut bytes = self.buffer();
-        let mut ctx = Ctx::NONE;
+        let mut ctx = Gathered::new();
         for part in parts {
             match part {
                 StrPart::Text(text) => bytes.extend_from_slice(text),
@@ -226,7 +226,7 @@ impl<'a> Evaluator<'a> {
                 }
             }
         }
-        let value = self.string_with(&bytes, ctx);
+        let value = self.string_with(&bytes, self.contexts.sum(&ctx));
         self.give_buffer(bytes);
         Ok(value)
     }
@@ -238,7 +238,7 @@ impl<'a> Evaluator<'a> {
         pos: Pos,
     ) -> Result<Value<'a>> {
         let mut bytes = Vec::new();
-        let mut ctx = Ctx::NONE;
+        let mut ctx = Gathered::new();
         for part in parts {
             match part {
                 StrPart::Text(text) => bytes.extend_from_slice(text),
