@@ -154,7 +154,10 @@ fn fetchers_give_what_they_should_and_check_it() {
     assert_eq!(get("(builtins.fetchGit ./repo).lastModified"), "1700000000");
     let hash = r#"builtins.hashString "sha256" "text""#;
     let fetch = format!(r#"builtins.fetchurl {{ url = "file://@HERE@/f"; sha256 = {hash}; }}"#);
-    assert_eq!(world.eval_as(&format!("builtins.readFile ({fetch})"), true).as_deref(), Ok("\"text\""));
+    assert_eq!(
+        world.eval_as(&format!("builtins.readFile ({fetch})"), true).as_deref(),
+        Ok("\"text\"")
+    );
     let wrong = |text: &str, pure| world.eval_as(text, pure).expect_err("it is wrong");
     let error = wrong(
         r#"builtins.fetchurl { url = "file://@HERE@/f"; sha256 = builtins.hashString "sha256" ""; }"#,
@@ -164,7 +167,10 @@ fn fetchers_give_what_they_should_and_check_it() {
     let error = wrong(r#"builtins.fetchurl "file://@HERE@/f""#, true);
     assert_eq!(error, "in pure evaluation mode, 'fetchurl' requires a 'sha256' argument");
     let error = wrong(r#"builtins.fetchGit "@HERE@/repo""#, true);
-    assert!(error.starts_with("in pure evaluation mode, 'fetchGit' doesn't fetch unlocked"), "{error}");
+    assert!(
+        error.starts_with("in pure evaluation mode, 'fetchGit' doesn't fetch unlocked"),
+        "{error}"
+    );
 }
 
 const TOP: &str = r#"{

@@ -125,7 +125,8 @@ fn an_archive_is_unpacked_without_its_top() {
     let write = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes);
     write("a.tar", &project()).expect("a file");
     write("a.tar.gz", &gzip(&project())).expect("a file");
-    write("a.tar.zst", &zstd::encode_all(project().as_slice(), 1).expect("memory")).expect("a file");
+    write("a.tar.zst", &zstd::encode_all(project().as_slice(), 1).expect("memory"))
+        .expect("a file");
     let mut xz = Vec::new();
     liblzma::copy_encode(project().as_slice(), &mut xz, 1).expect("memory");
     write("a.tar.xz", &xz).expect("a file");
@@ -195,7 +196,8 @@ fn a_server_is_asked_again_only_when_it_is_time() {
     };
     assert_eq!((get(&config), get(&config)), ("first".into(), "first".into()));
     let archive = input(&format!("{address}/t.tar.gz"));
-    let fetch = |config: &Config| Fetcher::new(config.clone()).fetch(&archive).map(|tree| path(&tree));
+    let fetch =
+        |config: &Config| Fetcher::new(config.clone()).fetch(&archive).map(|tree| path(&tree));
     let tree = fetch(&config).expect("it is fetched");
     assert_eq!(fetch(&config).expect("it is fetched"), tree);
     assert_eq!(*asked.lock().expect("a lock"), ["/f", "/t.tar.gz"]);

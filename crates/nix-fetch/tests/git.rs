@@ -113,7 +113,10 @@ fn a_commit_is_its_bytes_whatever_lies_in_the_work_tree() {
     let fetcher = world.fetcher();
     let tree = fetcher.fetch(&world.input("r", "?ref=main")).expect("it is fetched");
     let read = |name: &str| std::fs::read_to_string(kept(&tree).join(name)).expect("a file");
-    assert_eq!((read("a"), read("no"), read("text")), ("1".into(), "x".into(), "$Format:%H$".into()));
+    assert_eq!(
+        (read("a"), read("no"), read("text")),
+        ("1".into(), "x".into(), "$Format:%H$".into())
+    );
     let ignoring = fetcher.fetch(&world.input("r", "?ref=main&exportIgnore=1"));
     let ignoring = ignoring.expect("it is fetched");
     assert!(!kept(&ignoring).join("no").exists() && kept(&ignoring).join("a").exists());
@@ -168,7 +171,10 @@ fn submodules_are_part_of_the_tree_when_wanted() {
     assert_eq!(std::fs::read_to_string(kept(&with).join("sub/i")).expect("a file"), "in");
     let local = fetcher.fetch(&world.input("r", "?submodules=1")).expect("it is fetched");
     assert_eq!(files(&local), [".gitmodules", "a", "sub/i"]);
-    assert_eq!(files(&fetcher.fetch(&world.input("r", "")).expect("fetched")), [".gitmodules", "a"]);
+    assert_eq!(
+        files(&fetcher.fetch(&world.input("r", "")).expect("fetched")),
+        [".gitmodules", "a"]
+    );
 }
 
 #[test]

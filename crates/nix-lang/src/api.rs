@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use crate::Evaluator;
 use crate::coerce::Coercion;
-use crate::context::{ContextElem, Ctx};
+use crate::context::{ContextElem, Ctx, Gathered};
 use crate::error::{Error, Result};
 use crate::paths::{canonical, dir_name};
 use crate::source::{NO_POS, Pos};
@@ -245,9 +245,9 @@ impl<'a> Evaluator<'a> {
     ///
     /// When evaluation fails, or there is something in the value that JSON does not have.
     pub fn to_json(&self, value: Value<'a>) -> Result<(Json, Vec<ContextElem>)> {
-        let mut ctx = Ctx::NONE;
+        let mut ctx = Gathered::new();
         let json = self.json_tree(value, &mut ctx, NO_POS).map_err(|error| self.finish(error))?;
-        Ok((json, self.context(ctx)))
+        Ok((json, self.context(self.contexts.sum(&ctx))))
     }
 
     /// The value as the text that `builtins.toJSON` gives.
@@ -256,7 +256,7 @@ impl<'a> Evaluator<'a> {
     ///
     /// As [`Evaluator::to_json`].
     pub fn to_json_text(&self, value: Value<'a>) -> Result<String> {
-        let (mut out, mut ctx) = (Vec::new(), Ctx::NONE);
+        let (mut out, mut ctx) = (Vec::new(), Gathered::new());
         self.write_json(value, &mut out, &mut ctx, NO_POS).map_err(|error| self.finish(error))?;
         Ok(String::from_utf8_lossy(&out).into_owned())
     }
@@ -370,7 +370,7 @@ impl<'a> Evaluator<'a> {
 
     /// How many bytes the values of this evaluation take.
     pub fn memory(&self) -> usize {
-        self.arena.allocated_bytes()
+        crate::arena::used(self.arena)
     }
 
     pub(crate) fn deep(&self, value: Value<'a>, pos: Pos) -> Result<()> {
@@ -390,8 +390,8 @@ impl<'a> Evaluator<'a> {
                     self.deep_into(*item, pos, seen)?;
                 }
             }
-            Value::Attrs(attrs) if seen.insert(attrs.entries.as_ptr() as usize) => {
-                for attr in attrs.entries {
+            Value::Attrs(attrs) if seen.insert(self.entries(attrs).as_ptr() as usize) => {
+                for attr in self.entries(attrs) {
                     self.deep_into(attr.value, attr.pos, seen).map_err(|error| {
                         let name = self.name(attr.name);
                         error.frame(attr.pos, format!("while evaluating the attribute '{name}'"))

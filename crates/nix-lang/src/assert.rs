@@ -120,7 +120,7 @@ impl<'a> Evaluator<'a> {
             });
         }
         let show = |attrs: &'a Attrs<'a>| self.brief(Value::Attrs(attrs));
-        if left.len() != right.len() {
+        if self.entries(left).len() != self.entries(right).len() {
             let message = format!(
                 "attribute names of attribute set '{}' differs from attribute set '{}'",
                 show(left),
@@ -128,7 +128,7 @@ impl<'a> Evaluator<'a> {
             );
             return Err(different(message, pos));
         }
-        for (a, b) in left.entries.iter().zip(right.entries) {
+        for (a, b) in self.entries(left).iter().zip(self.entries(right)) {
             if a.name != b.name {
                 let message = if right.get(a.name).is_none() {
                     format!(

@@ -23,9 +23,27 @@ impl<'a> Evaluator<'a> {
         if let [arg] = call.args {
             return self.call_one(fun, self.delay(arg, env), pos);
         }
-        let args: &[Value<'a>] =
-            self.arena.alloc_slice_fill_iter(call.args.iter().map(|arg| self.delay(arg, env)));
-        self.call(fun, args, pos)
+        self.call_many(fun, call.args, env, pos)
+    }
+
+    /// Several arguments: nobody keeps the slice, so it lies on the stack where it is short.
+    #[inline(never)]
+    fn call_many(
+        &self,
+        fun: Value<'a>,
+        args: &'a [&'a ast::Expr<'a>],
+        env: &'a Env<'a>,
+        pos: Pos,
+    ) -> Result<Value<'a>> {
+        let mut few = [Value::Null; 3];
+        let Some(few) = few.get_mut(..args.len()) else {
+            let args = args.iter().map(|arg| self.delay(arg, env));
+            return self.call(fun, self.arena.alloc_slice_fill_iter(args), pos);
+        };
+        for (slot, arg) in few.iter_mut().zip(args) {
+            *slot = self.delay(arg, env);
+        }
+        self.call(fun, few, pos)
     }
 
     #[inline]
@@ -73,19 +91,19 @@ impl<'a> Evaluator<'a> {
                 Value::PrimOpApp(app) => {
                     let missing = app.op.arity - app.args.len();
                     let (now, later) = args.split_at(missing.min(args.len()));
-                    let mut all = bumpalo::collections::Vec::with_capacity_in(
-                        app.args.len() + now.len(),
-                        self.arena,
-                    );
-                    all.extend_from_slice_copy(app.args);
-                    all.extend_from_slice_copy(now);
-                    let all = all.into_bump_slice();
                     if now.len() < missing {
-                        let app = PrimOpApp { op: app.op, args: all };
+                        let all = app.args.iter().chain(now).copied();
+                        let args = self.arena.alloc_slice_fill_iter(all.collect::<Vec<_>>());
+                        let app = PrimOpApp { op: app.op, args };
                         return Ok(Value::PrimOpApp(self.arena.alloc(app)));
                     }
                     args = later;
-                    self.call_primop(app.op, all, pos)?
+                    // No builtin takes more than three.
+                    let mut all = [Value::Null; 3];
+                    let (before, rest) = all.split_at_mut(app.args.len());
+                    before.copy_from_slice(app.args);
+                    rest[..missing].copy_from_slice(now);
+                    self.call_primop(app.op, &all[..app.op.arity], pos)?
                 }
                 Value::Thunk(_) => self.force(fun, pos)?,
                 Value::Attrs(attrs) if attrs.get(sym::FUNCTOR).is_some() => {
@@ -187,7 +205,7 @@ impl<'a> Evaluator<'a> {
                 return Err(self.missing_argument(lambda, formal.name, pos));
             }
         }
-        if !formals.ellipsis && found != attrs.len() {
+        if !formals.ellipsis && found != self.entries(attrs).len() {
             return Err(self.unexpected_argument(lambda, attrs, pos));
         }
         Ok(env)
@@ -204,15 +222,15 @@ impl<'a> Evaluator<'a> {
     }
 
     #[cold]
-    fn unexpected_argument(&self, lambda: &Lambda<'a>, attrs: &Attrs<'a>, pos: Pos) -> Error {
+    fn unexpected_argument(&self, lambda: &Lambda<'a>, attrs: &'a Attrs<'a>, pos: Pos) -> Error {
         let wanted: Vec<String> = lambda
             .formals
             .iter()
             .flat_map(|formals| formals.list)
             .map(|formal| self.name(formal.name))
             .collect();
-        let unexpected = attrs
-            .entries
+        let unexpected = self
+            .entries(attrs)
             .iter()
             .map(|attr| self.name(attr.name))
             .find(|name| !wanted.contains(name))

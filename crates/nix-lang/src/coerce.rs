@@ -3,7 +3,7 @@
 use nix_syntax::Symbol;
 
 use crate::Evaluator;
-use crate::context::Ctx;
+use crate::context::{Ctx, Gathered};
 use crate::error::{Error, ErrorKind, Result};
 use crate::print::float_six;
 use crate::source::Pos;
@@ -33,7 +33,7 @@ impl<'a> Evaluator<'a> {
         &self,
         value: Value<'a>,
         out: &mut Vec<u8>,
-        ctx: &mut Ctx,
+        ctx: &mut Gathered,
         mode: Coercion,
         pos: Pos,
     ) -> Result<()> {
@@ -41,17 +41,17 @@ impl<'a> Evaluator<'a> {
         match value {
             Value::String(string) => {
                 out.extend_from_slice(string.bytes);
-                *ctx = self.contexts.union(*ctx, string.ctx);
+                ctx.add(string.ctx);
             }
             Value::Path(path) if mode.copy => {
                 let (text, added) = self.copy_to_store(path.bytes, pos)?;
                 out.extend_from_slice(text.as_bytes());
-                *ctx = self.contexts.union(*ctx, added);
+                ctx.add(added);
             }
             Value::Path(path) => {
                 let (text, added) = self.path_text_for(path.bytes, pos)?;
                 out.extend_from_slice(&text);
-                *ctx = self.contexts.union(*ctx, added);
+                ctx.add(added);
             }
             Value::Attrs(attrs) => {
                 self.check_stack(pos)?;
@@ -114,9 +114,9 @@ impl<'a> Evaluator<'a> {
         pos: Pos,
     ) -> Result<(Vec<u8>, Ctx)> {
         let mut bytes = Vec::new();
-        let mut ctx = Ctx::NONE;
+        let mut ctx = Gathered::new();
         self.coerce_into(value, &mut bytes, &mut ctx, mode, pos)?;
-        Ok((bytes, ctx))
+        Ok((bytes, self.contexts.sum(&ctx)))
     }
 
     #[cold]
@@ -142,11 +142,12 @@ impl<'a> Evaluator<'a> {
     }
 
     #[cold]
-    pub(crate) fn missing_attr(&self, attrs: &Attrs<'a>, name: Symbol, pos: Pos) -> Error {
+    pub(crate) fn missing_attr(&self, attrs: &'a Attrs<'a>, name: Symbol, pos: Pos) -> Error {
         let wanted = self.name(name);
         let error =
             Error::new(ErrorKind::MissingAttr, format!("attribute '{wanted}' missing"), pos);
-        let names: Vec<String> = attrs.entries.iter().map(|attr| self.name(attr.name)).collect();
+        let names: Vec<String> =
+            self.entries(attrs).iter().map(|attr| self.name(attr.name)).collect();
         let near = suggest::near(&wanted, names.iter().map(String::as_str));
         if near.is_empty() { error } else { error.hint(suggest::did_you_mean(&near)) }
     }

@@ -23,7 +23,8 @@ pub struct ComputeIo {
     system: String,
     environment: bool,
     messages: Option<fn(&str)>,
-    derivations: RefCell<FxHashMap<StorePath, Derivation>>,
+    /// As they would be written: read back seldom, and a third of the size.
+    derivations: RefCell<FxHashMap<StorePath, Box<[u8]>>>,
     references: RefCell<FxHashMap<StorePath, Vec<StorePath>>>,
 }
 
@@ -65,7 +66,8 @@ impl ComputeIo {
     /// The derivations that evaluation has made so far.
     #[must_use]
     pub fn derivation(&self, path: &StorePath) -> Option<Derivation> {
-        self.derivations.borrow().get(path).cloned()
+        let derivations = self.derivations.borrow();
+        parse_derivation(derivations.get(path)?, path, &self.store_dir).ok()
     }
 }
 
@@ -146,7 +148,7 @@ impl Io for ComputeIo {
     }
 
     fn add_derivation(&self, path: &StorePath, derivation: &Derivation) -> Result<(), IoError> {
-        self.derivations.borrow_mut().insert(path.clone(), derivation.clone());
+        self.derivations.borrow_mut().insert(path.clone(), derivation.to_aterm_bytes().into());
         Ok(())
     }
 
@@ -193,13 +195,21 @@ impl Io for ComputeIo {
             path: file,
             source,
         })?;
-        let name = path.name().strip_suffix(".drv").unwrap_or(path.name());
-        Derivation::from_aterm_bytes_in(&bytes, name, self.store_dir.clone()).map_err(other)
+        parse_derivation(&bytes, path, &self.store_dir)
     }
 
     fn fetch(&self, request: &FetchRequest) -> Result<Fetched, IoError> {
         fetch_local(request)
     }
+}
+
+fn parse_derivation(
+    bytes: &[u8],
+    path: &StorePath,
+    store_dir: &StoreDir,
+) -> Result<Derivation, IoError> {
+    let name = path.name().strip_suffix(".drv").unwrap_or(path.name());
+    Derivation::from_aterm_bytes_in(bytes, name, store_dir.clone()).map_err(other)
 }
 
 /// Only directories of this machine, and only to be read where they lie; nothing is found out about

@@ -44,7 +44,7 @@ impl ContextElem {
 }
 
 /// The id of a set of context elements; 0 is the empty set.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Ctx(pub(crate) u32);
 
 impl Ctx {
@@ -55,6 +55,36 @@ impl Ctx {
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
+    }
+}
+
+/// The context of something that is being put together from parts. The set is made once, at the
+/// end: a set for every part of a long list would take the square of its length.
+#[derive(Default)]
+pub(crate) struct Gathered {
+    first: Ctx,
+    more: Vec<Ctx>,
+}
+
+impl Gathered {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, ctx: Ctx) {
+        if ctx.is_empty() || ctx == self.first {
+            return;
+        }
+        if self.first.is_empty() {
+            self.first = ctx;
+        } else if self.more.last() != Some(&ctx) {
+            self.more.push(ctx);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_empty()
     }
 }
 
@@ -114,6 +144,29 @@ impl Contexts {
         ctx
     }
 
+    /// The set of all that was gathered.
+    pub(crate) fn sum(&self, gathered: &Gathered) -> Ctx {
+        match gathered.more.as_slice() {
+            [] => gathered.first,
+            [second] => self.union(gathered.first, *second),
+            more => {
+                let mut parts = more.to_vec();
+                parts.push(gathered.first);
+                parts.sort_unstable();
+                parts.dedup();
+                let mut inner = self.0.borrow_mut();
+                let mut ids: Vec<u32> = parts
+                    .iter()
+                    .flat_map(|ctx| inner.sets[ctx.0 as usize].iter())
+                    .copied()
+                    .collect();
+                ids.sort_unstable();
+                ids.dedup();
+                inner.set(&ids)
+            }
+        }
+    }
+
     pub(crate) fn elems(&self, ctx: Ctx) -> Vec<Rc<ContextElem>> {
         let inner = self.0.borrow();
         inner.sets[ctx.0 as usize].iter().map(|id| inner.elems[*id as usize].clone()).collect()
@@ -141,5 +194,35 @@ impl Inner {
         self.sets.push(ids.clone());
         self.set_ids.insert(ids, ctx);
         ctx
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gathering_makes_one_set() {
+        let contexts = Contexts::new();
+        let path = |n: u32| {
+            let text = format!("00000000000000000000000000000000-{n}");
+            ContextElem::Opaque(
+                StoreDir::default()
+                    .parse_path(format!("/nix/store/{text}").as_bytes())
+                    .expect("a store path"),
+            )
+        };
+        let single: Vec<Ctx> = (0..1000).map(|n| contexts.singleton(path(n))).collect();
+        let before = contexts.0.borrow().sets.len();
+        let mut gathered = Gathered::new();
+        assert!(gathered.is_empty());
+        for ctx in single.iter().chain(&single) {
+            gathered.add(Ctx::NONE);
+            gathered.add(*ctx);
+        }
+        let all = contexts.sum(&gathered);
+        assert_eq!(contexts.0.borrow().sets.len(), before + 1);
+        let one_by_one = single.iter().fold(Ctx::NONE, |all, ctx| contexts.union(all, *ctx));
+        assert_eq!(all, one_by_one);
     }
 }

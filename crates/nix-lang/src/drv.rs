@@ -10,7 +10,7 @@ use nix_compat::{
 use crate::Evaluator;
 use crate::builtins::parse_hash;
 use crate::coerce::Coercion;
-use crate::context::{ContextElem, Ctx};
+use crate::context::{ContextElem, Ctx, Gathered};
 use crate::error::{Error, Result};
 use crate::paths::io_error;
 use crate::source::{NO_POS, Pos};
@@ -68,7 +68,7 @@ pub(crate) fn name_problem(name: &str) -> Option<String> {
 /// What the attributes of a derivation say.
 #[derive(Default)]
 struct Parts {
-    ctx: Option<Ctx>,
+    ctx: Ctx,
     builder: String,
     system: String,
     args: Vec<String>,
@@ -129,7 +129,7 @@ impl<'a> Evaluator<'a> {
                 .map_err(|error| Error::eval(error.to_string(), pos))?;
             *drv.structured_attrs_mut() = Some(attrs);
         }
-        self.add_inputs(&mut drv, parts.ctx.unwrap_or(Ctx::NONE), pos)?;
+        self.add_inputs(&mut drv, parts.ctx, pos)?;
         if let Some(hash) = &parts.hash {
             if !only_out {
                 let message = "multiple outputs are not supported in fixed-output derivations";
@@ -209,7 +209,7 @@ impl<'a> Evaluator<'a> {
             parts.json = Some(Vec::new());
         }
         let ignore_nulls = flag(sym::IGNORE_NULLS)?;
-        let mut ctx = Ctx::NONE;
+        let mut ctx = Gathered::new();
         for attr in self.sorted(attrs) {
             if attr.name == sym::IGNORE_NULLS {
                 continue;
@@ -227,14 +227,14 @@ impl<'a> Evaluator<'a> {
             }
             self.derivation_attr(&mut parts, &mut ctx, drv_name, &name, &attr).map_err(named)?;
         }
-        parts.ctx = Some(ctx);
+        parts.ctx = self.contexts.sum(&ctx);
         Ok(parts)
     }
 
     fn derivation_attr(
         &self,
         parts: &mut Parts,
-        ctx: &mut Ctx,
+        ctx: &mut Gathered,
         drv_name: &str,
         name: &str,
         attr: &Attr<'a>,
@@ -284,7 +284,7 @@ impl<'a> Evaluator<'a> {
             json.push((name.to_owned(), text));
             if attr.name == sym::BUILDER {
                 let text = self.force_string(attr.value, pos)?;
-                *ctx = self.contexts.union(*ctx, text.ctx);
+                ctx.add(text.ctx);
                 parts.builder = utf8(text.bytes.to_vec(), pos)?;
             } else if special {
                 let text = self.force_text(attr.value, pos)?.to_owned();

@@ -179,7 +179,9 @@ impl<'a> Evaluator<'a> {
             ThunkState::Blackhole(0) => return Err(infinite_recursion(pos)),
             ThunkState::Expr(0, expr, env) => Delayed::Expr(expr, env),
             ThunkState::Select(0, select) => Delayed::Select(select),
-            ThunkState::Apply(0, pending) => Delayed::Apply(pending),
+            ThunkState::Apply(0, fun, arg) => Delayed::Apply(fun, arg),
+            ThunkState::ApplyAttr(0, fun, attr) => Delayed::ApplyAttr(fun, attr),
+            ThunkState::ApplyInt(0, fun, number) => Delayed::ApplyInt(fun, number),
             ThunkState::Native(0, native) => Delayed::Native(native),
             recorded => return self.force_recorded(thunk, recorded.node(), pos),
         };
@@ -203,9 +205,17 @@ impl<'a> Evaluator<'a> {
                 self.force_attrs(select.from, select.pos)
                     .and_then(|attrs| self.select(attrs, select.name, select.pos))
             }
-            Delayed::Apply(pending) => {
+            Delayed::Apply(fun, arg) => {
                 self.check_stack(pos)?;
-                self.call(pending.fun, &pending.args[..pending.count as usize], NO_POS)
+                self.call_one(*fun, *arg, NO_POS)
+            }
+            Delayed::ApplyAttr(fun, attr) => {
+                self.check_stack(pos)?;
+                self.call(*fun, &[self.symbol_string(attr.name), attr.value], NO_POS)
+            }
+            Delayed::ApplyInt(fun, number) => {
+                self.check_stack(pos)?;
+                self.call_one(*fun, Value::Int(number), NO_POS)
             }
             Delayed::Native(native) => {
                 self.check_stack(pos)?;
@@ -290,7 +300,7 @@ impl<'a> Evaluator<'a> {
                     Attr { name: attr.name, pos: attr.span, value }
                 }))
             };
-        let mut attrs: &'a Attrs<'a> = self.arena.alloc(Attrs { entries });
+        let mut attrs: &'a Attrs<'a> = self.arena.alloc(Attrs::new(entries));
         if set.recursive
             && let Some(overrides) = attrs.value(sym::OVERRIDES)
         {
@@ -305,7 +315,7 @@ impl<'a> Evaluator<'a> {
         if set.dynamic.is_empty() {
             return Ok(Value::Attrs(attrs));
         }
-        let mut entries = BumpVec::from_iter_in(attrs.entries.iter().copied(), self.arena);
+        let mut entries = BumpVec::from_iter_in(self.entries(attrs).iter().copied(), self.arena);
         for attr in set.dynamic {
             let name = match self.eval(attr.name, env)? {
                 Value::Null => continue,
@@ -324,7 +334,7 @@ impl<'a> Evaluator<'a> {
                 ),
             }
         }
-        Ok(Value::Attrs(self.arena.alloc(Attrs { entries: entries.into_bump_slice() })))
+        Ok(Value::Attrs(self.arena.alloc(Attrs::new(entries.into_bump_slice()))))
     }
 
     fn eval_with_var(
@@ -442,38 +452,6 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// `left // right`.
-    pub(crate) fn update(&self, left: &'a Attrs<'a>, right: &'a Attrs<'a>) -> &'a Attrs<'a> {
-        if right.is_empty() {
-            return left;
-        }
-        if left.is_empty() {
-            return right;
-        }
-        let (mut left, mut right) = (left.entries, right.entries);
-        let mut entries = BumpVec::with_capacity_in(left.len() + right.len(), self.arena);
-        while let ([first, left_rest @ ..], [second, right_rest @ ..]) = (left, right) {
-            match first.name.cmp(&second.name) {
-                std::cmp::Ordering::Less => {
-                    entries.push(*first);
-                    left = left_rest;
-                }
-                std::cmp::Ordering::Greater => {
-                    entries.push(*second);
-                    right = right_rest;
-                }
-                std::cmp::Ordering::Equal => {
-                    entries.push(*second);
-                    left = left_rest;
-                    right = right_rest;
-                }
-            }
-        }
-        entries.extend_from_slice_copy(left);
-        entries.extend_from_slice_copy(right);
-        self.arena.alloc(Attrs { entries: entries.into_bump_slice() })
-    }
-
     pub(crate) fn static_str(&self, bytes: &'a [u8]) -> Value<'a> {
         Value::String(self.arena.alloc(Str { bytes, ctx: Ctx::NONE }))
     }
@@ -512,7 +490,7 @@ impl<'a> Evaluator<'a> {
             same
         });
         let entries = self.arena.alloc_slice_copy(&entries);
-        Value::Attrs(self.arena.alloc(Attrs { entries }))
+        Value::Attrs(self.arena.alloc(Attrs::new(entries)))
     }
 
     pub(crate) fn attrs_of<const N: usize>(&self, entries: [(Symbol, Value<'a>); N]) -> Value<'a> {
@@ -539,13 +517,6 @@ impl<'a> Evaluator<'a> {
             self.arena.alloc(Str { bytes: self.symbols.name(name), ctx: Ctx::NONE })
         });
         Value::String(string)
-    }
-
-    /// The attributes in the order of their names.
-    pub(crate) fn sorted(&self, attrs: &Attrs<'a>) -> Vec<Attr<'a>> {
-        let mut entries = attrs.entries.to_vec();
-        entries.sort_unstable_by(|a, b| self.symbols.name(a.name).cmp(self.symbols.name(b.name)));
-        entries
     }
 }
 

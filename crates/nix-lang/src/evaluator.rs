@@ -12,6 +12,7 @@ use nix_compat::{InputDerivationHash, StoreDir, StorePath};
 use nix_syntax::{Globals, Sources, Symbols};
 use rustc_hash::FxHashMap;
 
+use crate::arena::{self, Arena};
 use crate::builtins;
 use crate::context::{Contexts, Ctx};
 use crate::error::{Error, ErrorKind, Result};
@@ -23,24 +24,6 @@ use crate::stack;
 use crate::sym;
 use crate::value::{Env, Str, Value};
 use crate::warm::Graph;
-
-/// The memory that values live in. Dropped as a whole.
-#[derive(Default)]
-pub struct Arena(pub(crate) Bump);
-
-impl Arena {
-    /// An empty arena.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// How many bytes values take.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.0.allocated_bytes()
-    }
-}
 
 /// How to evaluate.
 #[derive(Clone, Debug)]
@@ -214,7 +197,7 @@ impl<'a> Evaluator<'a> {
     /// Whether `bytes` more are allowed, before a builtin makes that much at once.
     pub(crate) fn check_room(&self, bytes: usize, pos: Pos) -> Result<()> {
         match self.settings.max_memory {
-            Some(most) if self.arena.allocated_bytes().saturating_add(bytes) > most => {
+            Some(most) if arena::used(self.arena).saturating_add(bytes) > most => {
                 Err(too_much_memory(pos))
             }
             _ => Ok(()),
@@ -230,7 +213,7 @@ impl<'a> Evaluator<'a> {
             let message = "the evaluation takes longer than it may";
             return Err(Error::new(ErrorKind::Limit, message, pos));
         }
-        if self.settings.max_memory.is_some_and(|most| self.arena.allocated_bytes() > most) {
+        if self.settings.max_memory.is_some_and(|most| arena::used(self.arena) > most) {
             return Err(too_much_memory(pos));
         }
         Ok(())

@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use crate::Evaluator;
 use crate::coerce::Coercion;
-use crate::context::Ctx;
+use crate::context::Gathered;
 use crate::error::{Error, Result};
 use crate::source::{NO_POS, Pos};
 use crate::sym;
@@ -101,7 +101,7 @@ impl<'a> Evaluator<'a> {
         &self,
         value: Value<'a>,
         out: &mut Vec<u8>,
-        ctx: &mut Ctx,
+        ctx: &mut Gathered,
         pos: Pos,
     ) -> Result<()> {
         self.nested(pos, || self.write_json_value(value, out, ctx, pos))
@@ -111,7 +111,7 @@ impl<'a> Evaluator<'a> {
         &self,
         value: Value<'a>,
         out: &mut Vec<u8>,
-        ctx: &mut Ctx,
+        ctx: &mut Gathered,
         pos: Pos,
     ) -> Result<()> {
         self.check_stack(pos)?;
@@ -123,12 +123,12 @@ impl<'a> Evaluator<'a> {
             Value::Int(number) => out.extend_from_slice(number.to_string().as_bytes()),
             Value::Float(number) => out.extend_from_slice(float_json(number).as_bytes()),
             Value::String(string) => {
-                *ctx = self.contexts.union(*ctx, string.ctx);
+                ctx.add(string.ctx);
                 push_json_string(out, string.bytes, pos)?;
             }
             Value::Path(path) => {
                 let (text, added) = self.copy_to_store(path.bytes, pos)?;
-                *ctx = self.contexts.union(*ctx, added);
+                ctx.add(added);
                 push_json_string(out, text.as_bytes(), pos)?;
             }
             Value::List(list) => {
@@ -168,7 +168,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The same as a tree.
-    pub(crate) fn json_tree(&self, value: Value<'a>, ctx: &mut Ctx, pos: Pos) -> Result<Json> {
+    pub(crate) fn json_tree(&self, value: Value<'a>, ctx: &mut Gathered, pos: Pos) -> Result<Json> {
         self.check_stack(pos)?;
         let value = self.force(value, pos)?;
         let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
@@ -181,12 +181,12 @@ impl<'a> Evaluator<'a> {
             Value::Int(number) => Json::from(number),
             Value::Float(number) => Json::from(number),
             Value::String(string) => {
-                *ctx = self.contexts.union(*ctx, string.ctx);
+                ctx.add(string.ctx);
                 Json::String(text(string.bytes)?)
             }
             Value::Path(path) => {
                 let (text, added) = self.copy_to_store(path.bytes, pos)?;
-                *ctx = self.contexts.union(*ctx, added);
+                ctx.add(added);
                 Json::String(text.to_string())
             }
             Value::List(list) => Json::Array(
@@ -199,7 +199,7 @@ impl<'a> Evaluator<'a> {
                 if let Stand::For(other) = self.stands_for(value, pos)? {
                     return self.json_tree(other, ctx, pos);
                 }
-                let mut map = serde_json::Map::with_capacity(attrs.len());
+                let mut map = serde_json::Map::with_capacity(self.entries(attrs).len());
                 for attr in self.sorted(attrs) {
                     let name = text(self.symbols.name(attr.name))?;
                     let value = self.json_tree(attr.value, ctx, attr.pos).map_err(|error| {

@@ -16,6 +16,7 @@
 //! earlier than they need to be.
 
 mod api;
+mod arena;
 mod assert;
 mod builtins;
 mod call;
@@ -37,6 +38,7 @@ mod packages;
 mod paths;
 mod print;
 mod report;
+mod sets;
 mod source;
 mod stack;
 mod suggest;
@@ -45,10 +47,11 @@ mod value;
 mod warm;
 mod xml;
 
+pub use arena::Arena;
 pub use compute_io::{ComputeIo, file_type, git_tracked_files, hash_path, read_dir};
 pub use context::{ContextElem, Ctx};
 pub use error::{Error, ErrorKind, Result};
-pub use evaluator::{Arena, Evaluator, Settings};
+pub use evaluator::{Evaluator, Settings};
 pub use flake::{FlakeOptions, LockMode, LockedFlake};
 pub use io::{
     FetchRequest, Fetched, FileType, Ingestion, Io, IoError, LocalTree, LockFile, PathFilter, Place,

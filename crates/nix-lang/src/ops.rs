@@ -2,11 +2,11 @@
 
 use std::cmp::Ordering;
 
-use nix_syntax::ast::{Binary, BinaryOp, Expr, StrPart};
+use nix_syntax::ast::{Binary, BinaryOp, Expr, ExprKind, StrPart};
 
 use crate::Evaluator;
 use crate::coerce::Coercion;
-use crate::context::Ctx;
+use crate::context::Gathered;
 use crate::error::{Error, Result};
 use crate::paths;
 use crate::source::Pos;
@@ -40,7 +40,8 @@ impl<'a> Evaluator<'a> {
         }
         let (left, right) = match node.op {
             // As C++ Nix does it, the right side first: of two errors that one is reported.
-            BinaryOp::Update => return self.eval_update(node, env),
+            BinaryOp::Update => return self.eval_updates(node, env),
+            BinaryOp::Concat => return self.eval_concats(node, env),
             // The left side is looked at before the right one is evaluated.
             BinaryOp::Add => return self.eval_add(node, env),
             // In C++ Nix these are calls of `lessThan` with the operands the other way round.
@@ -57,16 +58,64 @@ impl<'a> Evaluator<'a> {
             BinaryOp::Greater => Ok(Value::Bool(self.less(right, left, pos)?)),
             BinaryOp::LessOrEqual => Ok(Value::Bool(!self.less(right, left, pos)?)),
             BinaryOp::GreaterOrEqual => Ok(Value::Bool(!self.less(left, right, pos)?)),
-            BinaryOp::Concat => match (left, right) {
-                (Value::List(left), Value::List(right)) => Ok(self.concat_lists(&[left, right])),
-                (Value::List(_), other) => Err(self.wrong_type("a list", other, node.right.span)),
-                (other, _) => Err(self.wrong_type("a list", other, node.left.span)),
-            },
             BinaryOp::Subtract => self.arithmetic(Arithmetic::Sub, left, right, pos),
             BinaryOp::Multiply => self.arithmetic(Arithmetic::Mul, left, right, pos),
             BinaryOp::Divide => self.arithmetic(Arithmetic::Div, left, right, pos),
             _ => Ok(Value::Null),
         }
+    }
+
+    /// `a // b // c`: from the right, as C++ Nix does, and made into one set at once.
+    #[inline(never)]
+    fn eval_updates(&self, node: &'a Binary<'a>, env: &'a Env<'a>) -> Result<Value<'a>> {
+        if !is_chain(node.right, BinaryOp::Update) {
+            let right = self.eval_operand(node.right, env)?;
+            let left = self.eval_operand(node.left, env)?;
+            return Ok(Value::Attrs(self.update(left, right)));
+        }
+        let operands = operands(node, BinaryOp::Update);
+        let mut sets = Vec::with_capacity(operands.len());
+        for operand in operands.iter().rev() {
+            sets.push(self.eval_operand(operand, env)?);
+        }
+        sets.reverse();
+        Ok(Value::Attrs(self.update_all(&sets)))
+    }
+
+    fn eval_operand(&self, expr: &'a Expr<'a>, env: &'a Env<'a>) -> Result<&'a Attrs<'a>> {
+        match self.eval(expr, env)? {
+            Value::Attrs(attrs) => Ok(attrs),
+            other => Err(self.wrong_type("a set", other, expr.span)),
+        }
+    }
+
+    /// `a ++ b ++ c`: from the left, made into one list at once.
+    #[inline(never)]
+    fn eval_concats(&self, node: &'a Binary<'a>, env: &'a Env<'a>) -> Result<Value<'a>> {
+        let wrong = |value, expr: &Expr<'a>| self.wrong_type("a list", value, expr.span);
+        if !is_chain(node.right, BinaryOp::Concat) {
+            let (left, right) = (self.eval(node.left, env)?, self.eval(node.right, env)?);
+            return match (left, right) {
+                (Value::List(left), Value::List(right)) => Ok(self.concat_lists(&[left, right])),
+                (Value::List(_), other) => Err(wrong(other, node.right)),
+                (other, _) => Err(wrong(other, node.left)),
+            };
+        }
+        let operands = operands(node, BinaryOp::Concat);
+        let values: Vec<Value<'a>> =
+            operands.iter().map(|expr| self.eval(expr, env)).collect::<Result<_>>()?;
+        // What is not a list is complained of where C++ Nix does: in the innermost pair first.
+        let last = values.len() - 1;
+        for at in [last - 1, last].into_iter().chain((0..last - 1).rev()) {
+            if !matches!(values[at], Value::List(_)) {
+                return Err(wrong(values[at], operands[at]));
+            }
+        }
+        let lists: Vec<&'a List<'a>> = values
+            .iter()
+            .filter_map(|value| if let Value::List(list) = value { Some(*list) } else { None })
+            .collect();
+        Ok(self.concat_lists(&lists))
     }
 
     pub(crate) fn eval_negate(
@@ -114,17 +163,6 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn eval_update(&self, node: &'a Binary<'a>, env: &'a Env<'a>) -> Result<Value<'a>> {
-        let right = match self.eval(node.right, env)? {
-            Value::Attrs(attrs) => attrs,
-            other => return Err(self.wrong_type("a set", other, node.right.span)),
-        };
-        match self.eval(node.left, env)? {
-            Value::Attrs(left) => Ok(Value::Attrs(self.update(left, right))),
-            other => Err(self.wrong_type("a set", other, node.left.span)),
-        }
-    }
-
     fn eval_add(&self, node: &'a Binary<'a>, env: &'a Env<'a>) -> Result<Value<'a>> {
         let left = self.eval(node.left, env)?;
         if let Value::Int(_) | Value::Float(_) = left {
@@ -148,15 +186,15 @@ impl<'a> Evaluator<'a> {
         };
         let right = self.eval(node.right, env)?;
         let mut bytes = self.buffer();
-        let mut ctx = Ctx::NONE;
+        let mut ctx = Gathered::new();
         match (&first, left) {
             (Some((text, context)), _) => {
                 bytes.extend_from_slice(text);
-                ctx = *context;
+                ctx.add(*context);
             }
             (None, Value::String(text)) => {
                 bytes.extend_from_slice(text.bytes);
-                ctx = text.ctx;
+                ctx.add(text.ctx);
             }
             (None, Value::Path(path)) => bytes.extend_from_slice(path.bytes),
             (None, _) => {}
@@ -165,7 +203,7 @@ impl<'a> Evaluator<'a> {
         let value = match left {
             Value::Path(_) if !ctx.is_empty() => return Err(path_with_context(node.right.span)),
             Value::Path(_) => self.path_value(&paths::canonical(&bytes)),
-            _ => self.string_with(&bytes, ctx),
+            _ => self.string_with(&bytes, self.contexts.sum(&ctx)),
         };
         self.give_buffer(bytes);
         Ok(value)
@@ -177,7 +215,7 @@ impl<'a> Evaluator<'a> {
         env: &'a Env<'a>,
     ) -> Result<Value<'a>> {
         let mut bytes = self.buffer();
-        let mut ctx = Ctx::NONE;
+        let mut ctx = Gathered::new();
         for part in parts {
             match part {
                 StrPart::Text(text) => bytes.extend_from_slice(text),
@@ -193,7 +231,7 @@ impl<'a> Evaluator<'a> {
                 }
             }
         }
-        let value = self.string_with(&bytes, ctx);
+        let value = self.string_with(&bytes, self.contexts.sum(&ctx));
         self.give_buffer(bytes);
         Ok(value)
     }
@@ -205,7 +243,7 @@ impl<'a> Evaluator<'a> {
         pos: Pos,
     ) -> Result<Value<'a>> {
         let mut bytes = Vec::new();
-        let mut ctx = Ctx::NONE;
+        let mut ctx = Gathered::new();
         for part in parts {
             match part {
                 StrPart::Text(text) => bytes.extend_from_slice(text),
@@ -278,15 +316,16 @@ impl<'a> Evaluator<'a> {
             }
         }
         if std::ptr::eq(left, right) {
-            for attr in left.entries {
+            for attr in self.entries(left) {
                 self.force(attr.value, pos)?;
             }
             return Ok(true);
         }
+        let (left, right) = (self.entries(left), self.entries(right));
         if left.len() != right.len() {
             return Ok(false);
         }
-        for (left, right) in left.entries.iter().zip(right.entries) {
+        for (left, right) in left.iter().zip(right) {
             if left.name != right.name || !self.equal_inside(left.value, right.value, pos)? {
                 return Ok(false);
             }
@@ -295,7 +334,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Equality of elements: the same element is equal to itself, functions too.
-    fn equal_inside(&self, left: Value<'a>, right: Value<'a>, pos: Pos) -> Result<bool> {
+    pub(crate) fn equal_inside(&self, left: Value<'a>, right: Value<'a>, pos: Pos) -> Result<bool> {
         self.nested(pos, || self.equal_values(left, right, pos))
     }
 
@@ -365,6 +404,23 @@ impl<'a> Evaluator<'a> {
             pos,
         )
     }
+}
+
+fn is_chain(expr: &Expr<'_>, op: BinaryOp) -> bool {
+    matches!(expr.kind, ExprKind::Binary(node) if node.op == op)
+}
+
+/// The operands of a chain of one operator that binds to the right.
+fn operands<'a>(mut node: &'a Binary<'a>, op: BinaryOp) -> Vec<&'a Expr<'a>> {
+    let mut operands = vec![node.left];
+    while let ExprKind::Binary(next) = node.right.kind
+        && next.op == op
+    {
+        operands.push(next.left);
+        node = next;
+    }
+    operands.push(node.right);
+    operands
 }
 
 /// An arithmetic operator.

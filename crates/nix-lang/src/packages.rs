@@ -183,7 +183,7 @@ impl<'a> Evaluator<'a> {
                 Some(found) => value = found,
                 None => {
                     let names: Vec<String> =
-                        attrs.entries.iter().map(|attr| self.name(attr.name)).collect();
+                        self.entries(attrs).iter().map(|attr| self.name(attr.name)).collect();
                     let near = suggest::near(name, names.iter().map(String::as_str));
                     return (!near.is_empty()).then(|| suggest::did_you_mean(&near));
                 }
@@ -218,7 +218,7 @@ impl<'a> Evaluator<'a> {
             let message = format!("attribute '{name}' in selection path '{path}' not found");
             let error = Error::new(ErrorKind::MissingAttr, message, NO_POS);
             let names: Vec<String> =
-                attrs.entries.iter().map(|attr| self.name(attr.name)).collect();
+                self.entries(attrs).iter().map(|attr| self.name(attr.name)).collect();
             let near = suggest::near(name, names.iter().map(String::as_str));
             if near.is_empty() { error } else { error.hint(suggest::did_you_mean(&near)) }
         })
@@ -269,7 +269,7 @@ impl<'a> Search<'_, 'a> {
         if !nix.is_derivation(attrs)? {
             return Ok(true);
         }
-        if !self.seen.insert(attrs.entries.as_ptr() as usize) {
+        if !self.seen.insert(self.nix.entries(attrs).as_ptr() as usize) {
             return Ok(false);
         }
         let Some(name) = attrs.value(sym::NAME) else {

@@ -314,7 +314,7 @@ impl<'a> Printer<'_, 'a> {
                 let first = if attrs.is_empty() {
                     self.style.plain || self.seen.insert(0)
                 } else {
-                    self.seen.insert(attrs.entries.as_ptr() as usize)
+                    self.seen.insert(self.nix.entries(attrs).as_ptr() as usize)
                 };
                 if !first {
                     self.coloured(MAGENTA, "«repeated»");

@@ -101,35 +101,59 @@ pub struct Attr<'a> {
     pub(crate) value: Value<'a>,
 }
 
-/// An attribute set: attributes sorted by symbol.
+/// An attribute set: attributes sorted by symbol, over those of another set.
+///
+/// A small update of a large set is a layer, as long as attributes are only looked up; whoever
+/// wants them all gets them from `Evaluator::entries`, which makes one run of them, once.
 pub struct Attrs<'a> {
-    pub(crate) entries: &'a [Attr<'a>],
+    own: Cell<&'a [Attr<'a>]>,
+    /// Attributes that count where `own` has none of the name.
+    below: Cell<Option<&'a Attrs<'a>>>,
 }
 
 impl<'a> Attrs<'a> {
+    pub(crate) fn new(entries: &'a [Attr<'a>]) -> Self {
+        Attrs { own: Cell::new(entries), below: Cell::new(None) }
+    }
+
+    /// `below // own`.
+    pub(crate) fn layer(own: &'a [Attr<'a>], below: &'a Attrs<'a>) -> Self {
+        Attrs { own: Cell::new(own), below: Cell::new(Some(below)) }
+    }
+
+    /// The attributes of this layer, and what is below.
+    pub(crate) fn parts(&self) -> (&'a [Attr<'a>], Option<&'a Attrs<'a>>) {
+        (self.own.get(), self.below.get())
+    }
+
+    /// From now on all attributes are in one run.
+    pub(crate) fn flattened(&self, entries: &'a [Attr<'a>]) {
+        self.own.set(entries);
+        self.below.set(None);
+    }
+
     #[inline]
     pub(crate) fn get(&self, name: Sym) -> Option<&'a Attr<'a>> {
-        let entries = self.entries;
-        if entries.len() <= 8 {
-            return entries.iter().find(|attr| attr.name == name);
+        let entries = self.own.get();
+        let found = if entries.len() <= 8 {
+            entries.iter().find(|attr| attr.name == name)
+        } else {
+            entries.binary_search_by_key(&name, |attr| attr.name).ok().map(|at| &entries[at])
+        };
+        match (found, self.below.get()) {
+            (None, Some(below)) => below.get(name),
+            _ => found,
         }
-        entries.binary_search_by_key(&name, |attr| attr.name).ok().map(|at| &entries[at])
     }
 
     pub(crate) fn value(&self, name: Sym) -> Option<Value<'a>> {
         self.get(name).map(|attr| attr.value)
     }
 
-    /// The number of attributes.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     /// Whether the set has no attributes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.own.get().is_empty() && self.below.get().is_none_or(Attrs::is_empty)
     }
 }
 
@@ -166,8 +190,12 @@ pub(crate) enum Delayed<'a> {
     Expr(&'a Expr<'a>, &'a Env<'a>),
     /// One attribute out of a set that several names inherit from.
     Select(&'a InheritFrom<'a>),
-    /// A function applied to one or two arguments.
-    Apply(&'a Pending<'a>),
+    /// A function applied to an argument.
+    Apply(&'a Value<'a>, &'a Value<'a>),
+    /// A function applied to the name and the value of an attribute.
+    ApplyAttr(&'a Value<'a>, &'a Attr<'a>),
+    /// A function applied to a number.
+    ApplyInt(&'a Value<'a>, i64),
     /// Something that Rust code computes when first asked.
     Native(&'a Native<'a>),
 }
@@ -181,7 +209,9 @@ pub(crate) enum ThunkState<'a> {
     Done(NodeId, Value<'a>),
     Expr(NodeId, &'a Expr<'a>, &'a Env<'a>),
     Select(NodeId, &'a InheritFrom<'a>),
-    Apply(NodeId, &'a Pending<'a>),
+    Apply(NodeId, &'a Value<'a>, &'a Value<'a>),
+    ApplyAttr(NodeId, &'a Value<'a>, &'a Attr<'a>),
+    ApplyInt(NodeId, &'a Value<'a>, i64),
     Native(NodeId, &'a Native<'a>),
     Blackhole(NodeId),
 }
@@ -194,7 +224,9 @@ impl<'a> ThunkState<'a> {
         match delayed {
             Delayed::Expr(expr, env) => ThunkState::Expr(node, expr, env),
             Delayed::Select(select) => ThunkState::Select(node, select),
-            Delayed::Apply(pending) => ThunkState::Apply(node, pending),
+            Delayed::Apply(fun, arg) => ThunkState::Apply(node, fun, arg),
+            Delayed::ApplyAttr(fun, attr) => ThunkState::ApplyAttr(node, fun, attr),
+            Delayed::ApplyInt(fun, number) => ThunkState::ApplyInt(node, fun, number),
             Delayed::Native(native) => ThunkState::Native(node, native),
         }
     }
@@ -205,7 +237,9 @@ impl<'a> ThunkState<'a> {
             ThunkState::Done(node, _)
             | ThunkState::Expr(node, ..)
             | ThunkState::Select(node, _)
-            | ThunkState::Apply(node, _)
+            | ThunkState::Apply(node, ..)
+            | ThunkState::ApplyAttr(node, ..)
+            | ThunkState::ApplyInt(node, ..)
             | ThunkState::Native(node, _)
             | ThunkState::Blackhole(node) => node,
         }
@@ -216,12 +250,6 @@ pub(crate) struct InheritFrom<'a> {
     pub(crate) from: Value<'a>,
     pub(crate) name: Sym,
     pub(crate) pos: Pos,
-}
-
-pub(crate) struct Pending<'a> {
-    pub(crate) fun: Value<'a>,
-    pub(crate) args: [Value<'a>; 2],
-    pub(crate) count: u8,
 }
 
 pub(crate) struct Native<'a> {

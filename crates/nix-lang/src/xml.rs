@@ -3,7 +3,7 @@
 use rustc_hash::FxHashSet;
 
 use crate::Evaluator;
-use crate::context::Ctx;
+use crate::context::{Ctx, Gathered};
 use crate::error::Result;
 use crate::print::float_general;
 use crate::source::{NO_POS, Pos, locate};
@@ -28,7 +28,7 @@ fn escape(text: &[u8]) -> String {
 struct Writer<'p, 'a> {
     nix: &'p Evaluator<'a>,
     out: String,
-    ctx: Ctx,
+    ctx: Gathered,
     indent: usize,
     drvs: FxHashSet<Vec<u8>>,
     pos: Pos,
@@ -64,7 +64,7 @@ impl<'a> Evaluator<'a> {
         let mut writer = Writer {
             nix: self,
             out: "<?xml version='1.0' encoding='utf-8'?>\n".to_owned(),
-            ctx: Ctx::NONE,
+            ctx: Gathered::new(),
             indent: 0,
             drvs: FxHashSet::default(),
             pos,
@@ -74,7 +74,8 @@ impl<'a> Evaluator<'a> {
         writer.open("<expr>");
         writer.value(value)?;
         writer.close("expr");
-        Ok((writer.out, writer.ctx))
+        let ctx = self.contexts.sum(&writer.ctx);
+        Ok((writer.out, ctx))
     }
 }
 
@@ -154,7 +155,7 @@ impl<'a> Writer<'_, 'a> {
                 self.line(&format!("<float value=\"{}\" />", float_general(number)));
             }
             Value::String(string) => {
-                self.ctx = nix.contexts.union(self.ctx, string.ctx);
+                self.ctx.add(string.ctx);
                 self.line(&format!("<string value=\"{}\" />", escape(string.bytes)));
             }
             Value::Path(path) => {

@@ -143,7 +143,12 @@ fn a_failure_that_cannot_be_caught_any_more() {
     let text = "(builtins.tryEval (if import ./x.nix then 1 else 2)).value";
     edits(
         &[("default.nix", text), ("x.nix", "throw \"a\"")],
-        &[("x.nix", "let y = y; in y"), ("x.nix", "throw \"a\""), ("x.nix", "[ ]"), ("x.nix", "true")],
+        &[
+            ("x.nix", "let y = y; in y"),
+            ("x.nix", "throw \"a\""),
+            ("x.nix", "[ ]"),
+            ("x.nix", "true"),
+        ],
     );
 }
 

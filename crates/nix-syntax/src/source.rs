@@ -1,7 +1,10 @@
 //! Source texts and places in them.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
+
+use rustc_hash::FxBuildHasher;
 
 /// A source text registered in [`Sources`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +50,8 @@ pub struct Source {
 #[derive(Default, Debug)]
 pub struct Sources {
     files: RefCell<Vec<Source>>,
+    /// Where the lines of a text start, of those that were asked for.
+    lines: RefCell<HashMap<FileId, Box<[u32]>, FxBuildHasher>>,
 }
 
 impl Sources {
@@ -71,9 +76,13 @@ impl Sources {
     pub fn line_column(&self, file: FileId, offset: u32) -> (u32, u32) {
         let files = self.files.borrow();
         let text = &files[file.0 as usize].text;
-        let before = &text[..(offset as usize).min(text.len())];
-        let line = before.iter().filter(|b| **b == b'\n').count();
-        let column = before.iter().rev().take_while(|b| **b != b'\n').count();
-        (line as u32 + 1, column as u32 + 1)
+        let offset = offset.min(text.len() as u32);
+        let mut lines = self.lines.borrow_mut();
+        let starts = lines.entry(file).or_insert_with(|| {
+            let ends = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+            std::iter::once(0).chain(ends.map(|(at, _)| at as u32 + 1)).collect()
+        });
+        let line = starts.partition_point(|start| *start <= offset);
+        (line as u32, offset - starts[line - 1] + 1)
     }
 }

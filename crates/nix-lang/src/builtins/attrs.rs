@@ -10,7 +10,7 @@ use crate::Evaluator;
 use crate::error::Error;
 use crate::source::{NO_POS, Pos};
 use crate::sym;
-use crate::value::{Attr, Attrs, Delayed, Pending, PrimOp, Value};
+use crate::value::{Attr, Attrs, Delayed, PrimOp, Value};
 
 pub(super) static OPS: &[PrimOp] = &[
     PrimOp { name: "attrNames", arity: 1, run: attr_names },
@@ -28,18 +28,9 @@ pub(super) static OPS: &[PrimOp] = &[
 ];
 
 impl<'a> Evaluator<'a> {
-    /// `fun arg…`, later.
-    pub(crate) fn apply_later(&self, fun: Value<'a>, args: &[Value<'a>]) -> Value<'a> {
-        let mut all = [Value::Null; 2];
-        let count = args.len().min(2);
-        all[..count].copy_from_slice(&args[..count]);
-        let pending = Pending { fun, args: all, count: count as u8 };
-        self.thunk(Delayed::Apply(self.arena.alloc(pending)))
-    }
-
     /// A set from entries that are already in order.
     pub(crate) fn attrs_in_order(&self, entries: BumpVec<'a, Attr<'a>>) -> Value<'a> {
-        Value::Attrs(self.arena.alloc(Attrs { entries: entries.into_bump_slice() }))
+        Value::Attrs(self.arena.alloc(Attrs::new(entries.into_bump_slice())))
     }
 
     pub(crate) fn position_value(&self, pos: Pos) -> Value<'a> {
@@ -130,10 +121,11 @@ fn intersect_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out
     let left = nix.force_attrs(args[0], pos)?;
     let right = nix.force_attrs(args[1], pos)?;
     let mut entries = BumpVec::new_in(nix.arena);
-    if left.len() < right.len() {
-        entries.extend(left.entries.iter().filter_map(|attr| right.get(attr.name)).copied());
+    let (small, large) = (nix.entries(left), nix.entries(right));
+    if small.len() < large.len() {
+        entries.extend(small.iter().filter_map(|attr| right.get(attr.name)).copied());
     } else {
-        entries.extend(right.entries.iter().filter(|attr| left.get(attr.name).is_some()));
+        entries.extend(large.iter().filter(|attr| left.get(attr.name).is_some()));
     }
     Ok(nix.attrs_in_order(entries))
 }
@@ -160,14 +152,14 @@ fn list_to_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'
 
 fn map_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let attrs = nix.force_attrs(args[1], pos)?;
-    let fun = args[0];
-    let entries = nix.arena.alloc_slice_fill_iter(attrs.entries.iter().map(|attr| Attr {
+    let fun: &'a Value<'a> = nix.arena.alloc(args[0]);
+    let entries = nix.arena.alloc_slice_fill_iter(nix.entries(attrs).iter().map(|attr| Attr {
         name: attr.name,
         // The new attributes are written nowhere.
         pos: NO_POS,
-        value: nix.apply_later(fun, &[nix.symbol_string(attr.name), attr.value]),
+        value: nix.thunk(Delayed::ApplyAttr(fun, attr)),
     }));
-    Ok(Value::Attrs(nix.arena.alloc(Attrs { entries })))
+    Ok(Value::Attrs(nix.arena.alloc(Attrs::new(entries))))
 }
 
 fn remove_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
@@ -177,7 +169,7 @@ fn remove_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a
         names.extend(nix.symbols.lookup(nix.force_plain(*name, pos)?));
     }
     names.sort_unstable();
-    let kept = attrs.entries.iter().filter(|attr| names.binary_search(&attr.name).is_err());
+    let kept = nix.entries(attrs).iter().filter(|attr| names.binary_search(&attr.name).is_err());
     Ok(nix.attrs_in_order(BumpVec::from_iter_in(kept.copied(), nix.arena)))
 }
 
@@ -191,14 +183,16 @@ fn zip_attrs_with<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<
     let fun = nix.force_function(args[0], pos)?;
     let mut found: BTreeMap<Symbol, Vec<Value<'a>>> = BTreeMap::new();
     for item in nix.force_list(args[1], pos)?.items {
-        for attr in nix.force_attrs(*item, pos)?.entries {
+        for attr in nix.entries(nix.force_attrs(*item, pos)?) {
             found.entry(attr.name).or_default().push(attr.value);
         }
     }
-    let entries = found.into_iter().map(|(name, values)| Attr {
-        name,
-        pos: NO_POS,
-        value: nix.apply_later(fun, &[nix.symbol_string(name), nix.list_from(&values)]),
+    let fun: &'a Value<'a> = nix.arena.alloc(fun);
+    let entries = found.into_iter().map(|(name, values)| {
+        let values = Attr { name, pos: NO_POS, value: nix.list_from(&values) };
+        let value = nix.thunk(Delayed::ApplyAttr(fun, nix.arena.alloc(values)));
+        Attr { name, pos: NO_POS, value }
     });
-    Ok(nix.attrs_in_order(BumpVec::from_iter_in(entries, nix.arena)))
+    let entries: Vec<Attr<'a>> = entries.collect();
+    Ok(nix.attrs_from(entries))
 }

@@ -119,7 +119,7 @@ fn get_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a>
 fn append_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let string = nix.force_string(args[0], pos)?;
     let mut elems = Vec::new();
-    for attr in nix.force_attrs(args[1], pos)?.entries {
+    for attr in nix.entries(nix.force_attrs(args[1], pos)?) {
         let name = nix.symbols.name(attr.name);
         let path = nix.store_dir.parse_path(name).map_err(|_| {
             let text = String::from_utf8_lossy(name);

@@ -216,7 +216,7 @@ impl<'a> Evaluator<'a> {
     fn download_attrs(
         &self,
         who: &str,
-        all: &Attrs<'a>,
+        all: &'a Attrs<'a>,
         pos: Pos,
     ) -> Result<(String, Option<String>, Option<NixHash>, bool)> {
         let (mut url, mut name, mut hash) = (None, None, None);

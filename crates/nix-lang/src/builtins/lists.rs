@@ -9,7 +9,7 @@ use crate::Evaluator;
 use crate::error::{Error, Result};
 use crate::source::{NO_POS, Pos};
 use crate::sym;
-use crate::value::{Attr, List, PrimOp, Value};
+use crate::value::{Attr, Delayed, List, PrimOp, Value};
 
 pub(super) static OPS: &[PrimOp] = &[
     PrimOp { name: "all", arity: 2, run: all },
@@ -80,10 +80,9 @@ fn concat_map<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> 
 
 fn elem<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let list = nix.force_list(args[1], pos)?;
-    // Looked for as elements are compared, so that a function is equal to itself.
-    let wanted = nix.list_from(&[args[0]]);
     for item in list.items {
-        if nix.equal(wanted, nix.list_from(&[*item]), pos)? {
+        // As elements are compared: a function is equal to itself.
+        if nix.equal_inside(args[0], *item, pos)? {
             return Ok(Value::Bool(true));
         }
     }
@@ -139,11 +138,13 @@ fn gen_list<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
         return Err(Error::eval(format!("cannot create list of size {count}"), pos));
     };
     let fun = nix.force_function(args[0], pos)?;
-    // Each element is a slot and a thunk with what it applies to what.
-    nix.check_room(count as usize * 96, pos)?;
-    let items = (0..i64::from(count)).map(|index| nix.apply_later(fun, &[Value::Int(index)]));
-    let items: Vec<Value<'a>> = items.collect();
-    Ok(nix.list_from(&items))
+    // Each element is a slot and a thunk.
+    nix.check_room(count as usize * 40, pos)?;
+    let fun: &'a Value<'a> = nix.arena.alloc(fun);
+    let items = nix.arena.alloc_slice_fill_iter(
+        (0..count).map(|index| nix.thunk(Delayed::ApplyInt(fun, i64::from(index)))),
+    );
+    Ok(Value::List(nix.arena.alloc(List { items })))
 }
 
 /// The keys met so far.
@@ -244,9 +245,9 @@ fn map<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
         return Ok(Value::List(list));
     }
     let fun = nix.force_function(args[0], pos)?;
-    let items = nix
-        .arena
-        .alloc_slice_fill_iter(list.items.iter().map(|item| nix.apply_later(fun, &[*item])));
+    let fun: &'a Value<'a> = nix.arena.alloc(fun);
+    let items = list.items.iter().map(|item| nix.thunk(Delayed::Apply(fun, item)));
+    let items = nix.arena.alloc_slice_fill_iter(items);
     Ok(Value::List(nix.arena.alloc(List { items })))
 }
 

@@ -74,9 +74,10 @@ fn import<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 fn scoped_import<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let path = nix.coerce_path(args[1], pos)?;
     let scope = nix.force_attrs(args[0], pos)?;
-    let names: Vec<nix_syntax::Symbol> = scope.entries.iter().map(|attr| attr.name).collect();
-    let slots =
-        nix.arena.alloc_slice_fill_iter(scope.entries.iter().map(|attr| Cell::new(attr.value)));
+    let names: Vec<nix_syntax::Symbol> = nix.entries(scope).iter().map(|attr| attr.name).collect();
+    let slots = nix
+        .arena
+        .alloc_slice_fill_iter(nix.entries(scope).iter().map(|attr| Cell::new(attr.value)));
     let env: &'a Env<'a> = nix.arena.alloc(Env { up: Some(nix.root_env), slots });
     let file = nix.import_path(&path, pos)?;
     nix.load(&file, Some(&names), env, pos)
@@ -405,7 +406,7 @@ fn path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let attrs = nix.force_attrs(args[0], pos)?;
     let (mut path, mut name, mut fun, mut ingestion, mut expected) =
         (None, None, None, Ingestion::Recursive, None);
-    for attr in attrs.entries {
+    for attr in nix.entries(attrs) {
         match attr.name {
             sym::PATH => path = Some(nix.coerce_path(attr.value, attr.pos)?),
             sym::NAME => name = Some(nix.force_text(attr.value, attr.pos)?.to_owned()),

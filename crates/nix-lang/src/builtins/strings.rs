@@ -3,7 +3,7 @@
 use super::Out;
 use crate::Evaluator;
 use crate::coerce::Coercion;
-use crate::context::Ctx;
+use crate::context::{Ctx, Gathered};
 use crate::error::Error;
 use crate::source::Pos;
 use crate::value::{PrimOp, Value};
@@ -20,14 +20,15 @@ fn concat_strings_sep<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> 
     let separator = nix.force_string(args[0], pos)?;
     let list = nix.force_list(args[1], pos)?;
     let mut bytes = nix.buffer();
-    let mut ctx = separator.ctx;
+    let mut ctx = Gathered::new();
+    ctx.add(separator.ctx);
     for (index, item) in list.items.iter().enumerate() {
         if index > 0 {
             bytes.extend_from_slice(separator.bytes);
         }
         nix.coerce_into(*item, &mut bytes, &mut ctx, Coercion::INTERPOLATE, pos)?;
     }
-    let value = nix.string_with(&bytes, ctx);
+    let value = nix.string_with(&bytes, nix.contexts.sum(&ctx));
     nix.give_buffer(bytes);
     Ok(value)
 }
@@ -54,7 +55,8 @@ fn replace_strings<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out
         }
     }
     let mut bytes = nix.buffer();
-    let mut ctx = subject.ctx;
+    let mut ctx = Gathered::new();
+    ctx.add(subject.ctx);
     let mut at = 0;
     while at <= text.len() {
         let rest = &text[at..];
@@ -70,7 +72,7 @@ fn replace_strings<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out
         match found {
             Some(index) => {
                 let replacement = nix.force_string(to.items[index], pos)?;
-                ctx = nix.contexts.union(ctx, replacement.ctx);
+                ctx.add(replacement.ctx);
                 bytes.extend_from_slice(replacement.bytes);
                 if wanted[index].is_empty() {
                     bytes.extend(rest.first());
@@ -85,7 +87,7 @@ fn replace_strings<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out
             }
         }
     }
-    let value = nix.string_with(&bytes, ctx);
+    let value = nix.string_with(&bytes, nix.contexts.sum(&ctx));
     nix.give_buffer(bytes);
     Ok(value)
 }

@@ -2,7 +2,7 @@
 
 use super::Out;
 use crate::Evaluator;
-use crate::context::Ctx;
+use crate::context::Gathered;
 use crate::source::Pos;
 use crate::value::{PrimOp, Value};
 
@@ -19,9 +19,9 @@ fn from_json<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 
 fn to_json<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let mut out = Vec::new();
-    let mut ctx = Ctx::NONE;
+    let mut ctx = Gathered::new();
     nix.write_json(args[0], &mut out, &mut ctx, pos)?;
-    Ok(nix.string_with(&out, ctx))
+    Ok(nix.string_with(&out, nix.contexts.sum(&ctx)))
 }
 
 fn to_xml<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {

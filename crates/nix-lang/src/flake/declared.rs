@@ -103,9 +103,9 @@ impl<'a> Evaluator<'a> {
         }
         if let Some(attr) = attrs.get(sym::INPUTS) {
             let all = self.force_attrs(attr.value, attr.pos)?;
-            for attr in all.entries {
+            for attr in self.entries(all) {
                 if attr.name == sym::SELF {
-                    for attr in self.force_attrs(attr.value, attr.pos)?.entries {
+                    for attr in self.entries(self.force_attrs(attr.value, attr.pos)?) {
                         let (name, value) = self.input_attr(attr.name, attr.value, attr.pos)?;
                         found.own.insert(name, value);
                     }
@@ -128,12 +128,12 @@ impl<'a> Evaluator<'a> {
 
     fn declared_set(
         &self,
-        all: &Attrs<'a>,
+        all: &'a Attrs<'a>,
         root: &[String],
         dir: &[u8],
     ) -> Result<BTreeMap<String, Declared>> {
         let mut found = BTreeMap::new();
-        for attr in all.entries.iter().filter(|attr| attr.name != sym::SELF) {
+        for attr in self.entries(all).iter().filter(|attr| attr.name != sym::SELF) {
             let name = self.name(attr.name);
             let declared = self.declared(attr.value, attr.pos, root, dir)?;
             found.insert(name, declared);
@@ -177,7 +177,7 @@ impl<'a> Evaluator<'a> {
     ) -> Result<Declared> {
         let mut declared = Declared::new(None);
         let (mut attrs, mut url) = (RefAttrs::new(), None);
-        for attr in self.force_attrs(value, pos)?.entries {
+        for attr in self.entries(self.force_attrs(value, pos)?) {
             let mut read = || -> Result<()> {
                 match attr.name {
                     sym::URL => {

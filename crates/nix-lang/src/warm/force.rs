@@ -120,9 +120,10 @@ impl<'a> Evaluator<'a> {
         let mut inner = graph.inner.borrow_mut();
         let one = &mut inner.nodes[node as usize];
         one.mark = Mark::Clean;
-        let failed = result.as_ref().err().map(|error| {
-            if error.is_catchable() { Failure::Caught } else { Failure::Final }
-        });
+        let failed = result
+            .as_ref()
+            .err()
+            .map(|error| if error.is_catchable() { Failure::Caught } else { Failure::Final });
         let had_failed = std::mem::replace(&mut one.failed, failed);
         let is_new = match (&result, one.value) {
             (Ok(value), Some(known)) => had_failed.is_some() || !graph.same(known, *value),

@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 use rustc_hash::{FxHashMap, FxHasher};
 
 use super::graph::{Graph, Node};
+use crate::sets::gathered;
 use crate::source::Pos;
 use crate::value::{Delayed, Env, NodeId, Value};
 
@@ -170,7 +171,7 @@ fn value_hash(value: Value<'_>) -> u64 {
         Value::String(value) => hash_of((5, value.bytes)),
         Value::Path(value) => hash_of((6, value.bytes)),
         Value::List(value) => hash_of((7, value.items.len())),
-        Value::Attrs(value) => hash_of((8, value.entries.len())),
+        Value::Attrs(value) => hash_of((8, gathered(value).len())),
         Value::Lambda(value) => hash_of((9, address(value.lambda), address(value.env))),
         Value::PrimOp(value) => hash_of((10, address(value))),
         Value::PrimOpApp(value) => hash_of((11, address(value.op))),
@@ -256,13 +257,16 @@ impl<'a> Graph<'a> {
                 std::ptr::eq(left, right) || all_same(left.items, right.items)
             }
             (Value::Attrs(left), Value::Attrs(right)) => {
-                std::ptr::eq(left, right)
-                    || left.entries.len() == right.entries.len()
-                        && left.entries.iter().zip(right.entries).all(|(left, right)| {
-                            left.name == right.name
-                                && self.same_within(left.value, right.value, depth - 1)
-                                && self.same_pos(left.pos, right.pos)
-                        })
+                if std::ptr::eq(left, right) {
+                    return true;
+                }
+                let (left, right) = (gathered(left), gathered(right));
+                left.len() == right.len()
+                    && left.iter().zip(&*right).all(|(left, right)| {
+                        left.name == right.name
+                            && self.same_within(left.value, right.value, depth - 1)
+                            && self.same_pos(left.pos, right.pos)
+                    })
             }
             (Value::Lambda(left), Value::Lambda(right)) => {
                 std::ptr::eq(left, right)
@@ -288,10 +292,16 @@ impl<'a> Graph<'a> {
                     && self.same(left.from, right.from)
                     && self.same_pos(left.pos, right.pos)
             }
-            (Delayed::Apply(left), Delayed::Apply(right)) => {
-                left.count == right.count
-                    && self.same(left.fun, right.fun)
-                    && left.args.iter().zip(&right.args).all(|(l, r)| self.same(*l, *r))
+            (Delayed::Apply(left, left_arg), Delayed::Apply(right, right_arg)) => {
+                self.same(*left, *right) && self.same(*left_arg, *right_arg)
+            }
+            (Delayed::ApplyAttr(left, left_attr), Delayed::ApplyAttr(right, right_attr)) => {
+                left_attr.name == right_attr.name
+                    && self.same(*left, *right)
+                    && self.same(left_attr.value, right_attr.value)
+            }
+            (Delayed::ApplyInt(left, left_int), Delayed::ApplyInt(right, right_int)) => {
+                left_int == right_int && self.same(*left, *right)
             }
             (Delayed::Native(left), Delayed::Native(right)) => {
                 left.run as usize == right.run as usize
@@ -306,9 +316,11 @@ impl<'a> Graph<'a> {
         match origin {
             Delayed::Expr(expr, env) => hash_of((1, address(expr), address(env))),
             Delayed::Select(select) => hash_of((2, select.name, value_hash(select.from))),
-            Delayed::Apply(pending) => {
-                hash_of((3, value_hash(pending.fun), pending.args.map(value_hash)))
+            Delayed::Apply(fun, arg) => hash_of((3, value_hash(*fun), value_hash(*arg))),
+            Delayed::ApplyAttr(fun, attr) => {
+                hash_of((5, value_hash(*fun), attr.name, value_hash(attr.value)))
             }
+            Delayed::ApplyInt(fun, number) => hash_of((6, value_hash(*fun), number)),
             Delayed::Native(native) => {
                 let args: Vec<u64> = native.args.iter().map(|arg| value_hash(*arg)).collect();
                 hash_of((4, native.run as usize, args))
@@ -322,23 +334,27 @@ impl<'a> Graph<'a> {
         match origin {
             Delayed::Expr(expr, _) => hash_of((1, self.site(Site::of(expr)))),
             Delayed::Select(select) => hash_of((2, select.name)),
-            Delayed::Apply(pending) => {
-                let fun = match pending.fun {
-                    Value::Lambda(closure) => self.site(Site::of(closure.lambda)).0,
-                    Value::PrimOp(op) => address(op),
-                    Value::PrimOpApp(app) => address(app.op),
-                    _ => 0,
-                };
-                let key = match pending.args[0] {
+            Delayed::Apply(fun, arg) => {
+                let key = match *arg {
                     key @ (Value::String(_) | Value::Int(_)) => value_hash(key),
                     _ => 0,
                 };
-                hash_of((3, fun, key))
+                hash_of((3, self.function_site(*fun), key))
             }
+            Delayed::ApplyAttr(fun, attr) => hash_of((5, self.function_site(*fun), attr.name)),
+            Delayed::ApplyInt(fun, number) => hash_of((6, self.function_site(*fun), number)),
             Delayed::Native(native) => {
                 let key = native.args.iter().find(|arg| matches!(arg, Value::Int(_)));
                 hash_of((4, native.run as usize, key.map(|key| value_hash(*key))))
             }
+        }
+    }
+    fn function_site(&self, fun: Value<'a>) -> usize {
+        match fun {
+            Value::Lambda(closure) => self.site(Site::of(closure.lambda)).0,
+            Value::PrimOp(op) => address(op),
+            Value::PrimOpApp(app) => address(app.op),
+            _ => 0,
         }
     }
 }

@@ -29,7 +29,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::Evaluator;
-use crate::evaluator::{Arena, Settings};
+use crate::arena::Arena;
+use crate::evaluator::Settings;
 use crate::io::Io;
 
 pub(crate) use graph::Graph;

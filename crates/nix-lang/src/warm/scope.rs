@@ -150,7 +150,7 @@ impl<'a> Evaluator<'a> {
                     return false;
                 }
             }
-            formals.ellipsis || found == attrs.len()
+            formals.ellipsis || found == self.entries(attrs).len()
         })?;
         graph.take_all(&taken);
         Some(env)

@@ -1,0 +1,4 @@
+for url in $urls; do
+	curl -o "$out" "$url" && exit
+done
+exit 1

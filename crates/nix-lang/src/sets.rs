@@ -1,0 +1,198 @@
+//! Attribute sets: `//` by layers, and their attributes in a row.
+
+use std::borrow::Cow;
+
+use crate::Evaluator;
+use crate::value::{Attr, Attrs};
+
+/// A set below a layer is at least this large, and this much larger than the layer: only there
+/// is copying it worth avoiding.
+const LARGE: usize = 16;
+const LARGER: usize = 2;
+
+/// More layers are slower to look through than they are to copy.
+const LAYERS: usize = 4;
+
+impl<'a> Evaluator<'a> {
+    /// `left // right`.
+    pub(crate) fn update(&self, left: &'a Attrs<'a>, right: &'a Attrs<'a>) -> &'a Attrs<'a> {
+        if right.is_empty() {
+            return left;
+        }
+        if left.is_empty() {
+            return right;
+        }
+        let over = self.entries(right);
+        if worth_a_layer(left, over.len()) {
+            return self.arena.alloc(Attrs::layer(over, left));
+        }
+        self.set_of(&merge(&gathered(left), over))
+    }
+
+    /// All of the sets, later ones winning.
+    pub(crate) fn update_all(&self, sets: &[&'a Attrs<'a>]) -> &'a Attrs<'a> {
+        let mut filled = sets.iter().copied().filter(|set| !set.is_empty());
+        let Some(first) = filled.next() else { return self.set_of(&[]) };
+        let Some(second) = filled.next() else { return first };
+        let Some(third) = filled.next() else { return self.update(first, second) };
+        // What is made on the way is not needed later, so it is not in the arena.
+        let upper = filled.fold(merge(&gathered(second), &gathered(third)), |upper, set| {
+            merge(&upper, &gathered(set))
+        });
+        if worth_a_layer(first, upper.len()) {
+            return self.arena.alloc(Attrs::layer(self.arena.alloc_slice_copy(&upper), first));
+        }
+        self.set_of(&merge(&gathered(first), &upper))
+    }
+
+    fn set_of(&self, entries: &[Attr<'a>]) -> &'a Attrs<'a> {
+        self.arena.alloc(Attrs::new(self.arena.alloc_slice_copy(entries)))
+    }
+
+    /// The attributes, sorted by symbol.
+    #[inline]
+    pub(crate) fn entries(&self, attrs: &'a Attrs<'a>) -> &'a [Attr<'a>] {
+        match attrs.parts() {
+            (entries, None) => entries,
+            _ => self.flatten(attrs),
+        }
+    }
+
+    #[cold]
+    fn flatten(&self, attrs: &'a Attrs<'a>) -> &'a [Attr<'a>] {
+        let entries: &'a [Attr<'a>] = self.arena.alloc_slice_copy(&gathered(attrs));
+        attrs.flattened(entries);
+        entries
+    }
+
+    /// The attributes in the order of their names.
+    pub(crate) fn sorted(&self, attrs: &'a Attrs<'a>) -> Vec<Attr<'a>> {
+        let mut entries = self.entries(attrs).to_vec();
+        entries.sort_unstable_by(|a, b| self.symbols.name(a.name).cmp(self.symbols.name(b.name)));
+        entries
+    }
+}
+
+fn worth_a_layer(below: &Attrs<'_>, over: usize) -> bool {
+    let (mut layers, mut largest, mut next) = (0, 0, Some(below));
+    while let Some(set) = next {
+        let (own, below) = set.parts();
+        layers += 1;
+        largest = largest.max(own.len());
+        next = below;
+    }
+    layers <= LAYERS && largest >= LARGE && largest >= over * LARGER
+}
+
+/// The attributes of a set and of all that is below it, not kept.
+pub(crate) fn gathered<'a>(attrs: &'a Attrs<'a>) -> Cow<'a, [Attr<'a>]> {
+    let (own, below) = attrs.parts();
+    match below {
+        None => Cow::Borrowed(own),
+        Some(below) => Cow::Owned(merge(&gathered(below), own)),
+    }
+}
+
+/// `left // right`, in runs of attributes that lie together in one of them.
+fn merge<'a>(left: &[Attr<'a>], mut right: &[Attr<'a>]) -> Vec<Attr<'a>> {
+    let mut all = Vec::with_capacity(left.len() + right.len());
+    let mut rest = left;
+    while let ([first, ..], [second, ..]) = (rest, right) {
+        let run = if first.name < second.name { before(rest, second.name) } else { 0 };
+        if run > 0 {
+            all.extend_from_slice(&rest[..run]);
+            rest = &rest[run..];
+            continue;
+        }
+        // `right` goes first as long as it is not above what is left; the same names go away.
+        let run = match before(right, first.name) {
+            0 => 1,
+            run => run,
+        };
+        all.extend_from_slice(&right[..run]);
+        if right[run - 1].name == first.name {
+            rest = &rest[1..];
+        }
+        right = &right[run..];
+    }
+    all.extend_from_slice(rest);
+    all.extend_from_slice(right);
+    all
+}
+
+/// How many attributes come before `name`: looked for in growing steps, for most runs are short.
+fn before(entries: &[Attr<'_>], name: nix_syntax::Symbol) -> usize {
+    let mut step = 1;
+    let mut low = 0;
+    while low + step <= entries.len() && entries[low + step - 1].name < name {
+        low += step;
+        step *= 2;
+    }
+    let high = (low + step).min(entries.len());
+    low + entries[low..high].partition_point(|attr| attr.name < name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::Value;
+    use crate::{Arena, ComputeIo, Settings};
+    use nix_syntax::Symbol;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    type Model = BTreeMap<u32, i64>;
+
+    fn models() -> impl Strategy<Value = Vec<Model>> {
+        let small = proptest::collection::btree_map(0..60u32, any::<i64>(), 0..12);
+        let large = proptest::collection::btree_map(0..60u32, any::<i64>(), 0..60);
+        proptest::collection::vec(prop_oneof![small, large], 1..9)
+    }
+
+    fn model_of(entries: &[Attr<'_>]) -> Vec<(u32, i64)> {
+        entries
+            .iter()
+            .map(|attr| match attr.value {
+                Value::Int(number) => (attr.name.0, number),
+                _ => (attr.name.0, 0),
+            })
+            .collect()
+    }
+
+    proptest! {
+        // Whatever the sizes, an update is what a map of maps says: looked up, in a row, by one
+        // and all at once.
+        #[test]
+        fn updates_are_those_of_a_map(models in models()) {
+            let arena = Arena::new();
+            let nix = Evaluator::new(&arena, ComputeIo::new(), Settings::default());
+            let sets: Vec<&Attrs<'_>> = models
+                .iter()
+                .map(|model| {
+                    let entries: Vec<Attr<'_>> = model
+                        .iter()
+                        .map(|(name, value)| Attr {
+                            name: Symbol(*name),
+                            pos: crate::source::NO_POS,
+                            value: Value::Int(*value),
+                        })
+                        .collect();
+                    nix.set_of(&entries)
+                })
+                .collect();
+            let wanted: Model = models.iter().flatten().map(|(a, b)| (*a, *b)).collect();
+            let wanted: Vec<(u32, i64)> = wanted.into_iter().collect();
+            let one_by_one = sets.iter().skip(1).fold(sets[0], |left, right| nix.update(left, right));
+            for set in [one_by_one, nix.update_all(&sets)] {
+                for name in 0..60 {
+                    let found = set.get(Symbol(name)).map(|attr| model_of(&[*attr])[0].1);
+                    let model = wanted.iter().find(|(known, _)| *known == name).map(|pair| pair.1);
+                    prop_assert_eq!(found, model);
+                }
+                prop_assert_eq!(set.is_empty(), wanted.is_empty());
+                prop_assert_eq!(model_of(nix.entries(set)), wanted.clone());
+                prop_assert_eq!(set.parts().1.is_none(), true);
+            }
+        }
+    }
+}
