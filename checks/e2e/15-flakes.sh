@@ -3,7 +3,8 @@
 
 export XDG_CACHE_HOME="$WORK/cache" XDG_CONFIG_HOME="$WORK/config"
 export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@example.org GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@example.org
-here="$WORK/flakes"
+# Not below the repository: a directory in a git tree is part of that tree.
+here=/run/flakes
 mkdir -p "$here/lib" "$here/top" "$here/plain/dir"
 cd "$here" || exit 1
 

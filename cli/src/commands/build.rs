@@ -58,14 +58,27 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
 }
 
 /// Evaluates; errors of the Nix files have their own exit code.
-pub fn evaluate(store: &Store, args: &CloudArgs, progress: &Progress) -> anyhow::Result<Prepared> {
+pub fn evaluate(
+    store: &Store,
+    args: &CloudArgs,
+    progress: &Progress,
+) -> anyhow::Result<Prepared<'static>> {
     progress.say("evaluating");
+    let prepared = hc_deploy::prepare(&request(store, args)?).code(Code::Evaluation)?;
+    for warning in prepared.warnings() {
+        eprintln!("warning: {warning}");
+    }
+    Ok(prepared)
+}
+
+/// What is to be evaluated, and how.
+pub fn request(store: &Store, args: &CloudArgs) -> anyhow::Result<Request> {
     let (flake, cloud) = match args.flake.rsplit_once('#') {
         Some((flake, cloud)) => (flake, Some(cloud.to_owned())),
         None => (args.flake.as_str(), None),
     };
     let (directory, untracked) = directory(flake);
-    let request = Request {
+    Ok(Request {
         directory: std::path::absolute(&directory)?,
         untracked,
         cloud,
@@ -82,12 +95,7 @@ pub fn evaluate(store: &Store, args: &CloudArgs, progress: &Progress) -> anyhow:
         show_trace: args.show_trace,
         colour: output::colour(&std::io::stderr()),
         message: |text| eprintln!("{text}"),
-    };
-    let prepared = hc_deploy::prepare(&request).code(Code::Evaluation)?;
-    for warning in prepared.warnings() {
-        eprintln!("warning: {warning}");
-    }
-    Ok(prepared)
+    })
 }
 
 /// The directory of a flake, and whether it is to be taken as it is: `path:DIR` is, a plain `DIR` in
@@ -103,7 +111,7 @@ pub fn directory(flake: &str) -> (PathBuf, bool) {
 /// Builds what is missing; errors of builds and fetches have their own exit code.
 ///
 /// What was built is kept from the collector as long as `store` is open.
-pub fn realise(store: &Store, prepared: &Prepared, progress: &Progress) -> anyhow::Result<()> {
+pub fn realise(store: &Store, prepared: &Prepared<'_>, progress: &Progress) -> anyhow::Result<()> {
     progress.say("building");
     prepared.realise(store, &std::env::temp_dir(), &Observer { progress }).code(Code::Build)
 }

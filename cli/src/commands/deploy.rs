@@ -104,6 +104,6 @@ pub fn conclude(activation: &Activation, quiet: bool) -> anyhow::Result<()> {
 }
 
 /// The plan and the paths as JSON, for `hc plan --json`.
-pub fn plan_json(prepared: &hc_deploy::Prepared, plan: &hc_spec::Plan) -> serde_json::Value {
+pub fn plan_json(prepared: &hc_deploy::Prepared<'_>, plan: &hc_spec::Plan) -> serde_json::Value {
     json!({ "set": prepared.set_path(), "plan": plan, "warnings": prepared.warnings() })
 }

@@ -22,6 +22,7 @@ mod plan;
 mod ps;
 mod repl;
 mod rollback;
+mod watch;
 
 pub use build::observe;
 
@@ -42,6 +43,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Deploy(deploy::Args),
+    Watch(watch::Args),
     Plan(plan::Args),
     Build(build::Args),
     Eval(Box<eval::Args>),
@@ -79,6 +81,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Machine(args) => return machine::run(globals, args),
         Verb::Guest(args) => return guest::run(args),
         Verb::Deploy(args) => deploy::run(globals, args),
+        Verb::Watch(args) => watch::run(globals, args),
         Verb::Plan(args) => plan::run(globals, args),
         Verb::Build(args) => build::run(globals, args),
         Verb::Flake(args) => flake::run(globals, args),

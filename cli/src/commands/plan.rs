@@ -27,7 +27,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
 }
 
 /// The difference between what is in effect and what was evaluated.
-pub fn against_current(globals: &Globals, prepared: &Prepared) -> anyhow::Result<Plan> {
+pub fn against_current(globals: &Globals, prepared: &Prepared<'_>) -> anyhow::Result<Plan> {
     let generations = Generations::new(&globals.state_dir);
     let current = match generations.current()? {
         None => None,

@@ -23,9 +23,27 @@ pub(crate) struct Machine {
     pub closure: StorePath,
 }
 
+/// The door that a cloud was evaluated through: it knows what has to be written.
+pub(crate) enum Door<'i> {
+    Own(Box<StoreIo>),
+    /// That of an evaluation that goes on.
+    Lent(&'i StoreIo),
+}
+
+impl std::ops::Deref for Door<'_> {
+    type Target = StoreIo;
+
+    fn deref(&self) -> &StoreIo {
+        match self {
+            Door::Own(io) => io,
+            Door::Lent(io) => io,
+        }
+    }
+}
+
 /// A cloud, evaluated for one host: every path is known, nothing is built.
-pub struct Prepared {
-    pub(crate) io: StoreIo,
+pub struct Prepared<'i> {
+    pub(crate) io: Door<'i>,
     pub(crate) machines: BTreeMap<Name, Machine>,
     pub(crate) host_text: String,
     pub(crate) set: StorePath,
@@ -37,9 +55,9 @@ fn render(path: &StorePath) -> PathBuf {
     StoreDir::default().render_path(path).into()
 }
 
-impl Prepared {
+impl<'i> Prepared<'i> {
     pub(crate) fn assemble(
-        io: StoreIo,
+        io: Door<'i>,
         host: HostSpec,
         specs: Vec<(MachineSpec, Vec<ContextElem>)>,
         warnings: Vec<String>,

@@ -1,6 +1,6 @@
 //! Evaluating one host of a cloud.
 
-use crate::assemble::Prepared;
+use crate::assemble::{Door, Prepared};
 use crate::fetch::Registries;
 use crate::store_io::{IoOptions, StoreIo};
 use crate::{Error, Result};
@@ -43,16 +43,9 @@ pub struct Request {
 ///
 /// # Errors
 /// When the Nix code is wrong, or evaluates to something that is no cloud.
-pub fn prepare(request: &Request) -> Result<Prepared> {
+pub fn prepare(request: &Request) -> Result<Prepared<'static>> {
     let evaluated = nix_lang::on_big_stack(|| {
-        let options = IoOptions {
-            store: request.store.config().clone(),
-            message: request.message,
-            fetch: request.fetch.clone(),
-            registries: request.registries.clone(),
-            ..IoOptions::default()
-        };
-        let io = StoreIo::new(options).with_store(request.store.clone());
+        let io = door(request);
         let evaluated = {
             let arena = Arena::new();
             let nix = Evaluator::new(&arena, &io, settings(request));
@@ -62,10 +55,25 @@ pub fn prepare(request: &Request) -> Result<Prepared> {
     });
     let (io, evaluated) =
         evaluated.map_err(|e| Error::Evaluation(format!("cannot start the evaluator: {e}")))??;
+    assemble(Door::Own(Box::new(io)), evaluated)
+}
+
+pub(crate) fn door(request: &Request) -> StoreIo {
+    let options = IoOptions {
+        store: request.store.config().clone(),
+        message: request.message,
+        fetch: request.fetch.clone(),
+        registries: request.registries.clone(),
+        ..IoOptions::default()
+    };
+    StoreIo::new(options).with_store(request.store.clone())
+}
+
+pub(crate) fn assemble(io: Door<'_>, evaluated: Evaluated) -> Result<Prepared<'_>> {
     Prepared::assemble(io, evaluated.host, evaluated.machines, evaluated.warnings)
 }
 
-fn settings(request: &Request) -> Settings {
+pub(crate) fn settings(request: &Request) -> Settings {
     Settings {
         pure: true,
         show_trace: request.show_trace,
@@ -74,13 +82,13 @@ fn settings(request: &Request) -> Settings {
     }
 }
 
-struct Evaluated {
+pub(crate) struct Evaluated {
     host: HostSpec,
     machines: Vec<(MachineSpec, Vec<ContextElem>)>,
     warnings: Vec<String>,
 }
 
-fn evaluate<'a>(nix: &Evaluator<'a>, request: &Request) -> Result<Evaluated> {
+pub(crate) fn evaluate<'a>(nix: &Evaluator<'a>, request: &Request) -> Result<Evaluated> {
     let rendered = |error: nix_lang::Error| Error::Evaluation(error.report().to_owned());
     let options = FlakeOptions {
         overrides: request.overrides.clone(),

@@ -43,6 +43,9 @@ pub enum Error {
     /// A file could not be written.
     #[error(transparent)]
     Fs(#[from] hc_fs::Error),
+    /// Files could not be watched for changes.
+    #[error("cannot watch files for changes: {0}")]
+    Watch(std::io::Error),
     /// Scratch space could not be had.
     #[error("cannot make a scratch directory: {0}")]
     Scratch(std::io::Error),

@@ -15,6 +15,8 @@ mod io_impl;
 mod pending;
 mod realise;
 mod store_io;
+mod warm;
+mod watcher;
 mod write;
 
 pub use assemble::Prepared;
@@ -22,3 +24,5 @@ pub use cloud::{Request, prepare};
 pub use error::{Error, Result};
 pub use fetch::Registries;
 pub use store_io::{IoOptions, StoreIo};
+pub use warm::keep;
+pub use watcher::Watcher;

@@ -9,7 +9,7 @@ use nix_store::{BuildObserver, IngestMethod, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-impl Prepared {
+impl Prepared<'_> {
     /// Makes the machine set valid in `store`: builds and downloads what is missing, then adds the
     /// closures, then the set. `scratch` is a directory for a few small files.
     ///

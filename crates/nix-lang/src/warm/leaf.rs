@@ -13,6 +13,7 @@ use nix_compat::url::Url;
 use nix_compat::{CAHash, Derivation, NixHash, StoreDir, StorePath};
 use rustc_hash::FxHashMap;
 
+use super::Watched;
 use super::graph::{Graph, Node};
 use crate::context::ContextElem;
 use crate::io::{
@@ -227,18 +228,27 @@ impl<'a> Graph<'a> {
         (leaves.changed_trees, leaves.changed_files) = (trees, files);
     }
 
-    pub(super) fn watched(&self) -> Vec<PathBuf> {
+    pub(super) fn concerned_by(&self, paths: &[PathBuf]) -> bool {
         let leaves = self.leaves.borrow();
-        let path = |leaf: &Leaf| match &leaf.question {
-            Question::Tracked(_) | Question::Fetched(_) => {
-                leaf.question.path().map(|path| path.join(".git/index"))
-            }
-            question => question.path(),
+        leaves.list.iter().any(|leaf| paths.iter().any(|path| leaf.question.concerns(path)))
+    }
+
+    pub(super) fn watched(&self) -> Vec<Watched> {
+        let leaves = self.leaves.borrow();
+        let watched = |leaf: &Leaf| {
+            let path = leaf.question.path()?;
+            Some(match &leaf.question {
+                Question::Tracked(_) | Question::Fetched(_) => {
+                    Watched { path: path.join(".git/index"), below: false }
+                }
+                Question::Tree(_) => Watched { path, below: true },
+                _ => Watched { path, below: false },
+            })
         };
-        let mut paths: Vec<PathBuf> = leaves.list.iter().filter_map(path).collect();
-        paths.sort_unstable();
-        paths.dedup();
-        paths
+        let mut all: Vec<Watched> = leaves.list.iter().filter_map(watched).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 }
 

@@ -37,6 +37,15 @@ pub(crate) use graph::Graph;
 pub(crate) use leaf::Recorder;
 pub(crate) use matching::Site;
 
+/// A file or directory that an evaluation read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Watched {
+    /// Where it is, or would be.
+    pub path: PathBuf,
+    /// Whether everything below it counts too.
+    pub below: bool,
+}
+
 /// What a warm evaluator did in its last run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WarmStats {
@@ -82,8 +91,13 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The files and directories that the evaluation read: what to watch for changes.
-    pub fn watched(&self) -> Vec<PathBuf> {
+    pub fn watched(&self) -> Vec<Watched> {
         self.graph.as_ref().map(|graph| graph.watched()).unwrap_or_default()
+    }
+
+    /// Whether changes at these paths can change anything.
+    pub fn concerned_by(&self, paths: &[PathBuf]) -> bool {
+        self.graph.as_ref().is_none_or(|graph| graph.concerned_by(paths))
     }
 
     /// What the last run did.

@@ -1,0 +1,114 @@
+//! `hc watch`: deploy after every save.
+
+use super::{agent, build, deploy};
+use crate::context::Globals;
+use crate::output;
+use crate::progress::Progress;
+use hc_agent::Client;
+use hc_agent::wire::{ActivateRequest, Outcome};
+use hc_deploy::{Prepared, Watcher};
+use nix_store::Store;
+use serde_json::json;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Make this host run what a flake describes, again after every saved change
+///
+/// Keeps the evaluation in memory, so that an edit costs only what it changes. A mistake is shown and
+/// nothing happens until the next save; a machine that does not become ready brings the generation before
+/// it back, as with `hc deploy`. Ctrl-C ends it; what runs goes on.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    cloud: build::CloudArgs,
+    /// Seconds after which a deploy goes back by itself, instead of the machines' own limits
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+    /// Print a line of JSON for each deploy
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
+    Globals::need_root("watch")?;
+    let store = build::store(globals)?;
+    let request = build::request(&store, &args.cloud)?;
+    let client = agent::start(globals)?;
+    let watcher = std::sync::Mutex::new((Watcher::new()?, Instant::now()));
+    let mut session = Session { args, client, store, last: None };
+    hc_deploy::keep(
+        &request,
+        |result| {
+            let since = watcher.lock().map_or_else(|_| Instant::now(), |watcher| watcher.1);
+            let done = result.map_err(anyhow::Error::from).and_then(|p| session.deploy(&p, since));
+            if let Err(error) = done {
+                session.failed(&error);
+            }
+        },
+        |watched| {
+            let mut watcher = watcher.lock().ok()?;
+            let (watcher, since) = &mut *watcher;
+            let changed = match watcher.watch(watched) {
+                Ok(true) => Ok(watched.iter().map(|one| one.path.clone()).collect()),
+                Ok(false) => watcher.wait(),
+                Err(error) => Err(error),
+            };
+            *since = Instant::now();
+            changed.inspect_err(|error| eprintln!("error: {error}")).ok()
+        },
+    )?;
+    Ok(())
+}
+
+struct Session<'a> {
+    args: &'a Args,
+    client: Client,
+    store: Store,
+    /// The set that was activated last, or that was tried.
+    last: Option<PathBuf>,
+}
+
+impl Session<'_> {
+    fn deploy(&mut self, prepared: &Prepared<'_>, since: Instant) -> anyhow::Result<()> {
+        if self.last.replace(prepared.set_path()).as_ref() == Some(&prepared.set_path()) {
+            return Ok(());
+        }
+        let evaluated = since.elapsed();
+        for warning in prepared.warnings() {
+            eprintln!("warning: {warning}");
+        }
+        let progress = Progress::new();
+        build::realise(&self.store, prepared, &progress)?;
+        progress.say("activating");
+        let request = ActivateRequest {
+            set: prepared.set_path(),
+            timeout_sec: self.args.timeout,
+            by: Some(deploy::who("watch")),
+        };
+        let activation = self.client.activate(&request, true).map_err(agent::failure)?;
+        progress.clear();
+        let all = since.elapsed();
+        if self.args.json {
+            let millis = |time: std::time::Duration| time.as_secs_f64() * 1e3;
+            return output::json_line(&json!({
+                "activation": activation,
+                "evaluation_ms": millis(evaluated),
+                "total_ms": millis(all),
+            }));
+        }
+        deploy::conclude(&activation, false)?;
+        if activation.outcome == Outcome::Activated {
+            output::line(format_args!("{:.0} ms after the save", all.as_secs_f64() * 1e3))?;
+        }
+        Ok(())
+    }
+
+    /// A mistake is for the person at the editor; it does not end anything.
+    fn failed(&mut self, error: &anyhow::Error) {
+        if self.args.json {
+            let _ = output::json_line(&json!({ "error": error.to_string() }));
+        } else {
+            eprintln!("error: {error}");
+        }
+    }
+}
