@@ -70,11 +70,18 @@ pub fn registries() -> Registries {
     }
 }
 
+/// Where results of evaluations are kept.
+pub fn evaluation_cache() -> PathBuf {
+    cache_directory().join("hc/evaluations")
+}
+
+fn cache_directory() -> PathBuf {
+    user_directory("XDG_CACHE_HOME", ".cache").unwrap_or_else(|| "/var/cache".into())
+}
+
 /// How to fetch. A service without a home has the host's place for what can be had again.
 pub fn fetch_config() -> Option<nix_fetch::Config> {
-    let cache = user_directory("XDG_CACHE_HOME", ".cache").unwrap_or_else(|| "/var/cache".into());
-    let cache = cache.join("hc/fetch");
-    let mut config = nix_fetch::Config::new(cache);
+    let mut config = nix_fetch::Config::new(cache_directory().join("hc/fetch"));
     config.message = |text| eprintln!("{text}");
     Some(config)
 }

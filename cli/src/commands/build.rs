@@ -90,6 +90,8 @@ pub fn request(store: &Store, args: &CloudArgs) -> anyhow::Result<Request> {
             .collect(),
         builder: hc_deploy::builder::pinned(store, &Globals::exe()?).code(Code::Build)?,
         store: store.clone(),
+        cache: Some(crate::nix_io::evaluation_cache()),
+        version: Globals::version()?,
         fetch: crate::nix_io::fetch_config(),
         registries: crate::nix_io::registries(),
         show_trace: args.show_trace,

@@ -10,6 +10,7 @@ use hc_deploy::{Prepared, Watcher};
 use nix_store::Store;
 use serde_json::json;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Make this host run what a flake describes, again after every saved change
@@ -32,7 +33,8 @@ pub struct Args {
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     Globals::need_root("watch")?;
     let store = build::store(globals)?;
-    let request = build::request(&store, &args.cloud)?;
+    let mut request = build::request(&store, &args.cloud)?;
+    request.message = say;
     let client = agent::start(globals)?;
     let watcher = std::sync::Mutex::new((Watcher::new()?, Instant::now()));
     let mut session = Session { args, client, store, last: None };
@@ -58,6 +60,15 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         },
     )?;
     Ok(())
+}
+
+/// Says what evaluation says, but not at each save that there are uncommitted changes.
+fn say(text: &str) {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    let dirty = text.starts_with("warning: Git tree ");
+    if !dirty || !SAID.swap(true, Ordering::Relaxed) {
+        eprintln!("{text}");
+    }
 }
 
 struct Session<'a> {

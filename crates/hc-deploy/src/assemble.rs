@@ -63,10 +63,24 @@ impl<'i> Prepared<'i> {
         warnings: Vec<String>,
     ) -> Result<Self> {
         check_addresses(&host, &specs)?;
-        let mut machines = BTreeMap::new();
+        let mut all = Vec::with_capacity(specs.len());
         for (spec, context) in specs {
             let references =
                 context.iter().map(|e| output(&io, e)).collect::<Result<BTreeSet<_>>>()?;
+            all.push((spec, context, references));
+        }
+        Self::from_parts(io, host, all, warnings)
+    }
+
+    /// From machines with what they need and the store paths that they refer to.
+    pub(crate) fn from_parts(
+        io: Door<'i>,
+        host: HostSpec,
+        specs: Vec<(MachineSpec, Vec<ContextElem>, BTreeSet<StorePath>)>,
+        warnings: Vec<String>,
+    ) -> Result<Self> {
+        let mut machines = BTreeMap::new();
+        for (spec, context, references) in specs {
             let (text, name) = (spec.to_json(), closure_name(&spec.name));
             let closure = nix_compat::path::text(&name, text.as_bytes(), &references)
                 .map_err(|source| Error::Name { machine: spec.name.to_string(), source })?;

@@ -1,12 +1,13 @@
 //! Evaluating one host of a cloud.
 
 use crate::assemble::{Door, Prepared};
+use crate::cache;
 use crate::fetch::Registries;
 use crate::store_io::{IoOptions, StoreIo};
 use crate::{Error, Result};
 use hc_spec::{HostSpec, MachineSpec};
 use nix_compat::{StoreDir, StorePath};
-use nix_lang::{Arena, ContextElem, Evaluator, FlakeOptions, Settings, Value};
+use nix_lang::{Arena, ContextElem, Evaluator, FlakeOptions, Settings, Value, Witness};
 use nix_store::Store;
 use std::path::PathBuf;
 
@@ -26,6 +27,10 @@ pub struct Request {
     pub builder: StorePath,
     /// The store: what evaluation has to read first is built there.
     pub store: Store,
+    /// Where results are kept for evaluations where nothing changed; none are without it.
+    pub cache: Option<PathBuf>,
+    /// What tells one version of this program from another: a result is that of one version.
+    pub version: String,
     /// How inputs are fetched; nothing is fetched without it.
     pub fetch: Option<nix_fetch::Config>,
     /// Where short names of flakes are looked up.
@@ -44,18 +49,26 @@ pub struct Request {
 /// # Errors
 /// When the Nix code is wrong, or evaluates to something that is no cloud.
 pub fn prepare(request: &Request) -> Result<Prepared<'static>> {
+    if let Some(prepared) = cache::recall(request) {
+        return Ok(prepared);
+    }
     let evaluated = nix_lang::on_big_stack(|| {
         let io = door(request);
-        let evaluated = {
+        let (evaluated, seen) = {
+            let witness = Witness::new(&io);
             let arena = Arena::new();
-            let nix = Evaluator::new(&arena, &io, settings(request));
-            evaluate(&nix, request)
+            let nix = Evaluator::new(&arena, witness.door(), settings(request));
+            (evaluate(&nix, request), witness.seen())
         };
-        evaluated.map(|evaluated| (io, evaluated))
+        evaluated.map(|evaluated| (io, evaluated, seen))
     });
-    let (io, evaluated) =
+    let (io, evaluated, seen) =
         evaluated.map_err(|e| Error::Evaluation(format!("cannot start the evaluator: {e}")))??;
-    assemble(Door::Own(Box::new(io)), evaluated)
+    let prepared = assemble(Door::Own(Box::new(io)), evaluated)?;
+    if let Some(seen) = seen {
+        cache::keep(request, &prepared, &seen);
+    }
+    Ok(prepared)
 }
 
 pub(crate) fn door(request: &Request) -> StoreIo {

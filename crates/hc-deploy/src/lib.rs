@@ -6,6 +6,7 @@
 
 mod assemble;
 pub mod builder;
+mod cache;
 mod cloud;
 mod error;
 mod fetch;

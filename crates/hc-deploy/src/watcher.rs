@@ -164,7 +164,7 @@ mod tests {
         let watched = |path: &Path| Watched { path: path.to_owned(), below: false };
         watcher.watch(&[watched(&file), watched(&dir.path().join("new/x"))]).expect("watched");
         std::fs::write(&file, "2").expect("written");
-        assert_eq!(watcher.wait().expect("waited"), [file.clone()]);
+        assert_eq!(watcher.wait().expect("waited"), std::slice::from_ref(&file));
         std::fs::write(&other, "3").expect("written");
         std::fs::rename(&other, &file).expect("renamed");
         assert_eq!(watcher.wait().expect("waited"), [other, file]);

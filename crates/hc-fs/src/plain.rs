@@ -34,6 +34,33 @@ pub fn write(path: &Path, contents: &[u8], mode: u32) -> Result<()> {
     create(path, mode)?.write_all(contents).on("write", path)
 }
 
+/// Puts a file in place whole: whoever reads it finds the old or the new one, or none.
+///
+/// # Errors
+/// When the system refuses; the old file is then untouched.
+pub fn replace(path: &Path, contents: &[u8], mode: u32) -> Result<()> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let number = now.map_or(0, |now| now.as_nanos());
+    let temporary = path.with_extension(format!("{}-{number}.new", std::process::id()));
+    let written = (|| {
+        create_new(&temporary, mode)?.write_all(contents).on("write", &temporary)?;
+        rename(&temporary, path)
+    })();
+    if written.is_err() {
+        let _ = remove_file(&temporary);
+    }
+    written
+}
+
+/// Gives a file the time of now.
+///
+/// # Errors
+/// When it is not there, or the system refuses.
+pub fn touch(path: &Path) -> Result<()> {
+    let file = File::open(path).on("open", path)?;
+    file.set_modified(std::time::SystemTime::now()).on("set the time of", path)
+}
+
 /// Makes or truncates a file for writing. Does not follow a symlink at `path`.
 ///
 /// # Errors

@@ -63,4 +63,4 @@ pub use print::{PrintErrors, PrintOptions};
 pub use source::Location;
 pub use stack::on_big_stack;
 pub use value::{Attr, Attrs, Closure, Env, List, PathValue, PrimOp, PrimOpApp, Str, Thunk, Value};
-pub use warm::{WarmStats, Watched};
+pub use warm::{Seen, WarmStats, Watched, Witness};

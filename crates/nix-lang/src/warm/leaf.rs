@@ -23,7 +23,7 @@ use crate::value::NodeId;
 
 /// A question to the world.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-enum Question {
+pub(super) enum Question {
     /// The bytes of a file.
     File(PathBuf),
     /// The names in a directory.
@@ -41,7 +41,7 @@ enum Question {
 }
 
 /// The digest of an answer; none where only asking again tells.
-type Answer = Option<blake3::Hash>;
+pub(super) type Answer = Option<blake3::Hash>;
 
 struct Leaf {
     question: Question,
@@ -61,6 +61,11 @@ pub(super) struct Leaves {
 }
 
 impl Leaves {
+    /// Everything that was asked, and what the answers were.
+    pub(super) fn answers(&self) -> impl Iterator<Item = (&Question, Answer)> {
+        self.list.iter().map(|leaf| (&leaf.question, leaf.answer.filter(|_| !leaf.wavers)))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.list.len()
     }
@@ -94,7 +99,7 @@ impl Question {
         }
     }
 
-    fn ask(&self, io: &dyn Io) -> Answer {
+    pub(super) fn ask(&self, io: &dyn Io) -> Answer {
         Some(match self {
             Question::File(path) => file_digest(&io.read_file(path)),
             Question::Dir(path) => dir_digest(&io.read_dir(path)),

@@ -24,6 +24,7 @@ mod leaf;
 mod matching;
 mod parsed;
 mod scope;
+mod witness;
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -36,6 +37,7 @@ use crate::io::Io;
 pub(crate) use graph::Graph;
 pub(crate) use leaf::Recorder;
 pub(crate) use matching::Site;
+pub use witness::{Seen, Witness};
 
 /// A file or directory that an evaluation read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
