@@ -2,11 +2,25 @@
 
 use rustc_hash::FxHashSet;
 
+use nix_syntax::ast::{Expr, ExprKind};
+
 use crate::Evaluator;
 use crate::error::{ErrorKind, Result};
 use crate::source::NO_POS;
 use crate::sym;
 use crate::value::{Attrs, ThunkState, Value};
+
+/// Whether an expression is a value as it stands.
+fn is_literal(expr: &Expr<'_>) -> bool {
+    matches!(
+        expr.kind,
+        ExprKind::Int(_)
+            | ExprKind::Float(_)
+            | ExprKind::Str(_)
+            | ExprKind::Path(_)
+            | ExprKind::Lambda(_)
+    )
+}
 
 /// A float as `toString` gives it: six decimals.
 pub(crate) fn float_six(number: f64) -> String {
@@ -268,6 +282,10 @@ impl<'a> Printer<'_, 'a> {
                 ThunkState::Blackhole(_) => {
                     self.coloured(RED, "«potential infinite recursion»");
                     return Ok(());
+                }
+                // Warm evaluation has thunks where there would be none, see `delay_bound`.
+                ThunkState::Expr(node, expr, _) if node != 0 && is_literal(expr) => {
+                    nix.force_thunk(thunk, NO_POS)?
                 }
                 _ => {
                     let text = if self.style.plain { "<CODE>" } else { "«thunk»" };

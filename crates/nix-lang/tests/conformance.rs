@@ -20,10 +20,7 @@ fn cases(root: &Path) -> Vec<PathBuf> {
 }
 
 /// The value as `nix-instantiate --eval --strict` prints it, or the message of the error.
-fn outcome(case: &Path) -> (&'static str, String) {
-    let arena = Arena::new();
-    let settings = Settings { home: Some("/nowhere".into()), ..Settings::default() };
-    let nix = Evaluator::new(&arena, ComputeIo::new(), settings);
+fn outcome(nix: &Evaluator<'_>, case: &Path) -> (&'static str, String) {
     let shown = nix
         .eval_file(case)
         .and_then(|value| nix.force_deep(value))
@@ -39,8 +36,36 @@ fn outcome(case: &Path) -> (&'static str, String) {
     }
 }
 
+fn settings() -> Settings {
+    Settings { home: Some("/nowhere".into()), ..Settings::default() }
+}
+
+fn cold(case: &Path) -> (&'static str, String) {
+    let arena = Arena::new();
+    outcome(&Evaluator::new(&arena, ComputeIo::new(), settings()), case)
+}
+
+/// Evaluated, and once more after the file was said to have changed.
+fn warm(case: &Path) -> (&'static str, String) {
+    let arena = Arena::new();
+    let nix = Evaluator::warm(&arena, ComputeIo::new(), settings());
+    let first = nix.again(None, |nix| outcome(nix, case));
+    let second = nix.again(Some(&[case.to_owned()]), |nix| outcome(nix, case));
+    assert_eq!(first, second, "{}", case.display());
+    second
+}
+
 #[test]
 fn agrees_with_cpp_nix() {
+    all_agree(cold);
+}
+
+#[test]
+fn warm_evaluation_agrees_with_cpp_nix() {
+    all_agree(warm);
+}
+
+fn all_agree(outcome: fn(&Path) -> (&'static str, String)) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
     let place = root.to_string_lossy().into_owned();
     let (count, failed) = on_big_stack(|| {

@@ -63,7 +63,7 @@ fn import<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let path = nix.coerce_path(args[0], pos)?;
     Ok(match nix.import(&path, pos)? {
         // Each import gives a function of its own, as comparisons can tell.
-        Value::Lambda(closure) if nix.graph.is_none() => {
+        Value::Lambda(closure) => {
             let (lambda, env) = (closure.lambda, closure.env);
             Value::Lambda(nix.arena.alloc(crate::value::Closure { lambda, env }))
         }
