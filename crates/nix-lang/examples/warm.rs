@@ -31,7 +31,8 @@ fn main() {
         let arena = Arena::new();
         let nix = Evaluator::new(&arena, io(), settings.clone());
         let cold = text(&nix, &file);
-        println!("cold {:?} {} MiB, {} bytes", started.elapsed(), arena.size() >> 20, cold.len());
+        let millis = |started: Instant| started.elapsed().as_secs_f64() * 1e3;
+        println!("cold {:.3} ms {} MiB {} bytes", millis(started), arena.size() >> 20, cold.len());
         let arena = Arena::new();
         let nix = Evaluator::warm(&arena, io(), settings.clone());
         let mut changed: Option<Vec<PathBuf>> = None;
@@ -40,8 +41,8 @@ fn main() {
             let started = Instant::now();
             let warm = nix.again(changed.as_deref(), |nix| text(nix, &file));
             println!(
-                "warm {:?} {} MiB {:?}{}",
-                started.elapsed(),
+                "warm {:.3} ms {} MiB {:?}{}",
+                millis(started),
                 arena.size() >> 20,
                 nix.warm_stats(),
                 if nix.is_spoiled() { " SPOILED" } else { "" },
