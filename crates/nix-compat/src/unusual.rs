@@ -1,5 +1,5 @@
 //! Derivations that C++ Nix makes and `nix-derivation` would refuse: an output called `drv` or
-//! nothing at all, a variable without a name, outputs that the builder is not told of.
+//! nothing at all, or a variable without a name.
 //!
 //! Reading and hashing take them; only the builder's checks do not. So they are written as a text
 //! here, and read back.
@@ -10,19 +10,17 @@ use crate::{
 };
 
 /// Finishes a derivation: gives its outputs their paths, where these follow from its inputs.
-/// `told` says whether the builder gets the paths of fixed outputs in its environment.
 ///
 /// # Errors
 /// When it is not right, or `resolve` cannot tell what an input counts as.
 pub fn settle<E>(
     drv: DerivationBuilder,
-    told: bool,
     resolve: impl FnMut(&StorePath) -> Result<InputDerivationHash, E>,
 ) -> Result<Derivation, InputResolutionError<E>> {
-    if told && is_usual(&drv) {
+    if is_usual(&drv) {
         return Ok(drv.try_build_with_input_hashes(resolve)?.into_derivation());
     }
-    settle_unusual(drv, told, resolve)
+    settle_unusual(drv, resolve)
 }
 
 fn is_usual(drv: &DerivationBuilder) -> bool {
@@ -41,7 +39,6 @@ fn is_usual(drv: &DerivationBuilder) -> bool {
 
 fn settle_unusual<E>(
     mut drv: DerivationBuilder,
-    told: bool,
     resolve: impl FnMut(&StorePath) -> Result<InputDerivationHash, E>,
 ) -> Result<Derivation, InputResolutionError<E>> {
     let names: Vec<String> = drv.outputs().keys().cloned().collect();
@@ -54,7 +51,7 @@ fn settle_unusual<E>(
             }
             output @ Output::Fixed { .. } => {
                 let path = output.path_in(drv.store_dir(), drv.name(), name)?;
-                if let Some(path) = path.filter(|_| told) {
+                if let Some(path) = path {
                     let text = drv.store_dir().render_path(&path);
                     drv.environment_mut().insert(name.clone(), text.into_bytes());
                 }
@@ -249,7 +246,7 @@ mod tests {
     use std::convert::Infallible;
 
     fn settled(drv: DerivationBuilder) -> Derivation {
-        settle(drv, true, |_| Ok::<_, Infallible>(InputDerivationHash::regular([7; 32]))).unwrap()
+        settle(drv, |_| Ok::<_, Infallible>(InputDerivationHash::regular([7; 32]))).unwrap()
     }
 
     /// Known answers from C++ Nix 2.34.
@@ -303,10 +300,9 @@ mod tests {
                     )
                     .argument("-e")
                     .environment("x", "tab\tand \r\n");
-                let resolve = |_: &StorePath| {
-                    Ok::<_, Infallible>(InputDerivationHash::regular([7; 32]))
-                };
-                let other = settle_unusual(drv.clone(), true, resolve).unwrap();
+                let resolve =
+                    |_: &StorePath| Ok::<_, Infallible>(InputDerivationHash::regular([7; 32]));
+                let other = settle_unusual(drv.clone(), resolve).unwrap();
                 assert_eq!(settled(drv).to_aterm_bytes(), other.to_aterm_bytes());
             }
         }

@@ -2,6 +2,7 @@
 
 mod attrs;
 mod context;
+mod dynamic;
 mod fetch;
 mod hash;
 mod lists;
@@ -94,6 +95,7 @@ fn ops(features: &[String]) -> impl Iterator<Item = &'static PrimOp> {
     [
         attrs::OPS,
         context::OPS,
+        dynamic::OPS,
         fetch::OPS,
         hash::OPS,
         lists::OPS,
