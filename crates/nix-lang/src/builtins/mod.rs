@@ -2,6 +2,7 @@
 
 mod attrs;
 mod context;
+pub(crate) mod docs;
 mod dynamic;
 mod fetch;
 mod hash;
