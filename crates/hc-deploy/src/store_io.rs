@@ -251,6 +251,9 @@ impl StoreIo {
                         missing.push(element);
                     }
                 }
+                ContextElem::Dynamic { .. } => {
+                    return Err(IoError::Unsupported(crate::write::no_dynamic(element)));
+                }
             }
         }
         if missing.is_empty() {

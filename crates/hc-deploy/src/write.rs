@@ -3,11 +3,17 @@
 use crate::pending::Pending;
 use crate::store_io::StoreIo;
 use crate::{Error, Result};
-use nix_compat::{DrvOutput, StorePath};
+use nix_compat::{DrvOutput, StoreDir, StorePath};
 use nix_lang::{ContextElem, Ingestion};
 use nix_store::Store;
 use std::collections::BTreeSet;
 use std::path::Path;
+
+/// Why an output of a derivation that is an output itself cannot be had.
+pub(crate) fn no_dynamic(element: &ContextElem) -> String {
+    let text = element.to_installable(&StoreDir::default());
+    format!("cannot build '{text}': derivations that a build makes are not built in turn")
+}
 
 impl StoreIo {
     /// Adds sources and derivations; the outputs that are left to build.
@@ -24,6 +30,9 @@ impl StoreIo {
                 ContextElem::Built { drv, output } => {
                     self.write_derivation(store, drv)?;
                     wanted.insert(DrvOutput::new(drv.clone(), output.clone()));
+                }
+                ContextElem::Dynamic { .. } => {
+                    return Err(Error::Shape(no_dynamic(element)));
                 }
             }
         }

@@ -11,6 +11,7 @@ pub mod modulo;
 pub mod nar;
 pub mod narinfo;
 pub mod path;
+mod unusual;
 pub mod url;
 
 pub use hash::{CAHash, ContentAddressMethod, HashAlgorithm, NixHash, NixHasher, hash_bytes};
@@ -23,3 +24,4 @@ pub use nix_derivation::{
     ValidatedDerivation,
 };
 pub use path::{STORE_DIR, StorePathError};
+pub use unusual::settle;

@@ -5,8 +5,8 @@ use crate::{StoreDir, StorePath};
 use std::collections::BTreeSet;
 
 pub use nix_derivation::store_path::{
-    DIGEST_LEN, Error as StorePathError, MAX_NAME_LEN, STORE_DIR, downstream_placeholder,
-    hash_placeholder, output_path_name,
+    DIGEST_LEN, Error as StorePathError, MAX_NAME_LEN, STORE_DIR, hash_placeholder,
+    output_path_name,
 };
 
 /// The length of the hash at the start of a store path's name.
@@ -90,6 +90,25 @@ pub fn compress(digest: &[u8]) -> [u8; DIGEST_LEN] {
     out
 }
 
+/// What stands for an output whose path is not known before something is built: the first of
+/// `outputs` is one of the derivation, each further one belongs to the derivation that the one
+/// before it is. Unlike `nix-derivation`'s it takes every name, as C++ Nix does.
+#[must_use]
+pub fn downstream_placeholder<S: AsRef<str>>(drv: &StorePath, outputs: &[S]) -> String {
+    let sha256 = |text: String| crate::hash_bytes(HashAlgorithm::Sha256, text.as_bytes());
+    let encode = nix_derivation::nixbase32::encode;
+    let mut outputs = outputs.iter().map(AsRef::as_ref);
+    let first = outputs.next().unwrap_or("out");
+    let name = drv.name().strip_suffix(".drv").unwrap_or(drv.name());
+    let name = if first == "out" { name.to_owned() } else { format!("{name}-{first}") };
+    let mut hash = sha256(format!("nix-upstream-output:{}:{name}", hash_part(drv)));
+    for output in outputs {
+        let before = encode(&compress(hash.digest_as_bytes()));
+        hash = sha256(format!("nix-computed-output:{before}:{output}"));
+    }
+    format!("/{}", encode(hash.digest_as_bytes()))
+}
+
 /// Nix's name for an indirect root: the nix32 SHA-1 of the link's path.
 #[must_use]
 pub fn indirect_root_name(link: &[u8]) -> String {
@@ -120,6 +139,17 @@ mod tests {
         assert!(split(b"/nix/store").is_err());
         assert!(split(b"/nix/storefoo/miacmq2d49l5qm1xgkpr982m3rd9ax08-a").is_err());
         assert!(split(b"/nix/store/.links").is_err());
+    }
+
+    #[test]
+    fn placeholders_are_those_of_nix_derivation() {
+        use nix_derivation::store_path::downstream_placeholder as other;
+        let drv = "/nix/store/miacmq2d49l5qm1xgkpr982m3rd9ax08-a.drv";
+        let drv = StorePath::from_absolute_path(drv.as_bytes()).unwrap();
+        for outputs in [&["out"][..], &["dev"], &["out", "out"], &["x", "out", "lib"]] {
+            let expected = other(&drv, outputs).unwrap();
+            assert_eq!(downstream_placeholder(&drv, outputs), expected);
+        }
     }
 
     proptest! {

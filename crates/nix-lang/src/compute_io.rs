@@ -174,6 +174,7 @@ impl Io for ComputeIo {
                         _ => false,
                     }
                 }
+                ContextElem::Dynamic { .. } => false,
             };
             if !present {
                 return Err(IoError::Unsupported(format!(

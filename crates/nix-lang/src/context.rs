@@ -18,6 +18,14 @@ pub enum ContextElem {
         /// The name of the output.
         output: String,
     },
+    /// An output of a derivation that is itself an output of a derivation: the first output is one
+    /// of `drv`, each further one belongs to the derivation that the one before it is.
+    Dynamic {
+        /// The derivation that is known.
+        drv: StorePath,
+        /// At least two names.
+        outputs: Vec<String>,
+    },
     /// A derivation file together with everything it builds from and builds: `=/nix/store/….drv`.
     DrvDeep(StorePath),
 }
@@ -28,17 +36,53 @@ impl ContextElem {
     pub fn path(&self) -> &StorePath {
         match self {
             ContextElem::Opaque(path) | ContextElem::DrvDeep(path) => path,
-            ContextElem::Built { drv, .. } => drv,
+            ContextElem::Built { drv, .. } | ContextElem::Dynamic { drv, .. } => drv,
         }
     }
 
-    /// The encoding that C++ Nix uses: plain path, `!out!path` or `=path`.
+    /// The encoding that C++ Nix uses: plain path, `!out!path` (`!out!dev!path` for output `out`
+    /// of the derivation that is output `dev` of another) or `=path`.
     #[must_use]
     pub fn encode(&self, store: &StoreDir) -> String {
         match self {
             ContextElem::Opaque(path) => store.render_path(path),
             ContextElem::DrvDeep(path) => format!("={}", store.render_path(path)),
             ContextElem::Built { drv, output } => format!("!{output}!{}", store.render_path(drv)),
+            ContextElem::Dynamic { drv, outputs } => {
+                let names: Vec<&str> = outputs.iter().rev().map(String::as_str).collect();
+                format!("!{}!{}", names.join("!"), store.render_path(drv))
+            }
+        }
+    }
+}
+
+impl ContextElem {
+    /// An output of what this element stands for; none where that is no single derivation.
+    #[must_use]
+    pub fn output(&self, name: &str) -> Option<ContextElem> {
+        let name = name.to_owned();
+        Some(match self {
+            ContextElem::Opaque(drv) => ContextElem::Built { drv: drv.clone(), output: name },
+            ContextElem::Built { drv, output } => {
+                ContextElem::Dynamic { drv: drv.clone(), outputs: vec![output.clone(), name] }
+            }
+            ContextElem::Dynamic { drv, outputs } => {
+                let mut outputs = outputs.clone();
+                outputs.push(name);
+                ContextElem::Dynamic { drv: drv.clone(), outputs }
+            }
+            ContextElem::DrvDeep(_) => return None,
+        })
+    }
+
+    /// As the command line of C++ Nix has it: `path^out`, `path^dev^out`.
+    #[must_use]
+    pub fn to_installable(&self, store: &StoreDir) -> String {
+        let path = store.render_path(self.path());
+        match self {
+            ContextElem::Opaque(_) | ContextElem::DrvDeep(_) => path,
+            ContextElem::Built { output, .. } => format!("{path}^{output}"),
+            ContextElem::Dynamic { outputs, .. } => format!("{path}^{}", outputs.join("^")),
         }
     }
 }

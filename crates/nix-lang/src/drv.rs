@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nix_compat::{
     CAHash, ContentAddressMethod, Derivation, DerivationBuilder, HashAlgorithm, InputDerivation,
-    InputDerivationHash, NixHash, Output, StorePath, StructuredAttrs, path,
+    InputDerivationHash, NixHash, Output, StorePath, StructuredAttrs, path, settle,
 };
 
 use crate::Evaluator;
@@ -84,16 +84,46 @@ struct Parts {
     impure: bool,
 }
 
+/// What is asked of an input, while it is gathered.
+#[derive(Default)]
+struct Asked {
+    outputs: BTreeSet<String>,
+    below: BTreeMap<String, Asked>,
+}
+
+impl Asked {
+    /// Asks for the last of a chain of outputs.
+    fn add(&mut self, chain: &[String]) {
+        match chain {
+            [] => {}
+            [output] => drop(self.outputs.insert(output.clone())),
+            [first, rest @ ..] => self.below.entry(first.clone()).or_default().add(rest),
+        }
+    }
+
+    fn finish(self) -> std::result::Result<InputDerivation, nix_compat::DerivationError> {
+        let mut input = InputDerivation::new(self.outputs);
+        for (output, below) in self.below {
+            input.insert_dynamic_output(output, below.finish()?)?;
+        }
+        Ok(input)
+    }
+}
+
 impl<'a> Evaluator<'a> {
     /// An error unless the experimental feature is on.
     pub(crate) fn require(&self, feature: &str, what: &str, pos: Pos) -> Result<()> {
-        if self.settings.features.iter().any(|known| known == feature) {
+        if self.has_feature(feature) {
             return Ok(());
         }
         let message = format!(
             "experimental Nix feature '{feature}' is disabled{what}; add '--extra-experimental-features {feature}' to enable it"
         );
         Err(Error::new(crate::ErrorKind::Unsupported, message, pos))
+    }
+
+    fn has_feature(&self, feature: &str) -> bool {
+        self.settings.features.iter().any(|known| known == feature)
     }
 
     fn make_derivation(&self, name: &str, attrs: &'a Attrs<'a>, pos: Pos) -> Result<Value<'a>> {
@@ -155,17 +185,16 @@ impl<'a> Evaluator<'a> {
                 drv.outputs_mut().insert(output, kind);
             }
         } else {
-            // The paths are filled in once the hash of the inputs is known.
+            // The paths are filled in once the hash of the inputs is known. Until then the
+            // variables of the outputs are empty, whatever attributes of their names say.
+            drv.environment_mut().extend(outputs.iter().map(|name| (name.clone(), Vec::new())));
             drv.outputs_mut().extend(outputs.into_iter().map(|output| (output, Output::Deferred)));
         }
-        let built =
-            drv.try_build_with_input_hashes(|path| self.drv_hash(path, pos)).map_err(|error| {
-                match error {
-                    nix_compat::InputResolutionError::Resolve { error, .. } => error,
-                    other => Error::eval(other.to_string(), pos),
-                }
-            })?;
-        self.finish_derivation(built.into_derivation(), pos)
+        let drv = settle(drv, |path| self.drv_hash(path, pos)).map_err(|error| match error {
+            nix_compat::InputResolutionError::Resolve { error, .. } => error,
+            other => Error::eval(other.to_string(), pos),
+        })?;
+        self.finish_derivation(drv, pos)
     }
 
     fn finish_derivation(&self, drv: Derivation, pos: Pos) -> Result<Value<'a>> {
@@ -187,8 +216,7 @@ impl<'a> Evaluator<'a> {
             let elem = ContextElem::Built { drv: path.clone(), output: name.clone() };
             let text = match &output.path {
                 Some(path) => self.store_dir.render_path(path),
-                None => path::downstream_placeholder(&path, [&name])
-                    .map_err(|error| Error::eval(error.to_string(), pos))?,
+                None => path::downstream_placeholder(&path, &[&name]),
             };
             entries.push(Attr {
                 name: self.symbols.intern(name.as_bytes()),
@@ -401,22 +429,30 @@ impl<'a> Evaluator<'a> {
     }
 
     fn add_inputs(&self, drv: &mut DerivationBuilder, ctx: Ctx, pos: Pos) -> Result<()> {
-        let mut outputs: BTreeMap<StorePath, BTreeSet<String>> = BTreeMap::new();
+        let mut outputs: BTreeMap<StorePath, Asked> = BTreeMap::new();
         for elem in self.contexts.elems(ctx) {
             match &*elem {
                 ContextElem::Opaque(path) => {
                     drv.input_sources_mut().insert(path.clone());
                 }
                 ContextElem::Built { drv, output } => {
-                    outputs.entry(drv.clone()).or_default().insert(output.clone());
+                    outputs.entry(drv.clone()).or_default().outputs.insert(output.clone());
+                }
+                ContextElem::Dynamic { drv, outputs: chain } => {
+                    // Deeper than `nix-derivation` takes it would also be deep for the stack.
+                    if chain.len() > 200 {
+                        return Err(Error::eval("derivations are nested too deeply", pos));
+                    }
+                    outputs.entry(drv.clone()).or_default().add(chain);
                 }
                 ContextElem::DrvDeep(path) => {
                     self.add_deep(path, drv.input_sources_mut(), &mut outputs, pos)?;
                 }
             }
         }
-        for (path, outputs) in outputs {
-            drv.input_derivations_mut().insert(path, InputDerivation::new(outputs));
+        for (path, asked) in outputs {
+            let input = asked.finish().map_err(|error| Error::eval(error.to_string(), pos))?;
+            drv.input_derivations_mut().insert(path, input);
         }
         Ok(())
     }
@@ -426,7 +462,7 @@ impl<'a> Evaluator<'a> {
         &self,
         root: &StorePath,
         sources: &mut BTreeSet<StorePath>,
-        outputs: &mut BTreeMap<StorePath, BTreeSet<String>>,
+        outputs: &mut BTreeMap<StorePath, Asked>,
         pos: Pos,
     ) -> Result<()> {
         let mut seen = BTreeSet::new();
@@ -441,7 +477,7 @@ impl<'a> Evaluator<'a> {
                 continue;
             }
             let drv = self.io.read_derivation(&path).map_err(|error| io_error(error, pos))?;
-            outputs.entry(path).or_default().extend(drv.outputs().keys().cloned());
+            outputs.entry(path).or_default().outputs.extend(drv.outputs().keys().cloned());
             work.extend(drv.input_sources().iter().cloned());
             work.extend(drv.input_derivations().keys().cloned());
         }

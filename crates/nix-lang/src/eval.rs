@@ -106,7 +106,7 @@ impl<'a> Evaluator<'a> {
             ExprKind::Local { level, index } => match env.at(level).slots[index as usize].get() {
                 Value::Hole => self.thunk(Delayed::Expr(expr, env)),
                 Value::Thunk(thunk) => match thunk.state.get() {
-                    ThunkState::Done(0, value) => value,
+                    ThunkState::Done(0, value) if !value.has_identity() => value,
                     _ => Value::Thunk(thunk),
                 },
                 value => value,

@@ -93,16 +93,14 @@ impl<'a> Evaluator<'a> {
     }
 
     /// What is written about a function: of its own, the `/** comment */` in front of it; of a
-    /// builtin, how many arguments it takes.
+    /// builtin, the names of its arguments and a paragraph.
     #[must_use]
     pub fn documentation(&self, value: Value<'a>) -> Option<String> {
         match value {
-            Value::PrimOp(op) => Some(format!(
-                "builtins.{} takes {} argument{}",
-                op.name,
-                op.arity,
-                if op.arity == 1 { "" } else { "s" }
-            )),
+            Value::PrimOp(op) => {
+                let (arguments, text) = crate::builtins::docs::of(op.name)?;
+                Some(format!("builtins.{} {arguments}\n\n{text}", op.name))
+            }
             Value::PrimOpApp(app) => self.documentation(Value::PrimOp(app.op)),
             Value::Lambda(closure) => {
                 let head = closure.lambda.head;
@@ -155,6 +153,18 @@ mod tests {
         assert_eq!(comment_before("/** x */ "), Some("x".to_owned()));
         assert_eq!(comment_before("/* x */ f = "), None);
         assert_eq!(comment_before("f = "), None);
+    }
+
+    #[test]
+    fn builtins_are_documented() {
+        let arena = Arena::new();
+        let nix = Evaluator::new(&arena, ComputeIo::new(), Settings::default());
+        let part = nix.eval_str("builtins.genList (x: x)", "/").unwrap();
+        let text = nix.documentation(part).unwrap();
+        assert!(
+            text.starts_with("builtins.genList generator length\n\n`[ (generator 0)"),
+            "{text}"
+        );
     }
 
     #[test]

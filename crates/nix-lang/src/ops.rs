@@ -333,7 +333,7 @@ impl<'a> Evaluator<'a> {
         Ok(true)
     }
 
-    /// Equality of elements: the same element is equal to itself, functions too.
+    /// Equality of elements: the same element is equal to itself, functions and NaN too.
     pub(crate) fn equal_inside(&self, left: Value<'a>, right: Value<'a>, pos: Pos) -> Result<bool> {
         self.nested(pos, || self.equal_values(left, right, pos))
     }
@@ -346,8 +346,11 @@ impl<'a> Evaluator<'a> {
             self.force_thunk(left, pos)?;
             return Ok(true);
         }
+        // What is evaluated on either side is a copy: of a function, another one.
+        let copied = matches!(left, Value::Thunk(_)) || matches!(right, Value::Thunk(_));
         let (left, right) = (self.force(left, pos)?, self.force(right, pos)?);
         match (left, right) {
+            _ if copied => self.equal(left, right, pos),
             (Value::Lambda(left), Value::Lambda(right)) => Ok(std::ptr::eq(left, right)),
             (Value::PrimOp(left), Value::PrimOp(right)) => Ok(std::ptr::eq(left, right)),
             (Value::PrimOpApp(left), Value::PrimOpApp(right)) => Ok(std::ptr::eq(left, right)),

@@ -314,6 +314,17 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Whether a copy of the value is not equal to it where lists and sets are compared: such a
+    /// one stays the thunk that it is the value of.
+    #[inline]
+    pub(crate) fn has_identity(&self) -> bool {
+        match self {
+            Value::Lambda(_) | Value::PrimOp(_) | Value::PrimOpApp(_) => true,
+            Value::Float(number) => number.is_nan(),
+            _ => false,
+        }
+    }
+
     /// Whether the value can be called without looking for `__functor`.
     #[must_use]
     pub fn is_function(&self) -> bool {

@@ -77,6 +77,7 @@ pub fn classify(message: &str) -> Outcome {
         ("' is not equal to ", "assert"),
         ("' differs from attribute set", "assert"),
         ("is contained in '", "assert"),
+        ("distinct functions and immediate comparisons", "assert"),
         ("' missing", "missing"),
         ("expected a", "type"),
         ("cannot coerce", "type"),

@@ -67,7 +67,13 @@ fn add_drv_output_dependencies<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos:
             let message = format!("path '{}' is not a derivation", nix.store_dir.render_path(path));
             return Err(Error::eval(message, pos));
         }
-        ContextElem::Built { output, .. } => {
+        ContextElem::Built { .. } | ContextElem::Dynamic { .. } => {
+            let output = match &**elem {
+                ContextElem::Built { output, .. } => Some(output),
+                ContextElem::Dynamic { outputs, .. } => outputs.last(),
+                _ => None,
+            };
+            let output = output.map(String::as_str).unwrap_or_default();
             let message = format!(
                 "`addDrvOutputDependencies` can only act on derivations, not on a derivation output such as '{output}'"
             );
@@ -88,11 +94,19 @@ fn get_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a>
     let string = nix.force_string(args[0], pos)?;
     let mut uses: BTreeMap<StorePath, Uses> = BTreeMap::new();
     for elem in nix.contexts.elems(string.ctx) {
+        if let ContextElem::Dynamic { drv, outputs } = &*elem {
+            if let Some((output, before)) = outputs.split_last() {
+                let made = super::dynamic::made_by(nix, drv, before, pos)?;
+                uses.entry(made).or_default().outputs.push(output.clone());
+            }
+            continue;
+        }
         let entry = uses.entry(elem.path().clone()).or_default();
         match &*elem {
             ContextElem::Opaque(_) => entry.path = true,
             ContextElem::DrvDeep(_) => entry.all_outputs = true,
             ContextElem::Built { output, .. } => entry.outputs.push(output.clone()),
+            ContextElem::Dynamic { .. } => {}
         }
     }
     let entries = uses.into_iter().map(|(path, mut uses)| {

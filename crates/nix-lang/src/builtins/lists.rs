@@ -270,11 +270,12 @@ fn sort<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let plain = matches!(fun, Value::PrimOp(op) if op.name == "lessThan");
     let mut items = Vec::with_capacity(list.items.len());
     for item in list.items {
-        items.push(nix.force(*item, pos)?);
+        let value = nix.force(*item, pos)?;
+        items.push(if value.has_identity() { *item } else { value });
     }
     let mut less = |left: Value<'a>, right: Value<'a>| -> Result<bool> {
         if plain {
-            return nix.less(left, right, pos);
+            return nix.less(nix.force(left, pos)?, nix.force(right, pos)?, pos);
         }
         let answer = nix.call(fun, &[left, right], pos)?;
         nix.force_bool(answer, pos)

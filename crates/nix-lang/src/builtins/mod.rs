@@ -2,6 +2,8 @@
 
 mod attrs;
 mod context;
+pub(crate) mod docs;
+mod dynamic;
 mod fetch;
 mod hash;
 mod lists;
@@ -94,6 +96,7 @@ fn ops(features: &[String]) -> impl Iterator<Item = &'static PrimOp> {
     [
         attrs::OPS,
         context::OPS,
+        dynamic::OPS,
         fetch::OPS,
         hash::OPS,
         lists::OPS,

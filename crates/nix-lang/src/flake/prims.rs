@@ -37,7 +37,8 @@ fn parse_flake_ref<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Res
 
 fn flake_ref_to_string<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Result<Value<'a>> {
     let mut found = RefAttrs::new();
-    for attr in nix.sorted(nix.force_attrs(args[0], pos)?) {
+    // In the order in which names were first seen, as C++ Nix goes through a set.
+    for attr in nix.entries(nix.force_attrs(args[0], pos)?) {
         let name = nix.name(attr.name);
         let value = match nix.force(attr.value, attr.pos)? {
             Value::Int(number) => RefAttr::Int(u64::try_from(number).map_err(|_| {
