@@ -10,7 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
     std::fs::write(&file, bytes).expect("a file in memory");
     std::fs::create_dir(&inside).expect("a directory in memory");
     let _ = nix_fetch::unpack(&file, &inside.join("tree"));
-    let names = |dir| std::fs::read_dir(dir).expect("a directory").count();
+    let names = |dir: &std::path::Path| std::fs::read_dir(dir).expect("a directory").count();
     assert!(names(&inside) <= 1);
-    assert_eq!(names(&dir.path().to_owned()), 2);
+    assert_eq!(names(dir.path()), 2);
 });
