@@ -173,7 +173,7 @@ mod tests {
                         .iter()
                         .map(|(name, value)| Attr {
                             name: Symbol(*name),
-                            pos: crate::source::NO_POS,
+                            place: nix_syntax::Place::NONE,
                             value: Value::Int(*value),
                         })
                         .collect();

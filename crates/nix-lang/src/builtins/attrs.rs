@@ -8,7 +8,7 @@ use nix_syntax::Symbol;
 use super::Out;
 use crate::Evaluator;
 use crate::error::Error;
-use crate::source::{NO_POS, Pos};
+use crate::source::{Place, Pos};
 use crate::sym;
 use crate::value::{Attr, Attrs, Delayed, PrimOp, Value};
 
@@ -93,7 +93,7 @@ fn function_args<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'
             let formals = closure.lambda.formals.iter().flat_map(|formals| formals.list);
             let entries = formals.map(|formal| Attr {
                 name: formal.name,
-                pos: formal.span,
+                place: formal.place,
                 value: Value::Bool(formal.default.is_some()),
             });
             Ok(nix.attrs_in_order(BumpVec::from_iter_in(entries, nix.arena)))
@@ -106,9 +106,9 @@ fn function_args<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'
 fn get_attr<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let name = nix.force_name(args[0], pos)?;
     let attr = nix.need(nix.force_attrs(args[1], pos)?, name, pos)?;
-    nix.force(attr.value, attr.pos).map_err(|error| {
+    nix.force(attr.value, attr.pos()).map_err(|error| {
         let text = format!("while evaluating the attribute '{}'", nix.name(name));
-        error.frame(attr.pos, text)
+        error.frame(attr.pos(), text)
     })
 }
 
@@ -138,14 +138,14 @@ fn list_to_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'
     for item in list.items.iter() {
         let item = nix.force_attrs(*item, pos)?;
         let name = nix.need(item, sym::NAME, pos)?;
-        named.push((nix.force_name(name.value, name.pos)?, item));
+        named.push((nix.force_name(name.value, name.pos())?, item));
     }
     named.sort_by_key(|(name, _)| *name);
     named.dedup_by_key(|(name, _)| *name);
     let mut entries = BumpVec::with_capacity_in(named.len(), nix.arena);
     for (name, item) in named {
         let value = nix.need(item, sym::VALUE, pos)?;
-        entries.push(Attr { name, pos: value.pos, value: value.value });
+        entries.push(Attr { name, place: value.place, value: value.value });
     }
     Ok(nix.attrs_in_order(entries))
 }
@@ -156,7 +156,7 @@ fn map_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let entries = nix.arena.alloc_slice_fill_iter(nix.entries(attrs).iter().map(|attr| Attr {
         name: attr.name,
         // The new attributes are written nowhere.
-        pos: NO_POS,
+        place: Place::NONE,
         value: nix.thunk(Delayed::ApplyAttr(fun, attr)),
     }));
     Ok(Value::Attrs(nix.arena.alloc(Attrs::new(entries))))
@@ -176,7 +176,7 @@ fn remove_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a
 fn unsafe_get_attr_pos<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let name = nix.force_name(args[0], pos)?;
     let attrs = nix.force_attrs(args[1], pos)?;
-    Ok(attrs.get(name).map_or(Value::Null, |attr| nix.position_value(attr.pos)))
+    Ok(attrs.get(name).map_or(Value::Null, |attr| nix.position_value(attr.pos())))
 }
 
 fn zip_attrs_with<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
@@ -189,9 +189,9 @@ fn zip_attrs_with<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<
     }
     let fun: &'a Value<'a> = nix.arena.alloc(fun);
     let entries = found.into_iter().map(|(name, values)| {
-        let values = Attr { name, pos: NO_POS, value: nix.list_from(&values) };
+        let values = Attr { name, place: Place::NONE, value: nix.list_from(&values) };
         let value = nix.thunk(Delayed::ApplyAttr(fun, nix.arena.alloc(values)));
-        Attr { name, pos: NO_POS, value }
+        Attr { name, place: Place::NONE, value }
     });
     let entries: Vec<Attr<'a>> = entries.collect();
     Ok(nix.attrs_from(entries))
