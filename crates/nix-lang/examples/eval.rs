@@ -32,9 +32,11 @@ struct Wanted {
 fn main() {
     let mut args = std::env::args().skip(1);
     let mut wanted = Wanted::default();
-    let mut settings = Settings::default();
-    settings.current_dir = std::env::current_dir().ok();
-    settings.home = std::env::var_os("HOME").map(Into::into);
+    let mut settings = Settings {
+        current_dir: std::env::current_dir().ok(),
+        home: std::env::var_os("HOME").map(Into::into),
+        ..Settings::default()
+    };
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--json" => wanted.form = Form::Json,

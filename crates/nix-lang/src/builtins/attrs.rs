@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use bumpalo::collections::Vec as BumpVec;
 use nix_syntax::Symbol;
 
 use super::Out;
 use crate::Evaluator;
 use crate::error::Error;
+use crate::sets::gathered;
 use crate::source::{Place, Pos};
 use crate::sym;
 use crate::value::{Attr, Attrs, Delayed, PrimOp, Value};
@@ -29,8 +29,10 @@ pub(super) static OPS: &[PrimOp] = &[
 
 impl<'a> Evaluator<'a> {
     /// A set from entries that are already in order.
-    pub(crate) fn attrs_in_order(&self, entries: BumpVec<'a, Attr<'a>>) -> Value<'a> {
-        Value::Attrs(self.arena.alloc(Attrs::new(entries.into_bump_slice())))
+    /// A set of attributes that are sorted. They come in a vector of their own: one in the arena
+    /// would keep the room that it did not need.
+    pub(crate) fn attrs_in_order(&self, entries: &[Attr<'a>]) -> Value<'a> {
+        Value::Attrs(self.arena.alloc(Attrs::new(self.arena.alloc_slice_copy(entries))))
     }
 
     pub(crate) fn position_value(&self, pos: Pos) -> Value<'a> {
@@ -96,7 +98,7 @@ fn function_args<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'
                 place: formal.place,
                 value: Value::Bool(formal.default.is_some()),
             });
-            Ok(nix.attrs_in_order(BumpVec::from_iter_in(entries, nix.arena)))
+            Ok(nix.attrs_in_order(&entries.collect::<Vec<_>>()))
         }
         Value::PrimOp(_) | Value::PrimOpApp(_) => Ok(nix.attrs_of([])),
         _ => Err(Error::ty("'functionArgs' requires a function", pos)),
@@ -120,14 +122,14 @@ fn has_attr<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 fn intersect_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let left = nix.force_attrs(args[0], pos)?;
     let right = nix.force_attrs(args[1], pos)?;
-    let mut entries = BumpVec::new_in(nix.arena);
+    let mut entries = Vec::with_capacity(16);
     let (small, large) = (nix.entries(left), nix.entries(right));
     if small.len() < large.len() {
         entries.extend(small.iter().filter_map(|attr| right.get(attr.name)).copied());
     } else {
         entries.extend(large.iter().filter(|attr| left.get(attr.name).is_some()));
     }
-    Ok(nix.attrs_in_order(entries))
+    Ok(nix.attrs_in_order(&entries))
 }
 
 fn list_to_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
@@ -142,12 +144,12 @@ fn list_to_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'
     }
     named.sort_by_key(|(name, _)| *name);
     named.dedup_by_key(|(name, _)| *name);
-    let mut entries = BumpVec::with_capacity_in(named.len(), nix.arena);
+    let mut entries = Vec::with_capacity(named.len());
     for (name, item) in named {
         let value = nix.need(item, sym::VALUE, pos)?;
         entries.push(Attr { name, place: value.place, value: value.value });
     }
-    Ok(nix.attrs_in_order(entries))
+    Ok(nix.attrs_in_order(&entries))
 }
 
 fn map_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
@@ -169,8 +171,14 @@ fn remove_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a
         names.extend(nix.symbols.lookup(nix.force_plain(*name, pos)?));
     }
     names.sort_unstable();
-    let kept = nix.entries(attrs).iter().filter(|attr| names.binary_search(&attr.name).is_err());
-    Ok(nix.attrs_in_order(BumpVec::from_iter_in(kept.copied(), nix.arena)))
+    // What is taken out is mostly not there.
+    names.retain(|name| attrs.get(*name).is_some());
+    if names.is_empty() {
+        return Ok(Value::Attrs(attrs));
+    }
+    let mut kept = gathered(attrs).into_owned();
+    kept.retain(|attr| names.binary_search(&attr.name).is_err());
+    Ok(nix.attrs_in_order(&kept))
 }
 
 fn unsafe_get_attr_pos<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
