@@ -13,7 +13,7 @@ use crate::coerce::Coercion;
 use crate::context::{ContextElem, Ctx, Gathered};
 use crate::error::{Error, Result};
 use crate::paths::{canonical, dir_name};
-use crate::source::{NO_POS, Pos};
+use crate::source::{NO_POS, Place, Pos};
 use crate::sym;
 use crate::value::{Attr, ThunkState, Value};
 
@@ -226,7 +226,7 @@ impl<'a> Evaluator<'a> {
     ) -> Value<'a> {
         let entries = attributes.into_iter().map(|(name, value)| Attr {
             name: self.symbols.intern(name.as_ref().as_bytes()),
-            pos: NO_POS,
+            place: Place::NONE,
             value,
         });
         self.attrs_from(entries.collect())
@@ -392,9 +392,9 @@ impl<'a> Evaluator<'a> {
             }
             Value::Attrs(attrs) if seen.insert(self.entries(attrs).as_ptr() as usize) => {
                 for attr in self.entries(attrs) {
-                    self.deep_into(attr.value, attr.pos, seen).map_err(|error| {
+                    self.deep_into(attr.value, attr.pos(), seen).map_err(|error| {
                         let name = self.name(attr.name);
-                        error.frame(attr.pos, format!("while evaluating the attribute '{name}'"))
+                        error.frame(attr.pos(), format!("while evaluating the attribute '{name}'"))
                     })?;
                 }
             }

@@ -13,7 +13,7 @@ use crate::coerce::Coercion;
 use crate::context::{ContextElem, Ctx, Gathered};
 use crate::error::{Error, Result};
 use crate::paths::io_error;
-use crate::source::{NO_POS, Pos};
+use crate::source::{Place, Pos};
 use crate::sym;
 use crate::value::{Attr, Attrs, PrimOp, Value};
 
@@ -30,14 +30,14 @@ fn placeholder<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Result<
 fn derivation_strict<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Result<Value<'a>> {
     let attrs = nix.force_attrs(args[0], pos)?;
     let name_attr = nix.need(attrs, sym::NAME, pos)?;
-    let name = nix.force_text(name_attr.value, name_attr.pos).map_err(|error| {
+    let name = nix.force_text(name_attr.value, name_attr.pos()).map_err(|error| {
         error.frame(
-            name_attr.pos,
+            name_attr.pos(),
             "while evaluating the `name` attribute passed to builtins.derivationStrict",
         )
     })?;
     nix.make_derivation(name, attrs, pos).map_err(|error| {
-        error.frame(name_attr.pos, format!("while evaluating the derivation '{name}'"))
+        error.frame(name_attr.pos(), format!("while evaluating the derivation '{name}'"))
     })
 }
 
@@ -209,7 +209,7 @@ impl<'a> Evaluator<'a> {
         let text = self.store_dir.render_path(&path);
         let mut entries = vec![Attr {
             name: sym::DRV_PATH,
-            pos: NO_POS,
+            place: Place::NONE,
             value: self.string_with(text.as_bytes(), deep),
         }];
         for (name, output) in drv.resolved_outputs().map_err(wrong)? {
@@ -220,7 +220,7 @@ impl<'a> Evaluator<'a> {
             };
             entries.push(Attr {
                 name: self.symbols.intern(name.as_bytes()),
-                pos: NO_POS,
+                place: Place::NONE,
                 value: self.string_with(text.as_bytes(), self.contexts.singleton(elem)),
             });
         }
@@ -229,7 +229,7 @@ impl<'a> Evaluator<'a> {
 
     fn derivation_parts(&self, drv_name: &str, attrs: &'a Attrs<'a>) -> Result<Parts> {
         let flag = |name| match attrs.get(name) {
-            Some(attr) => self.force_bool(attr.value, attr.pos),
+            Some(attr) => self.force_bool(attr.value, attr.pos()),
             None => Ok(false),
         };
         let mut parts = Parts::default();
@@ -246,10 +246,10 @@ impl<'a> Evaluator<'a> {
             let named = |error: Error| {
                 let text =
                     format!("while evaluating attribute '{name}' of derivation '{drv_name}'");
-                error.frame(attr.pos, text)
+                error.frame(attr.pos(), text)
             };
             if ignore_nulls
-                && matches!(self.force(attr.value, attr.pos).map_err(named)?, Value::Null)
+                && matches!(self.force(attr.value, attr.pos()).map_err(named)?, Value::Null)
             {
                 continue;
             }
@@ -267,7 +267,7 @@ impl<'a> Evaluator<'a> {
         name: &str,
         attr: &Attr<'a>,
     ) -> Result<()> {
-        let pos = attr.pos;
+        let pos = attr.pos();
         match attr.name {
             sym::CONTENT_ADDRESSED => {
                 parts.floating = self.force_bool(attr.value, pos)?;

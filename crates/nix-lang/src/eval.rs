@@ -3,13 +3,13 @@
 use std::cell::Cell;
 
 use bumpalo::collections::Vec as BumpVec;
-use nix_syntax::Symbol;
 use nix_syntax::ast::{AttrName, AttrSet, AttrValue, Expr, ExprKind, HasAttr, Select};
+use nix_syntax::{Place, Symbol};
 
 use crate::Evaluator;
 use crate::context::Ctx;
 use crate::error::{Error, ErrorKind, Result};
-use crate::source::{NO_POS, Pos};
+use crate::source::{self, NO_POS, Pos};
 use crate::stack;
 use crate::sym;
 use crate::value::{
@@ -259,7 +259,7 @@ impl<'a> Evaluator<'a> {
                 AttrValue::Plain(expr) => self.thunk(Delayed::Expr(expr, env)),
                 AttrValue::Inherited(expr) => self.delay(expr, outer),
                 AttrValue::From(index) => {
-                    self.inherit(sources[index as usize], attr.name, attr.span)
+                    self.inherit(sources[index as usize], attr.name, source::at(attr.place))
                 }
             });
         }
@@ -284,7 +284,7 @@ impl<'a> Evaluator<'a> {
                 let fixed = !set.attrs.iter().any(|attr| attr.name == sym::OVERRIDES);
                 env = self.bind(set, outer, fixed);
                 self.arena.alloc_slice_fill_iter(set.attrs.iter().zip(env.slots).map(
-                    |(attr, slot)| Attr { name: attr.name, pos: attr.span, value: slot.get() },
+                    |(attr, slot)| Attr { name: attr.name, place: attr.place, value: slot.get() },
                 ))
             } else {
                 env = outer;
@@ -294,10 +294,10 @@ impl<'a> Evaluator<'a> {
                         AttrValue::Plain(expr) => self.delay_bound(expr, outer),
                         AttrValue::Inherited(expr) => self.delay(expr, outer),
                         AttrValue::From(index) => {
-                            self.inherit(sources[index as usize], attr.name, attr.span)
+                            self.inherit(sources[index as usize], attr.name, source::at(attr.place))
                         }
                     };
-                    Attr { name: attr.name, pos: attr.span, value }
+                    Attr { name: attr.name, place: attr.place, value }
                 }))
             };
         let mut attrs: &'a Attrs<'a> = self.arena.alloc(Attrs::new(entries));
@@ -324,13 +324,13 @@ impl<'a> Evaluator<'a> {
             match entries.binary_search_by_key(&name, |entry| entry.name) {
                 Ok(at) => {
                     let text = self.name(name);
-                    let place = self.place(entries[at].pos);
+                    let place = self.place(entries[at].pos());
                     let message = format!("dynamic attribute '{text}' already defined at {place}");
-                    return Err(Error::eval(message, attr.span));
+                    return Err(Error::eval(message, source::at(attr.place)));
                 }
                 Err(at) => entries.insert(
                     at,
-                    Attr { name, pos: attr.span, value: self.delay_bound(attr.value, env) },
+                    Attr { name, place: attr.place, value: self.delay_bound(attr.value, env) },
                 ),
             }
         }
@@ -391,7 +391,7 @@ impl<'a> Evaluator<'a> {
                     None => return Err(self.wrong_type("a set", other, node.subject.span)),
                 },
             };
-            (value, at) = (attr.value, attr.pos);
+            (value, at) = (attr.value, attr.pos());
         }
         self.selected(value, at, node, node.path.len(), pos)
     }
@@ -435,7 +435,7 @@ impl<'a> Evaluator<'a> {
             let Value::Attrs(attrs) = value else { return Ok(false) };
             let Some(attr) = attrs.get(name) else { return Ok(false) };
             if index + 1 < node.path.len() {
-                value = self.force(attr.value, attr.pos)?;
+                value = self.force(attr.value, attr.pos())?;
             }
         }
         Ok(true)
@@ -446,7 +446,7 @@ impl<'a> Evaluator<'a> {
         match attrs.get(name) {
             Some(attr) => self.force(attr.value, pos).map_err(|error| {
                 let text = format!("while evaluating the attribute '{}'", self.name(name));
-                error.frame(attr.pos, text)
+                error.frame(attr.pos(), text)
             }),
             None => Err(self.missing_attr(attrs, name, pos)),
         }
@@ -497,7 +497,7 @@ impl<'a> Evaluator<'a> {
         self.attrs_from(
             entries
                 .iter()
-                .map(|(name, value)| Attr { name: *name, pos: NO_POS, value: *value })
+                .map(|(name, value)| Attr { name: *name, place: Place::NONE, value: *value })
                 .collect(),
         )
     }

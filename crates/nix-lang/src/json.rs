@@ -6,7 +6,7 @@ use crate::Evaluator;
 use crate::coerce::Coercion;
 use crate::context::Gathered;
 use crate::error::{Error, Result};
-use crate::source::{NO_POS, Pos};
+use crate::source::{Place, Pos};
 use crate::sym;
 use crate::value::{Attr, Value};
 
@@ -150,11 +150,11 @@ impl<'a> Evaluator<'a> {
                     if index > 0 {
                         out.push(b',');
                     }
-                    push_json_string(out, self.symbols.name(attr.name), attr.pos)?;
+                    push_json_string(out, self.symbols.name(attr.name), attr.pos())?;
                     out.push(b':');
-                    self.write_json(attr.value, out, ctx, attr.pos).map_err(|error| {
+                    self.write_json(attr.value, out, ctx, attr.pos()).map_err(|error| {
                         let name = self.name(attr.name);
-                        error.frame(attr.pos, format!("while evaluating the attribute '{name}'"))
+                        error.frame(attr.pos(), format!("while evaluating the attribute '{name}'"))
                     })?;
                 }
                 out.push(b'}');
@@ -202,9 +202,9 @@ impl<'a> Evaluator<'a> {
                 let mut map = serde_json::Map::with_capacity(self.entries(attrs).len());
                 for attr in self.sorted(attrs) {
                     let name = text(self.symbols.name(attr.name))?;
-                    let value = self.json_tree(attr.value, ctx, attr.pos).map_err(|error| {
+                    let value = self.json_tree(attr.value, ctx, attr.pos()).map_err(|error| {
                         let text = format!("while evaluating the attribute '{name}'");
-                        error.frame(attr.pos, text)
+                        error.frame(attr.pos(), text)
                     })?;
                     map.insert(name, value);
                 }
@@ -246,7 +246,7 @@ impl<'a> Evaluator<'a> {
                 for (name, value) in map {
                     let name = self.symbols.intern(name.as_bytes());
                     let value = self.value_from_json(value, pos)?;
-                    entries.push(Attr { name, pos: NO_POS, value });
+                    entries.push(Attr { name, place: Place::NONE, value });
                 }
                 self.attrs_from(entries)
             }

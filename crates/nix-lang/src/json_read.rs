@@ -2,7 +2,7 @@
 
 use crate::Evaluator;
 use crate::error::{Error, Result};
-use crate::source::{NO_POS, Pos};
+use crate::source::{Place, Pos};
 use crate::value::{Attr, Value};
 
 #[derive(Clone, Copy, PartialEq)]
@@ -406,7 +406,7 @@ impl<'a> Evaluator<'a> {
                         }
                     }
                     Some(Open::Object(mut entries, name)) => {
-                        entries.push(Attr { name, pos: NO_POS, value });
+                        entries.push(Attr { name, place: Place::NONE, value });
                         match reader.token() {
                             Token::Comma => {
                                 let next = reader.token();

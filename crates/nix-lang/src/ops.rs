@@ -360,7 +360,7 @@ impl<'a> Evaluator<'a> {
 
     pub(crate) fn is_derivation(&self, attrs: &'a Attrs<'a>) -> Result<bool> {
         let Some(attr) = attrs.get(sym::TYPE) else { return Ok(false) };
-        Ok(match self.force(attr.value, attr.pos)? {
+        Ok(match self.force(attr.value, attr.pos())? {
             Value::String(kind) => kind.bytes == b"derivation",
             _ => false,
         })

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::Evaluator;
 use crate::coerce::Coercion;
 use crate::error::{Error, ErrorKind, Result};
-use crate::source::NO_POS;
+use crate::source::{NO_POS, Place};
 use crate::suggest;
 use crate::sym;
 use crate::value::{Attr, Attrs, Value};
@@ -88,7 +88,7 @@ impl<'a> Evaluator<'a> {
         };
         let Some(formals) = closure.lambda.formals else { return Ok(value) };
         let mut entries = Vec::new();
-        let mut pass = |name, value| entries.push(Attr { name, pos: NO_POS, value });
+        let mut pass = |name, value| entries.push(Attr { name, place: Place::NONE, value });
         if formals.ellipsis {
             for (name, value) in arguments {
                 pass(self.symbols.intern(name.as_bytes()), *value);
@@ -351,7 +351,7 @@ impl<'a> Search<'_, 'a> {
                         self.attribute(attr.value, &below(&name))
                     };
                     result.map_err(|error| {
-                        error.frame(attr.pos, format!("while evaluating the attribute '{name}'"))
+                        error.frame(attr.pos(), format!("while evaluating the attribute '{name}'"))
                     })?;
                 }
                 Ok(())
@@ -380,10 +380,10 @@ impl<'a> Search<'_, 'a> {
         let Value::Attrs(attrs) = nix.force(value, NO_POS)? else { return Ok(()) };
         let Some(name) = nix.symbols.lookup(b"recurseForDerivations") else { return Ok(()) };
         let Some(attr) = attrs.get(name) else { return Ok(()) };
-        match nix.force(attr.value, attr.pos)? {
+        match nix.force(attr.value, attr.pos())? {
             Value::Bool(true) => self.all(value, path),
             Value::Bool(false) => Ok(()),
-            other => Err(nix.wrong_type("a Boolean", other, attr.pos)),
+            other => Err(nix.wrong_type("a Boolean", other, attr.pos())),
         }
     }
 }

@@ -67,7 +67,7 @@ impl<'a> Evaluator<'a> {
 
     /// The attributes in the order of their names.
     pub(crate) fn sorted(&self, attrs: &'a Attrs<'a>) -> Vec<Attr<'a>> {
-        let mut entries = self.entries(attrs).to_vec();
+        let mut entries = gathered(attrs).into_owned();
         entries.sort_unstable_by(|a, b| self.symbols.name(a.name).cmp(self.symbols.name(b.name)));
         entries
     }
@@ -173,7 +173,7 @@ mod tests {
                         .iter()
                         .map(|(name, value)| Attr {
                             name: Symbol(*name),
-                            pos: crate::source::NO_POS,
+                            place: nix_syntax::Place::NONE,
                             value: Value::Int(*value),
                         })
                         .collect();

@@ -1,5 +1,6 @@
 //! Places in source texts.
 
+pub(crate) use nix_syntax::Place;
 use nix_syntax::{FileId, Origin, Sources, Span};
 
 /// A place in a source text.
@@ -7,6 +8,20 @@ pub(crate) type Pos = Span;
 
 /// The place of what no text says.
 pub(crate) const NO_POS: Pos = Span { file: FileId(u32::MAX), start: 0, end: 0 };
+
+/// The file of a [`Pos`] that only tells the number of a place.
+const PLACES: FileId = FileId(u32::MAX - 1);
+
+/// A place by its number; [`direct`] looks it up when somebody wants to know.
+#[inline]
+pub(crate) fn at(place: Place) -> Pos {
+    if place == Place::NONE { NO_POS } else { Span { file: PLACES, start: place.0, end: 0 } }
+}
+
+/// A place by its file and offsets.
+pub(crate) fn direct(sources: &Sources, pos: Pos) -> Pos {
+    if pos.file == PLACES { sources.span(Place(pos.start)).unwrap_or(NO_POS) } else { pos }
+}
 
 pub(crate) fn is_none(pos: Pos) -> bool {
     pos.file.0 == u32::MAX
@@ -26,6 +41,7 @@ pub struct Location {
 }
 
 pub(crate) fn locate(sources: &Sources, pos: Pos) -> Option<Location> {
+    let pos = direct(sources, pos);
     if is_none(pos) {
         return None;
     }

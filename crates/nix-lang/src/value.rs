@@ -5,9 +5,9 @@ use std::cell::Cell;
 use crate::Evaluator;
 use crate::context::Ctx;
 use crate::error::Result;
-use crate::source::Pos;
-use nix_syntax::Symbol as Sym;
+use crate::source::{self, Pos};
 use nix_syntax::ast::{Expr, Lambda};
+use nix_syntax::{Place, Symbol as Sym};
 
 /// A Nix value. List elements and attributes may be [`Value::Thunk`]: not evaluated yet.
 #[derive(Clone, Copy)]
@@ -97,8 +97,17 @@ impl<'a> List<'a> {
 #[derive(Clone, Copy)]
 pub struct Attr<'a> {
     pub(crate) name: Sym,
-    pub(crate) pos: Pos,
+    pub(crate) place: Place,
     pub(crate) value: Value<'a>,
+}
+
+const _: () = assert!(size_of::<Attr<'_>>() == 24);
+
+impl Attr<'_> {
+    #[inline]
+    pub(crate) fn pos(&self) -> Pos {
+        source::at(self.place)
+    }
 }
 
 /// An attribute set: attributes sorted by symbol, over those of another set.

@@ -99,7 +99,7 @@ impl<'a> Writer<'_, 'a> {
     fn attrs(&mut self, attrs: &'a crate::value::Attrs<'a>) -> Result<()> {
         for attr in self.nix.sorted(attrs) {
             let name = escape(self.nix.symbols.name(attr.name));
-            let (before, after) = self.place(attr.pos);
+            let (before, after) = self.place(attr.pos());
             self.open(&format!("<attr{before} name=\"{name}\"{after}>"));
             self.value(attr.value)?;
             self.close("attr");

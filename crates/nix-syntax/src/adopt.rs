@@ -11,7 +11,7 @@ use crate::ast::{
     Assert, Attr, AttrName, AttrSet, AttrValue, Binary, Call, DynamicAttr, Expr, ExprKind, Formal,
     Formals, HasAttr, If, Lambda, Let, SearchPath, Select, StrPart, With,
 };
-use crate::source::{FileId, Span};
+use crate::source::{FileId, Place, Sources, Span};
 
 /// Where the bytes of one version of a text are in the next: what is the same at the beginning and
 /// at the end keeps its place, counted from there.
@@ -70,16 +70,18 @@ pub type Twins = HashMap<usize, usize, FxBuildHasher>;
 /// place of which old one.
 pub fn adopt<'a>(
     arena: &'a Bump,
+    sources: &Sources,
     place: &dyn Fn(Span) -> Option<Span>,
     twins: &mut Twins,
     old: &'a Expr<'a>,
     new: &'a Expr<'a>,
 ) -> &'a Expr<'a> {
-    Adopter { arena, place, twins }.expr(old, new)
+    Adopter { arena, sources, place, twins }.expr(old, new)
 }
 
 struct Adopter<'a, 'm> {
     arena: &'a Bump,
+    sources: &'m Sources,
     place: &'m dyn Fn(Span) -> Option<Span>,
     twins: &'m mut Twins,
 }
@@ -91,6 +93,13 @@ fn address<T>(node: &T) -> usize {
 impl<'a> Adopter<'a, '_> {
     fn stayed(&self, old: Span, new: Span) -> bool {
         (self.place)(old) == Some(new)
+    }
+
+    fn remained(&self, old: Place, new: Place) -> bool {
+        match (self.sources.span(old), self.sources.span(new)) {
+            (Some(old), Some(new)) => self.stayed(old, new),
+            _ => false,
+        }
     }
 
     fn twin<T>(&mut self, new: &T, old: &T) {
@@ -300,7 +309,7 @@ impl<'a> Adopter<'a, '_> {
                 continue;
             };
             let (default, same_default) = self.option(old[at].default, formal.default);
-            same &= same_default && self.stayed(old[at].span, formal.span);
+            same &= same_default && self.remained(old[at].place, formal.place);
             made.push(Formal { default, ..*formal });
         }
         if same { (old, true) } else { (self.arena.alloc_slice_copy(&made), false) }
@@ -438,7 +447,7 @@ impl<'a> Adopter<'a, '_> {
                     value
                 }
             };
-            same &= self.stayed(known.span, attr.span);
+            same &= self.remained(known.place, attr.place);
             attrs.push(Attr { value, ..*attr });
         }
         let (dynamic, same_dynamic) = self.dynamic(old.dynamic, new.dynamic);
@@ -466,8 +475,8 @@ impl<'a> Adopter<'a, '_> {
             let value = self.expr(known.value, attr.value);
             same &= std::ptr::eq(name, known.name)
                 && std::ptr::eq(value, known.value)
-                && self.stayed(known.span, attr.span);
-            made.push(DynamicAttr { name, value, span: attr.span });
+                && self.remained(known.place, attr.place);
+            made.push(DynamicAttr { name, value, place: attr.place });
         }
         if same { (old, true) } else { (self.arena.alloc_slice_copy(&made), false) }
     }
@@ -500,7 +509,7 @@ mod tests {
         let (to, second) = read(new);
         let moved = Moved::between(old.as_bytes(), new.as_bytes(), to);
         let mut twins = Twins::default();
-        let made = adopt(&arena, &|span| moved.span(span), &mut twins, first, second);
+        let made = adopt(&arena, &sources, &|span| moved.span(span), &mut twins, first, second);
         let shown = |expr| show(expr, &symbols, &globals, None);
         assert_eq!(shown(made), shown(second));
         twins.len()

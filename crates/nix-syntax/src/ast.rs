@@ -14,7 +14,7 @@
 //! `level` counts frames outwards from the innermost (0). A file is evaluated in an empty chain, or in one frame when
 //! [`crate::Options::outer`] names variables (`scopedImport`, a prompt).
 
-use crate::source::Span;
+use crate::source::{Place, Span};
 use crate::symbol::Symbol;
 
 /// An expression and its place.
@@ -131,7 +131,7 @@ pub struct Attr<'a> {
     /// The value.
     pub value: AttrValue<'a>,
     /// Place of the name (of the whole attribute path): what `unsafeGetAttrPos` reports.
-    pub span: Span,
+    pub place: Place,
 }
 
 /// How an attribute gets its value.
@@ -153,7 +153,7 @@ pub struct DynamicAttr<'a> {
     /// The value.
     pub value: &'a Expr<'a>,
     /// Place of the attribute path.
-    pub span: Span,
+    pub place: Place,
 }
 
 /// `let bindings in body`
@@ -204,7 +204,7 @@ pub struct Formal<'a> {
     /// The default, inside the frame.
     pub default: Option<&'a Expr<'a>>,
     /// Place of the name.
-    pub span: Span,
+    pub place: Place,
 }
 
 /// A call with all arguments that were written after each other.

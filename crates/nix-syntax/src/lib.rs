@@ -37,7 +37,7 @@ pub use ast::Expr;
 pub use parser::canonical;
 pub use report::{Report, render};
 pub use show::{float, show, show_part};
-pub use source::{FileId, Origin, Source, Sources, Span};
+pub use source::{FileId, Origin, Place, Source, Sources, Span};
 pub use suggest::nearest;
 pub use symbol::{Symbol, Symbols};
 
@@ -122,7 +122,7 @@ pub fn parse<'a>(
             return Err(with_places(parser.errors, sources));
         }
     };
-    let mut resolver = Resolver::new(&parser.raw, arena, symbols, options, file);
+    let mut resolver = Resolver::new(&parser.raw, arena, symbols, sources, options, file);
     let expr = resolver.expr(root);
     let mut errors = std::mem::take(&mut resolver.errors);
     if parser.errors.is_empty() && errors.is_empty() {

@@ -11,7 +11,7 @@ use crate::raw::{
     self, Kind, Name, NodeId, Part, PathName, Raw, RawAttr, RawSet, Run, SetId, Value,
 };
 use crate::report::Report;
-use crate::source::{FileId, Span};
+use crate::source::{FileId, Place, Sources, Span};
 use crate::suggest;
 use crate::symbol::{Symbol, Symbols};
 
@@ -31,6 +31,7 @@ pub(crate) struct Resolver<'r, 's, 'a> {
     raw: &'r Raw<'s, 'a>,
     arena: &'a Bump,
     symbols: &'r Symbols<'a>,
+    sources: &'r Sources,
     options: &'r Options<'r>,
     file: FileId,
     /// Symbols of the names of this file.
@@ -53,6 +54,7 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
         raw: &'r Raw<'s, 'a>,
         arena: &'a Bump,
         symbols: &'r Symbols<'a>,
+        sources: &'r Sources,
         options: &'r Options<'r>,
         file: FileId,
     ) -> Self {
@@ -61,6 +63,7 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
             raw,
             arena,
             symbols,
+            sources,
             options,
             file,
             heads: vec![NONE; names.len()],
@@ -87,6 +90,10 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
 
     fn span(&self, start: u32, end: u32) -> Span {
         Span { file: self.file, start, end }
+    }
+
+    fn place(&self, start: u32, end: u32) -> Place {
+        self.sources.place(self.span(start, end))
     }
 
     fn error(&mut self, report: Report) {
@@ -432,7 +439,7 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
             attrs.push(Attr {
                 name: self.names[attr.name as usize],
                 value,
-                span: self.span(attr.start, attr.end),
+                place: self.place(attr.start, attr.end),
             });
         }
         if set.recursive {
@@ -449,7 +456,7 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
         for (name, value, start, end) in &set.dynamic {
             let name = self.expr(*name);
             let value = self.expr(*value);
-            all.push(DynamicAttr { name, value, span: self.span(*start, *end) });
+            all.push(DynamicAttr { name, value, place: self.place(*start, *end) });
         }
         self.arena.alloc_slice_copy(&all)
     }
@@ -472,7 +479,7 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
             let list = self.arena.alloc_slice_fill_iter(list.iter().map(|formal| Formal {
                 name: self.names[formal.name as usize],
                 default: formal.default.map(|default| self.expr(default)),
-                span: self.span(formal.start, formal.end),
+                place: self.place(formal.start, formal.end),
             }));
             Formals { list, ellipsis }
         });

@@ -28,6 +28,15 @@ impl Span {
     }
 }
 
+/// The number of a [`Span`] that [`Sources`] keeps: for what is copied much more often than asked where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place(pub u32);
+
+impl Place {
+    /// The place of what no text says.
+    pub const NONE: Place = Place(u32::MAX);
+}
+
 /// Where a text came from, as shown in messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -50,6 +59,7 @@ pub struct Source {
 #[derive(Default, Debug)]
 pub struct Sources {
     files: RefCell<Vec<Source>>,
+    places: RefCell<Vec<Span>>,
     /// Where the lines of a text start, of those that were asked for.
     lines: RefCell<HashMap<FileId, Box<[u32]>, FxBuildHasher>>,
 }
@@ -70,6 +80,18 @@ impl Sources {
     /// A registered text (cheap clone).
     pub fn get(&self, file: FileId) -> Source {
         self.files.borrow()[file.0 as usize].clone()
+    }
+
+    /// A number for a span.
+    pub fn place(&self, span: Span) -> Place {
+        let mut places = self.places.borrow_mut();
+        places.push(span);
+        Place(places.len() as u32 - 1)
+    }
+
+    /// The span with a number, unless there is none.
+    pub fn span(&self, place: Place) -> Option<Span> {
+        self.places.borrow().get(place.0 as usize).copied()
     }
 
     /// Line and column of an offset, both from 1; columns count bytes, as in `builtins.unsafeGetAttrPos`.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use bumpalo::collections::Vec as BumpVec;
 use nix_syntax::Symbol;
 
 use super::Out;
 use crate::Evaluator;
 use crate::error::Error;
-use crate::source::{NO_POS, Pos};
+use crate::sets::gathered;
+use crate::source::{Place, Pos};
 use crate::sym;
 use crate::value::{Attr, Attrs, Delayed, PrimOp, Value};
 
@@ -29,8 +29,10 @@ pub(super) static OPS: &[PrimOp] = &[
 
 impl<'a> Evaluator<'a> {
     /// A set from entries that are already in order.
-    pub(crate) fn attrs_in_order(&self, entries: BumpVec<'a, Attr<'a>>) -> Value<'a> {
-        Value::Attrs(self.arena.alloc(Attrs::new(entries.into_bump_slice())))
+    /// A set of attributes that are sorted. They come in a vector of their own: one in the arena
+    /// would keep the room that it did not need.
+    pub(crate) fn attrs_in_order(&self, entries: &[Attr<'a>]) -> Value<'a> {
+        Value::Attrs(self.arena.alloc(Attrs::new(self.arena.alloc_slice_copy(entries))))
     }
 
     pub(crate) fn position_value(&self, pos: Pos) -> Value<'a> {
@@ -93,10 +95,10 @@ fn function_args<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'
             let formals = closure.lambda.formals.iter().flat_map(|formals| formals.list);
             let entries = formals.map(|formal| Attr {
                 name: formal.name,
-                pos: formal.span,
+                place: formal.place,
                 value: Value::Bool(formal.default.is_some()),
             });
-            Ok(nix.attrs_in_order(BumpVec::from_iter_in(entries, nix.arena)))
+            Ok(nix.attrs_in_order(&entries.collect::<Vec<_>>()))
         }
         Value::PrimOp(_) | Value::PrimOpApp(_) => Ok(nix.attrs_of([])),
         _ => Err(Error::ty("'functionArgs' requires a function", pos)),
@@ -106,9 +108,9 @@ fn function_args<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'
 fn get_attr<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let name = nix.force_name(args[0], pos)?;
     let attr = nix.need(nix.force_attrs(args[1], pos)?, name, pos)?;
-    nix.force(attr.value, attr.pos).map_err(|error| {
+    nix.force(attr.value, attr.pos()).map_err(|error| {
         let text = format!("while evaluating the attribute '{}'", nix.name(name));
-        error.frame(attr.pos, text)
+        error.frame(attr.pos(), text)
     })
 }
 
@@ -120,14 +122,14 @@ fn has_attr<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 fn intersect_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let left = nix.force_attrs(args[0], pos)?;
     let right = nix.force_attrs(args[1], pos)?;
-    let mut entries = BumpVec::new_in(nix.arena);
+    let mut entries = Vec::with_capacity(16);
     let (small, large) = (nix.entries(left), nix.entries(right));
     if small.len() < large.len() {
         entries.extend(small.iter().filter_map(|attr| right.get(attr.name)).copied());
     } else {
         entries.extend(large.iter().filter(|attr| left.get(attr.name).is_some()));
     }
-    Ok(nix.attrs_in_order(entries))
+    Ok(nix.attrs_in_order(&entries))
 }
 
 fn list_to_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
@@ -138,16 +140,16 @@ fn list_to_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'
     for item in list.items.iter() {
         let item = nix.force_attrs(*item, pos)?;
         let name = nix.need(item, sym::NAME, pos)?;
-        named.push((nix.force_name(name.value, name.pos)?, item));
+        named.push((nix.force_name(name.value, name.pos())?, item));
     }
     named.sort_by_key(|(name, _)| *name);
     named.dedup_by_key(|(name, _)| *name);
-    let mut entries = BumpVec::with_capacity_in(named.len(), nix.arena);
+    let mut entries = Vec::with_capacity(named.len());
     for (name, item) in named {
         let value = nix.need(item, sym::VALUE, pos)?;
-        entries.push(Attr { name, pos: value.pos, value: value.value });
+        entries.push(Attr { name, place: value.place, value: value.value });
     }
-    Ok(nix.attrs_in_order(entries))
+    Ok(nix.attrs_in_order(&entries))
 }
 
 fn map_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
@@ -156,7 +158,7 @@ fn map_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let entries = nix.arena.alloc_slice_fill_iter(nix.entries(attrs).iter().map(|attr| Attr {
         name: attr.name,
         // The new attributes are written nowhere.
-        pos: NO_POS,
+        place: Place::NONE,
         value: nix.thunk(Delayed::ApplyAttr(fun, attr)),
     }));
     Ok(Value::Attrs(nix.arena.alloc(Attrs::new(entries))))
@@ -169,14 +171,20 @@ fn remove_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a
         names.extend(nix.symbols.lookup(nix.force_plain(*name, pos)?));
     }
     names.sort_unstable();
-    let kept = nix.entries(attrs).iter().filter(|attr| names.binary_search(&attr.name).is_err());
-    Ok(nix.attrs_in_order(BumpVec::from_iter_in(kept.copied(), nix.arena)))
+    // What is taken out is mostly not there.
+    names.retain(|name| attrs.get(*name).is_some());
+    if names.is_empty() {
+        return Ok(Value::Attrs(attrs));
+    }
+    let mut kept = gathered(attrs).into_owned();
+    kept.retain(|attr| names.binary_search(&attr.name).is_err());
+    Ok(nix.attrs_in_order(&kept))
 }
 
 fn unsafe_get_attr_pos<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let name = nix.force_name(args[0], pos)?;
     let attrs = nix.force_attrs(args[1], pos)?;
-    Ok(attrs.get(name).map_or(Value::Null, |attr| nix.position_value(attr.pos)))
+    Ok(attrs.get(name).map_or(Value::Null, |attr| nix.position_value(attr.pos())))
 }
 
 fn zip_attrs_with<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
@@ -189,9 +197,9 @@ fn zip_attrs_with<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<
     }
     let fun: &'a Value<'a> = nix.arena.alloc(fun);
     let entries = found.into_iter().map(|(name, values)| {
-        let values = Attr { name, pos: NO_POS, value: nix.list_from(&values) };
+        let values = Attr { name, place: Place::NONE, value: nix.list_from(&values) };
         let value = nix.thunk(Delayed::ApplyAttr(fun, nix.arena.alloc(values)));
-        Attr { name, pos: NO_POS, value }
+        Attr { name, place: Place::NONE, value }
     });
     let entries: Vec<Attr<'a>> = entries.collect();
     Ok(nix.attrs_from(entries))

@@ -8,7 +8,7 @@ use super::Out;
 use crate::Evaluator;
 use crate::context::{ContextElem, Ctx};
 use crate::error::{Error, Result};
-use crate::source::{NO_POS, Pos};
+use crate::source::{Place, Pos};
 use crate::sym;
 use crate::value::{Attr, PrimOp, Value};
 
@@ -111,7 +111,7 @@ fn get_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a>
     }
     let entries = uses.into_iter().map(|(path, mut uses)| {
         let mut attrs = Vec::new();
-        let mut add = |name, value| attrs.push(Attr { name, pos: NO_POS, value });
+        let mut add = |name, value| attrs.push(Attr { name, place: Place::NONE, value });
         if uses.path {
             add(sym::PATH, Value::Bool(true));
         }
@@ -125,7 +125,7 @@ fn get_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a>
             add(sym::OUTPUTS, nix.list_from(&outputs));
         }
         let name = nix.symbols.intern(nix.store_dir.render_path(&path).as_bytes());
-        Attr { name, pos: NO_POS, value: nix.attrs_from(attrs) }
+        Attr { name, place: Place::NONE, value: nix.attrs_from(attrs) }
     });
     Ok(nix.attrs_from(entries.collect()))
 }
@@ -137,9 +137,9 @@ fn append_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<
         let name = nix.symbols.name(attr.name);
         let path = nix.store_dir.parse_path(name).map_err(|_| {
             let text = String::from_utf8_lossy(name);
-            Error::eval(format!("context key '{text}' is not a store path"), attr.pos)
+            Error::eval(format!("context key '{text}' is not a store path"), attr.pos())
         })?;
-        let uses = nix.force_attrs(attr.value, attr.pos)?;
+        let uses = nix.force_attrs(attr.value, attr.pos())?;
         if let Some(value) = uses.value(sym::PATH)
             && nix.force_bool(value, pos)?
         {
@@ -153,7 +153,7 @@ fn append_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<
                 let message = format!(
                     "tried to add all-outputs context of \"{text}\", which is not a derivation, to a string"
                 );
-                return Err(Error::eval(message, attr.pos));
+                return Err(Error::eval(message, attr.pos()));
             }
             elems.push(ContextElem::DrvDeep(path.clone()));
         }
@@ -164,7 +164,7 @@ fn append_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<
                 let message = format!(
                     "tried to add derivation output context of \"{text}\", which is not a derivation, to a string"
                 );
-                return Err(Error::eval(message, attr.pos));
+                return Err(Error::eval(message, attr.pos()));
             }
             for output in outputs.items {
                 let output = nix.force_text(*output, pos)?.to_owned();

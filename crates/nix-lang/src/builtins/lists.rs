@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use super::Out;
 use crate::Evaluator;
 use crate::error::{Error, Result};
-use crate::source::{NO_POS, Pos};
+use crate::source::{Place, Pos};
 use crate::sym;
 use crate::value::{Attr, Delayed, List, PrimOp, Value};
 
@@ -200,7 +200,7 @@ fn generic_closure<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out
     while let Some(item) = work.pop_front() {
         let item = nix.force(item, pos)?;
         let key = nix.need(nix.force_attrs(item, pos)?, sym::KEY, pos)?;
-        let key = nix.force(key.value, key.pos)?;
+        let key = nix.force(key.value, key.pos())?;
         if !seen.insert(nix, key, pos)? {
             continue;
         }
@@ -222,7 +222,7 @@ fn group_by<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     }
     let entries = groups.into_iter().map(|(name, items)| Attr {
         name,
-        pos: NO_POS,
+        place: Place::NONE,
         value: nix.list_from(&items),
     });
     Ok(nix.attrs_from(entries.collect()))

@@ -25,7 +25,7 @@ use nix_syntax::Origin;
 
 use crate::Evaluator;
 use crate::error::Result;
-use crate::source::{NO_POS, Pos};
+use crate::source::{Place, Pos};
 use crate::value::{Attr, Delayed, Native, PrimFn, PrimOp, Value};
 
 /// What a builtin gives.
@@ -142,7 +142,7 @@ pub(crate) fn fill<'a>(nix: &Evaluator<'a>, names: &[String], slots: &[Cell<Valu
     let mut entries = Vec::new();
     let mut add = |name: &str, value: Value<'a>| {
         let name = nix.symbols.intern(name.as_bytes());
-        entries.push(Attr { name, pos: NO_POS, value });
+        entries.push(Attr { name, place: Place::NONE, value });
     };
     for op in ops(&nix.settings.features) {
         add(op.name, Value::PrimOp(op));

@@ -12,7 +12,7 @@ use crate::context::ContextElem;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{FileType, Ingestion};
 use crate::paths::{CORE, base_name, canonical, dir_name, io_error};
-use crate::source::{NO_POS, Pos};
+use crate::source::{NO_POS, Place, Pos};
 use crate::sym;
 use crate::value::{Attr, Env, PrimOp, Value};
 
@@ -120,7 +120,7 @@ fn read_dir<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let path = nix.follow(&path, pos)?;
     let entries = nix.read_dir(&path, pos)?.into_iter().map(|(name, kind)| Attr {
         name: nix.symbols.intern(&name),
-        pos: NO_POS,
+        place: Place::NONE,
         value: nix.static_str(kind.name().as_bytes()),
     });
     Ok(nix.attrs_from(entries.collect()))
@@ -408,23 +408,23 @@ fn path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
         (None, None, None, Ingestion::Recursive, None);
     for attr in nix.entries(attrs) {
         match attr.name {
-            sym::PATH => path = Some(nix.coerce_path(attr.value, attr.pos)?),
-            sym::NAME => name = Some(nix.force_text(attr.value, attr.pos)?.to_owned()),
-            sym::FILTER => fun = Some(nix.force_function(attr.value, attr.pos)?),
+            sym::PATH => path = Some(nix.coerce_path(attr.value, attr.pos())?),
+            sym::NAME => name = Some(nix.force_text(attr.value, attr.pos())?.to_owned()),
+            sym::FILTER => fun = Some(nix.force_function(attr.value, attr.pos())?),
             sym::RECURSIVE => {
-                if !nix.force_bool(attr.value, attr.pos)? {
+                if !nix.force_bool(attr.value, attr.pos())? {
                     ingestion = Ingestion::Flat;
                 }
             }
             sym::SHA256 => {
-                let text = nix.force_text(attr.value, attr.pos)?;
+                let text = nix.force_text(attr.value, attr.pos())?;
                 let sha256 = Some(nix_compat::HashAlgorithm::Sha256);
-                expected = Some(nix.hash_or_zeros(text, sha256, attr.pos)?);
+                expected = Some(nix.hash_or_zeros(text, sha256, attr.pos())?);
             }
             other => {
                 let message =
                     format!("unsupported argument '{}' to 'builtins.path'", nix.name(other));
-                return Err(Error::eval(message, attr.pos));
+                return Err(Error::eval(message, attr.pos()));
             }
         }
     }

@@ -5,7 +5,7 @@ use toml::Value as Toml;
 use super::Out;
 use crate::Evaluator;
 use crate::error::Error;
-use crate::source::{NO_POS, Pos};
+use crate::source::{Place, Pos};
 use crate::sym;
 use crate::value::{Attr, PrimOp, Value};
 
@@ -50,7 +50,7 @@ fn convert<'a>(nix: &Evaluator<'a>, value: Toml, pos: Pos) -> Out<'a> {
             for (name, value) in table {
                 no_null(&name, pos)?;
                 let name = nix.symbols.intern(name.as_bytes());
-                entries.push(Attr { name, pos: NO_POS, value: convert(nix, value, pos)? });
+                entries.push(Attr { name, place: Place::NONE, value: convert(nix, value, pos)? });
             }
             nix.attrs_from(entries)
         }

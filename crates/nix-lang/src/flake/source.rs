@@ -13,7 +13,7 @@ use crate::context::ContextElem;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{FetchRequest, Fetched, Ingestion, Place};
 use crate::paths::{Tree, as_path, canonical, io_error};
-use crate::source::{NO_POS, Pos};
+use crate::source::{self, NO_POS, Pos};
 use crate::value::{Attr, Value};
 
 /// The source of a flake, or of anything else that was fetched.
@@ -174,7 +174,7 @@ impl<'a> Evaluator<'a> {
         let mut entries = Vec::new();
         let mut add = |name: &str, value| {
             let name = self.symbols.intern(name.as_bytes());
-            entries.push(Attr { name, pos: NO_POS, value });
+            entries.push(Attr { name, place: source::Place::NONE, value });
         };
         match &source.stored {
             Some(path) => add("outPath", self.stored(path.clone())),

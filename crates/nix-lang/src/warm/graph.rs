@@ -1,10 +1,11 @@
 //! The record of an evaluation: thunks, what they read, what they made.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::rc::Rc;
 
+use nix_syntax::Sources;
 use rustc_hash::FxHashMap;
 
 use super::WarmStats;
@@ -122,6 +123,8 @@ pub(super) struct Inner<'a> {
 /// The record of an evaluation.
 pub(crate) struct Graph<'a> {
     pub(super) io: Rc<dyn Io + 'a>,
+    /// The texts of the evaluator.
+    pub(super) sources: OnceCell<Rc<Sources>>,
     pub(super) inner: RefCell<Inner<'a>>,
     pub(super) leaves: RefCell<Leaves>,
     pub(super) parsed: RefCell<Parsed<'a>>,
@@ -144,6 +147,7 @@ impl<'a> Graph<'a> {
         inner.nodes.push(Node::new(None, None));
         Graph {
             io,
+            sources: OnceCell::new(),
             inner: RefCell::new(inner),
             leaves: RefCell::default(),
             parsed: RefCell::default(),

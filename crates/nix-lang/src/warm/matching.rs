@@ -7,7 +7,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 
 use super::graph::{Graph, Node};
 use crate::sets::gathered;
-use crate::source::Pos;
+use crate::source::{Pos, direct};
 use crate::value::{Delayed, Env, NodeId, Value};
 
 /// A place in code that makes things: the address of a syntax node. After an edit, the node that
@@ -227,6 +227,11 @@ impl<'a> Graph<'a> {
     }
 
     fn same_pos(&self, left: Pos, right: Pos) -> bool {
+        if left == right {
+            return true;
+        }
+        let Some(sources) = self.sources.get() else { return false };
+        let (left, right) = (direct(sources, left), direct(sources, right));
         left == right || self.parsed.borrow().same_pos(left, right)
     }
 
@@ -265,7 +270,7 @@ impl<'a> Graph<'a> {
                     && left.iter().zip(&*right).all(|(left, right)| {
                         left.name == right.name
                             && self.same_within(left.value, right.value, depth - 1)
-                            && self.same_pos(left.pos, right.pos)
+                            && self.same_pos(left.pos(), right.pos())
                     })
             }
             (Value::Lambda(left), Value::Lambda(right)) => {

@@ -69,6 +69,7 @@ impl<'a> Evaluator<'a> {
     pub fn warm(arena: &'a Arena, io: impl Io + 'a, settings: Settings) -> Self {
         let graph = Rc::new(Graph::new(Rc::new(io)));
         let mut evaluator = Evaluator::new(arena, Recorder::new(graph.clone()), settings);
+        let _ = graph.sources.set(evaluator.sources.clone());
         evaluator.graph = Some(graph);
         evaluator
     }

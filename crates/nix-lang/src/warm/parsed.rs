@@ -11,7 +11,7 @@ use super::matching::Site;
 use crate::Evaluator;
 use crate::error::Result;
 use crate::paths::{as_path, dir_name};
-use crate::source::{Location, Pos, is_none, locate};
+use crate::source::{Location, Pos, direct, is_none, locate};
 use crate::value::{Delayed, Native, PrimFn, Thunk, Value};
 
 /// A file together with the names that `scopedImport` gives it.
@@ -81,7 +81,14 @@ impl<'a> Evaluator<'a> {
             // The old tree may have nodes of versions before the last one.
             parsed.moved.insert(old, Moved::between(&from, &to, id));
             let mut twins = std::mem::take(&mut parsed.twins);
-            expr = adopt(self.arena, &|span| parsed.newest(span), &mut twins, before, expr);
+            expr = adopt(
+                self.arena,
+                &self.sources,
+                &|span| parsed.newest(span),
+                &mut twins,
+                before,
+                expr,
+            );
             parsed.twins = twins;
         }
         parsed.files.insert(key, ParsedFile { id, expr, physical: physical.to_vec() });
@@ -149,6 +156,7 @@ impl<'a> Evaluator<'a> {
 
     /// A place in the newest version of its file.
     pub(crate) fn newest(&self, pos: Pos) -> Pos {
+        let pos = direct(&self.sources, pos);
         match &self.graph {
             Some(graph) if !is_none(pos) => graph.newest(pos),
             _ => pos,
@@ -157,6 +165,7 @@ impl<'a> Evaluator<'a> {
 
     /// Note that the running frame asked where in its file something is.
     pub(crate) fn note_place(&self, graph: &Graph<'a>, pos: Pos) {
+        let pos = direct(&self.sources, pos);
         if is_none(pos) {
             return;
         }

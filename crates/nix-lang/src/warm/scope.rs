@@ -5,6 +5,7 @@ use nix_syntax::ast::{AttrSet, AttrValue, Expr, ExprKind};
 use super::graph::Graph;
 use super::matching::Site;
 use crate::Evaluator;
+use crate::source;
 use crate::value::{Attrs, Closure, Delayed, Env, InheritFrom, NodeId, Value};
 
 /// Thunks of an earlier scope, with what they compute in this run.
@@ -61,7 +62,11 @@ impl<'a> Evaluator<'a> {
                             *known = Some(select.from);
                         }
                     }
-                    let wanted = InheritFrom { from: select.from, name: attr.name, pos: attr.span };
+                    let wanted = InheritFrom {
+                        from: select.from,
+                        name: attr.name,
+                        pos: source::at(attr.place),
+                    };
                     let same = graph.same_origin(
                         Delayed::Select(select),
                         Delayed::Select(self.arena.alloc(wanted)),
