@@ -356,34 +356,39 @@ impl<'a> Adopter<'a, '_> {
         if same { (old, true) } else { (self.arena.alloc_slice_copy(&made), false) }
     }
 
-    fn parts(
+    /// Things side by side, as many as before: `one` gives each, and whether it is the old one.
+    fn each<T: Copy>(
         &mut self,
-        old: &'a [StrPart<'a>],
-        new: &'a [StrPart<'a>],
-    ) -> (&'a [StrPart<'a>], bool) {
+        old: &'a [T],
+        new: &'a [T],
+        mut one: impl FnMut(&mut Self, T, T) -> (T, bool),
+    ) -> (&'a [T], bool) {
         if old.len() != new.len() {
             return (new, false);
         }
         let mut same = true;
         let mut made = Vec::with_capacity(new.len());
         for (old, new) in old.iter().zip(new) {
-            made.push(match (old, new) {
-                (StrPart::Expr(a), StrPart::Expr(b)) => {
-                    let expr = self.expr(a, b);
-                    same &= std::ptr::eq(expr, *a);
-                    StrPart::Expr(expr)
-                }
-                (StrPart::Text(a), StrPart::Text(b)) => {
-                    same &= a == b;
-                    StrPart::Text(b)
-                }
-                (_, new) => {
-                    same = false;
-                    *new
-                }
-            });
+            let (part, is_old) = one(self, *old, *new);
+            same &= is_old;
+            made.push(part);
         }
         if same { (old, true) } else { (self.arena.alloc_slice_copy(&made), false) }
+    }
+
+    fn parts(
+        &mut self,
+        old: &'a [StrPart<'a>],
+        new: &'a [StrPart<'a>],
+    ) -> (&'a [StrPart<'a>], bool) {
+        self.each(old, new, |this, old, new| match (old, new) {
+            (StrPart::Expr(a), StrPart::Expr(b)) => {
+                let expr = this.expr(a, b);
+                (StrPart::Expr(expr), std::ptr::eq(expr, a))
+            }
+            (StrPart::Text(a), StrPart::Text(b)) => (new, a == b),
+            _ => (new, false),
+        })
     }
 
     fn names(
@@ -391,29 +396,14 @@ impl<'a> Adopter<'a, '_> {
         old: &'a [AttrName<'a>],
         new: &'a [AttrName<'a>],
     ) -> (&'a [AttrName<'a>], bool) {
-        if old.len() != new.len() {
-            return (new, false);
-        }
-        let mut same = true;
-        let mut made = Vec::with_capacity(new.len());
-        for (old, new) in old.iter().zip(new) {
-            made.push(match (old, new) {
-                (AttrName::Dynamic(a), AttrName::Dynamic(b)) => {
-                    let expr = self.expr(a, b);
-                    same &= std::ptr::eq(expr, *a);
-                    AttrName::Dynamic(expr)
-                }
-                (AttrName::Static(a), AttrName::Static(b)) => {
-                    same &= a == b;
-                    AttrName::Static(*b)
-                }
-                (_, new) => {
-                    same = false;
-                    *new
-                }
-            });
-        }
-        if same { (old, true) } else { (self.arena.alloc_slice_copy(&made), false) }
+        self.each(old, new, |this, old, new| match (old, new) {
+            (AttrName::Dynamic(a), AttrName::Dynamic(b)) => {
+                let expr = this.expr(a, b);
+                (AttrName::Dynamic(expr), std::ptr::eq(expr, a))
+            }
+            (AttrName::Static(a), AttrName::Static(b)) => (new, a == b),
+            _ => (new, false),
+        })
     }
 
     fn set(&mut self, old: &AttrSet<'a>, new: &AttrSet<'a>) -> (AttrSet<'a>, bool) {
