@@ -38,6 +38,8 @@ pub(super) enum Question {
     Tracked(FetchRequest),
     /// What is known about something fetched.
     Fetched(FetchRequest),
+    /// What short names stand for; the global registry as well.
+    Registries(bool),
 }
 
 /// The digest of an answer; none where only asking again tells.
@@ -81,6 +83,7 @@ impl Question {
             | Question::Link(path)
             | Question::Tree(path) => Some(path.clone()),
             Question::Tracked(request) | Question::Fetched(request) => local_path(request),
+            Question::Registries(_) => None,
         }
     }
 
@@ -107,6 +110,7 @@ impl Question {
             Question::Link(path) => digest(&io.read_link(path).map_err(|error| error.kind())),
             Question::Tracked(request) => tracked_digest(&io.fetch(request)),
             Question::Fetched(request) => fetched_digest(&io.fetch(request)),
+            Question::Registries(global) => registries_digest(&io.registries(*global)),
             Question::Tree(_) => return None,
         })
     }
@@ -153,6 +157,13 @@ fn tracked_digest(answer: &Result<Fetched, IoError>) -> blake3::Hash {
         hasher.update(file.as_os_str().as_bytes()).update(&[0]);
     }
     hasher.finalize()
+}
+
+fn registries_digest(answer: &Result<Vec<Registry>, IoError>) -> blake3::Hash {
+    match answer {
+        Ok(all) => digest(all),
+        Err(error) => digest(&error.to_string()),
+    }
 }
 
 fn fetched_digest(answer: &Result<Fetched, IoError>) -> blake3::Hash {
@@ -418,6 +429,8 @@ impl Io for Recorder<'_> {
     }
 
     fn registries(&self, global: bool) -> Result<Vec<Registry>, IoError> {
-        self.io().registries(global)
+        let answer = self.io().registries(global);
+        self.graph.note(Question::Registries(global), Some(registries_digest(&answer)));
+        answer
     }
 }

@@ -47,6 +47,7 @@ impl Seen {
             Question::Link(path) => ("link", json!(path.to_str()?)),
             Question::Tracked(request) => ("tracked", fetch_json(request)),
             Question::Fetched(request) => ("fetched", fetch_json(request)),
+            Question::Registries(global) => ("registries", json!(global)),
             Question::Tree(_) => return None,
         };
         Some(Seen(json!([kind, what, answer.to_hex().as_str()])))
@@ -76,6 +77,7 @@ impl Seen {
                 "type" => Question::Type(path()?),
                 "link" => Question::Link(path()?),
                 "tracked" => Question::Tracked(fetch_from_json(what)?),
+                "registries" => Question::Registries(what.as_bool()?),
                 "fetched" => Question::Fetched(fetch_from_json(what)?),
                 _ => return None,
             };
