@@ -38,6 +38,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let client = agent::start(globals)?;
     let watcher = std::sync::Mutex::new((Watcher::new()?, Instant::now()));
     let mut session = Session { args, client, store, last: None };
+    let mut ended = None;
     hc_deploy::keep(
         &request,
         |result| {
@@ -56,10 +57,10 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
                 Err(error) => Err(error),
             };
             *since = Instant::now();
-            changed.inspect_err(|error| eprintln!("error: {error}")).ok()
+            changed.map_err(|error| ended = Some(error)).ok()
         },
     )?;
-    Ok(())
+    ended.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Says what evaluation says, but not at each save that there are uncommitted changes.
@@ -81,7 +82,8 @@ struct Session<'a> {
 
 impl Session<'_> {
     fn deploy(&mut self, prepared: &Prepared<'_>, since: Instant) -> anyhow::Result<()> {
-        if self.last.replace(prepared.set_path()).as_ref() == Some(&prepared.set_path()) {
+        let set = prepared.set_path();
+        if self.last.as_ref() == Some(&set) {
             return Ok(());
         }
         let evaluated = since.elapsed();
@@ -92,11 +94,13 @@ impl Session<'_> {
         build::realise(&self.store, prepared, &progress)?;
         progress.say("activating");
         let request = ActivateRequest {
-            set: prepared.set_path(),
+            set: set.clone(),
             timeout_sec: self.args.timeout,
             by: Some(deploy::who("watch")),
         };
         let activation = self.client.activate(&request, true).map_err(agent::failure)?;
+        // What could not even be tried is tried again at the next save.
+        self.last = Some(set);
         progress.clear();
         let all = since.elapsed();
         if self.args.json {
