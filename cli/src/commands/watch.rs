@@ -35,6 +35,9 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let store = build::store(globals)?;
     let mut request = build::request(&store, &args.cloud)?;
     request.message = say;
+    if let Some(fetch) = &mut request.fetch {
+        fetch.message = say;
+    }
     let client = agent::start(globals)?;
     let watcher = std::sync::Mutex::new((Watcher::new()?, Instant::now()));
     let mut session = Session { args, client, store, last: None };
