@@ -7,6 +7,7 @@ mod diff;
 mod lock;
 mod locking;
 mod prims;
+mod saving;
 mod source;
 mod user;
 
@@ -25,7 +26,8 @@ pub(crate) use prims::OPS;
 pub(crate) use source::{Fetches, Shown, Source};
 
 use lock::Graph;
-use locking::{Flake, Locked, Outcome};
+use locking::{Flake, Locked};
+use saving::Outcome;
 use std::os::unix::ffi::OsStrExt;
 
 /// How the lock file of a flake is kept.
