@@ -123,6 +123,7 @@ pub fn nix_store(root: &Path, arguments: &[&str]) -> Ran {
         .expect("nix-store is missing: install nix-bin, the judge of these tests");
     let home = root.with_extension("home");
     std::fs::create_dir_all(&home).unwrap();
+    std::fs::write(home.join("nix.conf"), "build-users-group =\n").unwrap();
     Command::new(program)
         .arg("--store")
         .arg(root)
