@@ -8,34 +8,28 @@ use crate::store::Store;
 use nix_compat::StorePath;
 use rusqlite::{OptionalExtension, params};
 
-/// The version C++ Nix has for these tables, in a file of their own beside the store's schema.
-const SCHEMA_VERSION: &str = "4";
+/// The oldest version of these tables that C++ Nix still uses, in a file of their own beside the
+/// store's schema: newer releases bring it up to date, older ones refuse what is newer.
+const SCHEMA_VERSION: &str = "3";
 
 const SCHEMA: &str = "
 create table if not exists Realisations (
-    id            integer primary key autoincrement not null,
-    drvPath       text not null,
-    outputName    text not null, -- symbolic output id, usually \"out\"
-    outputPath    integer not null,
-    signatures    text, -- space-separated list
+    id         integer primary key autoincrement not null,
+    drvPath    text not null,
+    outputName text not null, -- symbolic output id, usually \"out\"
+    outputPath integer not null,
+    signatures text, -- space-separated list
     foreign key (outputPath) references ValidPaths(id) on delete cascade
 );
 create index if not exists IndexRealisations on Realisations(drvPath, outputName);
-create trigger if not exists DeleteSelfRefsViaRealisations before delete on ValidPaths
-  begin
-    delete from RealisationsRefs where realisationReference in (
-      select id from Realisations where outputPath = old.id
-    );
-  end;
 create table if not exists RealisationsRefs (
     referrer             integer not null,
     realisationReference integer,
     foreign key (referrer) references Realisations(id) on delete cascade,
     foreign key (realisationReference) references Realisations(id) on delete restrict
 );
-create index if not exists IndexRealisationsRefsRealisationReference
-    on RealisationsRefs(realisationReference);
 create index if not exists IndexRealisationsRefs on RealisationsRefs(referrer);
+create index if not exists IndexRealisationsRefsOnOutputPath on Realisations(outputPath);
 ";
 
 /// The key of a derivation in these tables.

@@ -88,7 +88,10 @@ impl<'a> Log<'a> {
     }
 
     /// The last lines.
-    pub fn tail(&self) -> String {
+    pub fn tail(&mut self) -> String {
+        if !self.line.is_empty() {
+            self.end_line();
+        }
         self.tail.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 }
