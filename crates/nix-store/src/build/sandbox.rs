@@ -72,7 +72,7 @@ pub(super) fn run(job: &Job<'_>, log: &mut Log<'_>, cancelled: &dyn Fn() -> bool
     let (go_read, go) = process::pipe().on("make a pipe for", job.scratch)?;
     let (report, report_write) = process::pipe().on("make a pipe for", job.scratch)?;
     let (output, terminal) = process::terminal().on("make a terminal for", job.scratch)?;
-    let null = File::open("/dev/null").on("open", Path::new("/dev/null"))?;
+    let null = open_null().on("open", Path::new("/dev/null"))?;
     let malformed = |reason: String| Error::Derivation { path: job.path.clone(), reason };
     let text = |bytes: &[u8]| {
         CString::new(bytes)
@@ -138,6 +138,13 @@ fn full_disk(store: &Path) -> Option<String> {
     let free = rustix::fs::statvfs(store).map(|s| s.f_bavail.saturating_mul(s.f_frsize)).ok()?;
     let megabytes = free >> 20;
     (megabytes < 8).then(|| format!("the disk is almost full: {megabytes} MiB are free"))
+}
+
+/// For reading and writing, as C++ Nix gives it to builders.
+fn open_null() -> std::io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(null.into())
 }
 
 fn path_text(path: &Path) -> CString {

@@ -108,7 +108,7 @@ pub fn add_busybox(store: &Store, dir: &Path, salt: &Path) -> StorePath {
     for applet in [
         "sh", "cat", "chmod", "chown", "dd", "env", "id", "ls", "ln", "mkdir", "mknod", "mount",
         "sleep", "stat", "touch", "ping", "ip", "sort", "wc", "hostname", "chroot", "readlink",
-        "unshare", "true", "sed", "cp", "rm", "mv", "nc",
+        "unshare", "true", "sed", "cp", "rm", "mv", "nc", "setsid",
     ] {
         std::os::unix::fs::symlink("busybox", tree.join("bin").join(applet)).unwrap();
     }
