@@ -119,13 +119,17 @@ pub fn realise(store: &Store, prepared: &Prepared<'_>, progress: &Progress) -> a
 }
 
 /// How the store of this host is opened.
-pub fn store_config(globals: &Globals) -> StoreConfig {
-    StoreConfig { root: globals.store.clone(), ..StoreConfig::default() }
+pub fn store_config(globals: &Globals) -> anyhow::Result<StoreConfig> {
+    Ok(StoreConfig {
+        root: globals.store.clone(),
+        auto_optimise: crate::nix_conf::auto_optimise()?,
+        ..StoreConfig::default()
+    })
 }
 
 /// The store of this host.
 pub fn store(globals: &Globals) -> anyhow::Result<Store> {
-    Store::open(store_config(globals)).map_err(|error| {
+    Store::open(store_config(globals)?).map_err(|error| {
         let failure = Failure::new(Code::Host, error.to_string());
         if rustix::process::geteuid().is_root() { failure } else { failure.hint("run hc as root") }
             .into()

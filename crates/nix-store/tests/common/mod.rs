@@ -115,12 +115,22 @@ pub fn add_busybox(store: &Store, dir: &Path, salt: &Path) -> StorePath {
     store.add_path("busybox", &tree, IngestMethod::Recursive, &BTreeSet::new(), None).unwrap()
 }
 
+/// The judge of these tests.
+pub fn nix_store_program() -> PathBuf {
+    ["/usr/bin/nix-store", "/run/current-system/sw/bin/nix-store"]
+        .into_iter()
+        .map(PathBuf::from)
+        .find(|program| program.exists())
+        .expect("nix-store is missing: install nix-bin, the judge of these tests")
+}
+
 /// Runs C++ Nix on a relocated store, with no configuration of the host.
 pub fn nix_store(root: &Path, arguments: &[&str]) -> Ran {
-    let program = ["/usr/bin/nix-store", "/run/current-system/sw/bin/nix-store"]
-        .into_iter()
-        .find(|p| Path::new(p).exists())
-        .expect("nix-store is missing: install nix-bin, the judge of these tests");
+    nix_store_with(&nix_store_program(), root, arguments)
+}
+
+/// The same with a certain `nix-store`.
+pub fn nix_store_with(program: &Path, root: &Path, arguments: &[&str]) -> Ran {
     let home = root.with_extension("home");
     std::fs::create_dir_all(&home).unwrap();
     Command::new(program)
@@ -130,7 +140,9 @@ pub fn nix_store(root: &Path, arguments: &[&str]) -> Ran {
         .env_clear()
         .env("HOME", &home)
         .env("NIX_CONF_DIR", &home)
+        .env("NIX_CONFIG", "build-users-group =\nbuilders =\nsubstitute = false")
         .env("PATH", "/usr/bin:/bin")
+        .stdin(std::process::Stdio::null())
         .output()
         .unwrap()
 }
