@@ -5,6 +5,7 @@ mod context;
 mod error;
 mod evaluation;
 mod installable;
+mod nix_conf;
 mod nix_io;
 mod output;
 mod progress;

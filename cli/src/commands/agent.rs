@@ -135,7 +135,7 @@ fn serve(globals: &Globals) -> anyhow::Result<()> {
         config.failpoints = points.parse()?;
     }
     config.notify = std::env::var_os("NOTIFY_SOCKET").map(Into::into);
-    let store = super::build::store_config(globals);
+    let store = super::build::store_config(globals)?;
     let parts = || {
         Ok(Parts {
             machines: None,

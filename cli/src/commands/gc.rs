@@ -1,47 +1,82 @@
 //! `hc gc`: delete what nothing needs any more.
 
-use super::build;
+use super::{build, store};
 use crate::context::Globals;
+use crate::error::{Code, Failure};
 use crate::output;
 use crate::progress::Progress;
 use hc_agent::Generations;
-use nix_store::GcOptions;
+use nix_store::{GcOptions, Keep};
 use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Generations that stay when nothing else is said.
+const KEEP: usize = 10;
 
 /// Delete old generations, and store paths that nothing refers to
 ///
-/// What runs, what can be rolled back to, and what Nix keeps for other reasons stays.
+/// What runs, what can be rolled back to, and what Nix keeps for other reasons stays. What keeps
+/// what besides references is as nix.conf says it (keep-derivations, keep-outputs).
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Generations to keep besides the current and the previous one
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    keep: usize,
+    /// Generations to keep besides the current and the previous one [default: 10, or with --older-than 0]
+    #[arg(long, value_name = "N")]
+    keep: Option<usize>,
+    /// Delete only generations that are older than AGE, such as 30d, 36h or 90m
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    older_than: Option<Duration>,
+    /// Stop once so much is freed, such as 500M or 20G (1024 each)
+    #[arg(long, value_name = "BYTES", value_parser = size)]
+    max: Option<u64>,
+    /// Keep the outputs of derivations that stay (default: keep-outputs of nix.conf, or false)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    keep_outputs: Option<bool>,
+    /// Keep the derivations of paths that stay (default: keep-derivations of nix.conf, or true)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    keep_derivations: Option<bool>,
     /// Only say what would go
     #[arg(long)]
     dry_run: bool,
+    /// Only list what is kept for its own sake, and by what; deletes nothing
+    #[arg(long, conflicts_with_all = ["keep", "older_than", "max", "dry_run"])]
+    print_roots: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
+    if args.print_roots {
+        return store::roots(globals, args.json);
+    }
     Globals::need_root("gc")?;
     let progress = Progress::new();
     let generations = Generations::new(&globals.state_dir);
+    let keep = args.keep.unwrap_or(if args.older_than.is_some() { 0 } else { KEEP });
+    let since = args.older_than.map_or(u64::MAX, before);
     let pruned = if args.dry_run {
-        generations.to_prune(args.keep)?
+        generations.to_prune(keep, since)?
     } else {
-        generations.prune(args.keep)?
+        generations.prune(keep, since)?
     };
     progress.say("collecting");
     let store = build::store(globals)?;
-    let options = GcOptions { dry_run: args.dry_run, ..GcOptions::default() };
+    let Keep { derivations, outputs } = crate::nix_conf::keep()?;
+    let options = GcOptions {
+        dry_run: args.dry_run,
+        keep: Keep {
+            derivations: args.keep_derivations.unwrap_or(derivations),
+            outputs: args.keep_outputs.unwrap_or(outputs),
+        },
+        max_freed: args.max.unwrap_or(u64::MAX),
+        without: pruned.iter().map(|g| generations.root(g.number)).collect(),
+    };
     let report = store.gc(&options, &BTreeSet::new())?;
     progress.clear();
     if args.json {
         return output::json(&serde_json::json!({
             "generations": pruned.iter().map(|g| g.number).collect::<Vec<_>>(),
-            "paths": report.deleted.iter().map(|p| nix_compat::StoreDir::default().render_path(p)).collect::<Vec<_>>(),
+            "paths": report.deleted.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "bytes": report.freed,
             "dryRun": args.dry_run,
         }));
@@ -53,4 +88,60 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         report.deleted.len(),
         output::bytes(report.freed),
     ))
+}
+
+/// The time that was so long ago, in Unix milliseconds.
+fn before(age: Duration) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.saturating_sub(age).as_millis()).unwrap_or(u64::MAX)
+}
+
+fn age(text: &str) -> Result<Duration, Failure> {
+    let wrong = || Failure::new(Code::Failed, "an age is a number with d, h, m or s, such as 30d");
+    let (number, unit) = text.split_at(text.len().saturating_sub(1));
+    let seconds: u64 = match unit {
+        "d" => 86_400,
+        "h" => 3600,
+        "m" => 60,
+        "s" => 1,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+fn size(text: &str) -> Result<u64, Failure> {
+    let wrong =
+        || Failure::new(Code::Failed, "a size is a number of bytes, or one with K, M, G or T");
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" => 0,
+        "K" | "KIB" => 10,
+        "M" | "MIB" => 20,
+        "G" | "GIB" => 30,
+        "T" | "TIB" => 40,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    number.checked_mul(1 << shift).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_and_sizes_have_units() {
+        assert_eq!(age("36h").unwrap(), Duration::from_secs(36 * 3600));
+        assert_eq!(
+            [size("5").unwrap(), size("2G").unwrap(), size("1kib").unwrap()],
+            [5, 2 << 30, 1024]
+        );
+        for wrong in ["", "d", "3", "-1d", "3w", "99999999999999999d", "3é"] {
+            assert!(age(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["", "G", "-1", "1.5G", "99999999T", "3X", "3é"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
 }

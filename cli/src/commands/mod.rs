@@ -23,6 +23,7 @@ mod plan;
 mod ps;
 mod repl;
 mod rollback;
+mod store;
 mod watch;
 
 pub use build::observe;
@@ -61,6 +62,7 @@ enum Verb {
     Stop(lifecycle::StopArgs),
     Restart(lifecycle::RestartArgs),
     Gc(gc::Args),
+    Store(store::Args),
     Doctor(doctor::Args),
     Destroy(destroy::Args),
     Agent(agent::Args),
@@ -99,6 +101,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Stop(args) => lifecycle::stop(globals, args),
         Verb::Restart(args) => lifecycle::restart(globals, args),
         Verb::Gc(args) => gc::run(globals, args),
+        Verb::Store(args) => store::run(globals, args),
         Verb::Doctor(args) => doctor::run(globals, args),
         Verb::Destroy(args) => destroy::run(globals, args),
         Verb::Agent(args) => agent::run(globals, args),

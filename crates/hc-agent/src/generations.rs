@@ -196,32 +196,39 @@ impl Generations {
         Ok(switched?)
     }
 
-    /// Those that go when the newest `keep` stay; the current and the previous one always stay.
+    /// Those that go when the newest `keep` stay and what was made after `since` (Unix
+    /// milliseconds) does; the current and the previous one always stay.
     ///
     /// # Errors
     /// When the directory cannot be read.
-    pub fn to_prune(&self, keep: usize) -> Result<Vec<Generation>> {
+    pub fn to_prune(&self, keep: usize, since: u64) -> Result<Vec<Generation>> {
+        let journalled = crate::journal::read(&self.state_dir)?;
         let mut all = self.list()?;
         all.truncate(all.len().saturating_sub(keep));
-        all.retain(|g| !g.current && !g.previous);
+        all.retain(|g| !g.current && !g.previous && g.created <= since);
+        // An activation is under way: neither link points yet to what its journal names.
+        all.retain(|g| {
+            journalled.as_ref().is_none_or(|j| j.new != g.number && j.old != Some(g.number))
+        });
         Ok(all)
     }
 
-    /// Takes away [`Self::to_prune`]; says which. Not while an activation is under way: its
-    /// journal names a generation that neither link points to yet.
+    /// Takes away [`Self::to_prune`]; says which.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn prune(&self, keep: usize) -> Result<Vec<Generation>> {
-        let journalled = crate::journal::read(&self.state_dir)?;
-        let mut gone = self.to_prune(keep)?;
-        gone.retain(|g| {
-            journalled.as_ref().is_none_or(|j| j.new != g.number && j.old != Some(g.number))
-        });
+    pub fn prune(&self, keep: usize, since: u64) -> Result<Vec<Generation>> {
+        let gone = self.to_prune(keep, since)?;
         for generation in &gone {
             self.remove(generation.number)?;
         }
         Ok(gone)
+    }
+
+    /// The link that keeps a generation's machine set.
+    #[must_use]
+    pub fn root(&self, number: u64) -> PathBuf {
+        self.link(number)
     }
 }
 
@@ -265,11 +272,12 @@ mod tests {
         }
         generations.switch(Some(2)).unwrap();
         generations.set_previous(Some(4)).unwrap();
-        assert_eq!(numbers(&generations.prune(3).unwrap()), [1, 3, 5, 6]);
+        assert_eq!(numbers(&generations.prune(3, u64::MAX).unwrap()), [1, 3, 5, 6]);
         assert_eq!(numbers(&generations.list().unwrap()), [2, 4, 7, 8, 9]);
-        assert_eq!(numbers(&generations.prune(0).unwrap()), [7, 8, 9]);
+        assert_eq!(numbers(&generations.prune(0, u64::MAX).unwrap()), [7, 8, 9]);
         let left = generations.list().unwrap();
         assert!(left[0].current && left[1].previous);
+        assert!(generations.to_prune(0, 0).unwrap().is_empty(), "all are younger than 1970");
     }
 
     #[test]

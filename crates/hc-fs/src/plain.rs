@@ -97,6 +97,14 @@ pub fn symlink(target: &Path, path: &Path) -> Result<()> {
     std::os::unix::fs::symlink(target, path).on("make a symlink at", path)
 }
 
+/// Gives a file or symlink (not what it points to) a second name, which must not be there yet.
+///
+/// # Errors
+/// When it is there, or the system refuses.
+pub fn hard_link(file: &Path, name: &Path) -> Result<()> {
+    std::fs::hard_link(file, name).on("make a hard link at", name)
+}
+
 /// Renames over `to`.
 ///
 /// # Errors

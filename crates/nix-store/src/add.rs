@@ -4,7 +4,7 @@ use crate::canonical::{canonicalise, remove_tree, rename_tree};
 use crate::db::Registration;
 use crate::error::{Context, Error, Result, archive};
 use crate::info::PathInfo;
-use crate::lock::{self, OwnedLock, path_lock};
+use crate::lock::{OwnedLock, path_lock};
 use crate::scratch::Scratch;
 use crate::store::Store;
 use hc_fs::plain;
@@ -67,8 +67,7 @@ impl Store {
         references: &BTreeSet<StorePath>,
         filter: Option<&Filter<'_>>,
     ) -> Result<StorePath> {
-        let _no_collection = self.hold_collections()?;
-        let scratch = Scratch::temporary(self.layout())?;
+        let scratch = Scratch::temporary(self)?;
         copy(from, &scratch.path, filter)?;
         self.add_copied(name, scratch, method, references)
     }
@@ -78,8 +77,7 @@ impl Store {
     /// # Errors
     /// When the name breaks the rules, or it cannot be read or written.
     pub fn add_executable(&self, name: &str, from: &Path) -> Result<StorePath> {
-        let _no_collection = self.hold_collections()?;
-        let scratch = Scratch::temporary(self.layout())?;
+        let scratch = Scratch::temporary(self)?;
         copy_file(from, &scratch.path, true)?;
         self.add_copied(name, scratch, IngestMethod::Recursive, &BTreeSet::new())
     }
@@ -128,14 +126,6 @@ impl Store {
         Ok(())
     }
 
-    /// No collector starts while this is held: what is being copied has no name to keep it by.
-    fn hold_collections(&self) -> Result<File> {
-        let path = self.layout().gc_lock();
-        let file = lock::open(&path)?;
-        lock::lock(&file, false, &path)?;
-        Ok(file)
-    }
-
     fn add_copied(
         &self,
         name: &str,
@@ -175,8 +165,7 @@ impl Store {
         if self.database().is_valid(path)? {
             return Ok(());
         }
-        let _no_collection = self.hold_collections()?;
-        let scratch = Scratch::temporary(self.layout())?;
+        let scratch = Scratch::beside(self, path)?;
         make(&scratch.path)?;
         canonicalise(&scratch.path, None)?;
         let info = self.describe(path, &scratch.path, references, Some(ca), None)?;
@@ -216,7 +205,11 @@ impl Store {
     pub(crate) fn install(&self, from: &Path, path: &StorePath) -> Result<()> {
         let to = self.physical(path);
         remove_tree(&to)?;
-        rename_tree(from, &to)
+        rename_tree(from, &to)?;
+        if self.config().auto_optimise {
+            crate::links::optimise_tree(self.layout(), &to)?;
+        }
+        Ok(())
     }
 }
 

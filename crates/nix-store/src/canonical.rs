@@ -47,12 +47,17 @@ fn visit(path: &Path, owners: Option<&std::ops::Range<u32>>, files: &mut usize) 
             let executable = is_directory || metadata.mode() & 0o100 != 0;
             crate::layout::chmod(&path, if executable { 0o555 } else { 0o444 })?;
         }
-        let second = Timespec { tv_sec: 1, tv_nsec: 0 };
-        let times = Timestamps { last_access: second, last_modification: second };
-        rustix::fs::utimensat(rustix::fs::CWD, &path, &times, AtFlags::SYMLINK_NOFOLLOW)
-            .on("set the time of", &path)?;
+        set_time(&path)?;
     }
     Ok(())
+}
+
+/// The one time that everything in a store has: a second after the epoch.
+pub(crate) fn set_time(path: &Path) -> Result<()> {
+    let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+    let times = Timestamps { last_access: second, last_modification: second };
+    rustix::fs::utimensat(rustix::fs::CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)
+        .on("set the time of", path)
 }
 
 /// Makes the file ours, and refuses what cannot be in a store.

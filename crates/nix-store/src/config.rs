@@ -8,6 +8,8 @@ pub struct StoreConfig {
     /// The physical directory that holds `nix/store` and `nix/var`; `None` is `/`. Store paths
     /// begin with `/nix/store` either way.
     pub root: Option<PathBuf>,
+    /// Store equal files once, as hard links, whenever a path is added (`auto-optimise-store`).
+    pub auto_optimise: bool,
     /// Builds that run at once.
     pub jobs: usize,
     /// Downloads that run at once.
@@ -46,6 +48,7 @@ impl Default for StoreConfig {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             root: None,
+            auto_optimise: false,
             jobs: cores,
             fetches: 8,
             cores,

@@ -221,19 +221,37 @@ impl Database {
             .collect()
     }
 
-    /// Forgets paths, all or none; the ones that refer to others come first.
-    pub fn forget(&mut self, paths: &[StorePath]) -> Result<()> {
-        let mut forget = || -> rusqlite::Result<()> {
+    /// Forgets paths, the ones that refer to others first, and says which: one that a path refers
+    /// to that stays (somebody registered it just now) stays too.
+    pub fn forget(&mut self, paths: &[StorePath]) -> Result<Vec<StorePath>> {
+        let mut forget = || -> rusqlite::Result<Vec<StorePath>> {
             let transaction =
                 self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let mut forgotten = Vec::with_capacity(paths.len());
             for path in paths {
-                transaction
-                    .prepare_cached("delete from ValidPaths where path = ?")?
-                    .execute([path.to_string()])?;
+                let mut delete = transaction.prepare_cached(
+                    "delete from ValidPaths where path = ? and not exists
+                     (select 1 from Refs where reference = ValidPaths.id
+                      and referrer <> ValidPaths.id)",
+                )?;
+                if delete.execute([path.to_string()])? > 0 {
+                    forgotten.push(path.clone());
+                }
             }
-            transaction.commit()
+            transaction.commit()?;
+            Ok(forgotten)
         };
         forget().map_err(|e| self.error(e))
+    }
+
+    /// The paths of a derivation's outputs, as they were registered with it.
+    pub fn outputs(&self, drv: &StorePath) -> Result<BTreeSet<StorePath>> {
+        self.column(
+            "select d.path from DerivationOutputs d join ValidPaths v on d.drv = v.id
+             where v.path = ?",
+            drv.to_string(),
+        )
+        .map_err(|e| self.error(e))
     }
 }
 

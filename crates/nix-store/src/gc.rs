@@ -3,9 +3,10 @@
 use crate::error::{Context, Result};
 use crate::gc_server::Server;
 use crate::layout::Layout;
+use crate::live::Keep;
 use crate::lock::{self, OwnedLock};
 use crate::store::Store;
-use crate::{runtime_roots, scratch, temp_roots};
+use crate::{links, runtime_roots, scratch, temp_roots};
 use nix_compat::StorePath;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -21,13 +22,22 @@ const BATCH: usize = 128;
 pub struct GcOptions {
     /// Only tell what would be deleted.
     pub dry_run: bool,
-    /// Keep the derivations that live paths were built from (as C++ Nix does by default).
-    pub keep_derivers: bool,
+    /// What keeps paths besides references.
+    pub keep: Keep,
+    /// Stop once this many bytes are freed.
+    pub max_freed: u64,
+    /// Roots that are taken as gone: for a dry run of what their removal would free.
+    pub without: BTreeSet<PathBuf>,
 }
 
 impl Default for GcOptions {
     fn default() -> Self {
-        Self { dry_run: false, keep_derivers: true }
+        Self {
+            dry_run: false,
+            keep: Keep::default(),
+            max_freed: u64::MAX,
+            without: BTreeSet::new(),
+        }
     }
 }
 
@@ -62,14 +72,22 @@ impl Store {
         // From here on new temporary roots are told to us, not written down.
         let server = Server::start(layout)?;
         let found = self.permanent_roots()?;
-        let mut roots: BTreeSet<StorePath> = found.roots.into_iter().map(|r| r.path).collect();
+        let permanent =
+            found.roots.into_iter().filter(|root| !options.without.contains(&root.link));
+        let mut roots: BTreeSet<StorePath> = permanent.map(|root| root.path).collect();
         roots.extend(temp_roots::read_all(layout)?);
         roots.extend(runtime_roots::find(layout).into_iter().map(|root| root.path));
         roots.extend(extra_roots.iter().cloned());
         let valid = self.valid_paths()?;
-        let live = self.live(roots, &valid, options)?;
+        let live = self.live(roots, &valid, options.keep)?;
         let mut report = GcReport { stale_roots: found.stale, ..GcReport::default() };
-        let mut collector = Collector { store: self, server: &server, live, report: &mut report };
+        let mut collector = Collector {
+            store: self,
+            server: &server,
+            live,
+            max_freed: options.max_freed,
+            report: &mut report,
+        };
         if options.dry_run {
             collector.list(&valid)?;
             return Ok(report);
@@ -77,34 +95,11 @@ impl Store {
         for link in &collector.report.stale_roots {
             hc_fs::durable::remove_file(link)?;
         }
-        collector.delete(&valid)?;
         collector.delete_rubbish(&valid)?;
+        collector.delete(&valid)?;
+        collector.report.freed += links::remove_unused(layout)?;
         layout.reserve();
         Ok(report)
-    }
-
-    /// Everything the roots lead to. A temporary root may be a path that is not valid yet.
-    fn live(
-        &self,
-        roots: BTreeSet<StorePath>,
-        valid: &BTreeSet<StorePath>,
-        options: &GcOptions,
-    ) -> Result<BTreeSet<StorePath>> {
-        let mut live = BTreeSet::new();
-        let mut open: Vec<StorePath> = roots.into_iter().collect();
-        while let Some(path) = open.pop() {
-            if !live.insert(path.clone()) || !valid.contains(&path) {
-                continue;
-            }
-            open.extend(self.references(&path)?);
-            if options.keep_derivers {
-                let database = self.database();
-                open.extend(database.derivers(&path)?);
-                let deriver = database.info(&path)?.and_then(|info| info.deriver);
-                open.extend(deriver.filter(|drv| valid.contains(drv)));
-            }
-        }
-        Ok(live)
     }
 }
 
@@ -112,6 +107,7 @@ struct Collector<'a> {
     store: &'a Store,
     server: &'a Server,
     live: BTreeSet<StorePath>,
+    max_freed: u64,
     report: &'a mut GcReport,
 }
 
@@ -150,21 +146,34 @@ impl Collector<'_> {
         Ok(order)
     }
 
+    fn enough(&self) -> bool {
+        self.report.freed >= self.max_freed
+    }
+
     fn list(&mut self, valid: &BTreeSet<StorePath>) -> Result<()> {
-        for path in self.dead(valid)? {
-            self.report.freed += disk_usage(&self.store.physical(&path));
-            self.report.deleted.insert(path);
-        }
         for name in self.rubbish(valid)? {
-            self.report.freed += disk_usage(&self.store.layout().store.join(&name));
+            self.report.freed += disk_usage(&self.store.layout().store.join(&name), 1);
             self.report.rubbish.push(name);
+        }
+        for path in self.dead(valid)? {
+            if self.enough() {
+                break;
+            }
+            // The second name of a file is the one in `.links`, which would go too.
+            self.report.freed += disk_usage(&self.store.physical(&path), 2);
+            self.report.deleted.insert(path);
         }
         Ok(())
     }
 
     fn delete(&mut self, valid: &BTreeSet<StorePath>) -> Result<()> {
         let order = self.dead(valid)?;
-        for batch in order.chunks(BATCH) {
+        // With a limit, one by one: no more than asked for goes.
+        let size = if self.max_freed == u64::MAX { BATCH } else { 1 };
+        for batch in order.chunks(size) {
+            if self.enough() {
+                break;
+            }
             // Whoever asks to keep one of these now has to wait until it is gone. Whoever asked
             // before keeps it, and with it all it refers to, which comes later in the order.
             let kept = self.server.condemn(batch);
@@ -173,20 +182,27 @@ impl Collector<'_> {
             }
             let condemned: Vec<StorePath> =
                 batch.iter().filter(|path| !self.live.contains(*path)).cloned().collect();
-            // First it is not valid any more, then it is gone: never the other way round.
-            let forgotten = self.store.database().forget(&condemned);
-            let deleted = forgotten.and_then(|()| {
-                condemned.iter().try_for_each(|path| {
-                    let at = self.store.physical(path);
-                    let bytes = disk_usage(&at);
-                    crate::canonical::remove_tree(&at)?;
-                    self.report.freed += bytes;
-                    self.report.deleted.insert(path.clone());
-                    Ok(())
-                })
-            });
+            let swept = self.sweep(&condemned);
             self.server.release();
-            deleted?;
+            swept?;
+        }
+        Ok(())
+    }
+
+    /// First it is not valid any more, then it is gone: never the other way round.
+    fn sweep(&mut self, condemned: &[StorePath]) -> Result<()> {
+        let forgotten = self.store.database().forget(condemned)?;
+        for path in &forgotten {
+            self.remove(&self.store.physical(path))?;
+            self.report.deleted.insert(path.clone());
+        }
+        if forgotten.len() < condemned.len() {
+            // What was registered meanwhile and refers to one of these keeps it.
+            for path in condemned.iter().filter(|path| !forgotten.contains(path)) {
+                if self.store.database().is_valid(path)? {
+                    self.live.extend(self.store.closure([path])?);
+                }
+            }
         }
         Ok(())
     }
@@ -230,19 +246,25 @@ impl Collector<'_> {
                 self.server.release();
                 continue;
             }
-            let bytes = disk_usage(&at);
-            let removed = crate::canonical::remove_tree(&at);
+            let removed = self.remove(&at);
             self.server.release();
             removed?;
-            self.report.freed += bytes;
             self.report.rubbish.push(name);
         }
         Ok(())
     }
+
+    fn remove(&mut self, at: &Path) -> Result<()> {
+        let bytes = disk_usage(at, 1);
+        crate::canonical::remove_tree(at)?;
+        self.report.freed += bytes;
+        Ok(())
+    }
 }
 
-/// The bytes that deleting a tree frees. What cannot be read counts nothing.
-fn disk_usage(path: &Path) -> u64 {
+/// The bytes that deleting a tree frees: of files with at most so many names. What cannot be read
+/// counts nothing.
+fn disk_usage(path: &Path, names: u64) -> u64 {
     let mut bytes = 0;
     let mut open = vec![path.to_path_buf()];
     while let Some(path) = open.pop() {
@@ -250,7 +272,7 @@ fn disk_usage(path: &Path) -> u64 {
         if metadata.is_dir() {
             let entries = std::fs::read_dir(&path).into_iter().flatten().flatten();
             open.extend(entries.map(|entry| entry.path()));
-        } else if metadata.nlink() > 1 {
+        } else if metadata.nlink() > names {
             continue; // Another name keeps it.
         }
         bytes += metadata.blocks() * 512;

@@ -3,8 +3,10 @@
 use crate::error::{Context, Result};
 use crate::layout::Layout;
 use crate::lock::OwnedLock;
+use crate::store::Store;
+use nix_compat::StorePath;
+use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A name in the store directory that is this process's own; what is there is deleted at the end.
 /// The record beside it is locked meanwhile, so that everybody can tell it from rubbish.
@@ -15,15 +17,24 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// A fresh name for something small that is made quickly.
-    pub fn temporary(layout: &Layout) -> Result<Self> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
+    /// A fresh name for what has no store path yet. It has the form of a store path with a random
+    /// hash and is a temporary root, so that no collector takes it for rubbish, C++ Nix's of any
+    /// version included.
+    pub fn temporary(store: &Store) -> Result<Self> {
         loop {
-            let count = COUNT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("tmp-hc-{}-{count}", std::process::id());
-            if let Some(scratch) = Self::try_named(layout, &name)? {
+            let path = random_path(store.layout())?;
+            store.add_temp_root(&path)?;
+            if let Some(scratch) = Self::try_named(store.layout(), &path.to_basename())? {
                 return Ok(scratch);
             }
+        }
+    }
+
+    /// A name beside a path that is kept and locked by the caller.
+    pub fn beside(store: &Store, path: &StorePath) -> Result<Self> {
+        match Self::try_named(store.layout(), &format!("{}.new", path.to_basename()))? {
+            Some(scratch) => Ok(scratch),
+            None => Self::temporary(store),
         }
     }
 
@@ -42,6 +53,19 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // Comes before the record is unlocked. Should it fail, the next collector deletes it.
         let _ = crate::canonical::remove_tree(&self.path);
+    }
+}
+
+fn random_path(layout: &Layout) -> Result<StorePath> {
+    let mut digest = [MaybeUninit::uninit(); nix_compat::path::DIGEST_LEN];
+    let (filled, _) =
+        rustix::rand::getrandom(&mut digest[..], rustix::rand::GetRandomFlags::empty())
+            .on("choose a name in", &layout.store)?;
+    let mut bytes = [0; nix_compat::path::DIGEST_LEN];
+    bytes[..filled.len()].copy_from_slice(filled);
+    match StorePath::from_parts(bytes, "hc-new") {
+        Ok(path) => Ok(path),
+        Err(_) => unreachable!("the name follows the rules"),
     }
 }
 

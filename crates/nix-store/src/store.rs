@@ -66,6 +66,12 @@ impl Store {
         }
     }
 
+    /// The store path that a file is or lies in, by its logical or physical name.
+    #[must_use]
+    pub fn path_of(&self, file: &Path) -> Option<StorePath> {
+        self.layout().store_path(file)
+    }
+
     /// What the store was opened with.
     #[must_use]
     pub fn config(&self) -> &StoreConfig {

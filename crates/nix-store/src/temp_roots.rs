@@ -7,6 +7,7 @@ use nix_compat::StorePath;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -55,20 +56,20 @@ impl TempRoots {
         if self.known.contains(path) {
             return Ok(());
         }
+        // Written down first, for every collector that starts from now on. One that runs already
+        // may have read the file before: it is told, and says when the path is safe.
+        let mut line = path.to_string().into_bytes();
+        line.push(0);
+        self.file.write_all(&line).on("write", &self.path)?;
         let gc_lock_path = layout.gc_lock();
-        // While a collector runs it is told and says when the path is safe; otherwise none can
-        // start before the path is written down.
         while !lock::try_lock(&self.gc_lock, false, &gc_lock_path)? {
             if tell_collector(layout, path).is_ok() {
-                break;
+                self.known.insert(path.clone());
+                return Ok(());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        let mut line = path.to_string().into_bytes();
-        line.push(0);
-        let written = self.file.write_all(&line).on("write", &self.path);
         lock::unlock(&self.gc_lock, &gc_lock_path)?;
-        written?;
         self.known.insert(path.clone());
         Ok(())
     }
@@ -81,7 +82,10 @@ impl Drop for TempRoots {
 }
 
 fn tell_collector(layout: &Layout, path: &StorePath) -> std::io::Result<()> {
-    let mut socket = UnixStream::connect(layout.state.join("gc-socket/socket"))?;
+    // A socket's address is short; the directory may be deep.
+    let directory = File::open(layout.state.join("gc-socket"))?;
+    let mut socket =
+        UnixStream::connect(format!("/proc/self/fd/{}/socket", directory.as_raw_fd()))?;
     socket.write_all(format!("{path}\n").as_bytes())?;
     let mut answer = [0];
     socket.read_exact(&mut answer)

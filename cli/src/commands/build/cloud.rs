@@ -114,13 +114,17 @@ pub fn realise(store: &Store, prepared: &Prepared<'_>, progress: &Progress) -> a
 }
 
 /// How the store of this host is opened.
-pub fn store_config(globals: &Globals) -> StoreConfig {
-    StoreConfig { root: globals.store.clone(), ..StoreConfig::default() }
+pub fn store_config(globals: &Globals) -> anyhow::Result<StoreConfig> {
+    Ok(StoreConfig {
+        root: globals.store.clone(),
+        auto_optimise: crate::nix_conf::auto_optimise()?,
+        ..StoreConfig::default()
+    })
 }
 
 /// The store of this host.
 pub fn store(globals: &Globals) -> anyhow::Result<Store> {
-    open(store_config(globals))
+    open(store_config(globals)?)
 }
 
 /// A store, or what to do about it.

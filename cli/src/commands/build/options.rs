@@ -42,7 +42,7 @@ pub struct BuildOptions {
 
 /// The store of this host, with these options for its builds.
 pub fn store(globals: &Globals, options: &BuildOptions) -> anyhow::Result<Store> {
-    let mut config = super::store_config(globals);
+    let mut config = super::store_config(globals)?;
     if let Some(jobs) = options.max_jobs {
         if jobs == 0 {
             let message = "--max-jobs 0 would build nothing: there are no other builders";

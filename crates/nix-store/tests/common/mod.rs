@@ -115,15 +115,37 @@ pub fn add_busybox(store: &Store, dir: &Path, salt: &Path) -> StorePath {
     store.add_path("busybox", &tree, IngestMethod::Recursive, &BTreeSet::new(), None).unwrap()
 }
 
+/// The judge of these tests.
+pub fn nix_store_program() -> PathBuf {
+    ["/usr/bin/nix-store", "/run/current-system/sw/bin/nix-store"]
+        .into_iter()
+        .map(PathBuf::from)
+        .find(|program| program.exists())
+        .expect("nix-store is missing: install nix-bin, the judge of these tests")
+}
+
 /// Runs C++ Nix on a relocated store, with no configuration of the host.
 pub fn nix_store(root: &Path, arguments: &[&str]) -> Ran {
-    let program = ["/usr/bin/nix-store", "/run/current-system/sw/bin/nix-store"]
-        .into_iter()
-        .find(|p| Path::new(p).exists())
-        .expect("nix-store is missing: install nix-bin, the judge of these tests");
+    nix_store_with(&nix_store_program(), root, arguments)
+}
+
+/// The same with a certain `nix-store`.
+pub fn nix_store_with(program: &Path, root: &Path, arguments: &[&str]) -> Ran {
     let home = root.with_extension("home");
     std::fs::create_dir_all(&home).unwrap();
-    std::fs::write(home.join("nix.conf"), "build-users-group =\n").unwrap();
+    // No build goes to another machine: a hook that says so, whatever this Nix would start.
+    let hook = home.join("hook");
+    if !hook.exists() {
+        let made = home.join(format!("hook-{:?}", std::thread::current().id()));
+        std::fs::write(&made, "#!/bin/sh\necho '# decline-permanently' >&2\n").unwrap();
+        std::fs::set_permissions(&made, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
+        std::fs::rename(made, &hook).unwrap();
+    }
+    let settings = format!(
+        "build-hook = {}\nbuild-users-group =\nbuilders =\nsubstitute = false",
+        hook.display()
+    );
     Command::new(program)
         .arg("--store")
         .arg(root)
@@ -131,7 +153,9 @@ pub fn nix_store(root: &Path, arguments: &[&str]) -> Ran {
         .env_clear()
         .env("HOME", &home)
         .env("NIX_CONF_DIR", &home)
+        .env("NIX_CONFIG", settings)
         .env("PATH", "/usr/bin:/bin")
+        .stdin(std::process::Stdio::null())
         .output()
         .unwrap()
 }
