@@ -6,10 +6,14 @@
 }:
 let
   # Images are derivations that hc itself builds, so they need to know which hc.
+  archives = import (imagesDir + "/lib.nix");
   imagesFor = builder: {
     debian = import (imagesDir + "/debian.nix") { inherit builder; };
     debianWith = args: import (imagesDir + "/debian.nix") ({ inherit builder; } // args);
     minimal = import (imagesDir + "/minimal.nix") { inherit builder; };
+    tar = args: archives.tar ({ inherit builder; } // args);
+    oci = args: archives.oci ({ inherit builder; } // args);
+    inherit (archives) imported;
   };
 
   mkCloud =

@@ -16,6 +16,7 @@ rustPlatform.buildRustPackage {
       ../Cargo.toml
       ../cli
       ../crates
+      ../images/lib.nix
     ];
   };
   cargoLock.lockFile = ../Cargo.lock;

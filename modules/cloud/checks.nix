@@ -33,7 +33,10 @@ let
     in
     [
       (check "command" (
-        machine.command != [ ] && builtins.head machine.command != ""
+        if machine.command == [ ] then
+          machine.image.manifest != null
+        else
+          builtins.head machine.command != ""
       ) "is empty: name a program in the image")
       (check "networks" (
         unknown == [ ]

@@ -56,8 +56,9 @@ in
 
     stop = {
       signal = mkOption {
-        type = types.strMatching "[A-Z][A-Z0-9]*([+-][0-9]+)?";
-        default = "TERM";
+        type = types.nullOr (types.strMatching "[A-Z][A-Z0-9]*([+-][0-9]+)?");
+        default = null;
+        defaultText = lib.literalMD "the image's own, or `TERM`";
         example = "QUIT";
         description = "Signal that asks the command to end, without `SIG`.";
       };

@@ -6,6 +6,13 @@ let
   # A path value is copied to the store; text that is a store path stays what it is.
   storeFile = types.coercedTo types.path (path: "${path}") types.str;
 
+  # What an image of an archive says about itself is known when it is built: the machine reads it
+  # when it starts, so that a plan needs no build.
+  fromPackage =
+    image:
+    { rootfs = "${image}/rootfs.erofs"; }
+    // (if image.hasManifest or false then { manifest = "${image}/manifest.json"; } else { });
+
   file = types.submodule {
     options = {
       text = mkOption {
@@ -37,11 +44,19 @@ in
     };
 
     image = mkOption {
-      type = types.coercedTo types.package (image: { rootfs = "${image}/rootfs.erofs"; }) (
+      type = types.coercedTo types.package fromPackage (
         types.submodule {
           options.rootfs = mkOption {
             type = storeFile;
             description = "EROFS file that is the lower layer of the machine's root.";
+          };
+          options.manifest = mkOption {
+            type = types.nullOr storeFile;
+            default = null;
+            description = ''
+              File in which the image says what its command, environment, user, working directory
+              and stop signal are, where the machine does not.
+            '';
           };
         }
       );
@@ -51,6 +66,8 @@ in
 
     command = mkOption {
       type = types.listOf types.str;
+      default = [ ];
+      defaultText = lib.literalMD "the image's own, when it is made from an archive";
       example = [
         "/usr/sbin/nginx"
         "-g"
@@ -72,15 +89,17 @@ in
     };
 
     user = mkOption {
-      type = types.coercedTo types.ints.unsigned toString types.nonEmptyStr;
-      default = "root";
+      type = types.nullOr (types.coercedTo types.ints.unsigned toString types.nonEmptyStr);
+      default = null;
+      defaultText = lib.literalMD "the image's own, or `root`";
       example = "www-data";
       description = "User in the image, name or number, that runs the command.";
     };
 
     workdir = mkOption {
-      type = types.strMatching "/.*";
-      default = "/";
+      type = types.nullOr (types.strMatching "/.*");
+      default = null;
+      defaultText = lib.literalMD "the image's own, or `/`";
       description = "Directory in the image where the command starts.";
     };
 

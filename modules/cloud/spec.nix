@@ -16,18 +16,17 @@ let
       kind
       command
       env
-      user
-      workdir
       networks
       restart
-      stop
       isolation
       ;
-    image = { inherit (machine.image) rootfs; };
+    image = withoutNulls { inherit (machine.image) rootfs manifest; };
+    stop = withoutNulls machine.stop;
     files = lib.mapAttrs (_: withoutNulls) machine.files;
     limits = withoutNulls machine.limits;
     ready = withoutNulls machine.ready;
-  };
+  }
+  // withoutNulls { inherit (machine) user workdir; };
 in
 {
   name = cloud;

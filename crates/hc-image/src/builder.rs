@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// The environment of a build: the derivation's attributes as strings.
 pub type Env = BTreeMap<String, String>;
 
-/// Runs the builder `what`: `debian-rootfs` or `minimal-rootfs`.
+/// Runs the builder `what`: `debian-rootfs`, `minimal-rootfs`, `tar-rootfs` or `oci-rootfs`.
 ///
 /// # Errors
 /// When there is no such builder, an attribute is missing or wrong, or the build fails.
@@ -18,10 +18,13 @@ pub fn main(what: &str, env: &Env) -> Result<()> {
             let exe = PathBuf::from("/proc/self/exe");
             crate::minimal::build(&exe, &path(env, "out")?, number(env, "epoch")?)
         }
+        "tar-rootfs" => crate::tarball::build(&crate::tarball::Request::from_env(env)?),
+        "oci-rootfs" => crate::oci::build(&crate::oci::Request::from_env(env)?),
         other => Err(Error::Attribute {
             name: "args".into(),
             why: format!(
-                "names the builder `{other}`; there are `debian-rootfs` and `minimal-rootfs`"
+                "names the builder `{other}`; there are `debian-rootfs`, `minimal-rootfs`, \
+                 `tar-rootfs` and `oci-rootfs`"
             ),
         }),
     }
@@ -49,4 +52,18 @@ pub(crate) fn number(env: &Env, name: &str) -> Result<i64> {
             why: format!("is `{value}`, not a number of seconds"),
         }),
     }
+}
+
+/// The directory that a build works in.
+pub(crate) fn work(env: &Env) -> Result<PathBuf> {
+    path(env, if env.contains_key("NIX_BUILD_TOP") { "NIX_BUILD_TOP" } else { "TMPDIR" })
+}
+
+/// A number that is a limit.
+pub(crate) fn size(env: &Env, name: &str) -> Result<Option<u64>> {
+    let Some(value) = env.get(name).filter(|value| !value.is_empty()) else { return Ok(None) };
+    value.parse().map(Some).map_err(|_| Error::Attribute {
+        name: name.into(),
+        why: format!("is `{value}`, not a number"),
+    })
 }

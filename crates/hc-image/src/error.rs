@@ -24,6 +24,16 @@ pub enum Error {
         /// What is wrong, and what to do.
         why: String,
     },
+    /// An archive or image is damaged, hostile, or has something that no image can hold.
+    #[error("{archive}: {}{why}", entry.as_ref().map(|e| format!("{}: ", e.escape_default())).unwrap_or_default())]
+    Unpack {
+        /// The archive's name, with the part of it in question.
+        archive: String,
+        /// The path of the entry in it, where there is one.
+        entry: Option<String>,
+        /// What is wrong, and what to do.
+        why: String,
+    },
     /// A package is damaged or hostile.
     #[error("package {package}: {why}")]
     Package {
@@ -55,6 +65,14 @@ pub enum Error {
         status: String,
         /// The end of what it printed.
         output: String,
+    },
+    /// This process could not give up what it does not need.
+    #[error("cannot {what} before an archive is read: {why}")]
+    Confine {
+        /// A verb and its object.
+        what: String,
+        /// What the system said.
+        why: String,
     },
     /// The builder was called wrongly.
     #[error("the builder's attribute `{name}` {why}")]

@@ -8,13 +8,19 @@
 //! * [`minimal`] — a root file system with nothing in it but hc;
 //! * [`builder`] — what `hc builder <what>` calls.
 
+pub mod archive;
 pub mod builder;
+pub mod config;
+mod confine;
 pub mod deb;
 pub mod debian;
 pub mod erofs;
 mod error;
+pub mod layer;
 pub mod minimal;
+pub mod oci;
 pub mod rootfs;
+pub mod tarball;
 pub mod tree;
 
 pub use error::{Error, Result};

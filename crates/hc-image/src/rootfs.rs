@@ -11,7 +11,7 @@ mod order;
 mod slim;
 mod unpack;
 
-use crate::builder::{Env, number, path, text};
+use crate::builder::{Env, number, path, text, work};
 use crate::deb::control::paragraphs;
 use crate::deb::{Deb, Info};
 use crate::erofs;
@@ -69,10 +69,9 @@ impl Request {
             Some(json) => serde_json::from_str(json)
                 .map_err(|e| wrong("files", format!("is not what is expected: {e}")))?,
         };
-        let work = if env.contains_key("NIX_BUILD_TOP") { "NIX_BUILD_TOP" } else { "TMPDIR" };
         Ok(Self {
             out: path(env, "out")?,
-            work: path(env, work)?,
+            work: work(env)?,
             debs,
             epoch: number(env, "epoch")?,
             files,

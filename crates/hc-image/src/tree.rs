@@ -7,6 +7,7 @@ use rustix::fs::{Mode, OFlags};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// An inode of a [`Tree`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,6 +50,26 @@ pub enum Content {
         /// Its size.
         size: u64,
     },
+    /// In parts of an open file, such as an archive; what lies between the parts is holes.
+    Parts {
+        /// The file.
+        file: Arc<std::fs::File>,
+        /// The number of bytes, holes included.
+        size: u64,
+        /// In order, none overlapping another, none past `size`.
+        parts: Box<[Part]>,
+    },
+}
+
+/// A run of bytes of [`Content::Parts`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Where it begins in the contents.
+    pub at: u64,
+    /// Where it begins in the file.
+    pub offset: u64,
+    /// How many bytes it has.
+    pub len: u64,
 }
 
 impl Content {
@@ -57,7 +78,7 @@ impl Content {
     pub fn size(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::File { size, .. } => *size,
+            Self::File { size, .. } | Self::Parts { size, .. } => *size,
         }
     }
 
@@ -66,6 +87,18 @@ impl Content {
     /// # Errors
     /// When the file cannot be opened.
     pub fn open(&self) -> Result<Box<dyn Read + '_>> {
+        self.open_at(0)
+    }
+
+    /// Whether it is known without reading that the `len` bytes from `at` on are zeros.
+    pub(crate) fn is_hole(&self, at: u64, len: u64) -> bool {
+        let Self::Parts { parts, .. } = self else { return false };
+        let next = parts.partition_point(|part| part.at + part.len <= at);
+        parts.get(next).is_none_or(|part| part.at >= at + len)
+    }
+
+    /// A reader from `at`, which is 0 unless it is known where the holes are.
+    pub(crate) fn open_at(&self, at: u64) -> Result<Box<dyn Read + '_>> {
         match self {
             Self::Bytes(bytes) => Ok(Box::new(bytes.as_slice())),
             Self::File { path, .. } => {
@@ -73,7 +106,47 @@ impl Content {
                 let fd = rustix::fs::open(path, flags, Mode::empty()).on("open", path)?;
                 Ok(Box::new(std::fs::File::from(fd)))
             }
+            Self::Parts { file, size, parts } => {
+                let next = parts.partition_point(|part| part.at + part.len <= at);
+                Ok(Box::new(PartsReader { file, size: *size, parts: &parts[next..], at }))
+            }
         }
+    }
+}
+
+/// Reads the parts and zeros for the holes.
+struct PartsReader<'a> {
+    file: &'a std::fs::File,
+    size: u64,
+    /// Those that are not read to their end.
+    parts: &'a [Part],
+    at: u64,
+}
+
+impl Read for PartsReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while self.parts.first().is_some_and(|part| part.at + part.len <= self.at) {
+            self.parts = &self.parts[1..];
+        }
+        let at_most = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX).min(buffer.len());
+        let count = match self.parts.first() {
+            Some(part) if part.at <= self.at => {
+                let into = self.at - part.at;
+                let count = at_most(part.len - into);
+                std::os::unix::fs::FileExt::read_at(
+                    self.file,
+                    &mut buffer[..count],
+                    part.offset + into,
+                )?
+            }
+            next => {
+                let count = at_most(next.map_or(self.size, |part| part.at) - self.at);
+                buffer[..count].fill(0);
+                count
+            }
+        };
+        self.at += count as u64;
+        Ok(count)
     }
 }
 
@@ -186,6 +259,22 @@ impl Tree {
         }
     }
 
+    /// The inode that a directory has under a name.
+    pub(crate) fn child(&self, parent: Id, name: &[u8]) -> Option<Id> {
+        match &self.inode(parent).kind {
+            Kind::Directory(entries) => entries.get(name).copied(),
+            _ => None,
+        }
+    }
+
+    /// Takes a name out of a directory. The inode stays in memory, and is in no image when this was
+    /// its last name.
+    pub(crate) fn unlink(&mut self, parent: Id, name: &[u8]) {
+        if let Kind::Directory(entries) = &mut self.inodes[parent.0].kind {
+            entries.remove(name);
+        }
+    }
+
     /// What an inode has, to change it.
     pub fn meta_mut(&mut self, id: Id) -> &mut Meta {
         &mut self.inodes[id.0].meta
@@ -200,7 +289,13 @@ impl Tree {
         Ok((parent, name))
     }
 
-    fn add_in(&mut self, parent: Id, name: &[u8], kind: Kind, meta: Meta) -> Result<Id, String> {
+    pub(crate) fn add_in(
+        &mut self,
+        parent: Id,
+        name: &[u8],
+        kind: Kind,
+        meta: Meta,
+    ) -> Result<Id, String> {
         if let Kind::Directory(entries) = &kind
             && !entries.is_empty()
         {
@@ -212,7 +307,7 @@ impl Tree {
         Ok(id)
     }
 
-    fn link_in(&mut self, parent: Id, name: &[u8], to: Id) -> Result<(), String> {
+    pub(crate) fn link_in(&mut self, parent: Id, name: &[u8], to: Id) -> Result<(), String> {
         match self.inodes.get(to.0).map(|inode| &inode.kind) {
             None => Err("the hard link's target is not in the tree".into()),
             Some(Kind::Directory(_)) => Err("a directory cannot be hard-linked".into()),
@@ -236,6 +331,15 @@ impl Tree {
         entries.insert(name.to_vec(), id);
         Ok(())
     }
+}
+
+/// Whether an extended attribute belongs to a file and not to the host it lies on.
+pub(crate) fn belongs_to_the_file(name: &[u8]) -> bool {
+    // What overlayfs notes in its own layers would be taken for its own in ours.
+    (name.starts_with(b"user.") || name.starts_with(b"trusted."))
+        && !name.starts_with(b"trusted.overlay.")
+        || name.starts_with(b"system.posix_acl_")
+        || name == b"security.capability"
 }
 
 fn refuse(path: &[u8], why: String) -> Error {

@@ -12,6 +12,14 @@ pub enum RunError {
         /// What the system said.
         source: io::Error,
     },
+    /// What the image says about itself cannot be read.
+    #[error("cannot read the image's manifest {}: {problem}", path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// The machine closure makes no sense.
     #[error("{}: {source}", path.display())]
     Spec {

@@ -6,6 +6,7 @@
 
 pub mod addr;
 pub mod host;
+pub mod image;
 pub mod machine;
 pub mod name;
 pub mod plan;

@@ -25,16 +25,18 @@ pub struct MachineSpec {
     /// What it runs from.
     pub image: Image,
     /// Program and arguments; the program is looked up in the image's `PATH` when it has no `/`.
+    /// Empty for the image's own, when it has a manifest.
+    #[serde(default)]
     pub command: Vec<String>,
     /// Environment of the command, besides `PATH`, `HOME`, `container` and `NOTIFY_SOCKET`.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// User name or number in the image that runs the command.
-    #[serde(default = "root")]
-    pub user: String,
-    /// Working directory in the image.
-    #[serde(default = "slash")]
-    pub workdir: PathBuf,
+    /// User name or number in the image that runs the command; absent for the image's own, or root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Working directory in the image; absent for the image's own, or `/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<PathBuf>,
     /// Files laid over the image, by absolute path in it.
     #[serde(default)]
     pub files: BTreeMap<PathBuf, File>,
@@ -72,6 +74,9 @@ pub enum Kind {
 pub struct Image {
     /// EROFS file in the store, the lower layer of the machine's root.
     pub rootfs: PathBuf,
+    /// The image's [`Manifest`](crate::image::Manifest) in the store: says what this machine does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<PathBuf>,
 }
 
 /// A file laid over the image: exactly one of `source` and `text`.
@@ -168,9 +173,10 @@ pub enum RestartPolicy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Stop {
-    /// Signal name for the command, such as `TERM`, `QUIT` or `RTMIN+3`.
-    #[serde(default = "term")]
-    pub signal: String,
+    /// Signal name for the command, such as `TERM`, `QUIT` or `RTMIN+3`; absent for the image's own,
+    /// or `TERM`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
     /// Seconds until everything in it is killed.
     #[serde(default = "ten")]
     pub timeout_sec: u32,
@@ -194,17 +200,8 @@ pub struct Isolation {
     pub read_only_root: bool,
 }
 
-fn root() -> String {
-    "root".into()
-}
-fn slash() -> PathBuf {
-    "/".into()
-}
 fn mode_0644() -> String {
     "0644".into()
-}
-fn term() -> String {
-    "TERM".into()
 }
 fn yes() -> bool {
     true
@@ -236,7 +233,7 @@ impl Default for Restart {
 
 impl Default for Stop {
     fn default() -> Self {
-        Self { signal: term(), timeout_sec: ten() }
+        Self { signal: None, timeout_sec: ten() }
     }
 }
 
@@ -286,6 +283,44 @@ impl MachineSpec {
         serde_json::to_string(self).expect("a spec has string keys and finite numbers only")
     }
 
+    /// Fills in from the image's manifest what the machine does not say, as a container engine does:
+    /// its own command replaces the image's, its variables are added to the image's.
+    ///
+    /// # Errors
+    /// When neither names a command.
+    pub fn adopt(&mut self, manifest: &crate::image::Manifest) -> Result<(), SpecError> {
+        let image = &manifest.config;
+        if self.command.is_empty() {
+            self.command.clone_from(&image.command);
+        }
+        for (key, value) in &image.env {
+            self.env.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+        self.user = self.user.take().or_else(|| image.user.clone());
+        self.workdir = self.workdir.take().or_else(|| image.workdir.clone());
+        self.stop.signal = self.stop.signal.take().or_else(|| image.stop_signal.clone());
+        if self.command.is_empty() {
+            return Err(SpecError::Field {
+                machine: self.name.clone(),
+                field: "command",
+                problem: "is not given, and the image has none either: name a program".into(),
+            });
+        }
+        self.check()
+    }
+
+    /// Who runs the command.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.user.as_deref().unwrap_or("root")
+    }
+
+    /// Where the command starts.
+    #[must_use]
+    pub fn workdir(&self) -> &std::path::Path {
+        self.workdir.as_deref().unwrap_or(std::path::Path::new("/"))
+    }
+
     fn check(&self) -> Result<(), SpecError> {
         let fail = |field, problem: String| {
             Err(SpecError::Field { machine: self.name.clone(), field, problem })
@@ -293,7 +328,8 @@ impl MachineSpec {
         if self.schema != SCHEMA {
             return fail("schema", format!("is {}, this hc reads {SCHEMA}", self.schema));
         }
-        if self.command.first().is_none_or(String::is_empty) {
+        let own = self.command.is_empty() && self.image.manifest.is_some();
+        if !own && self.command.first().is_none_or(String::is_empty) {
             return fail("command", "is empty: name a program in the image".into());
         }
         if self
@@ -325,8 +361,8 @@ impl MachineSpec {
                 );
             }
         }
-        if !self.workdir.is_absolute() {
-            return fail("workdir", format!("'{}' is not absolute", self.workdir.display()));
+        if let Some(dir) = self.workdir.as_ref().filter(|dir| !dir.is_absolute()) {
+            return fail("workdir", format!("'{}' is not absolute", dir.display()));
         }
         let mut networks = self.networks.clone();
         networks.sort();
@@ -347,6 +383,14 @@ impl MachineSpec {
             return fail("ready.port", "goes with ready.when = \"tcp\", and only with it".into());
         }
         Ok(())
+    }
+}
+
+impl Stop {
+    /// The signal's name.
+    #[must_use]
+    pub fn signal(&self) -> &str {
+        self.signal.as_deref().unwrap_or("TERM")
     }
 }
 
@@ -379,6 +423,37 @@ mod tests {
         assert!(spec.isolation.user_namespace);
         let again = MachineSpec::from_json(spec.to_json().as_bytes()).unwrap();
         assert_eq!(again.to_json(), spec.to_json());
+    }
+
+    #[test]
+    fn an_image_says_what_the_machine_does_not() {
+        let mut value = minimal();
+        value["image"]["manifest"] = "/nix/store/x/manifest.json".into();
+        value["command"] = serde_json::json!([]);
+        value["env"] = serde_json::json!({"A": "own"});
+        let manifest = |config: serde_json::Value| {
+            let text = serde_json::json!({"schema": 1, "origin": {}, "config": config});
+            crate::image::Manifest::from_json(text.to_string().as_bytes()).unwrap()
+        };
+        let image = manifest(serde_json::json!({
+            "command": ["/entry", "arg"], "env": {"A": "image", "B": "image"}, "user": "33:4",
+            "workdir": "/srv", "stopSignal": "QUIT", "labels": {"x": "y"},
+        }));
+        let mut spec = parse(&value).unwrap();
+        assert_eq!((spec.user(), spec.stop.signal()), ("root", "TERM"));
+        spec.adopt(&image).unwrap();
+        assert_eq!(spec.command, ["/entry", "arg"]);
+        assert_eq!((&*spec.env["A"], &*spec.env["B"]), ("own", "image"));
+        assert_eq!((spec.user(), spec.stop.signal()), ("33:4", "QUIT"));
+        assert_eq!(spec.workdir(), std::path::Path::new("/srv"));
+        value["command"] = serde_json::json!(["/own"]);
+        value["user"] = "7".into();
+        let mut spec = parse(&value).unwrap();
+        spec.adopt(&image).unwrap();
+        assert_eq!((spec.command.join(" "), spec.user()), ("/own".into(), "7"));
+        value["command"] = serde_json::json!([]);
+        let nothing = parse(&value).unwrap().adopt(&manifest(serde_json::json!({})));
+        assert!(nothing.unwrap_err().to_string().contains("the image has none either"));
     }
 
     #[test]

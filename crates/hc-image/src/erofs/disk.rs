@@ -1,7 +1,6 @@
 //! Bytes on disk: the superblock and the block-wise output.
 
 use crate::error::{Context, Error, Result};
-use sha2::{Digest, Sha256};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -61,7 +60,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
 /// Output that counts blocks and hashes what goes by.
 pub(super) struct Sink<'a, W: Write> {
     out: BufWriter<W>,
-    hash: Sha256,
+    hash: blake3::Hasher,
     position: u64,
     shown: &'a Path,
 }
@@ -71,7 +70,7 @@ impl<'a, W: Write> Sink<'a, W> {
     pub fn new(out: W, shown: &'a Path) -> Result<Self> {
         let mut out = BufWriter::with_capacity(1 << 20, out);
         out.write_all(&[0; BLOCK as usize]).on("write", shown)?;
-        Ok(Self { out, hash: Sha256::new(), position: BLOCK, shown })
+        Ok(Self { out, hash: blake3::Hasher::new(), position: BLOCK, shown })
     }
 
     pub fn put(&mut self, bytes: &[u8]) -> Result<()> {

@@ -124,7 +124,7 @@ fn store<W: Write>(sink: &mut Sink<'_, W>, content: &Content, head: u64) -> Resu
     let size = content.size();
     let mut reader = content.open()?;
     if size >= SPARSE_FROM {
-        let data = store_chunks(sink, &mut reader, size)?;
+        let data = store_chunks(sink, content, &mut reader, size)?;
         at_end(&mut reader)?;
         return Ok(data);
     }
@@ -141,9 +141,10 @@ fn store<W: Write>(sink: &mut Sink<'_, W>, content: &Content, head: u64) -> Resu
     Ok(Data::Flat { start, size, tail: rest })
 }
 
-fn store_chunks<W: Write>(
+fn store_chunks<'c, W: Write>(
     sink: &mut Sink<'_, W>,
-    reader: &mut dyn Read,
+    content: &'c Content,
+    reader: &mut Box<dyn Read + 'c>,
     size: u64,
 ) -> Result<Data, Fault> {
     let mut bits = 4; // 64 KiB
@@ -159,12 +160,19 @@ fn store_chunks<W: Write>(
     let mut left = size;
     while left > 0 {
         let mut in_chunk = chunk.min(left);
+        // A hole that is known need not be read to be found.
+        if content.is_hole(size - left, in_chunk) {
+            left -= in_chunk;
+            *reader = content.open_at(size - left)?;
+            map.push(None);
+            continue;
+        }
         left -= in_chunk;
         let (at, mut owed) = (sink.block(), 0);
         while in_chunk > 0 {
             let part = &mut window[..in_chunk.min(1 << 20) as usize];
             in_chunk -= part.len() as u64;
-            fill(reader, part)?;
+            fill(&mut **reader, part)?;
             if *part == zeros[..part.len()] {
                 owed += part.len() as u64;
             } else {

@@ -1,6 +1,6 @@
 //! A tree from a directory on disk.
 
-use super::{Content, Id, Kind, Meta, Tree, refuse};
+use super::{Content, Id, Kind, Meta, Tree, belongs_to_the_file, refuse};
 use crate::error::{Context, Result};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, HashMap};
@@ -103,11 +103,4 @@ fn xattrs(path: &Path) -> rustix::io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
         all.insert(name.to_vec(), value[..length].to_vec());
     }
     Ok(all)
-}
-
-fn belongs_to_the_file(name: &[u8]) -> bool {
-    name.starts_with(b"user.")
-        || name.starts_with(b"trusted.")
-        || name.starts_with(b"system.posix_acl_")
-        || name == b"security.capability"
 }

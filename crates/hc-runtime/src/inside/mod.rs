@@ -89,7 +89,7 @@ fn set_up(inputs: &Inputs<'_>) -> Res<reaper::Reaper> {
         let attributes = rustix::mount::MountAttrFlags::MOUNT_ATTR_RDONLY;
         sys::mount::restrict(root.as_fd(), attributes).doing("make the root read-only")?;
     }
-    let account = account::of_image(slash.as_fd(), &spec.user)?;
+    let account = account::of_image(slash.as_fd(), spec.user())?;
     for stream in &streams[1..] {
         // So that /dev/stdout can be opened again, as daemons do.
         rustix::fs::fchown(stream, user(account.uid), group(account.gid))
@@ -99,8 +99,13 @@ fn set_up(inputs: &Inputs<'_>) -> Res<reaper::Reaper> {
     if spec.ready.when == ReadyWhen::Notify {
         environment.insert("NOTIFY_SOCKET".into(), NOTIFY.into());
     }
-    let payload =
-        payload::Payload::find(&spec.command, &environment, account, &spec.workdir, slash.as_fd())?;
+    let payload = payload::Payload::find(
+        &spec.command,
+        &environment,
+        account,
+        spec.workdir(),
+        slash.as_fd(),
+    )?;
     drop(slash);
     Report::Streams(ours).send(inputs.control).doing("report to the supervisor")?;
     for (number, stream) in (0..).zip(&streams) {

@@ -13,6 +13,7 @@ use crate::network::Network;
 use crate::status::{Exit, Phase, Status};
 use crate::sys::signals::Blocked;
 use hc_spec::MachineSpec;
+use hc_spec::image::Manifest;
 use std::path::Path;
 
 /// One run of one machine, from nothing to nothing.
@@ -41,8 +42,12 @@ pub fn run(config: &RunConfig, network: &dyn Network) -> Result<Exit, RunError> 
     let closure = &config.closure;
     let text = std::fs::read(closure)
         .map_err(|source| RunError::Closure { path: closure.clone(), source })?;
-    let spec = MachineSpec::from_json(&text)
-        .map_err(|source| RunError::Spec { path: closure.clone(), source })?;
+    let refused = |source| RunError::Spec { path: closure.clone(), source };
+    let mut spec = MachineSpec::from_json(&text).map_err(refused)?;
+    if let Some(manifest) = &spec.image.manifest {
+        let manifest = read_manifest(&config.physical(manifest))?;
+        spec.adopt(&manifest).map_err(refused)?;
+    }
     let name = spec.name.as_str();
     let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     if threads > 1 {
@@ -69,6 +74,12 @@ pub fn run(config: &RunConfig, network: &dyn Network) -> Result<Exit, RunError> 
     let ended = prepared.map_err(|problem: Problem| problem.of(name)).and_then(|mut run| run.all());
     drop(lock);
     ended
+}
+
+fn read_manifest(path: &Path) -> Result<Manifest, RunError> {
+    let wrong = |problem| RunError::Manifest { path: path.into(), problem };
+    let text = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    Manifest::from_json(&text).map_err(wrong)
 }
 
 impl Run<'_> {

@@ -105,8 +105,8 @@ impl Run<'_> {
     fn clone_init(&mut self) -> Res<(Init, OwnedFd, Option<IdRange>)> {
         let spec = self.spec;
         let capabilities = capabilities::set(&spec.isolation)?;
-        if crate::signal::number(&spec.stop.signal).is_none() {
-            let name = &spec.stop.signal;
+        if crate::signal::number(spec.stop.signal()).is_none() {
+            let name = spec.stop.signal();
             return Err(Problem::plain(format!("stop.signal: '{name}' is no signal")));
         }
         let filter = seccomp::filter(capabilities);

@@ -159,7 +159,7 @@ impl Run<'_> {
             self.come_to(Phase::Stopping)?;
             let timeout = Duration::from_secs(self.spec.stop.timeout_sec.into());
             course.kill_at = Some(Instant::now() + timeout);
-            let signal = crate::signal::number(&self.spec.stop.signal).unwrap_or(libc::SIGTERM);
+            let signal = crate::signal::number(self.spec.stop.signal()).unwrap_or(libc::SIGTERM);
             // Init may have ended this moment; then its last words are still to be read.
             let _ = Order::Signal(signal).send(machine.control.as_fd());
         }
