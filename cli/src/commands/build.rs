@@ -4,6 +4,7 @@ use crate::context::Globals;
 use crate::error::{Code, Coded, Failure};
 use crate::output;
 use crate::progress::Progress;
+use crate::warm::Evaluators;
 use hc_deploy::{Prepared, Request};
 use nix_store::{BuildEvent, Store, StoreConfig};
 use std::path::PathBuf;
@@ -41,7 +42,7 @@ pub struct CloudArgs {
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let progress = Progress::new();
     let store = store(globals)?;
-    let prepared = evaluate(&store, &args.cloud, &progress)?;
+    let prepared = evaluate(globals, &store, &args.cloud, &progress)?;
     realise(&store, &prepared, &progress)?;
     progress.clear();
     if let Some(link) = &args.out_link {
@@ -59,12 +60,15 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
 
 /// Evaluates; errors of the Nix files have their own exit code.
 pub fn evaluate(
+    globals: &Globals,
     store: &Store,
     args: &CloudArgs,
     progress: &Progress,
 ) -> anyhow::Result<Prepared<'static>> {
     progress.say("evaluating");
-    let prepared = hc_deploy::prepare(&request(store, args)?).code(Code::Evaluation)?;
+    let evaluators = Evaluators::new(globals)?;
+    let prepared = hc_deploy::far::prepare_with(request(store, args)?, evaluators);
+    let prepared = prepared.code(Code::Evaluation)?;
     for warning in prepared.warnings() {
         eprintln!("warning: {warning}");
     }
