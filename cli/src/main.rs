@@ -10,6 +10,7 @@ mod nix_io;
 mod output;
 mod progress;
 mod search_path;
+mod warm;
 
 use clap::Parser;
 use std::process::ExitCode;

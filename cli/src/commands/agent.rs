@@ -26,6 +26,9 @@ enum What {
     Stop,
     /// Stop it and start this version; machines go on running
     Restart,
+    /// Keep evaluators warm, for the agent
+    #[command(hide = true)]
+    Evaluator,
     /// Say what it is doing
     Status {
         /// Print JSON
@@ -40,6 +43,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         Some(What::Start) => start(globals).map(drop),
         Some(What::Stop) => stop(globals),
         Some(What::Restart) => stop(globals).and_then(|()| start(globals)).map(drop),
+        Some(What::Evaluator) => super::evaluator::run(globals),
         Some(What::Status { json }) => status(globals, *json),
     }
 }

@@ -31,7 +31,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     Globals::need_root("deploy")?;
     let progress = Progress::new();
     let store = build::store(globals)?;
-    let prepared = build::evaluate(&store, &args.cloud, &progress)?;
+    let prepared = build::evaluate(globals, &store, &args.cloud, &progress)?;
     let client = agent::start(globals)?;
     let status = client.status().map_err(agent::failure)?;
     // The agent keeps everything the current set needs; building it again would change nothing.

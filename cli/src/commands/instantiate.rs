@@ -186,7 +186,7 @@ impl<'a> Verb<'_, 'a> {
                     .code(Code::Evaluation)?;
                 let store = self.io.store().code(Code::Host)?;
                 if !store.is_valid(&drv).code(Code::Host)? {
-                    self.io.write_derivation(store, &drv).code(Code::Build)?;
+                    self.io.write_derivation(&store, &drv).code(Code::Build)?;
                 }
                 if let Some(link) = &self.args.add_root {
                     self.roots += 1;

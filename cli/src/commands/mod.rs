@@ -1,6 +1,6 @@
 //! One file per verb; this one only routes.
 
-mod agent;
+pub mod agent;
 mod build;
 mod builder;
 mod completions;
@@ -8,6 +8,7 @@ mod deploy;
 mod destroy;
 mod doctor;
 mod eval;
+mod evaluator;
 mod exec;
 mod flake;
 mod gc;

@@ -20,7 +20,7 @@ pub struct Args {
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let progress = Progress::new();
-    let prepared = build::evaluate(&build::store(globals)?, &args.cloud, &progress)?;
+    let prepared = build::evaluate(globals, &build::store(globals)?, &args.cloud, &progress)?;
     let plan = against_current(globals, &prepared)?;
     progress.clear();
     if args.json { output::json(&deploy::plan_json(&prepared, &plan)) } else { print(&plan) }

@@ -3,6 +3,7 @@
 use crate::activate::{self, Activate};
 use crate::config::AgentConfig;
 use crate::error::{AgentError, PartError, Result};
+use crate::evaluator::Evaluator;
 use crate::fleet::Fleet;
 use crate::generations::Generations;
 use crate::journal;
@@ -24,6 +25,7 @@ pub(crate) struct Agent {
     pub fleet: Fleet,
     pub networks: Arc<dyn Networks>,
     pub roots: Arc<dyn Roots>,
+    pub evaluator: Evaluator,
     pub since: u64,
     /// Told when the agent is to end.
     pub ending: Notify,
@@ -66,6 +68,7 @@ impl Agent {
             fleet,
             networks,
             roots,
+            evaluator: Evaluator::default(),
             since: activate::unix_millis(),
             ending: Notify::new(),
             host: Mutex::default(),
@@ -137,6 +140,7 @@ impl Agent {
             ready,
             activation: lock(&self.doing).clone(),
             problem: lock(&self.problem).clone(),
+            evaluator: self.evaluator.pid(),
         })
     }
 

@@ -5,7 +5,8 @@ use crate::agent::Agent;
 use crate::error::AgentError;
 use crate::serve::Peer;
 use crate::wire::{
-    ActivateRequest, Activation, ApiError, Failure, MachineView, RollbackRequest, ShutdownRequest,
+    ActivateRequest, Activation, ApiError, EvaluateAnswer, EvaluateRequest, Failure, MachineView,
+    RollbackRequest, ShutdownRequest,
 };
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{ConnectInfo, Path, Query, State};
@@ -29,6 +30,7 @@ pub(crate) fn router(agent: Arc<Agent>) -> Router {
         .route("/v1/generations", get(generations))
         .route("/v1/machines", get(machines))
         .route("/v1/machines/{name}/{verb}", post(verb))
+        .route("/v1/evaluate", post(evaluate))
         .route("/v1/shutdown", post(shutdown))
         .fallback(|| async {
             refusal(StatusCode::NOT_FOUND, "no-such-call", "this agent has no such call".into())
@@ -190,6 +192,27 @@ fn not_ready(name: &Name, failure: Failure) -> Refusal {
     }
     let hint = Some(format!("hc logs {name}"));
     Refusal(StatusCode::FAILED_DEPENDENCY, ApiError { kind: "not-ready".into(), message, hint })
+}
+
+#[derive(Deserialize)]
+struct Later {
+    #[serde(default)]
+    later: bool,
+}
+
+/// `later`: it is started for this if it does not run, and nobody waits for what it says.
+async fn evaluate(
+    State(agent): Shared,
+    Query(Later { later }): Query<Later>,
+    body: Result<Json<EvaluateRequest>, JsonRejection>,
+) -> Answer<EvaluateAnswer> {
+    let Json(request) = body?;
+    if later {
+        tokio::spawn(async move { agent.evaluator.ask(&agent.config, request, true).await });
+        return Ok(Json(EvaluateAnswer { answer: None }));
+    }
+    // Not on a task of its own: when the client goes away, so does the evaluation.
+    Ok(Json(EvaluateAnswer { answer: agent.evaluator.ask(&agent.config, request, false).await }))
 }
 
 async fn shutdown(

@@ -2,8 +2,8 @@
 
 use crate::generations::Generation;
 use crate::wire::{
-    ActivateRequest, Activation, AgentStatus, ApiError, MachineView, RollbackRequest,
-    ShutdownRequest,
+    ActivateRequest, Activation, AgentStatus, ApiError, EvaluateAnswer, EvaluateRequest,
+    MachineView, RollbackRequest, ShutdownRequest,
 };
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -126,6 +126,20 @@ impl Client {
     /// As [`Self::start`].
     pub fn restart(&self, machine: &str) -> Result<MachineView> {
         self.verb(machine, "restart")
+    }
+
+    /// Asks the evaluators that the agent keeps warm; nothing when they cannot help. With `later`, they are
+    /// given something to do for the next time, and the answer is always nothing.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn evaluate(
+        &self,
+        request: &EvaluateRequest,
+        later: bool,
+    ) -> Result<Option<serde_json::Value>> {
+        let path = if later { "/v1/evaluate?later=true" } else { "/v1/evaluate" };
+        Ok(self.post::<_, EvaluateAnswer>(path, request)?.answer)
     }
 
     /// Ends the agent, and everything it runs when `machines`.

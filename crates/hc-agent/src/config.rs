@@ -3,6 +3,7 @@
 use crate::failpoints::Failpoints;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where an agent keeps its things, and what it runs.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub struct AgentConfig {
     pub agent_args: Vec<OsString>,
     /// Where whoever started the agent waits for word from it: sd_notify(3)'s `NOTIFY_SOCKET`.
     pub notify: Option<PathBuf>,
+    /// How long the process that keeps evaluators warm lives when nobody asks it.
+    pub evaluator_idle: Duration,
     /// Where activations are made to fail, for tests.
     pub failpoints: Failpoints,
 }
@@ -37,6 +40,7 @@ impl AgentConfig {
             machine_args: Vec::new(),
             agent_args: Vec::new(),
             notify: None,
+            evaluator_idle: Duration::from_secs(600),
             failpoints: Failpoints::default(),
         }
     }

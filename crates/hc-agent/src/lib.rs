@@ -14,6 +14,7 @@ mod api;
 pub mod client;
 mod config;
 mod error;
+mod evaluator;
 mod failpoints;
 mod fleet;
 pub mod generations;

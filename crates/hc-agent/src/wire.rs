@@ -119,6 +119,9 @@ pub struct AgentStatus {
     pub activation: Option<InProgress>,
     /// What keeps the agent from doing its work.
     pub problem: Option<String>,
+    /// The process that keeps evaluators warm, when there is one and it has nothing to do.
+    #[serde(default)]
+    pub evaluator: Option<u32>,
 }
 
 /// An activation that is under way.
@@ -177,4 +180,108 @@ pub struct ApiError {
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+}
+
+/// `POST /v1/evaluate`: something for the evaluators that are kept warm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EvaluateRequest {
+    /// Where whoever asks is.
+    pub surroundings: Surroundings,
+    /// What is wanted; the agent only passes it on.
+    pub order: serde_json::Value,
+}
+
+/// Answer to evaluate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EvaluateAnswer {
+    /// What the evaluators say; nothing when whoever asks has to evaluate.
+    pub answer: Option<serde_json::Value>,
+}
+
+/// What an evaluation depends on beside what it is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Surroundings {
+    /// Which files there are. The agent sees those of its own place, and helps nobody elsewhere.
+    pub place: Place,
+    /// Tells one executable from another: an evaluator helps only those of its own.
+    pub version: String,
+    /// Variables of the environment, sorted.
+    pub environment: Vec<(String, String)>,
+}
+
+/// Which files a process sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Place {
+    /// Physical root of the store, if it is not the usual one.
+    pub store: Option<PathBuf>,
+    /// Its mount and user namespaces, as proc_pid_ns(5) names them.
+    pub namespaces: Vec<PathBuf>,
+    /// Device and number of its root directory.
+    pub root: (u64, u64),
+}
+
+/// What says who somebody is or where they sit, and nothing about what evaluation finds.
+const NO_MATTER: &[&str] = &[
+    "_",
+    "COLUMNS",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "DISPLAY",
+    "INVOCATION_ID",
+    "JOURNAL_STREAM",
+    "LINES",
+    "NOTIFY_SOCKET",
+    "NO_COLOR",
+    "OLDPWD",
+    "PWD",
+    "SHLVL",
+    "SSH_CLIENT",
+    "SSH_CONNECTION",
+    "SSH_TTY",
+    "STY",
+    "TERM",
+    "TMUX",
+    "TMUX_PANE",
+    "WINDOWID",
+    "XDG_SESSION_ID",
+];
+
+impl Surroundings {
+    /// Those of this process, with the store it works on. Nothing when they cannot be told.
+    #[must_use]
+    pub fn of_this_process(store: Option<PathBuf>) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let namespace = |kind: &str| std::fs::read_link(format!("/proc/self/ns/{kind}")).ok();
+        let root = std::fs::metadata("/").ok()?;
+        Some(Self {
+            place: Place {
+                store,
+                namespaces: vec![namespace("mnt")?, namespace("user")?],
+                root: (root.dev(), root.ino()),
+            },
+            version: String::new(),
+            environment: Vec::new(),
+        })
+    }
+
+    /// With what the environment says; nothing when it is not all text.
+    #[must_use]
+    pub fn with_environment(
+        mut self,
+        version: String,
+        variables: impl Iterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
+    ) -> Option<Self> {
+        self.version = version;
+        for (name, value) in variables {
+            let name = name.into_string().ok()?;
+            if !NO_MATTER.contains(&name.as_str()) {
+                self.environment.push((name, value.into_string().ok()?));
+            }
+        }
+        self.environment.sort_unstable();
+        Some(self)
+    }
 }

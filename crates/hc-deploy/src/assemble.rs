@@ -8,8 +8,10 @@ use hc_spec::{HostSpec, MachineSet, MachineSpec, Name};
 use nix_compat::nar::{NamedNode, Node, hash_tree};
 use nix_compat::{StoreDir, StorePath};
 use nix_lang::ContextElem;
+use nix_store::Store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 /// One machine as evaluated.
 pub(crate) struct Machine {
@@ -49,6 +51,16 @@ pub struct Prepared<'i> {
     pub(crate) set: StorePath,
     machine_set: MachineSet,
     warnings: Vec<String>,
+    /// Who evaluated it and can write what it needs, if that is another process.
+    pub(crate) far: Option<Box<dyn Far>>,
+    /// Held until the end: see [`crate::far::Service::later`].
+    pub(crate) service: Option<Rc<dyn crate::far::Service>>,
+}
+
+/// An evaluation in another process.
+pub(crate) trait Far {
+    /// Has what these name written to the store.
+    fn write(&self, store: &Store, elements: &BTreeSet<&ContextElem>) -> Result<()>;
 }
 
 fn render(path: &StorePath) -> PathBuf {
@@ -93,7 +105,7 @@ impl<'i> Prepared<'i> {
             host,
             machines: machines.iter().map(|(n, m)| (n.clone(), render(&m.closure))).collect(),
         };
-        Ok(Self { io, machines, host_text, set, machine_set, warnings })
+        Ok(Self { io, machines, host_text, set, machine_set, warnings, far: None, service: None })
     }
 
     /// Store path of the machine set, as text.

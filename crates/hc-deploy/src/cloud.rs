@@ -49,9 +49,14 @@ pub struct Request {
 /// # Errors
 /// When the Nix code is wrong, or evaluates to something that is no cloud.
 pub fn prepare(request: &Request) -> Result<Prepared<'static>> {
-    if let Some(prepared) = cache::recall(request) {
-        return Ok(prepared);
+    match cache::recall(request) {
+        Some(prepared) => Ok(prepared),
+        None => prepare_cold(request),
     }
+}
+
+/// As [`prepare`], whatever is known from before.
+pub(crate) fn prepare_cold(request: &Request) -> Result<Prepared<'static>> {
     let evaluated = nix_lang::on_big_stack(|| {
         let io = door(request);
         let (evaluated, seen) = {
@@ -72,6 +77,11 @@ pub fn prepare(request: &Request) -> Result<Prepared<'static>> {
 }
 
 pub(crate) fn door(request: &Request) -> StoreIo {
+    restful_door(request).with_store(request.store.clone())
+}
+
+/// A door that opens the store itself, and can close it again.
+pub(crate) fn restful_door(request: &Request) -> StoreIo {
     let options = IoOptions {
         store: request.store.config().clone(),
         message: request.message,
@@ -79,7 +89,7 @@ pub(crate) fn door(request: &Request) -> StoreIo {
         registries: request.registries.clone(),
         ..IoOptions::default()
     };
-    StoreIo::new(options).with_store(request.store.clone())
+    StoreIo::new(options)
 }
 
 pub(crate) fn assemble(io: Door<'_>, evaluated: Evaluated) -> Result<Prepared<'_>> {

@@ -139,8 +139,10 @@ impl StoreIo {
     }
 
     pub(crate) fn all_registries(&self, global: bool) -> Result<Vec<Registry>> {
-        let own = self.registries.get_or_init(|| self.own_registries());
+        let known = self.registries.borrow().clone();
+        let own = known.unwrap_or_else(|| self.own_registries());
         let mut all = own.clone();
+        self.registries.replace(Some(own));
         let address = &self.options().registries.global;
         if global && !address.is_empty() {
             let file = match address.starts_with('/') {

@@ -45,6 +45,7 @@ impl Io for &StoreIo {
     }
 
     fn message(&self, text: &str) {
+        self.spoke.set(true);
         (self.options().message)(text);
     }
 

@@ -9,6 +9,7 @@ pub mod builder;
 mod cache;
 mod cloud;
 mod error;
+pub mod far;
 mod fetch;
 pub mod flake_check;
 pub mod flake_show;

@@ -33,6 +33,9 @@ impl Prepared<'_> {
             }
         }
         let elements: BTreeSet<&ContextElem> = missing.values().flat_map(|m| &m.context).collect();
+        if let Some(far) = &self.far {
+            far.write(store, &elements)?;
+        }
         let wanted: Vec<DrvOutput> = self.io.add_all(store, elements)?.into_iter().collect();
         store.build(&wanted, observer)?;
         for (name, machine) in missing {

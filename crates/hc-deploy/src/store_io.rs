@@ -9,7 +9,7 @@ use nix_compat::{CAHash, Derivation, DrvOutput, StoreDir, StorePath};
 use nix_fetch::Fetcher;
 use nix_lang::{ComputeIo, ContextElem, Ingestion, Io, IoError, PathFilter};
 use nix_store::{BuildObserver, Quiet, Store, StoreConfig};
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -54,9 +54,11 @@ impl Default for IoOptions {
 pub struct StoreIo {
     compute: ComputeIo,
     pending: RefCell<BTreeMap<StorePath, Pending>>,
-    store: OnceCell<Store>,
+    store: RefCell<Option<Store>>,
     pub(crate) fetcher: OnceCell<Fetcher>,
-    pub(crate) registries: OnceCell<Vec<Registry>>,
+    pub(crate) registries: RefCell<Option<Vec<Registry>>>,
+    /// Whether evaluation had something to say.
+    pub(crate) spoke: Cell<bool>,
     options: IoOptions,
 }
 
@@ -74,9 +76,10 @@ impl StoreIo {
         Self {
             compute,
             pending: RefCell::default(),
-            store: OnceCell::new(),
+            store: RefCell::default(),
             fetcher: OnceCell::new(),
-            registries: OnceCell::new(),
+            registries: RefCell::default(),
+            spoke: Cell::new(false),
             options,
         }
     }
@@ -84,7 +87,7 @@ impl StoreIo {
     /// Works with a store that is open already.
     #[must_use]
     pub fn with_store(self, store: Store) -> Self {
-        let _ = self.store.set(store);
+        self.store.replace(Some(store));
         self
     }
 
@@ -92,12 +95,24 @@ impl StoreIo {
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn store(&self) -> Result<&Store> {
-        if let Some(store) = self.store.get() {
-            return Ok(store);
+    pub fn store(&self) -> Result<Store> {
+        if let Some(store) = &*self.store.borrow() {
+            return Ok(store.clone());
         }
         let store = Store::open(self.options.store.clone())?;
-        Ok(self.store.get_or_init(|| store))
+        Ok(self.store.borrow_mut().insert(store).clone())
+    }
+
+    /// Closes the store, and forgets what was looked up and may change: for an evaluation that goes on
+    /// later. What an open store looked at is kept from the collector.
+    pub(crate) fn rest(&self) {
+        self.store.replace(None);
+        self.registries.replace(None);
+    }
+
+    /// Whether `builtins.trace` or `builtins.warn` printed something.
+    pub(crate) fn has_spoken(&self) -> bool {
+        self.spoke.get()
     }
 
     pub(crate) fn compute(&self) -> &ComputeIo {
@@ -179,7 +194,7 @@ impl StoreIo {
     /// When the store cannot be opened or written, or a build fails.
     pub fn make<'e>(&self, context: impl IntoIterator<Item = &'e ContextElem>) -> Result<()> {
         let store = self.store()?;
-        let wanted: Vec<DrvOutput> = self.add_all(store, context)?.into_iter().collect();
+        let wanted: Vec<DrvOutput> = self.add_all(&store, context)?.into_iter().collect();
         store.build(&wanted, &*self.options.observer)?;
         Ok(())
     }

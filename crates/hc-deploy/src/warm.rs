@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// An evaluator is dropped when its memory has grown to this many times that of its first run: old
 /// values are never given back one by one.
-const GROWTH: usize = 2;
+pub(crate) const GROWTH: usize = 2;
 
 /// Evaluates a cloud now and after each change, until `wait` has no more.
 ///

@@ -57,6 +57,30 @@ impl ContextElem {
 }
 
 impl ContextElem {
+    /// Reads what [`ContextElem::encode`] gave; nothing when it is no such text.
+    #[must_use]
+    pub fn decode(text: &str, store: &StoreDir) -> Option<Self> {
+        let path = |text: &str| store.parse_path(text.as_bytes()).ok();
+        if let Some(deep) = text.strip_prefix('=') {
+            return path(deep).map(ContextElem::DrvDeep);
+        }
+        let Some(built) = text.strip_prefix('!') else {
+            return path(text).map(ContextElem::Opaque);
+        };
+        let (names, drv) = built.rsplit_once('!')?;
+        let drv = path(drv)?;
+        let mut outputs: Vec<String> = names.split('!').rev().map(str::to_owned).collect();
+        if outputs.iter().any(String::is_empty) {
+            return None;
+        }
+        Some(match outputs.len() {
+            1 => ContextElem::Built { drv, output: outputs.remove(0) },
+            _ => ContextElem::Dynamic { drv, outputs },
+        })
+    }
+}
+
+impl ContextElem {
     /// An output of what this element stands for; none where that is no single derivation.
     #[must_use]
     pub fn output(&self, name: &str) -> Option<ContextElem> {

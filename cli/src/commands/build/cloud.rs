@@ -5,6 +5,7 @@ use crate::context::Globals;
 use crate::error::{Code, Coded, Failure};
 use crate::output;
 use crate::progress::Progress;
+use crate::warm::Evaluators;
 use hc_deploy::{Prepared, Request};
 use nix_store::{BuildEvent, Store, StoreConfig};
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ pub struct CloudArgs {
 
 /// Builds a cloud: everything its machines need, without starting any.
 pub fn run(
+    globals: &Globals,
     store: &Store,
     cloud: &CloudArgs,
     out_link: Option<&Path>,
@@ -35,7 +37,7 @@ pub fn run(
     report: &Report,
 ) -> anyhow::Result<()> {
     let progress = Progress::new();
-    let prepared = evaluate(store, cloud, &progress)?;
+    let prepared = evaluate(globals, store, cloud, &progress)?;
     progress.clear();
     prepared.realise(store, &std::env::temp_dir(), report).code(Code::Build)?;
     report.clear();
@@ -54,12 +56,15 @@ pub fn run(
 
 /// Evaluates; errors of the Nix files have their own exit code.
 pub fn evaluate(
+    globals: &Globals,
     store: &Store,
     args: &CloudArgs,
     progress: &Progress,
 ) -> anyhow::Result<Prepared<'static>> {
     progress.say("evaluating");
-    let prepared = hc_deploy::prepare(&request(store, args)?).code(Code::Evaluation)?;
+    let evaluators = Evaluators::new(globals)?;
+    let prepared = hc_deploy::far::prepare_with(request(store, args)?, evaluators);
+    let prepared = prepared.code(Code::Evaluation)?;
     for warning in prepared.warnings() {
         eprintln!("warning: {warning}");
     }

@@ -102,7 +102,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
                 .hint("`hc plan` says what a deploy would do")
                 .into());
         }
-        return cloud::run(&store, &cloud, args.out_link.as_deref(), print, &report);
+        return cloud::run(globals, &store, &cloud, args.out_link.as_deref(), print, &report);
     }
     let source = Source {
         targets: args.targets.iter().chain(&args.attr).map(String::as_str).collect(),

@@ -284,7 +284,7 @@ impl<'s, 'a> Session<'s, 'a> {
         let drv = StoreDir::default().parse_path(package.drv_path.as_bytes())?;
         let store = self.io.store()?;
         if !store.is_valid(&drv)? {
-            self.io.write_derivation(store, &drv)?;
+            self.io.write_derivation(&store, &drv)?;
         }
         let derivation = store.derivation(&drv)?;
         let outputs: Vec<String> = derivation.outputs().keys().cloned().collect();
