@@ -164,7 +164,7 @@ impl<'a> Found<'_, 'a> {
                 let there = self.store.is_valid(&drv).code(Code::Host)?;
                 if !there {
                     let store = self.io.store().code(Code::Host)?;
-                    self.io.write_derivation(store, &drv).code(Code::Build)?;
+                    self.io.write_derivation(&store, &drv).code(Code::Build)?;
                     self.store.is_valid(&drv).code(Code::Host)?;
                 }
                 let outputs = match asked(target) {
