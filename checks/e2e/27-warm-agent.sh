@@ -19,13 +19,21 @@ cloud <<-'NIX'
 	  imports = [ { hosts.one.machines.m1.env.VALUE = import ./value.nix; } ];
 	}
 NIX
-evaluator() { hc agent status --json | jq .evaluator; }
+evaluator() { hc agent status --json | jq -c ".evaluator$1"; }
 kept() { # waits until what was deployed is kept
-	for _ in $(seq 200); do
-		[ "$(evaluator)" != null ] && return
-		sleep 0.1
+	for _ in $(seq 600); do
+		[ "$(evaluator .busy)" = false ] && return
+		sleep 0.2
 	done
 	return 1
+}
+# answers TITLE COMMAND…: as check, and it was the agent's evaluator that evaluated.
+answers() {
+	local before
+	kept
+	before=$(evaluator .answered)
+	check "$@"
+	same "  the kept evaluator answered" "$([ "$(evaluator .answered)" -gt "$before" ] && echo yes)" yes
 }
 # The same plan as one that is made with neither agent nor memory.
 plan() { hc plan --json "path:$WORK/cloud" | jq -c '[.set, .warnings]'; }
@@ -33,20 +41,22 @@ cold() { XDG_CACHE_HOME=$(mktemp -d -p "$WORK") hc plan --run-dir "$WORK/nobody"
 
 check "the first deploy" deploy
 check "is kept in a process of its own" kept
-process=$(evaluator)
+process=$(evaluator .pid)
 same "which is no part of the agent" "$([ "$process" != "$(agent_pid)" ] && echo other)" other
 
 for edit in two three four; do
 	echo "\"$edit\"" >"$WORK/cloud/value.nix"
-	same "'$edit' evaluates to what a cold evaluation gives" "$(plan)" "$(cold)"
-	check "and is deployed" deploy
+	answers "'$edit'" hc plan "path:$WORK/cloud"
+	same "evaluates to what a cold evaluation gives" "$(plan)" "$(cold)"
+	answers "and is deployed" deploy
 	same "with its effect" "$(hc exec m1 -- /bin/hc guest env VALUE)" "$edit"
 done
 touch "$WORK/cloud/more/a"
 same "another file in a directory" "$(plan)" "$(cold)"
-same "all by the same process" "$(evaluator)" "$process"
+same "all by the same process" "$(evaluator .pid)" "$process"
 
 echo '"four" + ' >"$WORK/cloud/value.nix"
+kept
 refuse 3 "value.nix:[0-9]" "a mistake has its exit code and its place" deploy
 hc plan "path:$WORK/cloud" >/dev/null 2>"$WORK/warm.err"
 hc plan --run-dir "$WORK/nobody" "path:$WORK/cloud" >/dev/null 2>"$WORK/cold.err"
@@ -61,13 +71,13 @@ echo '"seven"' >"$WORK/cloud/value.nix"
 check "without messages" deploy
 check "it is kept again" kept
 before=$(machine m2 pid)
-kill -9 "$(evaluator)"
+kill -9 "$(evaluator .pid)"
 echo '"eight"' >"$WORK/cloud/value.nix"
 check "when the process is killed, the next deploy does without" deploy
 same "with its effect" "$(hc exec m1 -- /bin/hc guest env VALUE)" eight
 same "and no machine has noticed" "$(machine m2 pid)" "$before"
 check "and it is kept once more" kept
-process=$(evaluator)
+process=$(evaluator .pid)
 echo '"nine"' >"$WORK/cloud/value.nix"
 same "other surroundings are not its own" "$(NIX_SOMETHING=1 plan)" "$(cold)"
 check "the agent ends" hc agent stop

@@ -140,7 +140,7 @@ impl Agent {
             ready,
             activation: lock(&self.doing).clone(),
             problem: lock(&self.problem).clone(),
-            evaluator: self.evaluator.pid(),
+            evaluator: self.evaluator.status(),
         })
     }
 

@@ -6,11 +6,11 @@
 //! agent's. Whoever asks can do without: whatever is not as it should be, the answer is none.
 
 use crate::config::AgentConfig;
-use crate::wire::{EvaluateRequest, Surroundings};
+use crate::wire::{EvaluateRequest, EvaluatorStatus, Surroundings};
 use serde_json::Value;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::Mutex;
@@ -21,10 +21,13 @@ pub(crate) struct Evaluator {
     running: Arc<Mutex<Option<Running>>>,
     /// Counts the processes, to tell one from the next.
     number: AtomicU64,
+    pid: AtomicU32,
+    answered: AtomicU64,
 }
 
 struct Running {
-    child: Child,
+    /// Ends with this.
+    _child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     surroundings: Surroundings,
@@ -33,9 +36,14 @@ struct Running {
 }
 
 impl Evaluator {
-    /// Its process, when there is one and it is not at work.
-    pub(crate) fn pid(&self) -> Option<u32> {
-        self.running.try_lock().ok()?.as_ref()?.child.id()
+    /// What it does, when there is one.
+    pub(crate) fn status(&self) -> Option<EvaluatorStatus> {
+        let busy = match self.running.try_lock() {
+            Ok(slot) if slot.is_none() => return None,
+            slot => slot.is_err(),
+        };
+        let (pid, answered) = (self.pid.load(Relaxed), self.answered.load(Relaxed));
+        Some(EvaluatorStatus { pid, busy, answered })
     }
 
     /// Asks, and starts the process for it when `start`. Nothing when there is none, or it is at work, or
@@ -62,6 +70,9 @@ impl Evaluator {
         };
         let answer = running.exchange(&request.order).await?;
         running.used = Instant::now();
+        if !start && answer.get("answer").is_some_and(|kind| kind != "declined") {
+            self.answered.fetch_add(1, Relaxed);
+        }
         *slot = Some(running);
         Some(answer)
     }
@@ -79,9 +90,10 @@ impl Evaluator {
             }
         };
         let (input, output) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
-        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        let number = self.number.fetch_add(1, Relaxed);
+        self.pid.store(child.id()?, Relaxed);
         tokio::spawn(end_when_idle(Arc::clone(&self.running), number, config.evaluator_idle));
-        Some(Running { child, input, output, surroundings, used: Instant::now(), number })
+        Some(Running { _child: child, input, output, surroundings, used: Instant::now(), number })
     }
 }
 

@@ -119,9 +119,21 @@ pub struct AgentStatus {
     pub activation: Option<InProgress>,
     /// What keeps the agent from doing its work.
     pub problem: Option<String>,
-    /// The process that keeps evaluators warm, when there is one and it has nothing to do.
+    /// The process that keeps evaluators warm, when there is one.
     #[serde(default)]
-    pub evaluator: Option<u32>,
+    pub evaluator: Option<EvaluatorStatus>,
+}
+
+/// The process that keeps evaluators warm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EvaluatorStatus {
+    /// Its number.
+    pub pid: u32,
+    /// Whether it is at work.
+    pub busy: bool,
+    /// How many times an evaluator answered since the agent started, instead of declining.
+    pub answered: u64,
 }
 
 /// An activation that is under way.

@@ -10,6 +10,7 @@ use nix_fetch::{Content, Fetcher};
 use nix_lang::{FetchRequest, Fetched, Ingestion, Io, IoError, LocalTree, Place};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 type Result<T> = std::result::Result<T, IoError>;
 
@@ -42,11 +43,12 @@ fn content_path(name: &str, ca: &CAHash) -> Result<StorePath> {
 }
 
 impl StoreIo {
-    pub(crate) fn fetcher(&self) -> Result<&Fetcher> {
+    pub(crate) fn fetcher(&self) -> Result<Arc<Fetcher>> {
         let Some(config) = &self.options().fetch else {
             return Err(IoError::Unsupported("there is no cache to fetch into".into()));
         };
-        Ok(self.fetcher.get_or_init(|| Fetcher::new(config.clone())))
+        let mut fetcher = self.fetcher.borrow_mut();
+        Ok(fetcher.get_or_insert_with(|| Arc::new(Fetcher::new(config.clone()))).clone())
     }
 
     /// Takes something in the cache into account as something in the store.

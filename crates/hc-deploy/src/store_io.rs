@@ -9,10 +9,11 @@ use nix_compat::{CAHash, Derivation, DrvOutput, StoreDir, StorePath};
 use nix_fetch::Fetcher;
 use nix_lang::{ComputeIo, ContextElem, Ingestion, Io, IoError, PathFilter};
 use nix_store::{BuildObserver, Quiet, Store, StoreConfig};
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What evaluation may see and do.
 pub struct IoOptions {
@@ -55,7 +56,7 @@ pub struct StoreIo {
     compute: ComputeIo,
     pending: RefCell<BTreeMap<StorePath, Pending>>,
     store: RefCell<Option<Store>>,
-    pub(crate) fetcher: OnceCell<Fetcher>,
+    pub(crate) fetcher: RefCell<Option<Arc<Fetcher>>>,
     pub(crate) registries: RefCell<Option<Vec<Registry>>>,
     /// Whether evaluation had something to say.
     pub(crate) spoke: Cell<bool>,
@@ -77,7 +78,7 @@ impl StoreIo {
             compute,
             pending: RefCell::default(),
             store: RefCell::default(),
-            fetcher: OnceCell::new(),
+            fetcher: RefCell::default(),
             registries: RefCell::default(),
             spoke: Cell::new(false),
             options,
@@ -108,6 +109,7 @@ impl StoreIo {
     pub(crate) fn rest(&self) {
         self.store.replace(None);
         self.registries.replace(None);
+        self.fetcher.replace(None);
     }
 
     /// Whether `builtins.trace` or `builtins.warn` printed something.

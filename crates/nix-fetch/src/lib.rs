@@ -23,8 +23,9 @@ use nix_compat::NixHash;
 use nix_compat::flake_ref::{Attr, Input};
 use nix_store::StoreConfig;
 use nix_store::http::Client;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// What fetching depends on.
@@ -97,6 +98,8 @@ pub struct Fetcher {
     config: Config,
     cache: Cache,
     client: Client,
+    /// Warnings that were given: each is given once.
+    warned: Mutex<BTreeSet<String>>,
 }
 
 impl Fetcher {
@@ -105,7 +108,7 @@ impl Fetcher {
     pub fn new(config: Config) -> Self {
         let cache = Cache::new(config.cache.clone(), config.ttl);
         let client = Client::new(&config.http);
-        Self { config, cache, client }
+        Self { config, cache, client, warned: Mutex::default() }
     }
 
     /// Fetches an input.
@@ -162,6 +165,9 @@ impl Fetcher {
     }
 
     fn warn(&self, text: &str) {
-        (self.config.message)(&format!("warning: {text}"));
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.insert(text.to_owned()) {
+            (self.config.message)(&format!("warning: {text}"));
+        }
     }
 }

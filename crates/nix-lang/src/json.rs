@@ -10,7 +10,7 @@ use crate::source::{Place, Pos};
 use crate::sym;
 use crate::value::{Attr, Value};
 
-/// A float as the JSON writer of C++ Nix does it: shortest digits, `.0` for whole numbers.
+/// A float as the JSON writer of C++ Nix does it: few digits, `.0` for whole numbers.
 pub(crate) fn float_json(number: f64) -> String {
     if !number.is_finite() {
         return "null".to_owned();
@@ -18,11 +18,10 @@ pub(crate) fn float_json(number: f64) -> String {
     if number == 0.0 {
         return if number.is_sign_negative() { "-0.0" } else { "0.0" }.to_owned();
     }
-    let scientific = format!("{:e}", number.abs());
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let digits: String = mantissa.chars().filter(|char| *char != '.').collect();
-    let (count, point) = (digits.len() as i32, exponent + 1);
+    let (digits, last) = crate::grisu::digits(number.abs());
+    let digits = String::from_utf8_lossy(&digits);
+    let count = digits.len() as i32;
+    let (point, exponent) = (count + last, count + last - 1);
     let text = if count <= point && point <= 15 {
         format!("{digits}{}.0", "0".repeat((point - count) as usize))
     } else if 0 < point && point <= 15 {
@@ -269,6 +268,8 @@ mod tests {
             (1e100, "1e+100"),
             (1.5e-7, "1.5e-07"),
             (0.001, "0.001"),
+            // Not the shortest.
+            (21_960_409_611_558_990.0, "2.1960409611558992e+16"),
         ] {
             assert_eq!(float_json(number), wanted);
         }

@@ -28,6 +28,7 @@ mod error;
 mod eval;
 mod evaluator;
 mod flake;
+mod grisu;
 mod interactive;
 mod io;
 mod json;
