@@ -1,9 +1,10 @@
 //! Adding files, texts and derivations.
 
-use crate::canonical::{canonicalise, remove_tree, rename_tree};
+use crate::canonical::{canonicalise, flush, remove_tree, rename_tree};
 use crate::db::Registration;
 use crate::error::{Context, Error, Result, archive};
 use crate::info::PathInfo;
+use crate::ingest;
 use crate::lock::{OwnedLock, path_lock};
 use crate::scratch::Scratch;
 use crate::store::Store;
@@ -13,7 +14,6 @@ use nix_compat::{CAHash, Derivation, HashAlgorithm, NixHash, StorePath, nar, pat
 use std::collections::BTreeSet;
 use std::fs::{File, FileType};
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -68,8 +68,12 @@ impl Store {
         filter: Option<&Filter<'_>>,
     ) -> Result<StorePath> {
         let scratch = Scratch::temporary(self)?;
-        copy(from, &scratch.path, filter)?;
-        self.add_copied(name, scratch, method, references)
+        let copied = ingest::copy(from, &scratch.path, filter)?;
+        if !copied.canonical {
+            canonicalise(&scratch.path, None)?;
+        }
+        let flushed = !copied.canonical;
+        self.add_copied(name, scratch, method, references, (!flushed).then_some(copied.entries))
     }
 
     /// Adds a copy of one file, executable.
@@ -78,8 +82,9 @@ impl Store {
     /// When the name breaks the rules, or it cannot be read or written.
     pub fn add_executable(&self, name: &str, from: &Path) -> Result<StorePath> {
         let scratch = Scratch::temporary(self)?;
-        copy_file(from, &scratch.path, true)?;
-        self.add_copied(name, scratch, IngestMethod::Recursive, &BTreeSet::new())
+        ingest::copy_file(from, &scratch.path, true, &mut [0; 64 << 10])?;
+        canonicalise(&scratch.path, None)?;
+        self.add_copied(name, scratch, IngestMethod::Recursive, &BTreeSet::new(), None)
     }
 
     /// Adds a derivation: writes it as the text `<name>.drv`.
@@ -132,20 +137,31 @@ impl Store {
         scratch: Scratch,
         method: IngestMethod,
         references: &BTreeSet<StorePath>,
+        unflushed: Option<usize>,
     ) -> Result<StorePath> {
-        canonicalise(&scratch.path, None)?;
+        let at = &scratch.path;
+        // The disk is busy with the one, a core with the other.
+        let (flushed, hash) = std::thread::scope(|scope| {
+            let flushed = unflushed.map(|entries| scope.spawn(move || flush(at, entries)));
+            let hash = nar::hash_path(at).map_err(archive(at));
+            (
+                flushed.map_or(Ok(()), |thread| {
+                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                }),
+                hash,
+            )
+        });
+        flushed?;
+        let hash = hash?;
         let ca = match method {
-            IngestMethod::Recursive => {
-                let hash = nar::hash_path(&scratch.path).map_err(archive(&scratch.path))?;
-                CAHash::Nar(NixHash::Sha256(hash.sha256))
-            }
-            IngestMethod::Flat => CAHash::Flat(hash_file(&scratch.path, HashAlgorithm::Sha256)?),
+            IngestMethod::Recursive => CAHash::Nar(NixHash::Sha256(hash.sha256)),
+            IngestMethod::Flat => CAHash::Flat(hash_file(at, HashAlgorithm::Sha256)?),
         };
         let path = path::content_addressed(name, &ca, references).map_err(bad_name(name))?;
         self.add_temp_root(&path)?;
         let _lock = OwnedLock::take(&path_lock(&self.physical(&path)), &|| false)?;
         if !self.database().is_valid(&path)? {
-            let info = self.describe(&path, &scratch.path, references, Some(ca), None)?;
+            let info = self.describe(&path, hash, references, Some(ca), None)?;
             self.install(&scratch.path, &path)?;
             self.database().register(&[Registration { info: &info, derivation: None }])?;
         }
@@ -168,7 +184,8 @@ impl Store {
         let scratch = Scratch::beside(self, path)?;
         make(&scratch.path)?;
         canonicalise(&scratch.path, None)?;
-        let info = self.describe(path, &scratch.path, references, Some(ca), None)?;
+        let hash = nar::hash_path(&scratch.path).map_err(archive(&scratch.path))?;
+        let info = self.describe(path, hash, references, Some(ca), None)?;
         self.install(&scratch.path, path)?;
         self.database().register(&[Registration { info: &info, derivation }])
     }
@@ -176,7 +193,7 @@ impl Store {
     pub(crate) fn describe(
         &self,
         path: &StorePath,
-        at: &Path,
+        hash: nar::NarHash,
         references: &BTreeSet<StorePath>,
         ca: Option<CAHash>,
         deriver: Option<&StorePath>,
@@ -186,7 +203,6 @@ impl Store {
                 return Err(Error::NotValid { path: reference.clone() });
             }
         }
-        let hash = nar::hash_path(at).map_err(archive(at))?;
         Ok(PathInfo {
             path: path.clone(),
             nar_hash: NixHash::Sha256(hash.sha256),
@@ -226,39 +242,4 @@ pub(crate) fn hash_file(path: &Path, algorithm: HashAlgorithm) -> Result<NixHash
     }
     let file = File::open(path).on("open", path)?;
     nix_compat::hash::hash_reader(algorithm, file).on("read", path)
-}
-
-/// Copies a tree: files with their executable bit, directories, symlinks; nothing else.
-fn copy(from: &Path, to: &Path, filter: Option<&Filter<'_>>) -> Result<()> {
-    let mut open = vec![(from.to_path_buf(), to.to_path_buf())];
-    while let Some((from, to)) = open.pop() {
-        let metadata = from.symlink_metadata().on("read", &from)?;
-        let kind = metadata.file_type();
-        if kind.is_dir() {
-            plain::create_dir(&to, 0o700)?;
-            for entry in std::fs::read_dir(&from).on("read", &from)? {
-                let entry = entry.on("read", &from)?;
-                let child = entry.path();
-                let kind = entry.file_type().on("read", &child)?;
-                if filter.is_none_or(|wanted| wanted(&child, kind)) {
-                    open.push((child, to.join(entry.file_name())));
-                }
-            }
-        } else if kind.is_symlink() {
-            plain::symlink(&std::fs::read_link(&from).on("read", &from)?, &to)?;
-        } else if kind.is_file() {
-            copy_file(&from, &to, metadata.permissions().mode() & 0o100 != 0)?;
-        } else {
-            let other = std::io::Error::other("it is no file, directory or symlink");
-            return Err(crate::error::io("store", &from, other));
-        }
-    }
-    Ok(())
-}
-
-fn copy_file(from: &Path, to: &Path, executable: bool) -> Result<()> {
-    let mut source = File::open(from).on("open", from)?;
-    let mut target = plain::create_new(to, if executable { 0o755 } else { 0o644 })?;
-    std::io::copy(&mut source, &mut target).on("write", to)?;
-    Ok(())
 }

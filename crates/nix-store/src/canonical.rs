@@ -14,12 +14,17 @@ const FLUSH_ONE_BY_ONE: usize = 64;
 pub(crate) fn canonicalise(path: &Path, owners: Option<&std::ops::Range<u32>>) -> Result<()> {
     let mut files = 0;
     visit(path, owners, &mut files)?;
+    flush(path, files)
+}
+
+/// Flushes a tree of so many files.
+pub(crate) fn flush(path: &Path, files: usize) -> Result<()> {
     if files > FLUSH_ONE_BY_ONE {
         let parent = path.parent().unwrap_or(path);
         let directory = File::open(parent).on("open", parent)?;
         rustix::fs::syncfs(&directory).on("flush", path)
     } else {
-        flush(path)
+        flush_each(path)
     }
 }
 
@@ -79,6 +84,16 @@ fn own(path: &Path, metadata: &Metadata, owners: Option<&std::ops::Range<u32>>) 
         .on("set the owner of", path)
 }
 
+/// Whether it has extended attributes that do not belong into a store.
+pub(crate) fn has_attributes(path: &Path) -> Result<bool> {
+    let mut names = Vec::with_capacity(4096);
+    match rustix::fs::llistxattr(path, rustix::buffer::spare_capacity(&mut names)) {
+        Ok(0) | Err(rustix::io::Errno::NOTSUP) => return Ok(false),
+        listed => listed.on("read the attributes of", path)?,
+    };
+    Ok(names.split(|byte| *byte == 0).any(|n| !n.is_empty() && n != b"security.selinux"))
+}
+
 fn strip_attributes(path: &Path) -> Result<()> {
     let mut names = Vec::with_capacity(4096);
     match rustix::fs::llistxattr(path, rustix::buffer::spare_capacity(&mut names)) {
@@ -95,14 +110,14 @@ fn strip_attributes(path: &Path) -> Result<()> {
 }
 
 /// Flushes files and directories one by one.
-fn flush(path: &Path) -> Result<()> {
+fn flush_each(path: &Path) -> Result<()> {
     let metadata = path.symlink_metadata().on("read", path)?;
     if metadata.is_symlink() {
         return Ok(()); // Its directory holds it.
     }
     if metadata.is_dir() {
         for entry in std::fs::read_dir(path).on("read", path)? {
-            flush(&entry.on("read", path)?.path())?;
+            flush_each(&entry.on("read", path)?.path())?;
         }
     }
     File::open(path).and_then(|file| file.sync_all()).on("flush", path)

@@ -13,6 +13,7 @@ mod gc;
 mod gc_server;
 pub mod http;
 mod info;
+mod ingest;
 mod layout;
 mod links;
 mod live;

@@ -1,0 +1,130 @@
+//! Archives made to harm: each is refused, nothing is written outside the target, and memory
+//! stays small. One test, so that the memory of this process is that of unpacking.
+#![allow(missing_docs, clippy::disallowed_methods)]
+
+use nix_compat::nar;
+use std::path::Path;
+
+/// A token: its length, its bytes, padded to eight.
+fn token(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend((bytes.len() as u64).to_le_bytes());
+    out.extend(bytes);
+    out.resize(out.len().next_multiple_of(8), 0);
+}
+
+fn archive(tokens: &[&[u8]]) -> Vec<u8> {
+    let mut out = Vec::new();
+    token(&mut out, b"nix-archive-1");
+    for bytes in tokens {
+        token(&mut out, bytes);
+    }
+    out
+}
+
+/// A directory with entries that are files with the contents `x`.
+fn directory(names: &[&[u8]]) -> Vec<u8> {
+    let mut tokens: Vec<&[u8]> = vec![b"(", b"type", b"directory"];
+    for name in names {
+        tokens.extend([&b"entry"[..], b"(", b"name", name, b"node"]);
+        tokens.extend([&b"("[..], b"type", b"regular", b"contents", b"x", b")", b")"]);
+    }
+    tokens.push(b")");
+    archive(&tokens)
+}
+
+fn deep(levels: usize) -> Vec<u8> {
+    let mut tokens: Vec<&[u8]> = vec![b"(", b"type", b"directory"];
+    for _ in 0..levels {
+        tokens.extend([&b"entry"[..], b"(", b"name", b"d", b"node", b"(", b"type", b"directory"]);
+    }
+    archive(&tokens)
+}
+
+/// A token that claims more than can be.
+fn long(before: &[&[u8]], length: u64) -> Vec<u8> {
+    let mut out = archive(before);
+    out.extend(length.to_le_bytes());
+    out.extend([b'x'; 4096]);
+    out
+}
+
+#[test]
+fn hostile_archives_are_refused_and_harm_nothing() {
+    let contents: &[&[u8]] = &[b"(", b"type", b"regular", b"contents"];
+    let name: &[&[u8]] = &[b"(", b"type", b"directory", b"entry", b"(", b"name"];
+    let target: &[&[u8]] = &[b"(", b"type", b"symlink", b"target"];
+    let mut through_link: Vec<&[u8]> = vec![b"(", b"type", b"directory"];
+    through_link.extend([&b"entry"[..], b"(", b"name", b"a", b"node", b"(", b"type", b"symlink"]);
+    through_link.extend([&b"target"[..], b"../outside", b")", b")"]);
+    through_link.extend([&b"entry"[..], b"(", b"name", b"a", b"node", b"(", b"type", b"directory"]);
+    through_link.extend([&b"entry"[..], b"(", b"name", b"planted", b"node"]);
+    through_link.extend([
+        &b"("[..],
+        b"type",
+        b"regular",
+        b"contents",
+        b"x",
+        b")",
+        b")",
+        b")",
+        b")",
+        b")",
+    ]);
+    let whole = directory(&[b"a"]);
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("duplicate names", directory(&[b"a", b"a"])),
+        ("unsorted names", directory(&[b"b", b"a"])),
+        ("the parent", directory(&[b".."])),
+        ("itself", directory(&[b"."])),
+        ("no name", directory(&[b""])),
+        ("a path", directory(&[b"a/b"])),
+        ("an absolute path", directory(&[b"/etc/planted"])),
+        ("a NUL", directory(&[b"a\0b"])),
+        ("a name longer than any file's", directory(&[&[b'n'; 4096]])),
+        ("through a symlink of its own", archive(&through_link)),
+        ("depth 100,000", deep(100_000)),
+        ("contents of 2^63", long(contents, 1 << 63)),
+        ("contents of 2^64-1", long(contents, u64::MAX)),
+        ("contents of 2^40 that are not there", long(contents, 1 << 40)),
+        ("a name of 2^63", long(name, 1 << 63)),
+        ("a name of 2^32", long(name, 1 << 32)),
+        ("a target of 2^63", long(target, 1 << 63)),
+        ("a target of 2^30", long(target, 1 << 30)),
+        ("cut off", whole[..whole.len() - 9].to_vec()),
+        ("something behind it", [whole.clone(), vec![0; 8]].concat()),
+        ("no archive", b"nix-archive-2".to_vec()),
+        ("nothing", Vec::new()),
+    ];
+    for (what, bytes) in &cases {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("outside")).unwrap();
+        let refused = nar::restore(&mut bytes.as_slice(), &dir.path().join("target"));
+        let error = refused.err().unwrap_or_else(|| panic!("{what} was taken")).to_string();
+        assert!(!error.is_empty() && error.len() < 1000, "{what}: {error}");
+        let around: Vec<_> =
+            std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert!(around.iter().all(|n| n == "outside" || n == "target"), "{what}: {around:?}");
+        assert_eq!(std::fs::read_dir(dir.path().join("outside")).unwrap().count(), 0, "{what}");
+    }
+    // The target is there already, as a symlink: it is not followed.
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("outside")).unwrap();
+    for to in ["outside", "outside/new", "/etc/planted"] {
+        let target = dir.path().join("target");
+        std::os::unix::fs::symlink(to, &target).unwrap();
+        for bytes in
+            [directory(&[b"a"]), archive(&[b"(", b"type", b"regular", b"contents", b"x", b")"])]
+        {
+            assert!(nar::restore(&mut bytes.as_slice(), &target).is_err(), "{to}");
+        }
+        std::fs::remove_file(&target).unwrap();
+    }
+    assert_eq!(std::fs::read_dir(dir.path().join("outside")).unwrap().count(), 0);
+    assert!(!Path::new("/etc/planted").exists());
+    let largest = cases.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() / 1024;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap();
+    let peak: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    // The archives themselves are in memory here, once and while they are made.
+    assert!(peak < 3 * largest + (64 << 10), "{peak} KiB with {largest} KiB of archives");
+}
