@@ -193,7 +193,8 @@ impl Reader {
         let link = records.get("linkpath").map(<[u8]>::to_vec).or(about.link);
         let link = link.or_else(|| header.link_name_bytes().map(|name| name.into_owned()));
         let meta = meta(header, &records).map_err(at_path)?;
-        let told = header.entry_size().map_err(|e| at_path(format!("its size: {e}")))?;
+        let told =
+            header.entry_size().map_err(|e| at_path(format!("its size is not a number: {e}")))?;
         let told = records.number("size").map_err(at_path)?.unwrap_or(told);
         let device = || -> Result<(u32, u32), Refusal> {
             match (header.device_major(), header.device_minor()) {
@@ -308,7 +309,8 @@ fn meta(header: &Header, records: &Records) -> Result<Meta, String> {
     let id = |name: &str, field: std::io::Result<u64>| -> Result<u32, String> {
         let told = match records.number(name)? {
             Some(told) => told,
-            None => field.map_err(|e| format!("its {name}: {e}"))?,
+            None if blank(header, name) => 0,
+            None => field.map_err(|_| format!("its {name} is not a number"))?,
         };
         // All ones means "nobody" to the kernel.
         let id = u32::try_from(told).ok().filter(|id| *id != u32::MAX);
@@ -317,18 +319,25 @@ fn meta(header: &Header, records: &Records) -> Result<Meta, String> {
     let (mtime, mtime_nsec) = match records.get("mtime") {
         Some(text) => pax::time(text).ok_or("its mtime is not a time")?,
         None => {
-            let seconds = header.mtime().map_err(|e| format!("its mtime: {e}"))?;
+            let seconds = header.mtime().map_err(|_| "its mtime is not a number")?;
             (i64::try_from(seconds).map_err(|_| "its mtime is not a time")?, 0)
         }
     };
     Ok(Meta {
-        mode: header.mode().map_err(|e| format!("its mode: {e}"))? & 0o7777,
+        mode: header.mode().map_err(|_| "its mode is not a number")? & 0o7777,
         uid: id("uid", header.uid())?,
         gid: id("gid", header.gid())?,
         mtime,
         mtime_nsec,
         xattrs: xattrs(records)?,
     })
+}
+
+/// Some writers leave out who owns a file.
+fn blank(header: &Header, name: &str) -> bool {
+    let old = header.as_old();
+    let field = if name == "uid" { &old.uid } else { &old.gid };
+    field.iter().all(|b| matches!(b, 0 | b' '))
 }
 
 /// Those that belong to a file, as star and libarchive write them.

@@ -126,6 +126,9 @@ fn raw(entries: &[(&str, u8, &str)]) -> Vec<u8> {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(tar::EntryType::new(*kind));
         header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(1);
         let data = if matches!(kind, b'0' | b'x' | b'g') { target.as_bytes() } else { b"" };
         header.set_size(data.len() as u64);
         let gnu = header.as_gnu_mut().unwrap();
@@ -169,12 +172,12 @@ fn hostile_archives_are_refused_by_name() {
         &[],
     );
     refused("pax-liar", &raw(&[("h", b'x', "99999 path=x\n"), ("a", b'0', "x")]), &[]);
-    refused("pax-all", &raw(&[("h", b'g', "12 path=evil\n"), ("a", b'0', "x")]), &[]);
+    refused("pax-all", &raw(&[("h", b'g', "13 path=evil\n"), ("a", b'0', "x")]), &[]);
     refused("pax-uid", &raw(&[("h", b'x', "18 uid=4294967295\n"), ("a", b'0', "x")]), &[]);
     refused(
         "sparse",
         &raw(&[
-            ("h", b'x', "30 GNU.sparse.realsize=999999\n25 GNU.sparse.map=0,5,2,9\n"),
+            ("h", b'x', "30 GNU.sparse.realsize=999999\n26 GNU.sparse.map=0,5,2,9\n"),
             ("a", b'0', "x"),
         ]),
         &[],
@@ -182,7 +185,7 @@ fn hostile_archives_are_refused_by_name() {
     refused(
         "huge-hole",
         &raw(&[
-            ("h", b'x', "44 GNU.sparse.realsize=1152921504606846976\n22 GNU.sparse.map=0,1\n"),
+            ("h", b'x', "43 GNU.sparse.realsize=1152921504606846976\n22 GNU.sparse.map=0,1\n"),
             ("a", b'0', "x"),
         ]),
         &[],
@@ -213,4 +216,142 @@ fn hostile_archives_are_refused_by_name() {
     gz[middle] ^= 1;
     refused("crc", &gz, &[]);
     insta::assert_snapshot!(said.join("\n"));
+}
+
+const LAYOUT: &str = r#"
+import gzip, hashlib, io, json, os, subprocess, sys, tarfile
+def layer(*entries):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, kind, data in entries:
+            info = tarfile.TarInfo(name)
+            info.type, info.mtime = kind, 5
+            if kind in (tarfile.SYMTYPE, tarfile.LNKTYPE): info.linkname, data = data, ""
+            if kind == tarfile.DIRTYPE: info.mode = 0o755
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data.encode()))
+    return out.getvalue()
+F, D, S, L = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
+def write(top, layers, config, spoil=None):
+    os.makedirs(top + "/blobs/sha256")
+    def blob(data, kind):
+        name = hashlib.sha256(data).hexdigest()
+        open(top + "/blobs/sha256/" + name, "wb").write(data)
+        return {"mediaType": kind, "digest": "sha256:" + name, "size": len(data)}
+    packed, diffs = [], []
+    for number, data in enumerate(layers):
+        diffs.append("sha256:" + hashlib.sha256(data).hexdigest())
+        kind = "application/vnd.oci.image.layer.v1.tar"
+        if number % 3 == 0: packed.append(blob(gzip.compress(data, mtime=0), kind + "+gzip"))
+        if number % 3 == 1: packed.append(blob(subprocess.run(["zstd", "-c"], input=data, capture_output=True, check=True).stdout, kind + "+zstd"))
+        if number % 3 == 2: packed.append(blob(data, kind))
+    if spoil == "diff": diffs[0] = "sha256:" + "0" * 64
+    image = {"architecture": "amd64", "os": "linux", "config": config, "rootfs": {"type": "layers", "diff_ids": diffs}}
+    config = blob(json.dumps(image).encode(), "application/vnd.oci.image.config.v1+json")
+    if spoil == "path": packed[0]["digest"] = "sha256:../../../../../etc/passwd"
+    manifest = blob(json.dumps({"schemaVersion": 2, "config": config, "layers": packed}).encode(), "application/vnd.oci.image.manifest.v1+json")
+    manifest["platform"] = {"os": "linux", "architecture": "amd64"}
+    other = dict(manifest, digest="sha256:" + "1" * 64, platform={"os": "linux", "architecture": "arm64"})
+    index = blob(json.dumps({"schemaVersion": 2, "manifests": [other, manifest]}).encode(), "application/vnd.oci.image.index.v1+json")
+    json.dump({"schemaVersion": 2, "manifests": [index]}, open(top + "/index.json", "w"))
+    json.dump({"imageLayoutVersion": "1.0.0"}, open(top + "/oci-layout", "w"))
+    if spoil == "blob":
+        path = top + "/blobs/sha256/" + packed[1]["digest"][7:]
+        data = bytearray(open(path, "rb").read()); data[-1] ^= 1; open(path, "wb").write(data)
+base = layer(("usr", D, ""), ("usr/bin", D, ""), ("usr/bin/tool", F, "tool"), ("bin", S, "usr/bin"), ("etc", D, ""), ("etc/gone", F, "x"),
+    ("etc/kept", F, "kept"), ("data", D, ""), ("data/old", F, "x"), ("data/sub", D, ""), ("data/sub/old", F, "x"), ("tree", D, ""), ("tree/a", F, "a"))
+second = layer(("etc/.wh.gone", F, ""), ("data/new", F, "new"), ("data/.wh..wh..opq", F, ""), ("data/sub/new", F, "new"), ("bin/more", F, "through the link"),
+    ("hard", L, "etc/kept"), (".wh.tree", F, ""), ("tree", D, ""), ("tree/b", F, "b"), (".wh.never", F, ""))
+third = layer(("usr/bin/tool", F, "newer"), ("data", S, "etc"))
+config = {"Entrypoint": ["/usr/bin/tool"], "Cmd": ["-x"], "Env": ["A=1", "B=x=y"], "User": "33:4", "WorkingDir": "/etc",
+    "StopSignal": "SIGQUIT", "ExposedPorts": {"80/tcp": {}}, "Labels": {"l": "v"}}
+write("good", [base, second], config)
+write("three", [base, second, third], config)
+for kind in ["diff", "path", "blob"]: write(kind, [base, second], {}, kind)
+bad = {"empty": ".wh.", "dot": ".wh..", "dots": "etc/.wh...", "link": "bin/.wh.tool", "up": "../.wh.x"}
+for name, path in bad.items(): write("wh-" + name, [base, layer((path, F, ""))], {})
+write("wh-dir", [base, layer((".wh.etc", D, ""))], {})
+"#;
+
+#[test]
+fn the_layers_of_an_oci_image_are_united() {
+    let place = Workplace::new();
+    let dir = place.path();
+    let done = Command::new("python3").args(["-c", LAYOUT]).current_dir(dir).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let path = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+    let image = build(&place, "one", "oci-rootfs", &[("src", &path("good"))]).unwrap();
+    let list = "find . -printf '%y %p %l\\n' | sort -k 2; grep -r . etc usr tree data hard";
+    let seen = mounted(&image, |root| shell(root, list));
+    let manifest = std::fs::read_to_string(image.with_file_name("manifest.json")).unwrap();
+    insta::assert_snapshot!("united", without_digests(&format!("{seen}{manifest}")));
+    hc_spec_reads(&manifest);
+    let three = build(&place, "three-out", "oci-rootfs", &[("src", &path("three"))]).unwrap();
+    assert_eq!(
+        mounted(&three, |root| shell(root, "cat usr/bin/tool; readlink data")),
+        "newer".to_owned() + "etc\n"
+    );
+    // As a tar file, packed too, in another order, of another day.
+    shell(dir, "tar -C good -cf good.tar . ; (cd good; find . -type f | sort -r) > names; touch -d 2001-01-01 good/*
+        tar -C good --no-recursion -T names -czf again.tar");
+    for name in ["good.tar", "again.tar"] {
+        let again =
+            build(&place, &format!("{name}-out"), "oci-rootfs", &[("src", &path(name))]).unwrap();
+        assert!(std::fs::read(&image).unwrap() == std::fs::read(&again).unwrap());
+        assert_eq!(
+            manifest,
+            std::fs::read_to_string(again.with_file_name("manifest.json")).unwrap()
+        );
+    }
+    let mut said = Vec::new();
+    for name in
+        ["diff", "path", "blob", "wh-empty", "wh-dot", "wh-dots", "wh-link", "wh-up", "wh-dir"]
+    {
+        said.push(
+            build(&place, &format!("{name}-out"), "oci-rootfs", &[("src", &path(name))])
+                .unwrap_err(),
+        );
+    }
+    let arm = [("src", path("good")), ("platform", "linux/riscv64".into())];
+    let arm: Vec<_> = arm.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    said.push(build(&place, "arm", "oci-rootfs", &arm).unwrap_err());
+    insta::assert_snapshot!("refused", without_digests(&said.join("\n")));
+}
+
+/// Compressors of other versions give other bytes.
+fn without_digests(text: &str) -> String {
+    let hex = |word: &&str| word.len() >= 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let words = text.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
+    words
+        .map(|word| {
+            if hex(&word.get(..64).unwrap_or("")) {
+                format!("…{}", &word[64..])
+            } else {
+                word.into()
+            }
+        })
+        .collect()
+}
+
+fn hc_spec_reads(manifest: &str) {
+    let manifest = hc_spec::image::Manifest::from_json(manifest.as_bytes()).unwrap();
+    assert_eq!(manifest.config.command, ["/usr/bin/tool", "-x"]);
+    assert_eq!(manifest.config.stop_signal.as_deref(), Some("QUIT"));
+}
+
+/// What the builder has given up when it reads: a process that was stopped there is looked at.
+#[test]
+fn the_reader_is_confined() {
+    let place = Workplace::new();
+    let dir = place.path();
+    shell(dir, "head -c 60000000 /dev/zero | xz -0 > big; mkdir work out");
+    let script = "out=$PWD/out TMPDIR=$PWD/work src=$PWD/big ./builder tar-rootfs 2>/dev/null & pid=$!
+        for i in $(seq 500); do grep -q 'Seccomp:.*2' /proc/$pid/status && break; sleep 0.002; done
+        kill -STOP $pid; grep -E '^(Seccomp|NoNewPrivs):' /proc/$pid/status; grep -E 'core|address' /proc/$pid/limits | tr -s ' '; kill -KILL $pid";
+    insta::assert_snapshot!(shell(dir, script).replace('\t', " "), @r"
+    NoNewPrivs: 1
+    Seccomp: 2
+    Max core file size 0 0 bytes 
+    Max address space 4294967296 4294967296 bytes
+    ");
 }

@@ -1,36 +1,23 @@
-//! `hc image`: what images are made from.
+//! `hc image lock`: the packages of a Debian image, pinned.
 
-use super::build;
+use crate::commands::build;
 use crate::context::Globals;
 use crate::error::{Code, Coded, Failure};
 use crate::output;
 use crate::progress::Progress;
-use clap::Subcommand;
 use hc_image::debian::{Lock, LockRequest, Signature, Source, lock};
 use std::path::{Path, PathBuf};
 
-/// Work with what images are made from
+/// Pin the packages of a Debian image to what the archive has now, as `flake.lock` pins inputs
+///
+/// Without packages, what the file was made for is asked for again.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Debug, Subcommand)]
-enum What {
-    /// Pin the packages of a Debian image to what the archive has now, as `flake.lock` pins inputs
-    ///
-    /// Without packages, what the file was made for is asked for again.
-    Lock(LockArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct LockArgs {
     /// Lock file to write
     file: PathBuf,
     /// Packages the image should have, besides the essential ones
     packages: Vec<String>,
-    /// Suite of the archive, such as trixie; the file's own when it is there already
+    /// Suite of the archive, such as bookworm or trixie; the file's own when it is there already
     #[arg(long)]
     suite: Option<String>,
     /// Architecture of the packages
@@ -45,12 +32,6 @@ struct LockArgs {
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
-    match &args.what {
-        What::Lock(args) => refresh(globals, args),
-    }
-}
-
-fn refresh(globals: &Globals, args: &LockArgs) -> anyhow::Result<()> {
     let old = read(&args.file)?;
     let sources = match (&args.suite, &old) {
         (Some(suite), _) => vec![Source::debian(suite)],

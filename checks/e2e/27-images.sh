@@ -1,0 +1,75 @@
+# Images of archives: a tar file, OCI images that umoci and skopeo made, imported files; each runs with
+# its own command, environment and user.
+. "$(dirname "$0")/../lib/test.sh"
+
+root=$WORK/root
+mkdir -p "$root"/{bin,etc,tmp,srv} "$WORK/cloud"
+cp /bin/busybox "$root/bin/busybox"
+for tool in sh sleep id pwd cat stat; do ln -s busybox "$root/bin/$tool"; done
+printf 'root:x:0:0::/root:/bin/sh\nweb:x:33:33::/srv:/bin/sh\n' >"$root/etc/passwd"
+printf 'root:x:0:\nweb:x:33:\n' >"$root/etc/group"
+chmod 4711 "$root/bin/busybox"
+chown 33:33 "$root/srv"
+tar -C "$root" -czf "$WORK/cloud/root.tar.gz" .
+# shellcheck disable=SC2016 # expanded in the machine
+say='trap "exit 0" TERM; echo "I am $(id -u):$(id -g) in $(pwd) with $NOTE"; while :; do sleep 1; done'
+
+layout=$WORK/layout
+make_layout() {
+	umoci init --layout "$layout" && umoci new --image "$layout:v1" &&
+		umoci insert --image "$layout:v1" "$root" / && : >"$WORK/gone" &&
+		umoci insert --image "$layout:v1" "$WORK/gone" /srv/gone &&
+		umoci insert --image "$layout:v1" --whiteout /srv/gone &&
+		umoci config --image "$layout:v1" --architecture amd64 --os linux --config.user 33:33 \
+			--config.workingdir /srv --config.env NOTE=umoci --config.stopsignal TERM --config.exposedports 80 \
+			--clear config.cmd --config.entrypoint /bin/sh --config.entrypoint -c --config.cmd "$say"
+}
+check "umoci makes an OCI layout" make_layout
+check "skopeo makes an OCI archive of it" skopeo --insecure-policy copy -q "oci:$layout:v1" "oci-archive:$WORK/cloud/oci.tar:v1"
+check "and what docker would load" skopeo --insecure-policy copy -q "oci:$layout:v1" "docker-archive:$WORK/docker.tar:web:v1"
+
+describe() {
+	cloud <<-NIX
+		{ images, ... }: {
+		  cloud.name = "test";
+		  hosts.one.networks.lan = { };
+		  hosts.one.machines = {
+		    tar = {
+		      image = images.tar {
+		        src = ./root.tar.gz;
+		        config = { command = [ "/bin/sh" "-c" ''$say'' ]; user = "web"; env.NOTE = "the tar's"; };
+		      };
+		    };
+		    oci.image = images.oci { src = ./oci.tar; };
+		    own = { image = images.oci { src = ./oci.tar; }; command = [ "/bin/sleep" "1000" ]; user = "root"; workdir = "/tmp"; stop.signal = "KILL"; };
+		    $1
+		  };
+		}
+	NIX
+}
+describe ""
+check "a plan needs no build" hc plan "path:$WORK/cloud"
+check "deploy" deploy
+logged() { for _ in $(seq 50); do hc logs "$1" | grep -q "$2" && return; sleep 0.1; done; hc logs "$1"; return 1; }
+check "the tar file's command, user and environment" logged tar "I am 33:33 in / with the tar's"
+check "the OCI image's, with its working directory" logged oci "I am 33:33 in /srv with umoci"
+same "what the machine says itself holds" "$(hc exec own -- stat -c %u /proc/2)" 0
+same "owners and modes are kept" "$(hc exec own -- stat -c '%u %a' /srv) $(hc exec own -- stat -c %a /bin/busybox)" "33 755 4711"
+check "a layer takes away what one below had" bash -c '! "$HC" exec own -- stat /srv/gone'
+check "a second deploy has nothing to do" bash -c '"$HC" plan "path:$WORK/cloud" | grep -q "nothing to do"'
+
+check "import of what docker save writes" bash -c '"$HC" image import --json "$WORK/docker.tar" >"$WORK/import"'
+check "import of a layout" hc image import -o "$WORK/image" "$layout"
+check "import of a tar file" hc image import "$WORK/cloud/root.tar.gz"
+describe "docker.image = $(jq -r .nix "$WORK/import");"
+check "the line it prints goes into a machine" deploy
+check "which runs" logged docker "I am 33:33 in /srv with umoci"
+same "it is the image that was imported" "$(hc image ls --json | jq -r '.[] | select(.machines == ["docker"]) | .path')" "$(jq -r .path "$WORK/import")"
+same "ls knows who uses what" "$(hc image ls --json | jq -r '[.[].machines[]] | sort | join(" ")')" "docker oci own tar"
+check "and what is shared" bash -c '[ "$("$HC" image ls --json | jq "[.[] | select(.sharedLayers | length > 0)] | length")" -ge 2 ]'
+check "ls for people" bash -c '"$HC" image ls | grep -q oci-rootfs'
+check "inspect" bash -c '"$HC" image inspect "$WORK/image" | tee /dev/stderr | grep -q "ports *80"'
+refuse 1 "hc image ls" "inspect of nothing" hc image inspect no-such
+printf 'not a tar file, though long enough for a header %0600d' 0 >"$WORK/cloud/root.tar.gz"
+refuse 4 "no tar file" "a damaged archive is refused with a reason" hc image import "$WORK/cloud/root.tar.gz"
+finish

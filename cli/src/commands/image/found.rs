@@ -1,0 +1,103 @@
+//! The images in the store, and who uses them.
+
+use crate::commands::build;
+use crate::context::Globals;
+use hc_agent::Generations;
+use hc_image::config::Manifest;
+use hc_spec::MachineSpec;
+use nix_compat::StoreDir;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+/// One image in the store.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Image {
+    /// Its store path.
+    pub path: PathBuf,
+    /// Its name.
+    pub name: String,
+    /// The size of its root file system.
+    pub size: u64,
+    /// Bytes it takes on disk.
+    pub disk: u64,
+    /// What it was made from and how it is run, where it says so.
+    pub manifest: Option<Manifest>,
+    /// Machines of the current generation that run from it.
+    pub machines: Vec<String>,
+    /// Layers that other images in the store have too, by their digest.
+    pub shared_layers: Vec<String>,
+    /// Other images with exactly the same file.
+    pub same_as: Vec<PathBuf>,
+}
+
+impl Image {
+    fn layers(&self) -> impl Iterator<Item = &str> {
+        let layers = match self.manifest.as_ref().map(|manifest| &manifest.origin) {
+            Some(hc_image::config::Origin::Oci { layers, .. }) => &layers[..],
+            _ => &[],
+        };
+        layers.iter().map(|layer| layer.diff_id.as_str())
+    }
+}
+
+/// All images, by name.
+pub fn all(globals: &Globals) -> anyhow::Result<Vec<Image>> {
+    let store = build::store(globals)?;
+    let users = users(globals)?;
+    let mut images = Vec::new();
+    let mut files: BTreeMap<(u64, u64), Vec<usize>> = BTreeMap::new();
+    for path in store.valid_paths()? {
+        let at = store.physical(&path);
+        let Ok(found) = at.join("rootfs.erofs").symlink_metadata() else { continue };
+        let path = PathBuf::from(StoreDir::default().render_path(&path));
+        let manifest = std::fs::read(at.join(hc_image::config::MANIFEST)).ok();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        files.entry((found.dev(), found.ino())).or_default().push(images.len());
+        images.push(Image {
+            name: name.get(33..).unwrap_or_default().to_owned(),
+            size: found.size(),
+            disk: found.blocks() * 512,
+            // A Debian image has a list of packages there instead.
+            manifest: manifest.and_then(|text| serde_json::from_slice(&text).ok()),
+            machines: users.get(&path.join("rootfs.erofs")).cloned().unwrap_or_default(),
+            shared_layers: Vec::new(),
+            same_as: Vec::new(),
+            path,
+        });
+    }
+    for same in files.values().filter(|same| same.len() > 1) {
+        for at in same {
+            let others = same.iter().filter(|other| *other != at);
+            images[*at].same_as = others.map(|other| images[*other].path.clone()).collect();
+        }
+    }
+    let mut count: BTreeMap<String, usize> = BTreeMap::new();
+    for image in &images {
+        for layer in image.layers().collect::<std::collections::BTreeSet<_>>() {
+            *count.entry(layer.to_owned()).or_default() += 1;
+        }
+    }
+    for image in &mut images {
+        let shared = image.layers().filter(|layer| count[*layer] > 1).map(str::to_owned).collect();
+        image.shared_layers = shared;
+    }
+    images.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
+    Ok(images)
+}
+
+/// Machines of the current generation, by the file they run from.
+fn users(globals: &Globals) -> anyhow::Result<BTreeMap<PathBuf, Vec<String>>> {
+    let generations = Generations::new(&globals.state_dir);
+    let mut users: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
+    let Some(number) = generations.current()? else { return Ok(users) };
+    let set = hc_agent::read_set(globals.store.as_deref(), &generations.set(number)?)?;
+    for (name, closure) in &set.machines {
+        let text = std::fs::read(globals.physical(closure))?;
+        let spec = MachineSpec::from_json(&text)?;
+        users.entry(spec.image.rootfs).or_default().push(name.to_string());
+    }
+    Ok(users)
+}

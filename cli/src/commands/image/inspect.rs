@@ -1,0 +1,71 @@
+//! `hc image inspect`: one image.
+
+use super::found;
+use crate::context::Globals;
+use crate::error::{Code, Failure};
+use crate::output;
+use hc_image::config::Origin;
+use std::path::PathBuf;
+
+/// Show what an image was made from, and how it is run where a machine does not say
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Name or store path of the image, or a link to it
+    image: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
+    let wanted = PathBuf::from(&args.image);
+    let linked = std::fs::read_link(&wanted).unwrap_or_else(|_| wanted.clone());
+    let mut images = found::all(globals)?;
+    images.retain(|image| image.path == wanted || image.path == linked || image.name == args.image);
+    let [image] = &images[..] else {
+        let hint = match images.is_empty() {
+            true => "`hc image ls` lists them".to_owned(),
+            false => {
+                let paths: Vec<_> = images.iter().map(|i| i.path.display().to_string()).collect();
+                format!("name one by its path: {}", paths.join(", "))
+            }
+        };
+        let what = if images.is_empty() { "no image" } else { "more than one image" };
+        let message = format!("there is {what} '{}' in the store", args.image);
+        return Err(Failure::new(Code::Failed, message).hint(&hint).into());
+    };
+    if args.json {
+        return output::json(image);
+    }
+    let mut rows = vec![
+        ("path", image.path.display().to_string()),
+        ("size", output::bytes(image.size)),
+        ("on disk", output::bytes(image.disk)),
+        ("machines", image.machines.join(", ")),
+    ];
+    if let Some(manifest) = &image.manifest {
+        let config = &manifest.config;
+        let pairs = config.env.iter().map(|(key, value)| format!("{key}={value}"));
+        rows.extend([
+            ("command", config.command.join(" ")),
+            ("env", pairs.collect::<Vec<_>>().join(" ")),
+            ("user", config.user.clone().unwrap_or_default()),
+            ("workdir", config.workdir.clone().unwrap_or_default()),
+            ("stop signal", config.stop_signal.clone().unwrap_or_default()),
+            ("ports", config.exposed_ports.join(", ")),
+        ]);
+        if let Origin::Oci { platform, layers, .. } = &manifest.origin {
+            rows.push(("platform", platform.clone()));
+            for layer in layers {
+                let shared = image.shared_layers.contains(&layer.diff_id);
+                let shared = if shared { ", in other images too" } else { "" };
+                let size = output::bytes(layer.size);
+                rows.push(("layer", format!("{} ({size}{shared})", layer.diff_id)));
+            }
+        }
+    }
+    for (key, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
+        output::line(format_args!("{key:12} {value}"))?;
+    }
+    Ok(())
+}
