@@ -56,6 +56,16 @@ pub enum Error {
         /// The end of what it printed.
         output: String,
     },
+    /// A disk, kernel or initrd is damaged, hostile, or of a kind that is not read.
+    #[error("{what}: at byte {at}: {why}")]
+    Input {
+        /// The file's name, and what of it.
+        what: String,
+        /// Where in it, from its beginning.
+        at: u64,
+        /// What is wrong.
+        why: String,
+    },
     /// The builder was called wrongly.
     #[error("the builder's attribute `{name}` {why}")]
     Attribute {
