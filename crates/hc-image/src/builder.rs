@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// The environment of a build: the derivation's attributes as strings.
 pub type Env = BTreeMap<String, String>;
 
-/// Runs the builder `what`: `debian-rootfs`, `minimal-rootfs`, `kernel` or `initrd`.
+/// Runs the builder `what`: `debian-rootfs`, `minimal-rootfs`, `disk`, `kernel` or `initrd`.
 ///
 /// # Errors
 /// When there is no such builder, an attribute is missing or wrong, or the build fails.
@@ -18,13 +18,14 @@ pub fn main(what: &str, env: &Env) -> Result<()> {
             let exe = PathBuf::from("/proc/self/exe");
             crate::minimal::build(&exe, &path(env, "out")?, number(env, "epoch")?)
         }
+        "disk" => crate::disk::build(env),
         "kernel" => crate::kernel::build(env),
         "initrd" => crate::initrd::build(env),
         other => Err(Error::Attribute {
             name: "args".into(),
             why: format!(
-                "names the builder `{other}`; there are `debian-rootfs`, `minimal-rootfs`, `kernel` \
-                 and `initrd`"
+                "names the builder `{other}`; there are `debian-rootfs`, `minimal-rootfs`, `disk`, \
+                 `kernel` and `initrd`"
             ),
         }),
     }

@@ -6,6 +6,7 @@
 //! * [`debian`] — the lock file of a Debian image and the resolver that writes it;
 //! * [`rootfs`] — packages to a configured root file system, as a derivation's builder;
 //! * [`compress`] — compressed streams by their first bytes;
+//! * [`disk`] — qcow2 and other disk images to sparse raw ones;
 //! * [`kernel`] — kernels to ELF files with a PVH entry, and their modules;
 //! * [`initrd`] — plain cpio archives, with hc's first process of a virtual machine;
 //! * [`minimal`] — a root file system with nothing in it but hc;
@@ -15,6 +16,7 @@ pub mod builder;
 pub mod compress;
 pub mod deb;
 pub mod debian;
+pub mod disk;
 pub mod erofs;
 mod error;
 pub mod initrd;
