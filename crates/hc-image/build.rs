@@ -1,7 +1,9 @@
-//! Hashes the code that makes images into `SOURCE_ID`, from contents and relative names only.
+//! Compiles the first process of virtual machines, and hashes it and the code that makes images into
+//! `SOURCE_ID`, from contents and relative names only.
 
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn main() {
     let here = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
@@ -33,8 +35,49 @@ fn main() {
         let key = format!("{used} = ");
         root.lines().filter(|l| l.starts_with(&key)).for_each(|l| part(&mut hash, l.as_bytes()));
     }
+    part(&mut hash, &guest(&crates.parent().expect("the workspace").join("guest/src")));
     let id: String = hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect();
     println!("cargo:rustc-env=HC_IMAGE_SOURCE_ID={id}");
+}
+
+/// The program of `guest/`, in a file `guest` for this crate to include. It has no dependencies and
+/// is built for size whatever profile hc is built with, so that its bytes are the same.
+fn guest(source: &Path) -> Vec<u8> {
+    println!("cargo:rerun-if-changed={}", source.display());
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let out = PathBuf::from(variable("OUT_DIR")).join("guest");
+    if variable("CARGO_CFG_TARGET_ARCH") != "x86_64" {
+        // There are no virtual machines of other processors yet.
+        std::fs::write(&out, b"").expect("OUT_DIR is writable");
+        return Vec::new();
+    }
+    let mut compile = Command::new(variable("RUSTC"));
+    compile.args(["--edition=2024", "--crate-name=guest", "--crate-type=bin", "--target"]);
+    compile.arg(variable("TARGET"));
+    for option in [
+        "opt-level=z",
+        "panic=abort",
+        "lto=fat",
+        "codegen-units=1",
+        "strip=symbols",
+        "target-feature=+crt-static",
+        "relocation-model=static",
+        "force-unwind-tables=no",
+        "link-arg=-nostartfiles",
+        "link-arg=-nostdlib",
+        "link-arg=-Wl,--build-id=none,-z,norelro",
+    ] {
+        compile.args(["-C", option]);
+    }
+    let linker = variable("RUSTC_LINKER");
+    if !linker.is_empty() {
+        compile.arg(format!("-Clinker={linker}"));
+    }
+    compile.arg(format!("--remap-path-prefix={}=guest", source.display()));
+    compile.arg("-o").arg(&out).arg(source.join("start.rs"));
+    let status = compile.status().expect("cargo names the compiler");
+    assert!(status.success(), "the first process of virtual machines does not compile");
+    std::fs::read(&out).expect("just written")
 }
 
 /// Rust files below `dir`, without those that hold nothing but tests.

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 /// The environment of a build: the derivation's attributes as strings.
 pub type Env = BTreeMap<String, String>;
 
-/// Runs the builder `what`: `debian-rootfs`, `minimal-rootfs`, `tar-rootfs` or `oci-rootfs`.
+/// Runs the builder `what`: `debian-rootfs`, `minimal-rootfs`, `tar-rootfs`, `oci-rootfs`, `disk`,
+/// `kernel` or `initrd`.
 ///
 /// # Errors
 /// When there is no such builder, an attribute is missing or wrong, or the build fails.
@@ -20,11 +21,14 @@ pub fn main(what: &str, env: &Env) -> Result<()> {
         }
         "tar-rootfs" => crate::tarball::build(&crate::tarball::Request::from_env(env)?),
         "oci-rootfs" => crate::oci::build(&crate::oci::Request::from_env(env)?),
+        "disk" => crate::disk::build(env),
+        "kernel" => crate::kernel::build(env),
+        "initrd" => crate::initrd::build(env),
         other => Err(Error::Attribute {
             name: "args".into(),
             why: format!(
                 "names the builder `{other}`; there are `debian-rootfs`, `minimal-rootfs`, \
-                 `tar-rootfs` and `oci-rootfs`"
+                 `tar-rootfs`, `oci-rootfs`, `disk`, `kernel` and `initrd`"
             ),
         }),
     }

@@ -74,6 +74,16 @@ pub enum Error {
         /// What the system said.
         why: String,
     },
+    /// A disk, kernel or initrd is damaged, hostile, or of a kind that is not read.
+    #[error("{what}: at byte {at}: {why}")]
+    Input {
+        /// The file's name, and what of it.
+        what: String,
+        /// Where in it, from its beginning.
+        at: u64,
+        /// What is wrong.
+        why: String,
+    },
     /// The builder was called wrongly.
     #[error("the builder's attribute `{name}` {why}")]
     Attribute {

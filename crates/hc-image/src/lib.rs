@@ -1,10 +1,14 @@
-//! Images ahead of time: packages and archives to EROFS.
+//! Images ahead of time: packages and archives to EROFS, disks to raw, kernels to ELF.
 //!
 //! * [`tree`] — a file tree as data: explicit entries, or a walk of a directory;
 //! * [`erofs`] — that tree as an uncompressed EROFS image, the same bytes every time;
 //! * [`deb`] — Debian packages: the archive, the control fields, version order;
 //! * [`debian`] — the lock file of a Debian image and the resolver that writes it;
 //! * [`rootfs`] — packages to a configured root file system, as a derivation's builder;
+//! * [`compress`] — compressed streams by their first bytes;
+//! * [`disk`] — qcow2 and other disk images to sparse raw ones;
+//! * [`kernel`] — kernels to ELF files with a PVH entry, and their modules;
+//! * [`initrd`] — plain cpio archives, with hc's first process of a virtual machine;
 //! * [`minimal`] — a root file system with nothing in it but hc;
 //! * [`builder`] — what `hc builder <what>` calls.
 
@@ -12,11 +16,15 @@ pub mod archive;
 pub mod builder;
 pub mod config;
 mod confine;
+pub mod compress;
 pub mod deb;
 pub mod debian;
+pub mod disk;
 pub mod erofs;
 mod error;
 pub mod layer;
+pub mod initrd;
+pub mod kernel;
 pub mod minimal;
 pub mod oci;
 pub mod rootfs;

@@ -19,7 +19,7 @@ pub struct Args {
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let progress = Progress::new();
     let store = build::store(globals)?;
-    let prepared = build::evaluate(&store, &args.cloud, &progress)?;
+    let prepared = build::evaluate(globals, &store, &args.cloud, &progress)?;
     build::realise(&store, &prepared, &progress)?;
     progress.clear();
     let mut images = std::collections::BTreeMap::new();

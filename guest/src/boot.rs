@@ -1,0 +1,61 @@
+//! From the kernel's first jump to the payload.
+
+use crate::{modules, payload, root, sys, words};
+use alloc::format;
+use alloc::string::String;
+
+/// Everything, in order. What fails is said on the console, and the machine powers off.
+pub fn main() -> ! {
+    match start() {
+        Ok(()) => end(),
+        Err(why) => give_up(&why),
+    }
+}
+
+fn start() -> Result<(), String> {
+    special_file_systems()?;
+    let text = |path: &str| match sys::read(path) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(sys::Errno::NOENT) => Ok(String::new()),
+        Err(error) => Err(format!("cannot read {path}: {error}")),
+    };
+    let wanted = words::parse(&text("/hc/config")?, &text("/proc/cmdline")?)?;
+    modules::load()?;
+    root::mount(&wanted)?;
+    payload::enter_root()?;
+    if wanted.command.is_empty() {
+        payload::become_init(&wanted)
+    } else {
+        payload::run(&wanted.command)
+    }
+}
+
+fn special_file_systems() -> Result<(), String> {
+    let strict = sys::MS_NOSUID | sys::MS_NODEV | sys::MS_NOEXEC;
+    for (kind, target, flags) in
+        [("devtmpfs", "/dev", sys::MS_NOSUID), ("proc", "/proc", strict), ("sysfs", "/sys", strict)]
+    {
+        sys::mkdir(target)
+            .and_then(|()| sys::mount(kind, target, kind, flags, ""))
+            .map_err(|error| format!("cannot mount {target}: {error}"))?;
+    }
+    // The kernel gave this process the console that it knew before /dev was there.
+    sys::take_console();
+    Ok(())
+}
+
+/// Says why nothing runs, and powers off.
+pub fn give_up(why: &str) -> ! {
+    sys::say(&format!("hc: this machine cannot start: {why}\n"));
+    end()
+}
+
+/// Ends every process, writes everything out, and powers off.
+pub fn end() -> ! {
+    sys::kill_all(15);
+    sys::sleep_ms(20);
+    sys::kill_all(9);
+    sys::sync();
+    let _ = sys::mount("", "/", "", sys::MS_REMOUNT | sys::MS_RDONLY, "");
+    sys::power_off()
+}

@@ -1,0 +1,131 @@
+//! Into the root, and on to what runs there.
+
+use crate::root::ROOT;
+use crate::sys;
+use crate::words::Wanted;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+
+/// Name of the virtio-serial port on which the end of a command is told, as one line of JSON:
+/// `{"exit":3}` or `{"signal":9}`.
+pub const PORT: &str = "hc.status";
+const PORTS: &str = "/sys/class/virtio-ports";
+const ENVIRONMENT: [&str; 3] = [
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME=/root",
+    "TERM=linux",
+];
+/// What an image's init may be, in the kernel's own order.
+const INITS: [&str; 3] = ["/sbin/init", "/etc/init", "/bin/init"];
+
+/// Makes [`ROOT`] the root of everything; `/dev`, `/proc` and `/sys` move along.
+///
+/// # Errors
+/// A sentence on what could not be done.
+pub fn enter_root() -> Result<(), String> {
+    for name in ["dev", "proc", "sys"] {
+        let target = format!("{ROOT}/{name}");
+        let moved = sys::mkdir(&target)
+            .and_then(|()| sys::mount(&format!("/{name}"), &target, "", sys::MS_MOVE, ""));
+        moved.map_err(|error| format!("the root has no /{name} to mount at: {error}"))?;
+    }
+    let _ = sys::unlink("/init");
+    sys::chdir(ROOT)
+        .and_then(|()| sys::mount(".", "/", "", sys::MS_MOVE, ""))
+        .and_then(|()| sys::chroot("."))
+        .and_then(|()| sys::chdir("/"))
+        .map_err(|error| format!("cannot enter the root: {error}"))
+}
+
+/// Becomes the image's init.
+///
+/// # Errors
+/// Always: it comes back only when it cannot.
+pub fn become_init(wanted: &Wanted) -> Result<(), String> {
+    let named = wanted.init.as_deref();
+    let mut tried = String::new();
+    for program in
+        named.iter().copied().chain(if named.is_some() { &[][..] } else { &INITS }.iter().copied())
+    {
+        let error = sys::exec(program, &vec![program.to_string()], &ENVIRONMENT);
+        tried.push_str(&format!("; {program}: {error}"));
+        if error != sys::Errno::NOENT {
+            break;
+        }
+    }
+    Err(format!("cannot run the image's init{tried}"))
+}
+
+/// Runs one command as a child, tells how it ended and powers off.
+///
+/// # Errors
+/// When there cannot be another process.
+pub fn run(command: &[String]) -> Result<(), String> {
+    let child = match sys::fork().map_err(|error| format!("cannot make a process: {error}"))? {
+        Some(child) => child,
+        None => execute(command),
+    };
+    // Every orphan of the machine comes here too.
+    loop {
+        match sys::wait() {
+            Ok((ended, status)) if ended == child => {
+                report(status);
+                crate::boot::end();
+            }
+            Ok(_) => {}
+            Err(error) => return Err(format!("lost the command: {error}")),
+        }
+    }
+}
+
+fn execute(command: &[String]) -> ! {
+    sys::own_terminal();
+    let program = command.first().map_or("", String::as_str);
+    let mut error = sys::Errno::NOENT;
+    if program.contains('/') {
+        error = sys::exec(program, command, &ENVIRONMENT);
+    } else {
+        for dir in ENVIRONMENT[0].trim_start_matches("PATH=").split(':') {
+            error = sys::exec(&format!("{dir}/{program}"), command, &ENVIRONMENT);
+            if error != sys::Errno::NOENT {
+                break;
+            }
+        }
+    }
+    sys::say(&format!("hc: cannot run {program}: {error}\n"));
+    sys::exit(if error == sys::Errno::NOENT { 127 } else { 126 })
+}
+
+/// On the port that is for it, and on the console for those who have none.
+fn report(status: i32) {
+    let line = ending(status);
+    sys::say(&format!("hc: {line}\n"));
+    for port in sys::list(PORTS).unwrap_or_default() {
+        let name = sys::read(&format!("{PORTS}/{port}/name")).unwrap_or_default();
+        if name.trim_ascii() == PORT.as_bytes()
+            && let Ok(file) = sys::open(&format!("/dev/{port}"), sys::READ_WRITE | sys::NO_CTTY)
+        {
+            let _ = sys::write(&file, format!("{line}\n").as_bytes());
+        }
+    }
+}
+
+/// wait(2)'s status in words.
+fn ending(status: i32) -> String {
+    match status & 0x7f {
+        0 => format!("{{\"exit\":{}}}", (status >> 8) & 0xff),
+        signal => format!("{{\"signal\":{signal}}}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_status_of_wait_in_words() {
+        assert_eq!(super::ending(0), "{\"exit\":0}");
+        assert_eq!(super::ending(3 << 8), "{\"exit\":3}");
+        assert_eq!(super::ending(9), "{\"signal\":9}");
+        assert_eq!(super::ending(11 | 0x80), "{\"signal\":11}", "with a core dump");
+    }
+}

@@ -1,0 +1,159 @@
+//! Finding the root file system and mounting it, with a writable layer above one that has no room.
+
+use crate::superblock;
+use crate::sys;
+use crate::words::{Disk, Wanted};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// Where the finished root is, before it is everything.
+pub const ROOT: &str = "/root";
+const LOWER: &str = "/lower";
+const LAYER: &str = "/layer";
+const BLOCK: &str = "/sys/class/block";
+
+/// Disks are there as soon as their driver is, most often; how long to wait for others.
+const PATIENCE_MS: u64 = 10_000;
+const PAUSE_MS: u64 = 2;
+
+/// Mounts what is wanted at [`ROOT`].
+///
+/// # Errors
+/// A sentence: which disk was not there, or what could not be mounted.
+pub fn mount(wanted: &Wanted) -> Result<(), String> {
+    let (disk, kind) = patiently(|| find(wanted)).ok_or_else(|| missing(wanted))?;
+    let kind = wanted.kind.clone().unwrap_or(kind);
+    let at = |target: &str, flags: usize| {
+        sys::mount(&disk, target, &kind, flags, "")
+            .map_err(|error| format!("cannot mount {disk} ({kind}): {error}"))
+    };
+    make(ROOT)?;
+    if wanted.read_only {
+        return at(ROOT, sys::MS_RDONLY);
+    }
+    if kind != "erofs" {
+        return at(ROOT, 0);
+    }
+    make(LOWER)?;
+    make(LAYER)?;
+    at(LOWER, sys::MS_RDONLY)?;
+    layer(wanted)?;
+    make(&format!("{LAYER}/upper"))?;
+    make(&format!("{LAYER}/work"))?;
+    let options = format!("lowerdir={LOWER},upperdir={LAYER}/upper,workdir={LAYER}/work");
+    sys::mount("hc", ROOT, "overlay", 0, &options)
+        .map_err(|error| format!("cannot put a writable layer over {disk}: {error}"))
+}
+
+/// What is written goes to a disk of its own, or is kept in memory.
+fn layer(wanted: &Wanted) -> Result<(), String> {
+    let Some(disk) = &wanted.layer else {
+        return sys::mount("hc", LAYER, "tmpfs", sys::MS_NODEV, "mode=0755")
+            .map_err(|error| format!("cannot make a layer in memory: {error}"));
+    };
+    let found = patiently(|| {
+        let path = device(disk)?;
+        Some((kind_of(&path)?, path))
+    });
+    let (kind, path) = found.ok_or_else(|| {
+        format!("hc.layer= names {}, which is not there or has no file system", show(disk))
+    })?;
+    sys::mount(&path, LAYER, &kind, sys::MS_NODEV, "")
+        .map_err(|error| format!("cannot mount {path} ({kind}): {error}"))
+}
+
+fn make(path: &str) -> Result<(), String> {
+    sys::mkdir(path).map_err(|error| format!("cannot make {path}: {error}"))
+}
+
+fn patiently<T>(look: impl Fn() -> Option<T>) -> Option<T> {
+    for _ in 0..PATIENCE_MS / PAUSE_MS {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        sys::sleep_ms(PAUSE_MS);
+    }
+    look()
+}
+
+/// The root's device and what file system it has.
+fn find(wanted: &Wanted) -> Option<(String, String)> {
+    if let Some(disk) = &wanted.root {
+        let path = device(disk)?;
+        let kind = wanted.kind.clone().or_else(|| kind_of(&path))?;
+        return Some((path, kind));
+    }
+    // The layer is a file system too, and not the one.
+    let layer = wanted.layer.as_ref().and_then(device);
+    candidates(sys::list(BLOCK).ok()?)
+        .into_iter()
+        .map(|name| format!("/dev/{name}"))
+        .filter(|path| Some(path) != layer.as_ref())
+        .find_map(|path| {
+            let kind = kind_of(&path)?;
+            Some((path, kind))
+        })
+}
+
+/// Disks in the order of their names, partitions behind their disk; nothing that is made of memory.
+fn candidates(mut names: Vec<String>) -> Vec<String> {
+    names.retain(|name| {
+        !["loop", "ram", "zram", "sr", "fd", "dm-"].iter().any(|p| name.starts_with(p))
+    });
+    // vda, vda1, vda2, vda10, vdb; vdaa comes after vdz.
+    names.sort_by_key(|name| {
+        let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+        let number = name[stem.len()..].parse::<u32>().unwrap_or(0);
+        (stem.len(), String::from(stem), number)
+    });
+    names
+}
+
+fn device(disk: &Disk) -> Option<String> {
+    let name = match disk {
+        Disk::Name(name) => name.clone(),
+        Disk::Serial(serial) => sys::list(BLOCK).ok()?.into_iter().find(|name| {
+            sys::read(&format!("{BLOCK}/{name}/serial"))
+                .is_ok_and(|found| found.trim_ascii() == serial.as_bytes())
+        })?,
+    };
+    let path = format!("/dev/{name}");
+    sys::exists(&path).then_some(path)
+}
+
+fn kind_of(path: &str) -> Option<String> {
+    let file = sys::open(path, sys::READ).ok()?;
+    let mut bytes = vec![0; superblock::LENGTH];
+    let length = sys::read_at(&file, &mut bytes, 0).ok()?;
+    superblock::kind(&bytes[..length]).map(String::from)
+}
+
+fn show(disk: &Disk) -> String {
+    match disk {
+        Disk::Name(name) => format!("/dev/{name}"),
+        Disk::Serial(serial) => format!("the disk with the serial number {serial}"),
+    }
+}
+
+fn missing(wanted: &Wanted) -> String {
+    let there = candidates(sys::list(BLOCK).unwrap_or_default()).join(" ");
+    let what = wanted.root.as_ref().map_or_else(
+        || "no disk has a file system".into(),
+        |disk| format!("{} is not there or has no file system", show(disk)),
+    );
+    format!("no root: {what}; there are: {}", if there.is_empty() { "no disks" } else { &there })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_come_in_order_and_partitions_behind_them() {
+        let names = ["loop0", "sr0", "vdb", "vda10", "vdaa", "vda2", "vda", "ram1"];
+        let sorted = candidates(names.map(String::from).to_vec());
+        assert_eq!(sorted, ["vda", "vda2", "vda10", "vdb", "vdaa"]);
+    }
+}
