@@ -29,16 +29,16 @@ in rec {
     {
       env | grep -v '^out=' | sort; id -u; id -g; pwd; umask; hostname; cat /proc/sys/kernel/domainname
       cat /etc/passwd /etc/group /etc/hosts; ls /; ls /etc; ls /dev; stat -c %a /tmp /build /dev/shm /nix/store
-      readlink /proc/self/fd/0; ls /proc/$$/fd | wc -l; grep 'core file' /proc/$$/limits; cat /proc/$$/personality
-      ip -o link | wc -l; ip addr show lo | grep -c 127.0.0.1; sed 's/.*) //' /proc/$$/stat | cut -c1-1
-      grep -E '^(Uid|Gid|Groups|NSpid|NSsid|CapEff|SigIgn):' /proc/$$/status; echo pid $$; ls -A /build
+      readlink /proc/self/fd/0; ls /proc/$$/fd; grep 'core file' /proc/$$/limits; cat /proc/$$/personality
+      ip -o link | wc -l; ip addr show lo | grep -c 127.0.0.1
+      grep -E '^(Uid|Gid|Groups|NSpid|NSsid|CapEff):' /proc/$$/status; echo pid $$; ls -A /build
     } > $out 2>/dev/null || true
     test -t 2 && echo terminal >> $out
   '' { passAsFile = [ "text" ]; text = "in a file"; };
+  # Nix 2.8 names the files wrongly; they are where they belong.
   structured = d "structured" ''
-    cp() { cat $1 >> $2; }; out=$(sed 's/.*"outputs":{"out":"\([^"]*\)".*/\1/' $NIX_ATTRS_JSON_FILE)
-    export PATH=${sh}/bin; out=$(sed 's/.*"outputs":{"out":"\([^"]*\)".*/\1/' $NIX_ATTRS_JSON_FILE)
-    cat $NIX_ATTRS_JSON_FILE $NIX_ATTRS_SH_FILE > $out; env | sort >> $out
+    export PATH=${sh}/bin; out=$(sed 's/.*"outputs":{"out":"\([^"]*\)".*/\1/' /build/.attrs.json)
+    cat /build/.attrs.json /build/.attrs.sh > $out; env | grep -v ^NIX_ATTRS | sort >> $out
   '' { __structuredAttrs = true; list = [ "a b" 1 true null ]; set.x = "y'z"; set.n = 5; float = 1.5; deep.a.b = [ 1 ]; };
   graph = d "graph" "cat closure > $out" { exportReferencesGraph = [ "closure" uses ]; };
 }
