@@ -122,7 +122,7 @@ pub enum Error {
         /// The output that is valid.
         output: StorePath,
         /// Where what came this time was kept.
-        kept: Option<PathBuf>,
+        kept: Option<Box<Path>>,
     },
     /// Several builds failed, each for itself.
     #[error("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]

@@ -308,7 +308,7 @@ fn limits_end_a_build_and_say_which() {
     let second = std::time::Duration::from_millis(300);
     let error = with(&|c| c.build_timeout = Some(second), "sleep 1000");
     assert!(error.contains("ran longer than 0.3 s"), "{error}");
-    let talking = "while true; do echo x; sleep 0.05; done";
+    let talking = "while true; do echo $out $PATH; sleep 0.01; done";
     let error = with(&|c| c.max_silent_time = Some(second), "echo begin; sleep 1000");
     assert!(error.contains("silent for 0.3 s") && error.contains("> begin"), "{error}");
     let error = with(&|c| c.max_log_size = Some(1000), talking);

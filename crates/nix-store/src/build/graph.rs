@@ -1,6 +1,7 @@
 //! What is to be built before what, and who builds it.
 
 use super::builtin::Downloader;
+use super::permits::Permits;
 use super::realise::{Realiser, is_builtin};
 use super::realised::Realised;
 use super::{BuildEvent, BuildMode, BuildObserver};
@@ -10,6 +11,9 @@ use nix_compat::{Derivation, DrvOutput, StorePath};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// How many builds may be on their way into the store besides those that run.
+const REGISTERING: usize = 8;
 
 pub(super) struct Node {
     pub path: StorePath,
@@ -107,6 +111,7 @@ struct Work<'a> {
     store: &'a Store,
     graph: &'a Graph,
     downloader: Downloader,
+    permits: Permits,
     observer: &'a dyn BuildObserver,
     state: Mutex<State>,
     changed: Condvar,
@@ -127,13 +132,14 @@ pub(super) fn run(store: &Store, graph: &Graph, observer: &dyn BuildObserver) ->
         store,
         graph,
         downloader: Downloader::new(store.config()),
+        permits: Permits::new(store.config().jobs.max(1)),
         observer,
         state: Mutex::new(state),
         changed: Condvar::new(),
         stop: AtomicBool::new(false),
     };
     std::thread::scope(|scope| {
-        for _ in 0..builds.min(store.config().jobs.max(1)) {
+        for _ in 0..builds.min(store.config().jobs.max(1) + REGISTERING) {
             scope.spawn(|| work.worker(false));
         }
         for _ in 0..fetches.min(store.config().fetches.max(1)) {
@@ -171,7 +177,6 @@ impl Work<'_> {
         while let Some(number) = self.next(fetches) {
             let node = &self.graph.nodes[number];
             let drv = &node.path;
-            self.observer.event(BuildEvent::Started { drv });
             let realiser = Realiser {
                 store: self.store,
                 downloader: &self.downloader,
@@ -179,6 +184,7 @@ impl Work<'_> {
                 cancelled: &|| self.cancelled(),
                 mode: self.graph.mode,
                 realised: &self.graph.realised,
+                permits: &self.permits,
             };
             let done = realiser.run(drv, &node.derivation, node.asked);
             self.observer.event(match done {

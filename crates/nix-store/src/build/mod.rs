@@ -10,6 +10,7 @@ mod keep;
 mod log;
 mod options;
 mod outputs;
+mod permits;
 mod platform;
 mod process;
 mod realise;

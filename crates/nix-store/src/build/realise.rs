@@ -2,11 +2,12 @@
 
 use super::builtin::Downloader;
 use super::log::Log;
+use super::permits::Permits;
 use super::platform::check_platform;
 use super::realised::Realised;
 use super::sandbox::{self, Job};
 use super::users::BuildUsers;
-use super::{BuildMode, BuildObserver, builtin, floating, keep, options, references};
+use super::{BuildEvent, BuildMode, BuildObserver, builtin, floating, keep, options, references};
 use crate::error::{Error, Result, archive};
 use crate::lock::{OwnedLock, path_lock};
 use crate::scratch::Scratch;
@@ -40,6 +41,7 @@ pub(super) struct Realiser<'a> {
     pub cancelled: &'a dyn Fn() -> bool,
     pub mode: BuildMode,
     pub realised: &'a Realised,
+    pub permits: &'a Permits,
 }
 
 /// What is to be made where, for one build.
@@ -223,6 +225,7 @@ impl Realiser<'_> {
         if is_builtin(task.derivation) {
             hc_fs::plain::create_dir(task.scratch, 0o700)?;
             hc_fs::plain::create_dir_all(&sandbox::outputs_directory(task.scratch), 0o700)?;
+            self.observer.event(BuildEvent::Started { drv: task.path });
             self.builtin(task)?;
             return self.register(task, &inputs, None, false);
         }
@@ -230,6 +233,8 @@ impl Realiser<'_> {
         check_platform(task.path, task.derivation, &features)?;
         let graphs = references::graphs(store, task.path, task.derivation, &inputs)?;
         let range = features.contains("uid-range");
+        let permit = self.permits.take(self.cancelled)?;
+        self.observer.event(BuildEvent::Started { drv: task.path });
         let users = BuildUsers::take(store.layout(), task.path, range, self.cancelled)?;
         let fixed = is_fixed(task.derivation);
         let network = fixed || is_impure(task.derivation);
@@ -253,6 +258,7 @@ impl Realiser<'_> {
             failure.kept = keep::keep_build(store.layout(), task.path, task.scratch)?;
         }
         done?;
+        drop(permit);
         self.register(task, &inputs, Some(users.host.clone()), network)
     }
 

@@ -173,7 +173,7 @@ impl Realiser<'_> {
                 let at = store.physical(before).with_added_extension("check");
                 crate::canonical::remove_tree(&at)?;
                 rename_tree(&again.at, &at)?;
-                kept = Some(at);
+                kept = Some(at.into_boxed_path());
             }
             return Err(Error::NotReproducible {
                 drv: task.path.clone(),
