@@ -58,6 +58,11 @@ impl Database {
     pub fn open(path: &Path) -> Result<Self> {
         let fail = |source| Error::Database { path: path.into(), source };
         let connection = Connection::open(path).map_err(fail)?;
+        // SQLite turns to reading when it may not write, and says so only much later.
+        if connection.is_readonly(rusqlite::MAIN_DB).map_err(fail)? {
+            let why = "it can be opened for reading only: no permission, a read-only file system, or too many open files";
+            return Err(crate::error::io("write", path, std::io::Error::other(why)));
+        }
         // Another process may be writing: it is waited for.
         connection.busy_timeout(Duration::from_secs(3600)).map_err(fail)?;
         connection
