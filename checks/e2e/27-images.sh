@@ -50,7 +50,7 @@ describe() {
 describe ""
 check "a plan needs no build" hc plan "path:$WORK/cloud"
 check "deploy" deploy
-logged() { for _ in $(seq 50); do hc logs "$1" | grep -q "$2" && return; sleep 0.1; done; hc logs "$1"; return 1; }
+logged() { for _ in $(seq 50); do hc logs "$1" | grep -q "$2" && return; sleep 0.1; done; return 1; }
 check "the tar file's command, user and environment" logged tar "I am 33:33 in / with the tar's"
 check "the OCI image's, with its working directory" logged oci "I am 33:33 in /srv with umoci"
 same "what the machine says itself holds" "$(hc exec own -- stat -c %u /proc/2)" 0

@@ -49,8 +49,6 @@ in
           image.rootfs = "/rootfs.erofs";
           command = [ "/bin/true" ];
           env = { };
-          user = "root";
-          workdir = "/";
           files = { };
           networks = [ "lan" ];
           limits = { };
@@ -64,7 +62,6 @@ in
             maxDelayMs = 60000;
           };
           stop = {
-            signal = "TERM";
             timeoutSec = 10;
           };
           isolation = {

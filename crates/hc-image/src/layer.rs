@@ -89,7 +89,13 @@ impl Layers {
         {
             return Err("a symlink's target has 1 to 4095 bytes, none NUL".into());
         }
-        let parts = parts(&path)?;
+        // Layers are laid over `/`, and there are writers that say so.
+        let path = match path.strip_prefix(b"/") {
+            Some(b"") if whiteouts => b"./",
+            Some(relative) if whiteouts => relative,
+            _ => &path[..],
+        };
+        let parts = parts(path)?;
         let Some((name, above)) = parts.split_last() else {
             let What::Inode(Kind::Directory(_)) = what else {
                 return Err("its path names the root, which is a directory".into());
