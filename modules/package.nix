@@ -16,6 +16,7 @@ rustPlatform.buildRustPackage {
       ../Cargo.toml
       ../cli
       ../crates
+      ../guest
     ];
   };
   cargoLock.lockFile = ../Cargo.lock;
