@@ -17,6 +17,7 @@ rustPlatform.buildRustPackage {
       ../cli
       ../crates
       ../images/lib.nix
+      ../guest
     ];
   };
   cargoLock.lockFile = ../Cargo.lock;

@@ -42,6 +42,7 @@ fn main() {
 
 /// The program of `guest/`, in a file `guest` for this crate to include. It has no dependencies and
 /// is built for size whatever profile hc is built with, so that its bytes are the same.
+#[allow(clippy::disallowed_methods)] // A build script writes to OUT_DIR alone.
 fn guest(source: &Path) -> Vec<u8> {
     println!("cargo:rerun-if-changed={}", source.display());
     let variable = |name: &str| std::env::var(name).unwrap_or_default();

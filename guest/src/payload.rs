@@ -5,7 +5,6 @@ use crate::sys;
 use crate::words::Wanted;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec;
 
 /// Name of the virtio-serial port on which the end of a command is told, as one line of JSON:
 /// `{"exit":3}` or `{"signal":9}`.
@@ -48,7 +47,7 @@ pub fn become_init(wanted: &Wanted) -> Result<(), String> {
     for program in
         named.iter().copied().chain(if named.is_some() { &[][..] } else { &INITS }.iter().copied())
     {
-        let error = sys::exec(program, &vec![program.to_string()], &ENVIRONMENT);
+        let error = sys::exec(program, &[program.to_string()], &ENVIRONMENT);
         tried.push_str(&format!("; {program}: {error}"));
         if error != sys::Errno::NOENT {
             break;

@@ -7,6 +7,7 @@ mod package;
 use crate::builder::{Env, path};
 use crate::compress::{Format, all};
 use crate::error::{Context, Error, Result};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// No kernel is larger, packed or unpacked; what is larger is a bomb.
@@ -20,14 +21,14 @@ const MAX: u64 = 512 << 20;
 pub fn build(env: &Env) -> Result<()> {
     let (source, out) = (path(env, "src")?, path(env, "out")?);
     hc_fs::plain::create_dir_all(&out, 0o755)?;
-    let is_package = std::fs::File::open(&source).and_then(|mut f| {
-        all(&mut std::io::Read::by_ref(&mut f), MAX).map(|b| b.starts_with(b"!<arch>\n"))
-    });
-    let (kernel, version) = if is_package.on("read", &source)? {
+    let file = std::fs::File::open(&source).on("open", &source)?;
+    let mut magic = [0; 8];
+    let is_package =
+        file.read_at(&mut magic, 0).on("read", &source)? == 8 && magic == *b"!<arch>\n";
+    let (kernel, version) = if is_package {
         let (kernel, version) = package::unpack(&source, &out)?;
         (kernel, Some(version))
     } else {
-        let file = std::fs::File::open(&source).on("open", &source)?;
         (all(file, MAX).on("read", &source)?, None)
     };
     let name = source.file_name().unwrap_or_default().to_string_lossy();

@@ -232,7 +232,7 @@ impl Image {
             read(&self.file, &mut cache.table, table)?;
             cache.at = table;
         }
-        let index = at % span >> bits;
+        let index = (at % span) >> bits;
         let entry_at = table + index * self.entry();
         let slot = usize::try_from(index * self.entry()).unwrap_or(0);
         let number =

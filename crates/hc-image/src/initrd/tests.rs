@@ -47,7 +47,18 @@ fn hostile_archives_are_refused_with_the_place() {
         says(&archive(&[("large", &[1; 1 << 16])])),
         says(&zstd::encode_all(&zstd::encode_all(&good[..], 1).unwrap()[..], 1).unwrap()),
     ];
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @r"
+    initrd i: at byte 0: neither a cpio archive nor a compressed one
+    initrd i: at byte 0: x/../../etc/passwd: the name leads out by `..`
+    initrd i: at byte 0: /etc/passwd: the name is absolute
+    initrd i: at byte 0: a is said to have 4294967295 bytes; the archive is cut off: failed to fill whole buffer
+    initrd i: at byte 0: a name of 4294967295 bytes
+    initrd i: at byte 0: a name of 0 bytes
+    initrd i: at byte 0: a header with something else than hex digits
+    initrd i: at byte 116: the archive is cut off: failed to fill whole buffer
+    initrd i: at byte 0: large: the initrd is larger than 65536 bytes
+    initrd i, zstd part at 0: at byte 0: the archive is cut off: failed to fill whole buffer
+    ");
 }
 
 #[test]

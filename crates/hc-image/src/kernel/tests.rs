@@ -65,7 +65,21 @@ fn nonsense_is_refused_with_the_place() {
         says(&bz_image(&payload, u32::MAX)),
         says(&bz_image(b"nothing", 7)),
     ];
-    insta::assert_snapshot!(said.join("\n"), @"");
+    insta::assert_snapshot!(said.join("\n"), @r"
+    kernel k: at byte 514: neither a bzImage nor an ELF file
+    kernel k: at byte 0: of the unpacked kernel: it has no PVH entry, so QEMU cannot start it: build it with CONFIG_PVH=y
+    kernel k: at byte 18: of the unpacked kernel: for the machine 3, not x86-64 (62)
+    kernel k: at byte 2368: of the unpacked kernel: 56 bytes are named here, past the end of the file
+    kernel k: at byte 54: of the unpacked kernel: headers of 8 bytes, too small
+    kernel k: at byte 64: of the unpacked kernel: 2324 bytes are named here, past the end of the file
+    kernel k: at byte 132: of the unpacked kernel: a note: 200 bytes are named here, past the end of the file
+    kernel k: at byte 120: of the unpacked kernel: a PVH entry of 3 bytes
+    kernel k: at byte 584: the payload is said to be bytes 1024 to 590925 of 1101
+    kernel k: at byte 1024: the zstd payload is damaged: it unpacks to more than 148 bytes
+    kernel k: at byte 1024: the payload unpacks to 149 bytes and says 150
+    kernel k: at byte 1024: the payload says it unpacks to 4294967295 bytes; the limit is 536870912
+    kernel k: at byte 1024: the payload's compression is not known
+    ");
 }
 
 #[test]
