@@ -133,7 +133,7 @@ impl<'a> Evaluator<'a> {
     fn check_config(&self, settings: &'a Attrs<'a>) -> Result<()> {
         for attr in self.entries(settings) {
             let wrong = |value: &Value<'a>| {
-                let (name, kind) = (self.name(attr.name), value.type_name());
+                let (name, kind) = (self.name(attr.name), value.described());
                 let message = format!("flake configuration setting '{name}' is {kind}");
                 Err(Error::ty(message, attr.pos()))
             };
@@ -146,7 +146,7 @@ impl<'a> Evaluator<'a> {
                                 "list element in flake configuration setting '{}' is {} while a \
                                  string is expected",
                                 self.name(attr.name),
-                                element.type_name()
+                                element.described()
                             );
                             return Err(Error::ty(message, attr.pos()));
                         }
