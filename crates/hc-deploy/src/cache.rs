@@ -28,12 +28,12 @@ type Machines = Vec<(MachineSpec, Vec<ContextElem>, BTreeSet<StorePath>)>;
 /// world was asked through, to go on with.
 pub(crate) fn recall(
     request: &Request,
-    io: StoreIo,
-) -> std::result::Result<Prepared<'static>, StoreIo> {
+    io: Box<StoreIo>,
+) -> std::result::Result<Prepared<'static>, Box<StoreIo>> {
     let Some((set, host, machines, warnings)) = recalled(request, &io) else { return Err(io) };
-    match Prepared::from_parts(Door::Own(Box::new(io)), host, machines, warnings) {
+    match Prepared::from_parts(Door::Own(io), host, machines, warnings) {
         Ok(prepared) if prepared.set == set => Ok(prepared),
-        _ => Err(door(request)),
+        _ => Err(Box::new(door(request))),
     }
 }
 

@@ -49,9 +49,9 @@ pub struct Request {
 /// # Errors
 /// When the Nix code is wrong, or evaluates to something that is no cloud.
 pub fn prepare(request: &Request) -> Result<Prepared<'static>> {
-    match cache::recall(request, door(request)) {
+    match cache::recall(request, Box::new(door(request))) {
         Ok(prepared) => Ok(prepared),
-        Err(io) => prepare_cold(request, io),
+        Err(io) => prepare_cold(request, *io),
     }
 }
 

@@ -48,11 +48,11 @@ pub fn prepare_with(request: Request, service: Rc<dyn Service>) -> Result<Prepar
         }
         _ => {}
     }
-    let io = match crate::cache::recall(&request, cloud::door(&request)) {
+    let io = match crate::cache::recall(&request, Box::new(cloud::door(&request))) {
         Ok(prepared) => return Ok(prepared),
         Err(io) => io,
     };
-    let mut prepared = cloud::prepare_cold(&request, io)?;
+    let mut prepared = cloud::prepare_cold(&request, *io)?;
     // What prints messages is evaluated as a whole each time, for all of them to be printed.
     if !prepared.io.has_spoken() {
         service.later(Order::Warm(wanted));
