@@ -19,14 +19,6 @@ cloud <<-'NIX'
 	  imports = [ { hosts.one.machines.m1.env.VALUE = import ./value.nix; } ];
 	}
 NIX
-evaluator() { hc agent status --json | jq -c ".evaluator$1"; }
-kept() { # waits until what was deployed is kept
-	for _ in $(seq 600); do
-		[ "$(evaluator .busy)" = false ] && return
-		sleep 0.2
-	done
-	return 1
-}
 # answers TITLE COMMAND…: as check, and it was the agent's evaluator that evaluated.
 answers() {
 	local before

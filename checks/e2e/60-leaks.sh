@@ -18,6 +18,7 @@ describe a && check "deploy a" deploy
 describe b && check "deploy b" deploy
 still=$(machine still pid)
 agent=$(agent_pid)
+kept
 footprint >"$WORK/before"
 descriptors=$(find "/proc/$agent/fd" -mindepth 1 | wc -l)
 cycles=0
@@ -27,6 +28,7 @@ for i in $(seq 50); do
 	cycles=$((cycles + 1))
 done
 same "fifty deploys and fifty rollbacks went through" "$cycles" 50
+kept
 sleep 1 # namespaces end after the processes in them
 footprint >"$WORK/after"
 cp "$WORK/after" "$WORK/out"

@@ -66,6 +66,17 @@ deploy() { hc deploy "path:$WORK/cloud" "$@"; }
 
 agent_pid() { hc agent status --json | jq .pid; }
 
+# Waits until the agent's evaluator has nothing to do: it works on after a deploy has ended.
+evaluator() { hc agent status --json | jq -c ".evaluator$1"; }
+kept() {
+	local _
+	for _ in $(seq 600); do
+		[ "$(evaluator .busy)" = false ] && return
+		sleep 0.2
+	done
+	return 1
+}
+
 # machine NAME FIELD: one field of `hc ps --json`.
 machine() { hc ps --json | jq -r --arg n "$1" ".[] | select(.name == \$n) | .$2"; }
 

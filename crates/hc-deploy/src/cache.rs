@@ -7,9 +7,10 @@
 
 use crate::assemble::{Door, Prepared};
 use crate::cloud::{Request, door};
+use crate::store_io::StoreIo;
 use hc_spec::{HostSpec, MachineSpec};
 use nix_compat::{StoreDir, StorePath};
-use nix_lang::Seen;
+use nix_lang::{ContextElem, Seen};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -21,17 +22,33 @@ const FORMAT: u32 = 1;
 /// Entries that nobody has used for this long go when another one is written.
 const OLD: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// The result of the last evaluation of the same, if it would be the same again.
-pub(crate) fn recall(request: &Request) -> Option<Prepared<'static>> {
+type Machines = Vec<(MachineSpec, Vec<ContextElem>, BTreeSet<StorePath>)>;
+
+/// The result of the last evaluation of the same, if it would be the same again; else the door that the
+/// world was asked through, to go on with.
+pub(crate) fn recall(
+    request: &Request,
+    io: Box<StoreIo>,
+) -> std::result::Result<Prepared<'static>, Box<StoreIo>> {
+    let Some((set, host, machines, warnings)) = recalled(request, &io) else { return Err(io) };
+    match Prepared::from_parts(Door::Own(io), host, machines, warnings) {
+        Ok(prepared) if prepared.set == set => Ok(prepared),
+        _ => Err(Box::new(door(request))),
+    }
+}
+
+fn recalled(
+    request: &Request,
+    io: &StoreIo,
+) -> Option<(StorePath, HostSpec, Machines, Vec<String>)> {
     let file = entry(request)?;
     let entry = read(&file)?;
     let set = StoreDir::default().parse_path(entry.get("set")?.as_str()?.as_bytes()).ok()?;
     if !request.store.is_valid(&set).ok()? {
         return None;
     }
-    let io = door(request);
     let seen = entry.get("seen")?.as_array()?;
-    if !seen.iter().all(|seen| Seen::from_json(seen.clone()).holds(&&io)) {
+    if !seen.iter().all(|seen| Seen::from_json(seen.clone()).holds(&io)) {
         return None;
     }
     let mut machines = Vec::new();
@@ -45,10 +62,9 @@ pub(crate) fn recall(request: &Request) -> Option<Prepared<'static>> {
     }
     let host: HostSpec = serde_json::from_value(entry.get("host")?.clone()).ok()?;
     let warnings = serde_json::from_value(entry.get("warnings")?.clone()).ok()?;
-    let prepared = Prepared::from_parts(Door::Own(Box::new(io)), host, machines, warnings).ok()?;
     // What was in use is not old.
     let _ = hc_fs::plain::touch(&file);
-    (prepared.set == set).then_some(prepared)
+    Some((set, host, machines, warnings))
 }
 
 /// Keeps a result. A cache that cannot be written is no mistake of the evaluation.

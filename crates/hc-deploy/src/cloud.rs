@@ -49,16 +49,15 @@ pub struct Request {
 /// # Errors
 /// When the Nix code is wrong, or evaluates to something that is no cloud.
 pub fn prepare(request: &Request) -> Result<Prepared<'static>> {
-    match cache::recall(request) {
-        Some(prepared) => Ok(prepared),
-        None => prepare_cold(request),
+    match cache::recall(request, Box::new(door(request))) {
+        Ok(prepared) => Ok(prepared),
+        Err(io) => prepare_cold(request, *io),
     }
 }
 
 /// As [`prepare`], whatever is known from before.
-pub(crate) fn prepare_cold(request: &Request) -> Result<Prepared<'static>> {
-    let evaluated = nix_lang::on_big_stack(|| {
-        let io = door(request);
+pub(crate) fn prepare_cold(request: &Request, io: StoreIo) -> Result<Prepared<'static>> {
+    let evaluated = nix_lang::on_big_stack(move || {
         let (evaluated, seen) = {
             let witness = Witness::new(&io);
             let arena = Arena::new();

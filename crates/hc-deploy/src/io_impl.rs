@@ -134,6 +134,11 @@ impl Io for &StoreIo {
     }
 
     fn write_lock(&self, lock: &LockFile<'_>) -> Result<bool, IoError> {
+        if !self.locks {
+            return Ok(false);
+        }
+        // What was said until now was about this, and is not said again.
+        self.spoke.set(false);
         if lock.input.kind() == "git" {
             nix_fetch::put_file(lock.root, lock.file, lock.contents.as_bytes(), lock.message)
                 .map_err(words)?;

@@ -60,6 +60,8 @@ pub struct StoreIo {
     pub(crate) registries: RefCell<Option<Vec<Registry>>>,
     /// Whether evaluation had something to say.
     pub(crate) spoke: Cell<bool>,
+    /// Whether lock files are written.
+    pub(crate) locks: bool,
     options: IoOptions,
 }
 
@@ -81,6 +83,7 @@ impl StoreIo {
             fetcher: RefCell::default(),
             registries: RefCell::default(),
             spoke: Cell::new(false),
+            locks: true,
             options,
         }
     }
@@ -102,6 +105,12 @@ impl StoreIo {
         }
         let store = Store::open(self.options.store.clone())?;
         Ok(self.store.borrow_mut().insert(store).clone())
+    }
+
+    /// Leaves lock files as they are: somebody else is to write them, and to say so.
+    pub(crate) fn without_locks(mut self) -> Self {
+        self.locks = false;
+        self
     }
 
     /// Closes the store, and forgets what was looked up and may change: for an evaluation that goes on

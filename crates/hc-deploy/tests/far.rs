@@ -218,6 +218,33 @@ fn what_prints_messages_is_evaluated_as_a_whole() {
 }
 
 #[test]
+fn lock_files_are_written_by_who_asks() {
+    let world = World::new();
+    world.write("other/flake.nix", "{ outputs = { self }: { }; }");
+    let flake = |inputs: &str| {
+        FLAKE.replace("outputs = { self }", &format!("{inputs} outputs = {{ self, ... }}"))
+    };
+    let other = format!("path:{}", world.at("other").display());
+    world.write("flake.nix", &flake(&format!("inputs.a.url = \"{other}\";")));
+    let agent = Agent::new(&world);
+    let ask = || shown(prepare_with(world.request(), agent.clone())).expect("it evaluates");
+    ask();
+    assert_eq!(
+        agent.last(),
+        Some("warm"),
+        "a lock file that was written is no message of the cloud"
+    );
+    ask();
+    assert_eq!(agent.last(), Some("evaluated"));
+    std::fs::remove_file(world.at("flake.lock")).expect("there was one");
+    let order = Order::Evaluate(Wanted::of(&world.request()));
+    assert!(matches!(agent.ask(&order), Some(Answer::Declined { .. })));
+    assert!(!world.at("flake.lock").exists(), "only whoever asks writes");
+    ask();
+    assert!(world.at("flake.lock").exists());
+}
+
+#[test]
 fn what_is_needed_is_written_by_who_evaluated_it_or_else_here() {
     for gone in [false, true] {
         let world = World::new();

@@ -121,7 +121,7 @@ fn power_for(exponent: i32) -> (Scaled, i32) {
     let index = (tens - FIRST_POWER + POWER_STEP - 1) / POWER_STEP;
     let decimal = FIRST_POWER + index * POWER_STEP;
     // floor(decimal * log2(10)): where the highest bit of the power is.
-    let binary = (i64::from(decimal) * 1_741_647 >> 19) as i32;
+    let binary = ((i64::from(decimal) * 1_741_647) >> 19) as i32;
     (Scaled { significand: POWERS[index as usize], exponent: binary - 63 }, decimal)
 }
 
@@ -129,7 +129,7 @@ fn power_for(exponent: i32) -> (Scaled, i32) {
 pub(crate) fn digits(number: f64) -> (Vec<u8>, i32) {
     const HIDDEN: u64 = 1 << 52;
     let bits = number.to_bits();
-    let (fraction, biased) = (bits & (HIDDEN - 1), (bits >> 52 & 0x7ff) as i32);
+    let (fraction, biased) = (bits & (HIDDEN - 1), ((bits >> 52) & 0x7ff) as i32);
     let value = match biased {
         0 => Scaled { significand: fraction, exponent: -1074 },
         _ => Scaled { significand: fraction | HIDDEN, exponent: biased - 1075 },
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn one_digit_more_than_needed_where_the_algorithm_has_it() {
         // What C++ Nix 2.34 prints, which is not the shortest.
-        assert_eq!(text(2.196_040_961_155_899_2e16), "21960409611558992e0");
+        assert_eq!(text(21_960_409_611_558_992.0), "21960409611558992e0");
         assert_eq!(text(0.1), "1e-1");
         assert_eq!(text(5e-324), "5e-324");
         assert_eq!(text(f64::MAX), "17976931348623157e292");

@@ -279,3 +279,23 @@ fn a_lock_file_whose_paths_start_from_themselves_is_made_again() {
     let found = eval(dir.path(), &options, &["x"]);
     assert_eq!(found.json.expect("the input is locked again").to_string(), "4");
 }
+
+#[test]
+fn settings_in_a_flake_are_plain_data() {
+    let with = |settings: &str| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let flake = format!("{{ nixConfig = {settings}; outputs = _: {{ a = 1; }}; }}");
+        write(dir.path(), &[("flake.nix", &flake)]);
+        let json = eval(dir.path(), &FlakeOptions::default(), &["a"]).json;
+        json.map(|json| json.to_string()).map_err(|error| error.message().to_owned())
+    };
+    let plain = r#"{ a = "x"; b = [ "x" ]; c = 1; d = true; e = ./flake.nix; }"#;
+    assert_eq!(with(plain).as_deref(), Ok("1"));
+    let refused = |settings: &str, why: &str| {
+        assert_eq!(with(settings), Err(why.to_owned()), "{settings}");
+    };
+    refused("{ a = { }; }", "flake configuration setting 'a' is a set");
+    refused("{ a = null; }", "flake configuration setting 'a' is null");
+    assert!(with("{ a = [ 1 ]; }").is_err());
+    assert!(with(r#""x""#).is_err());
+}

@@ -48,10 +48,11 @@ pub fn prepare_with(request: Request, service: Rc<dyn Service>) -> Result<Prepar
         }
         _ => {}
     }
-    if let Some(prepared) = crate::cache::recall(&request) {
-        return Ok(prepared);
-    }
-    let mut prepared = cloud::prepare_cold(&request)?;
+    let io = match crate::cache::recall(&request, Box::new(cloud::door(&request))) {
+        Ok(prepared) => return Ok(prepared),
+        Err(io) => io,
+    };
+    let mut prepared = cloud::prepare_cold(&request, *io)?;
     // What prints messages is evaluated as a whole each time, for all of them to be printed.
     if !prepared.io.has_spoken() {
         service.later(Order::Warm(wanted));
@@ -105,7 +106,7 @@ impl Far for Elsewhere {
             return Ok(());
         }
         // The other process has gone, or does not remember: the same once more, here.
-        let again = cloud::prepare_cold(&self.request)?;
+        let again = cloud::prepare_cold(&self.request, cloud::door(&self.request))?;
         again.io.add_all(store, missing).map(drop)
     }
 }

@@ -98,6 +98,9 @@ impl<'a> Evaluator<'a> {
     ) -> Result<Declarations> {
         let attrs = self.read_flake(dir, shown)?;
         let mut found = Declarations::default();
+        if let Some(attr) = attrs.get(sym::NIX_CONFIG) {
+            self.check_config(self.force_attrs(attr.value, attr.pos())?)?;
+        }
         if let Some(attr) = attrs.get(sym::DESCRIPTION) {
             found.description = Some(self.force_string(attr.value, attr.pos())?.text());
         }
@@ -124,6 +127,36 @@ impl<'a> Evaluator<'a> {
             }
         }
         Ok(found)
+    }
+
+    /// What a flake would set for Nix has to be plain data there. hc has none of these settings.
+    fn check_config(&self, settings: &'a Attrs<'a>) -> Result<()> {
+        for attr in self.entries(settings) {
+            let wrong = |value: &Value<'a>| {
+                let (name, kind) = (self.name(attr.name), value.described());
+                let message = format!("flake configuration setting '{name}' is {kind}");
+                Err(Error::ty(message, attr.pos()))
+            };
+            match self.force(attr.value, attr.pos())? {
+                Value::List(list) => {
+                    for element in list.items {
+                        let element = self.force(*element, attr.pos())?;
+                        if !matches!(element, Value::String(_)) {
+                            let message = format!(
+                                "list element in flake configuration setting '{}' is {} while a \
+                                 string is expected",
+                                self.name(attr.name),
+                                element.described()
+                            );
+                            return Err(Error::ty(message, attr.pos()));
+                        }
+                    }
+                }
+                Value::String(_) | Value::Path(_) | Value::Int(_) | Value::Bool(_) => {}
+                other => return wrong(&other),
+            }
+        }
+        Ok(())
     }
 
     fn declared_set(
