@@ -32,7 +32,7 @@ impl<'a> Env<'a> {
         slots: impl ExactSizeIterator<Item = Slot<'a>>,
     ) -> &'a Env<'a> {
         let count = slots.len();
-        let head = up.map_or(0, |up| slot::address(up)) | (count.min(MANY) as u64) << 48;
+        let head = up.map_or(0, slot::address) | (count.min(MANY) as u64) << 48;
         let extra = usize::from(count >= MANY);
         let bytes = (1 + extra + count) * WORD;
         let layout = Layout::from_size_align(bytes, WORD).expect("a scope fits into memory");
