@@ -235,12 +235,24 @@ pub fn with_evaluator<T: Send>(
     plan: Plan,
     body: impl for<'a> FnOnce(&Evaluator<'a>, &StoreIo) -> anyhow::Result<T> + Send,
 ) -> anyhow::Result<T> {
+    one_heap();
     nix_lang::on_big_stack(|| {
         let io = open_io(globals, plan.io);
         let arena = Arena::new();
         let nix = Evaluator::new(&arena, &io, plan.settings);
         body(&nix, &io)
     })?
+}
+
+/// Lets the thread that evaluates allocate from the heap of the process: glibc grows a heap of its
+/// own by one page at a time.
+fn one_heap() {
+    // SAFETY: sets parameters of the allocator, which takes care of threads itself.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_TOP_PAD, 1 << 20);
+    }
 }
 
 /// An evaluation error with its exit code.

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::paths::{canonical, dir_name};
 use crate::source::{NO_POS, Place, Pos};
 use crate::sym;
-use crate::value::{Attr, ThunkState, Value};
+use crate::value::{ThunkState, Value};
 
 fn as_path_buf(bytes: Vec<u8>) -> PathBuf {
     OsString::from_vec(bytes).into()
@@ -164,7 +164,7 @@ impl<'a> Evaluator<'a> {
                         let message = format!("'{}' is not an element of the list", whole());
                         Error::new(crate::ErrorKind::MissingAttr, message, NO_POS)
                     })?;
-                    self.force(*item, NO_POS)?
+                    self.force(item.get(), NO_POS)?
                 }
                 Value::Attrs(attrs) => {
                     let symbol = self.symbols.intern(name.as_bytes());
@@ -207,7 +207,7 @@ impl<'a> Evaluator<'a> {
     pub fn attributes(&self, value: Value<'a>) -> Result<Vec<(String, Value<'a>)>> {
         let attrs = self.force_attrs(value, NO_POS).map_err(|error| self.finish(error))?;
         let sorted = self.sorted(attrs).into_iter();
-        Ok(sorted.map(|attr| (self.name(attr.name), attr.value)).collect())
+        Ok(sorted.map(|attr| (self.name(attr.name), attr.value())).collect())
     }
 
     /// A string that depends on store objects.
@@ -224,10 +224,8 @@ impl<'a> Evaluator<'a> {
         &self,
         attributes: impl IntoIterator<Item = (S, Value<'a>)>,
     ) -> Value<'a> {
-        let entries = attributes.into_iter().map(|(name, value)| Attr {
-            name: self.symbols.intern(name.as_ref().as_bytes()),
-            place: Place::NONE,
-            value,
+        let entries = attributes.into_iter().map(|(name, value)| {
+            self.attr(self.symbols.intern(name.as_ref().as_bytes()), Place::NONE, value)
         });
         self.attrs_from(entries.collect())
     }
@@ -320,20 +318,20 @@ impl<'a> Evaluator<'a> {
     fn evaluated(&self, value: Value<'a>) -> Result<()> {
         self.check_stack(NO_POS)?;
         let value = match value {
-            Value::Thunk(thunk) => match thunk.state.get() {
+            Value::Thunk(thunk) => match thunk.get() {
                 ThunkState::Done(_, value) => value,
                 _ => return Err(Error::ty("cannot convert a thunk to JSON", NO_POS)),
             },
             value => value,
         };
         match value {
-            Value::List(list) => list.items.iter().try_for_each(|item| self.evaluated(*item)),
+            Value::List(list) => list.items().try_for_each(|item| self.evaluated(item)),
             Value::Attrs(attrs) => {
                 let stands = [sym::TO_STRING, sym::OUT_PATH].map(|name| attrs.get(name).is_some());
                 if stands.contains(&true) {
                     return Ok(());
                 }
-                self.sorted(attrs).into_iter().try_for_each(|attr| self.evaluated(attr.value))
+                self.sorted(attrs).into_iter().try_for_each(|attr| self.evaluated(attr.value()))
             }
             _ => Ok(()),
         }
@@ -386,13 +384,13 @@ impl<'a> Evaluator<'a> {
         self.check_stack(pos)?;
         match self.force(value, pos)? {
             Value::List(list) if seen.insert(list.items.as_ptr() as usize) => {
-                for item in list.items {
-                    self.deep_into(*item, pos, seen)?;
+                for item in list.items() {
+                    self.deep_into(item, pos, seen)?;
                 }
             }
             Value::Attrs(attrs) if seen.insert(self.entries(attrs).as_ptr() as usize) => {
                 for attr in self.entries(attrs) {
-                    self.deep_into(attr.value, attr.pos(), seen).map_err(|error| {
+                    self.deep_into(attr.value(), attr.pos(), seen).map_err(|error| {
                         let name = self.name(attr.name);
                         error.frame(attr.pos(), format!("while evaluating the attribute '{name}'"))
                     })?;

@@ -77,7 +77,7 @@ impl<'a> Evaluator<'a> {
                     return Err(different(message, pos));
                 }
                 for (index, (a, b)) in a.items.iter().zip(b.items).enumerate() {
-                    self.difference(*a, *b, pos).map_err(|error| {
+                    self.difference(a.get(), b.get(), pos).map_err(|error| {
                         error.frame(pos, format!("while comparing list element {index}"))
                     })?;
                 }
@@ -147,7 +147,7 @@ impl<'a> Evaluator<'a> {
                 };
                 return Err(different(message, pos));
             }
-            self.difference(a.value, b.value, pos).map_err(|error| {
+            self.difference(a.value(), b.value(), pos).map_err(|error| {
                 let name = self.name(a.name);
                 error.frame(pos, format!("while comparing attribute '{name}'"))
             })?;

@@ -189,18 +189,18 @@ impl<'a> Evaluator<'a> {
         if let Some(graph) = &self.graph {
             graph.new_env(Site::of(lambda), env);
         }
-        let mut slots = env.slots;
+        let mut slots = env.slots();
         if lambda.arg.is_some() {
-            slots[0].set(value);
+            slots[0].set(self.slot(value));
             slots = &slots[1..];
         }
         let mut found = 0;
         for (formal, slot) in formals.list.iter().zip(slots) {
             if let Some(attr) = attrs.get(formal.name) {
                 found += 1;
-                slot.set(attr.value);
+                slot.set(attr.slot);
             } else if let Some(default) = formal.default {
-                slot.set(self.thunk(Delayed::Expr(default, env)));
+                slot.set(self.slot(self.thunk(Delayed::Expr(default, env))));
             } else {
                 return Err(self.missing_argument(lambda, formal.name, pos));
             }

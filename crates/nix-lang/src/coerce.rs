@@ -75,8 +75,8 @@ impl<'a> Evaluator<'a> {
             }
             Value::List(list) if mode.more => {
                 self.check_stack(pos)?;
-                for (index, item) in list.items.iter().enumerate() {
-                    let item = self.force(*item, pos)?;
+                for (index, item) in list.items().enumerate() {
+                    let item = self.force(item, pos)?;
                     let inside = self.nested(pos, || self.coerce_into(item, out, ctx, mode, pos));
                     inside.map_err(|error| {
                         error.frame(pos, "while coercing an element of a list to a string")

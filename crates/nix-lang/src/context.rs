@@ -113,6 +113,7 @@ impl ContextElem {
 
 /// The id of a set of context elements; 0 is the empty set.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[repr(transparent)]
 pub struct Ctx(pub(crate) u32);
 
 impl Ctx {

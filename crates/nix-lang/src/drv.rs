@@ -30,7 +30,7 @@ fn placeholder<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Result<
 fn derivation_strict<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Result<Value<'a>> {
     let attrs = nix.force_attrs(args[0], pos)?;
     let name_attr = nix.need(attrs, sym::NAME, pos)?;
-    let name = nix.force_text(name_attr.value, name_attr.pos()).map_err(|error| {
+    let name = nix.force_text(name_attr.value(), name_attr.pos()).map_err(|error| {
         error.frame(
             name_attr.pos(),
             "while evaluating the `name` attribute passed to builtins.derivationStrict",
@@ -207,29 +207,23 @@ impl<'a> Evaluator<'a> {
         self.io.add_derivation(&path, &drv).map_err(|error| io_error(error, pos))?;
         let deep = self.contexts.singleton(ContextElem::DrvDeep(path.clone()));
         let text = self.store_dir.render_path(&path);
-        let mut entries = vec![Attr {
-            name: sym::DRV_PATH,
-            place: Place::NONE,
-            value: self.string_with(text.as_bytes(), deep),
-        }];
+        let drv_path = self.string_with(text.as_bytes(), deep);
+        let mut entries = vec![self.attr(sym::DRV_PATH, Place::NONE, drv_path)];
         for (name, output) in drv.resolved_outputs().map_err(wrong)? {
             let elem = ContextElem::Built { drv: path.clone(), output: name.clone() };
             let text = match &output.path {
                 Some(path) => self.store_dir.render_path(path),
                 None => path::downstream_placeholder(&path, &[&name]),
             };
-            entries.push(Attr {
-                name: self.symbols.intern(name.as_bytes()),
-                place: Place::NONE,
-                value: self.string_with(text.as_bytes(), self.contexts.singleton(elem)),
-            });
+            let value = self.string_with(text.as_bytes(), self.contexts.singleton(elem));
+            entries.push(self.attr(self.symbols.intern(name.as_bytes()), Place::NONE, value));
         }
         Ok(self.attrs_from(entries))
     }
 
     fn derivation_parts(&self, drv_name: &str, attrs: &'a Attrs<'a>) -> Result<Parts> {
         let flag = |name| match attrs.get(name) {
-            Some(attr) => self.force_bool(attr.value, attr.pos()),
+            Some(attr) => self.force_bool(attr.value(), attr.pos()),
             None => Ok(false),
         };
         let mut parts = Parts::default();
@@ -249,7 +243,7 @@ impl<'a> Evaluator<'a> {
                 error.frame(attr.pos(), text)
             };
             if ignore_nulls
-                && matches!(self.force(attr.value, attr.pos()).map_err(named)?, Value::Null)
+                && matches!(self.force(attr.value(), attr.pos()).map_err(named)?, Value::Null)
             {
                 continue;
             }
@@ -270,7 +264,7 @@ impl<'a> Evaluator<'a> {
         let pos = attr.pos();
         match attr.name {
             sym::CONTENT_ADDRESSED => {
-                parts.floating = self.force_bool(attr.value, pos)?;
+                parts.floating = self.force_bool(attr.value(), pos)?;
                 return if parts.floating {
                     self.require("ca-derivations", "", pos)
                 } else {
@@ -278,7 +272,7 @@ impl<'a> Evaluator<'a> {
                 };
             }
             sym::IMPURE => {
-                parts.impure = self.force_bool(attr.value, pos)?;
+                parts.impure = self.force_bool(attr.value(), pos)?;
                 return if parts.impure {
                     self.require("impure-derivations", "", pos)
                 } else {
@@ -286,9 +280,9 @@ impl<'a> Evaluator<'a> {
                 };
             }
             sym::ARGS => {
-                for item in self.force_list(attr.value, pos)?.items {
+                for item in self.force_list(attr.value(), pos)?.items() {
                     let mut bytes = Vec::new();
-                    self.coerce_into(*item, &mut bytes, ctx, Coercion::ENVIRONMENT, pos)?;
+                    self.coerce_into(item, &mut bytes, ctx, Coercion::ENVIRONMENT, pos)?;
                     parts.args.push(utf8(bytes, pos)?);
                 }
                 return Ok(());
@@ -308,26 +302,26 @@ impl<'a> Evaluator<'a> {
                 return Ok(());
             }
             let mut text = Vec::new();
-            self.write_json(attr.value, &mut text, ctx, pos)?;
+            self.write_json(attr.value(), &mut text, ctx, pos)?;
             json.push((name.to_owned(), text));
             if attr.name == sym::BUILDER {
-                let text = self.force_string(attr.value, pos)?;
+                let text = self.force_string(attr.value(), pos)?;
                 ctx.add(text.ctx);
                 parts.builder = utf8(text.bytes.to_vec(), pos)?;
             } else if special {
-                let text = self.force_text(attr.value, pos)?.to_owned();
+                let text = self.force_text(attr.value(), pos)?.to_owned();
                 self.set_special(parts, attr.name, text, drv_name, pos)?;
             } else if attr.name == sym::OUTPUTS {
                 let mut outputs = Vec::new();
-                for output in self.force_list(attr.value, pos)?.items {
-                    outputs.push(self.force_text(*output, pos)?.to_owned());
+                for output in self.force_list(attr.value(), pos)?.items() {
+                    outputs.push(self.force_text(output, pos)?.to_owned());
                 }
                 parts.outputs = Some(checked_outputs(outputs, pos)?);
             }
             return Ok(());
         }
         let mut bytes = Vec::new();
-        self.coerce_into(attr.value, &mut bytes, ctx, Coercion::ENVIRONMENT, pos)?;
+        self.coerce_into(attr.value(), &mut bytes, ctx, Coercion::ENVIRONMENT, pos)?;
         if attr.name == sym::JSON {
             self.read_json(&bytes, pos).map_err(|error| {
                 let text = format!("cannot process __json attribute: {}", error.message());

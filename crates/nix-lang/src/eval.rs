@@ -1,7 +1,5 @@
 //! From expression to value: the interpreter's inner loop.
 
-use std::cell::Cell;
-
 use bumpalo::collections::Vec as BumpVec;
 use nix_syntax::ast::{AttrName, AttrSet, AttrValue, Expr, ExprKind, HasAttr, Select};
 use nix_syntax::{Place, Symbol};
@@ -9,6 +7,7 @@ use nix_syntax::{Place, Symbol};
 use crate::Evaluator;
 use crate::context::Ctx;
 use crate::error::{Error, ErrorKind, Result};
+use crate::slot::Slot;
 use crate::source::{self, NO_POS, Pos};
 use crate::stack;
 use crate::sym;
@@ -25,13 +24,13 @@ impl<'a> Evaluator<'a> {
             return match expr.kind {
                 ExprKind::Int(value) => Ok(Value::Int(value)),
                 ExprKind::Float(value) => Ok(Value::Float(value)),
-                ExprKind::Str(bytes) => Ok(self.static_str(bytes)),
-                ExprKind::Path(bytes) => Ok(self.static_path(bytes)),
+                ExprKind::Str(text) => Ok(Value::String(Str::of_literal(text))),
+                ExprKind::Path(path) => Ok(Value::Path(PathValue::of_literal(path))),
                 ExprKind::Local { level, index } => {
-                    match env.at(level).slots[index as usize].get() {
-                        Value::Thunk(thunk) => match thunk.state.get() {
-                            ThunkState::Done(0, value) => Ok(value),
-                            _ => self.force_thunk(thunk, expr.span),
+                    match env.at(level).slots()[index as usize].get().get() {
+                        Value::Thunk(thunk) => match thunk.plain_value() {
+                            Some(value) => Ok(value),
+                            None => self.force_thunk(thunk, expr.span),
                         },
                         Value::Hole => Err(infinite_recursion(expr.span)),
                         value => Ok(value),
@@ -69,9 +68,9 @@ impl<'a> Evaluator<'a> {
                 }
                 ExprKind::Attrs(set) => self.eval_attrs(set, env, expr.span),
                 ExprKind::List(items) => {
-                    let items = self
-                        .arena
-                        .alloc_slice_fill_iter(items.iter().map(|item| self.delay(item, env)));
+                    let items = self.arena.alloc_slice_fill_iter(
+                        items.iter().map(|item| self.slot(self.delay(item, env))),
+                    );
                     Ok(Value::List(self.arena.alloc(List { items })))
                 }
                 ExprKind::HasAttr(node) => self.eval_has_attr(node, env).map(Value::Bool),
@@ -97,20 +96,22 @@ impl<'a> Evaluator<'a> {
         match expr.kind {
             ExprKind::Int(value) => Value::Int(value),
             ExprKind::Float(value) => Value::Float(value),
-            ExprKind::Str(bytes) => self.static_str(bytes),
-            ExprKind::Path(bytes) => self.static_path(bytes),
+            ExprKind::Str(text) => Value::String(Str::of_literal(text)),
+            ExprKind::Path(path) => Value::Path(PathValue::of_literal(path)),
             ExprKind::Lambda(lambda) if self.graph.is_none() => {
                 Value::Lambda(self.arena.alloc(Closure { lambda, env }))
             }
             ExprKind::Global(index) => self.globals.value(index),
-            ExprKind::Local { level, index } => match env.at(level).slots[index as usize].get() {
-                Value::Hole => self.thunk(Delayed::Expr(expr, env)),
-                Value::Thunk(thunk) => match thunk.state.get() {
-                    ThunkState::Done(0, value) if !value.has_identity() => value,
-                    _ => Value::Thunk(thunk),
-                },
-                value => value,
-            },
+            ExprKind::Local { level, index } => {
+                match env.at(level).slots()[index as usize].get().get() {
+                    Value::Hole => self.thunk(Delayed::Expr(expr, env)),
+                    Value::Thunk(thunk) => match thunk.plain_value() {
+                        Some(value) if !value.has_identity() => value,
+                        _ => Value::Thunk(thunk),
+                    },
+                    value => value,
+                }
+            }
             ExprKind::List([]) => self.list_from(&[]),
             _ => self.thunk(Delayed::Expr(expr, env)),
         }
@@ -140,8 +141,7 @@ impl<'a> Evaluator<'a> {
 
     #[inline]
     pub(crate) fn unrecorded_thunk(&self, delayed: Delayed<'a>) -> Value<'a> {
-        let state = Cell::new(ThunkState::delayed(0, delayed));
-        Value::Thunk(self.arena.alloc(Thunk { state }))
+        Value::Thunk(self.arena.alloc(Thunk::new(0, delayed)))
     }
 
     pub(crate) fn env(&self, site: Site, up: &'a Env<'a>, values: &[Value<'a>]) -> &'a Env<'a> {
@@ -150,8 +150,8 @@ impl<'a> Evaluator<'a> {
         {
             return env;
         }
-        let slots = self.arena.alloc_slice_fill_iter(values.iter().map(|value| Cell::new(*value)));
-        let env = self.arena.alloc(Env { up: Some(up), slots });
+        let slots = values.iter().map(|value| self.slot(*value));
+        let env = Env::new(self.arena, Some(up), slots);
         if let Some(graph) = &self.graph {
             graph.new_env(site, env);
         }
@@ -159,8 +159,19 @@ impl<'a> Evaluator<'a> {
     }
 
     pub(crate) fn empty_env(&self, up: &'a Env<'a>, count: usize) -> &'a Env<'a> {
-        let slots = self.arena.alloc_slice_fill_with(count, |_| Cell::new(Value::Hole));
-        self.arena.alloc(Env { up: Some(up), slots })
+        Env::new(self.arena, Some(up), std::iter::repeat_n(Slot::HOLE, count))
+    }
+
+    /// A value as it is kept.
+    #[inline]
+    pub(crate) fn slot(&self, value: Value<'a>) -> Slot<'a> {
+        Slot::new(self.arena, value)
+    }
+
+    /// An attribute.
+    #[inline]
+    pub(crate) fn attr(&self, name: Symbol, place: Place, value: Value<'a>) -> Attr<'a> {
+        Attr { name, place, slot: self.slot(value) }
     }
 
     /// Evaluate a value that may be a thunk.
@@ -173,25 +184,19 @@ impl<'a> Evaluator<'a> {
     }
 
     pub(crate) fn force_thunk(&self, thunk: &'a Thunk<'a>, pos: Pos) -> Result<Value<'a>> {
-        let state = thunk.state.get();
-        let delayed = match state {
+        let delayed = match thunk.get() {
             ThunkState::Done(0, value) => return Ok(value),
             ThunkState::Blackhole(0) => return Err(infinite_recursion(pos)),
-            ThunkState::Expr(0, expr, env) => Delayed::Expr(expr, env),
-            ThunkState::Select(0, select) => Delayed::Select(select),
-            ThunkState::Apply(0, fun, arg) => Delayed::Apply(fun, arg),
-            ThunkState::ApplyAttr(0, fun, attr) => Delayed::ApplyAttr(fun, attr),
-            ThunkState::ApplyInt(0, fun, number) => Delayed::ApplyInt(fun, number),
-            ThunkState::Native(0, native) => Delayed::Native(native),
+            ThunkState::Delayed(0, delayed) => delayed,
             recorded => return self.force_recorded(thunk, recorded.node(), pos),
         };
-        thunk.state.set(ThunkState::Blackhole(0));
+        thunk.set_running(0);
         let result = self.compute(delayed, pos);
         // A failed thunk may be asked again, and must fail the same way again.
-        thunk.state.set(match &result {
-            Ok(value) => ThunkState::Done(0, *value),
-            Err(_) => state,
-        });
+        match &result {
+            Ok(value) => thunk.set_done(0, self.slot(*value)),
+            Err(_) => thunk.set_delayed(0, delayed),
+        }
         result
     }
 
@@ -202,20 +207,16 @@ impl<'a> Evaluator<'a> {
             Delayed::Expr(expr, env) => self.eval(expr, env),
             Delayed::Select(select) => {
                 self.check_stack(pos)?;
-                self.force_attrs(select.from, select.pos)
+                self.force_attrs(select.from.get(), select.pos)
                     .and_then(|attrs| self.select(attrs, select.name, select.pos))
             }
             Delayed::Apply(fun, arg) => {
                 self.check_stack(pos)?;
-                self.call_one(*fun, *arg, NO_POS)
+                self.call_one(fun.get(), arg.get(), NO_POS)
             }
             Delayed::ApplyAttr(fun, attr) => {
                 self.check_stack(pos)?;
-                self.call(*fun, &[self.symbol_string(attr.name), attr.value], NO_POS)
-            }
-            Delayed::ApplyInt(fun, number) => {
-                self.check_stack(pos)?;
-                self.call_one(*fun, Value::Int(number), NO_POS)
+                self.call(fun.get(), &[self.symbol_string(attr.name), attr.value()], NO_POS)
             }
             Delayed::Native(native) => {
                 self.check_stack(pos)?;
@@ -252,8 +253,8 @@ impl<'a> Evaluator<'a> {
             graph.new_env(Site::of(set), env);
         }
         let sources = self.sources_of(set, env);
-        for (attr, slot) in set.attrs.iter().zip(env.slots) {
-            slot.set(match attr.value {
+        for (attr, slot) in set.attrs.iter().zip(env.slots()) {
+            slot.set(self.slot(match attr.value {
                 AttrValue::Plain(expr) if fixed => self.delay_bound(expr, env),
                 // What a variable stands for may still change.
                 AttrValue::Plain(expr) => self.thunk(Delayed::Expr(expr, env)),
@@ -261,19 +262,19 @@ impl<'a> Evaluator<'a> {
                 AttrValue::From(index) => {
                     self.inherit(sources[index as usize], attr.name, source::at(attr.place))
                 }
-            });
+            }));
         }
         env
     }
 
-    pub(crate) fn sources_of(&self, set: &AttrSet<'a>, env: &'a Env<'a>) -> &'a [Value<'a>] {
+    pub(crate) fn sources_of(&self, set: &AttrSet<'a>, env: &'a Env<'a>) -> Vec<Slot<'a>> {
         if set.sources.is_empty() {
-            return &[];
+            return Vec::new();
         }
-        self.arena.alloc_slice_fill_iter(set.sources.iter().map(|expr| self.delay(expr, env)))
+        set.sources.iter().map(|expr| self.slot(self.delay(expr, env))).collect()
     }
 
-    fn inherit(&self, from: Value<'a>, name: Symbol, pos: Pos) -> Value<'a> {
+    fn inherit(&self, from: Slot<'a>, name: Symbol, pos: Pos) -> Value<'a> {
         self.thunk(Delayed::Select(self.arena.alloc(InheritFrom { from, name, pos })))
     }
 
@@ -283,8 +284,8 @@ impl<'a> Evaluator<'a> {
             if set.recursive {
                 let fixed = !set.attrs.iter().any(|attr| attr.name == sym::OVERRIDES);
                 env = self.bind(set, outer, fixed);
-                self.arena.alloc_slice_fill_iter(set.attrs.iter().zip(env.slots).map(
-                    |(attr, slot)| Attr { name: attr.name, place: attr.place, value: slot.get() },
+                self.arena.alloc_slice_fill_iter(set.attrs.iter().zip(env.slots()).map(
+                    |(attr, slot)| Attr { name: attr.name, place: attr.place, slot: slot.get() },
                 ))
             } else {
                 env = outer;
@@ -297,7 +298,7 @@ impl<'a> Evaluator<'a> {
                             self.inherit(sources[index as usize], attr.name, source::at(attr.place))
                         }
                     };
-                    Attr { name: attr.name, place: attr.place, value }
+                    self.attr(attr.name, attr.place, value)
                 }))
             };
         let mut attrs: &'a Attrs<'a> = self.arena.alloc(Attrs::new(entries));
@@ -306,9 +307,9 @@ impl<'a> Evaluator<'a> {
         {
             let overrides = self.force_attrs(overrides, pos)?;
             attrs = self.update(attrs, overrides);
-            for (attr, slot) in set.attrs.iter().zip(env.slots) {
+            for (attr, slot) in set.attrs.iter().zip(env.slots()) {
                 if let Some(value) = overrides.value(attr.name) {
-                    slot.set(value);
+                    slot.set(self.slot(value));
                 }
             }
         }
@@ -328,10 +329,8 @@ impl<'a> Evaluator<'a> {
                     let message = format!("dynamic attribute '{text}' already defined at {place}");
                     return Err(Error::eval(message, source::at(attr.place)));
                 }
-                Err(at) => entries.insert(
-                    at,
-                    Attr { name, place: attr.place, value: self.delay_bound(attr.value, env) },
-                ),
+                Err(at) => entries
+                    .insert(at, self.attr(name, attr.place, self.delay_bound(attr.value, env))),
             }
         }
         Ok(Value::Attrs(self.arena.alloc(Attrs::new(entries.into_bump_slice()))))
@@ -345,8 +344,8 @@ impl<'a> Evaluator<'a> {
         expr: &'a Expr<'a>,
     ) -> Result<Value<'a>> {
         for level in withs {
-            let slot = &env.at(*level).slots[0];
-            let namespace = self.force(slot.get(), expr.span)?;
+            let slot = &env.at(*level).slots()[0];
+            let namespace = self.force(slot.get().get(), expr.span)?;
             let Value::Attrs(attrs) = namespace else {
                 return Err(self.wrong_type("a set", namespace, expr.span).frame(
                     expr.span,
@@ -354,7 +353,7 @@ impl<'a> Evaluator<'a> {
                 ));
             };
             if self.graph.is_none() {
-                slot.set(namespace);
+                slot.set(self.slot(namespace));
             }
             if let Some(value) = attrs.value(name) {
                 return self.force(value, expr.span);
@@ -391,7 +390,7 @@ impl<'a> Evaluator<'a> {
                     None => return Err(self.wrong_type("a set", other, node.subject.span)),
                 },
             };
-            (value, at) = (attr.value, attr.pos());
+            (value, at) = (attr.value(), attr.pos());
         }
         self.selected(value, at, node, node.path.len(), pos)
     }
@@ -407,9 +406,9 @@ impl<'a> Evaluator<'a> {
         pos: Pos,
     ) -> Result<Value<'a>> {
         let Value::Thunk(thunk) = value else { return Ok(value) };
-        match thunk.state.get() {
-            ThunkState::Done(0, value) => Ok(value),
-            _ => self.force_thunk(thunk, pos).map_err(|error| {
+        match thunk.plain_value() {
+            Some(value) => Ok(value),
+            None => self.force_thunk(thunk, pos).map_err(|error| {
                 let path = self.path_text(&node.path[..count]);
                 error.frame(at, format!("while evaluating the attribute '{path}'"))
             }),
@@ -435,7 +434,7 @@ impl<'a> Evaluator<'a> {
             let Value::Attrs(attrs) = value else { return Ok(false) };
             let Some(attr) = attrs.get(name) else { return Ok(false) };
             if index + 1 < node.path.len() {
-                value = self.force(attr.value, attr.pos())?;
+                value = self.force(attr.value(), attr.pos())?;
             }
         }
         Ok(true)
@@ -444,7 +443,7 @@ impl<'a> Evaluator<'a> {
     /// The attribute `name`, evaluated.
     pub(crate) fn select(&self, attrs: &'a Attrs<'a>, name: Symbol, pos: Pos) -> Result<Value<'a>> {
         match attrs.get(name) {
-            Some(attr) => self.force(attr.value, pos).map_err(|error| {
+            Some(attr) => self.force(attr.value(), pos).map_err(|error| {
                 let text = format!("while evaluating the attribute '{}'", self.name(name));
                 error.frame(attr.pos(), text)
             }),
@@ -475,7 +474,15 @@ impl<'a> Evaluator<'a> {
     }
 
     pub(crate) fn list_from(&self, items: &[Value<'a>]) -> Value<'a> {
-        let items = self.arena.alloc_slice_copy(items);
+        self.list_of(items.iter().copied())
+    }
+
+    /// A list of these values.
+    pub(crate) fn list_of(&self, items: impl ExactSizeIterator<Item = Value<'a>>) -> Value<'a> {
+        self.list_of_slots(self.arena.alloc_slice_fill_iter(items.map(|item| self.slot(item))))
+    }
+
+    pub(crate) fn list_of_slots(&self, items: &'a [Slot<'a>]) -> Value<'a> {
         Value::List(self.arena.alloc(List { items }))
     }
 
@@ -495,10 +502,7 @@ impl<'a> Evaluator<'a> {
 
     pub(crate) fn attrs_of<const N: usize>(&self, entries: [(Symbol, Value<'a>); N]) -> Value<'a> {
         self.attrs_from(
-            entries
-                .iter()
-                .map(|(name, value)| Attr { name: *name, place: Place::NONE, value: *value })
-                .collect(),
+            entries.iter().map(|(name, value)| self.attr(*name, Place::NONE, *value)).collect(),
         )
     }
 

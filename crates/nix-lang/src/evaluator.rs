@@ -137,7 +137,7 @@ impl<'a> Evaluator<'a> {
         let arena = &arena.0;
         let symbols = Symbols::new(arena);
         sym::intern_all(&symbols);
-        let root_env: &Env<'a> = arena.alloc(Env { up: None, slots: &[] });
+        let root_env = Env::new(arena, None, std::iter::empty());
         let (names, values) = builtins::globals(&settings.features);
         let values = arena.alloc_slice_fill_iter(values.into_iter().map(Cell::new));
         let io = Box::new(io);

@@ -1,6 +1,5 @@
 //! What a person at a prompt asks of an evaluator.
 
-use std::cell::Cell;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -31,9 +30,8 @@ impl<'a> Evaluator<'a> {
             .collect();
         variables.sort_by_key(|(name, _)| *name);
         let names: Vec<Symbol> = variables.iter().map(|(name, _)| *name).collect();
-        let slots =
-            self.arena.alloc_slice_fill_iter(variables.iter().map(|(_, value)| Cell::new(*value)));
-        let env: &'a Env<'a> = self.arena.alloc(Env { up: Some(self.root_env), slots });
+        let slots = variables.iter().map(|(_, value)| self.slot(*value));
+        let env = Env::new(self.arena, Some(self.root_env), slots);
         let origin = Origin::Text("«string»".into());
         self.eval_text(origin, text.as_bytes().to_vec(), &base, Some(&names), env)
             .map_err(|error| self.finish(error))
@@ -50,7 +48,7 @@ impl<'a> Evaluator<'a> {
     #[must_use]
     pub fn known_attributes(&self, value: Value<'a>) -> Option<Vec<String>> {
         let value = match value {
-            Value::Thunk(thunk) => match thunk.state.get() {
+            Value::Thunk(thunk) => match thunk.get() {
                 ThunkState::Done(_, value) => value,
                 _ => return None,
             },

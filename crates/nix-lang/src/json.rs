@@ -8,7 +8,7 @@ use crate::context::Gathered;
 use crate::error::{Error, Result};
 use crate::source::{Place, Pos};
 use crate::sym;
-use crate::value::{Attr, Value};
+use crate::value::Value;
 
 /// A float as the JSON writer of C++ Nix does it: few digits, `.0` for whole numbers.
 pub(crate) fn float_json(number: f64) -> String {
@@ -132,11 +132,11 @@ impl<'a> Evaluator<'a> {
             }
             Value::List(list) => {
                 out.push(b'[');
-                for (index, item) in list.items.iter().enumerate() {
+                for (index, item) in list.items().enumerate() {
                     if index > 0 {
                         out.push(b',');
                     }
-                    self.write_json(*item, out, ctx, pos)?;
+                    self.write_json(item, out, ctx, pos)?;
                 }
                 out.push(b']');
             }
@@ -151,7 +151,7 @@ impl<'a> Evaluator<'a> {
                     }
                     push_json_string(out, self.symbols.name(attr.name), attr.pos())?;
                     out.push(b':');
-                    self.write_json(attr.value, out, ctx, attr.pos()).map_err(|error| {
+                    self.write_json(attr.value(), out, ctx, attr.pos()).map_err(|error| {
                         let name = self.name(attr.name);
                         error.frame(attr.pos(), format!("while evaluating the attribute '{name}'"))
                     })?;
@@ -191,7 +191,7 @@ impl<'a> Evaluator<'a> {
             Value::List(list) => Json::Array(
                 list.items
                     .iter()
-                    .map(|item| self.json_tree(*item, ctx, pos))
+                    .map(|item| self.json_tree(item.get(), ctx, pos))
                     .collect::<Result<_>>()?,
             ),
             Value::Attrs(attrs) => {
@@ -201,7 +201,7 @@ impl<'a> Evaluator<'a> {
                 let mut map = serde_json::Map::with_capacity(self.entries(attrs).len());
                 for attr in self.sorted(attrs) {
                     let name = text(self.symbols.name(attr.name))?;
-                    let value = self.json_tree(attr.value, ctx, attr.pos()).map_err(|error| {
+                    let value = self.json_tree(attr.value(), ctx, attr.pos()).map_err(|error| {
                         let text = format!("while evaluating the attribute '{name}'");
                         error.frame(attr.pos(), text)
                     })?;
@@ -245,7 +245,7 @@ impl<'a> Evaluator<'a> {
                 for (name, value) in map {
                     let name = self.symbols.intern(name.as_bytes());
                     let value = self.value_from_json(value, pos)?;
-                    entries.push(Attr { name, place: Place::NONE, value });
+                    entries.push(self.attr(name, Place::NONE, value));
                 }
                 self.attrs_from(entries)
             }

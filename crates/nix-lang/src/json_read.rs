@@ -406,7 +406,7 @@ impl<'a> Evaluator<'a> {
                         }
                     }
                     Some(Open::Object(mut entries, name)) => {
-                        entries.push(Attr { name, place: Place::NONE, value });
+                        entries.push(self.attr(name, Place::NONE, value));
                         match reader.token() {
                             Token::Comma => {
                                 let next = reader.token();

@@ -1,6 +1,6 @@
 //! The Nix language: text to value.
 //!
-//! An [`Evaluator`] runs expressions, files and flakes. Values are 16 bytes and live in an
+//! An [`Evaluator`] runs expressions, files and flakes. Values are 16 bytes (8 where they are kept) and live in an
 //! [`Arena`]; everything evaluation asks of the world goes through one trait, [`Io`].
 //!
 //! ```
@@ -39,11 +39,14 @@ mod packages;
 mod paths;
 mod print;
 mod report;
+mod scope;
 mod sets;
+mod slot;
 mod source;
 mod stack;
 mod suggest;
 mod sym;
+mod thunk;
 mod value;
 mod warm;
 mod xml;

@@ -288,8 +288,8 @@ impl<'a> Evaluator<'a> {
             (Value::List(left), Value::List(right)) => {
                 if std::ptr::eq(left, right) {
                     // Each element is the same as itself, once it is evaluated.
-                    for item in left.items {
-                        self.force(*item, pos)?;
+                    for item in left.items() {
+                        self.force(item, pos)?;
                     }
                     return Ok(true);
                 }
@@ -297,7 +297,7 @@ impl<'a> Evaluator<'a> {
                     return Ok(false);
                 }
                 for (left, right) in left.items.iter().zip(right.items) {
-                    if !self.equal_inside(*left, *right, pos)? {
+                    if !self.equal_inside(left.get(), right.get(), pos)? {
                         return Ok(false);
                     }
                 }
@@ -317,7 +317,7 @@ impl<'a> Evaluator<'a> {
         }
         if std::ptr::eq(left, right) {
             for attr in self.entries(left) {
-                self.force(attr.value, pos)?;
+                self.force(attr.value(), pos)?;
             }
             return Ok(true);
         }
@@ -326,7 +326,7 @@ impl<'a> Evaluator<'a> {
             return Ok(false);
         }
         for (left, right) in left.iter().zip(right) {
-            if left.name != right.name || !self.equal_inside(left.value, right.value, pos)? {
+            if left.name != right.name || !self.equal_inside(left.value(), right.value(), pos)? {
                 return Ok(false);
             }
         }
@@ -360,7 +360,7 @@ impl<'a> Evaluator<'a> {
 
     pub(crate) fn is_derivation(&self, attrs: &'a Attrs<'a>) -> Result<bool> {
         let Some(attr) = attrs.get(sym::TYPE) else { return Ok(false) };
-        Ok(match self.force(attr.value, attr.pos())? {
+        Ok(match self.force(attr.value(), attr.pos())? {
             Value::String(kind) => kind.bytes == b"derivation",
             _ => false,
         })
@@ -380,7 +380,8 @@ impl<'a> Evaluator<'a> {
             (Value::List(left), Value::List(right)) => {
                 self.check_stack(pos)?;
                 for (left, right) in left.items.iter().zip(right.items) {
-                    let (left, right) = (self.force(*left, pos)?, self.force(*right, pos)?);
+                    let (left, right) =
+                        (self.force(left.get(), pos)?, self.force(right.get(), pos)?);
                     if !self.equal(left, right, pos)? {
                         return self.less(left, right, pos);
                     }

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::source::{NO_POS, Place};
 use crate::suggest;
 use crate::sym;
-use crate::value::{Attr, Attrs, Value};
+use crate::value::{Attrs, Value};
 
 /// A derivation found in a value.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -88,7 +88,7 @@ impl<'a> Evaluator<'a> {
         };
         let Some(formals) = closure.lambda.formals else { return Ok(value) };
         let mut entries = Vec::new();
-        let mut pass = |name, value| entries.push(Attr { name, place: Place::NONE, value });
+        let mut pass = |name, value| entries.push(self.attr(name, Place::NONE, value));
         if formals.ellipsis {
             for (name, value) in arguments {
                 pass(self.symbols.intern(name.as_bytes()), *value);
@@ -159,9 +159,10 @@ impl<'a> Evaluator<'a> {
                     Value::Attrs(attrs) => {
                         self.symbols.lookup(name.as_bytes()).and_then(|name| attrs.value(name))
                     }
-                    Value::List(list) => {
-                        name.parse::<usize>().ok().and_then(|at| list.items.get(at).copied())
-                    }
+                    Value::List(list) => name
+                        .parse::<usize>()
+                        .ok()
+                        .and_then(|at| list.items.get(at).map(|item| item.get())),
                     _ => None,
                 };
                 let Some(found) = found else { return Ok(None) };
@@ -202,7 +203,7 @@ impl<'a> Evaluator<'a> {
         };
         if let Ok(index) = name.parse::<u32>() {
             let Value::List(list) = value else { return Err(wrong("a list")) };
-            return list.items.get(index as usize).copied().ok_or_else(|| {
+            return list.items.get(index as usize).map(|item| item.get()).ok_or_else(|| {
                 let message =
                     format!("list index {index} in selection path '{path}' is out of range");
                 Error::new(ErrorKind::MissingAttr, message, NO_POS)
@@ -346,9 +347,9 @@ impl<'a> Search<'_, 'a> {
                     }
                     let name = nix.name(attr.name);
                     let result = if everywhere {
-                        self.all(attr.value, &below(&name))
+                        self.all(attr.value(), &below(&name))
                     } else {
-                        self.attribute(attr.value, &below(&name))
+                        self.attribute(attr.value(), &below(&name))
                     };
                     result.map_err(|error| {
                         error.frame(attr.pos(), format!("while evaluating the attribute '{name}'"))
@@ -357,10 +358,10 @@ impl<'a> Search<'_, 'a> {
                 Ok(())
             }
             Value::List(list) => {
-                for (index, item) in list.items.iter().enumerate() {
+                for (index, item) in list.items().enumerate() {
                     let path = below(&index.to_string());
-                    if self.one(*item, &path)? {
-                        self.all(*item, &path)?;
+                    if self.one(item, &path)? {
+                        self.all(item, &path)?;
                     }
                 }
                 Ok(())
@@ -380,7 +381,7 @@ impl<'a> Search<'_, 'a> {
         let Value::Attrs(attrs) = nix.force(value, NO_POS)? else { return Ok(()) };
         let Some(name) = nix.symbols.lookup(b"recurseForDerivations") else { return Ok(()) };
         let Some(attr) = attrs.get(name) else { return Ok(()) };
-        match nix.force(attr.value, attr.pos())? {
+        match nix.force(attr.value(), attr.pos())? {
             Value::Bool(true) => self.all(value, path),
             Value::Bool(false) => Ok(()),
             other => Err(nix.wrong_type("a Boolean", other, attr.pos())),

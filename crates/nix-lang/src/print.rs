@@ -6,9 +6,10 @@ use nix_syntax::ast::{Expr, ExprKind};
 
 use crate::Evaluator;
 use crate::error::{ErrorKind, Result};
+use crate::slot::Slot;
 use crate::source::NO_POS;
 use crate::sym;
-use crate::value::{Attrs, ThunkState, Value};
+use crate::value::{Attrs, Delayed, ThunkState, Value};
 
 /// Whether an expression is a value as it stands.
 fn is_literal(expr: &Expr<'_>) -> bool {
@@ -275,7 +276,7 @@ impl<'a> Printer<'_, 'a> {
             place = Some(std::ptr::from_ref(thunk) as usize);
         }
         let value = match value {
-            Value::Thunk(thunk) => match thunk.state.get() {
+            Value::Thunk(thunk) => match thunk.get() {
                 ThunkState::Done(0, value) => value,
                 _ if self.style.strict => nix.force_thunk(thunk, NO_POS)?,
                 ThunkState::Done(_, value) => value,
@@ -284,7 +285,9 @@ impl<'a> Printer<'_, 'a> {
                     return Ok(());
                 }
                 // Warm evaluation has thunks where there would be none, see `delay_bound`.
-                ThunkState::Expr(node, expr, _) if node != 0 && is_literal(expr) => {
+                ThunkState::Delayed(node, Delayed::Expr(expr, _))
+                    if node != 0 && is_literal(expr) =>
+                {
                     nix.force_thunk(thunk, NO_POS)?
                 }
                 _ => {
@@ -364,20 +367,20 @@ impl<'a> Printer<'_, 'a> {
         Ok(())
     }
 
-    fn list(&mut self, items: &'a [Value<'a>], depth: usize) -> Result<()> {
+    fn list(&mut self, items: &'a [Slot<'a>], depth: usize) -> Result<()> {
         if depth >= self.style.depth {
             self.put("[ ... ]");
             return Ok(());
         }
         self.put("[");
-        let lines = self.lines(items.first().copied(), items.len())?;
+        let lines = self.lines(items.first().map(|item| item.get()), items.len())?;
         for (index, item) in items.iter().enumerate() {
             self.space(lines, depth + 1);
             if self.items >= self.style.items {
                 self.put(&elided(items.len() - index, "item"));
                 break;
             }
-            self.value(*item, depth + 1)?;
+            self.value(item.get(), depth + 1)?;
             self.items += 1;
         }
         self.space(lines, depth);
@@ -427,7 +430,7 @@ impl<'a> Printer<'_, 'a> {
             // What kind of set it is matters most where not all of it is shown.
             sorted.sort_by_key(|attr| !matches!(attr.name, sym::TYPE | sym::UNDERSCORE_TYPE));
         }
-        let lines = self.lines(sorted.first().map(|attr| attr.value), sorted.len())?;
+        let lines = self.lines(sorted.first().map(|attr| attr.value()), sorted.len())?;
         for (index, attr) in sorted.iter().enumerate() {
             self.space(lines, depth + 1);
             if self.attrs >= self.style.attrs {
@@ -441,7 +444,7 @@ impl<'a> Printer<'_, 'a> {
                 push_string(&mut self.out, name);
             }
             self.put(" = ");
-            self.value(attr.value, depth + 1)?;
+            self.value(attr.value(), depth + 1)?;
             self.attrs += 1;
             self.put(";");
         }

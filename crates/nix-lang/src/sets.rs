@@ -152,7 +152,7 @@ mod tests {
     fn model_of(entries: &[Attr<'_>]) -> Vec<(u32, i64)> {
         entries
             .iter()
-            .map(|attr| match attr.value {
+            .map(|attr| match attr.value() {
                 Value::Int(number) => (attr.name.0, number),
                 _ => (attr.name.0, 0),
             })
@@ -171,10 +171,9 @@ mod tests {
                 .map(|model| {
                     let entries: Vec<Attr<'_>> = model
                         .iter()
-                        .map(|(name, value)| Attr {
-                            name: Symbol(*name),
-                            place: nix_syntax::Place::NONE,
-                            value: Value::Int(*value),
+                        .map(|(name, value)| {
+                            let place = nix_syntax::Place::NONE;
+                            nix.attr(Symbol(*name), place, Value::Int(*value))
                         })
                         .collect();
                     nix.set_of(&entries)

@@ -1,12 +1,19 @@
-//! Values: 16 bytes, `Copy`, everything behind them in the arena of the evaluator.
+//! Values: 16 bytes, `Copy`, everything behind them in the arena of the evaluator; where they are kept,
+//! they are packed into [`Slot`]s.
 
 use std::cell::Cell;
 
 use crate::Evaluator;
 use crate::context::Ctx;
 use crate::error::Result;
+use crate::slot::Slot;
 use crate::source::{self, Pos};
-use nix_syntax::ast::{Expr, Lambda};
+
+pub use crate::scope::Env;
+pub use crate::thunk::Thunk;
+pub(crate) use crate::thunk::{Delayed, InheritFrom, Native, NodeId, ThunkState};
+
+use nix_syntax::ast::{Lambda, Literal};
 use nix_syntax::{Place, Symbol as Sym};
 
 /// A Nix value. List elements and attributes may be [`Value::Thunk`]: not evaluated yet.
@@ -42,12 +49,27 @@ pub enum Value<'a> {
 }
 
 /// A string: bytes and the id of its context.
+#[repr(C)]
 pub struct Str<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) ctx: Ctx,
 }
 
+const _: () = assert!(
+    size_of::<Str<'_>>() == size_of::<Literal<'_>>()
+        && std::mem::offset_of!(Str<'_>, bytes) == std::mem::offset_of!(Literal<'_>, bytes)
+        && std::mem::offset_of!(Str<'_>, ctx) == std::mem::offset_of!(Literal<'_>, context)
+);
+
 impl<'a> Str<'a> {
+    /// The string that the source says, which has no context.
+    #[inline]
+    pub(crate) fn of_literal(literal: &'a Literal<'a>) -> &'a Self {
+        // SAFETY: both are laid out by the rules of C and have the same fields in the same places:
+        // a slice, and a number that `Ctx` is nothing but.
+        unsafe { &*std::ptr::from_ref(literal).cast() }
+    }
+
     /// The bytes of the string.
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {
@@ -68,11 +90,19 @@ impl<'a> Str<'a> {
 }
 
 /// A path value: absolute and canonical bytes.
+#[repr(transparent)]
 pub struct PathValue<'a> {
     pub(crate) bytes: &'a [u8],
 }
 
 impl<'a> PathValue<'a> {
+    /// The path that the source says.
+    #[inline]
+    pub(crate) fn of_literal(literal: &'a Literal<'a>) -> &'a Self {
+        // SAFETY: a path is nothing but a slice of bytes.
+        unsafe { &*std::ptr::from_ref(&literal.bytes).cast() }
+    }
+
     /// The bytes of the path.
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {
@@ -82,14 +112,14 @@ impl<'a> PathValue<'a> {
 
 /// A list.
 pub struct List<'a> {
-    pub(crate) items: &'a [Value<'a>],
+    pub(crate) items: &'a [Slot<'a>],
 }
 
 impl<'a> List<'a> {
     /// The elements, perhaps not evaluated.
     #[must_use]
-    pub fn items(&self) -> &'a [Value<'a>] {
-        self.items
+    pub fn items(&self) -> impl ExactSizeIterator<Item = Value<'a>> + use<'a> {
+        self.items.iter().map(|item| item.get())
     }
 }
 
@@ -98,12 +128,17 @@ impl<'a> List<'a> {
 pub struct Attr<'a> {
     pub(crate) name: Sym,
     pub(crate) place: Place,
-    pub(crate) value: Value<'a>,
+    pub(crate) slot: Slot<'a>,
 }
 
-const _: () = assert!(size_of::<Attr<'_>>() == 24);
+const _: () = assert!(size_of::<Attr<'_>>() == 16);
 
-impl Attr<'_> {
+impl<'a> Attr<'a> {
+    #[inline]
+    pub(crate) fn value(&self) -> Value<'a> {
+        self.slot.get()
+    }
+
     #[inline]
     pub(crate) fn pos(&self) -> Pos {
         source::at(self.place)
@@ -156,7 +191,7 @@ impl<'a> Attrs<'a> {
     }
 
     pub(crate) fn value(&self, name: Sym) -> Option<Value<'a>> {
-        self.get(name).map(|attr| attr.value)
+        self.get(name).map(Attr::value)
     }
 
     /// Whether the set has no attributes.
@@ -186,104 +221,6 @@ pub struct PrimOp {
 pub struct PrimOpApp<'a> {
     pub(crate) op: &'static PrimOp,
     pub(crate) args: &'a [Value<'a>],
-}
-
-/// A suspended computation.
-pub struct Thunk<'a> {
-    pub(crate) state: Cell<ThunkState<'a>>,
-}
-
-/// What a thunk computes.
-#[derive(Clone, Copy)]
-pub(crate) enum Delayed<'a> {
-    Expr(&'a Expr<'a>, &'a Env<'a>),
-    /// One attribute out of a set that several names inherit from.
-    Select(&'a InheritFrom<'a>),
-    /// A function applied to an argument.
-    Apply(&'a Value<'a>, &'a Value<'a>),
-    /// A function applied to the name and the value of an attribute.
-    ApplyAttr(&'a Value<'a>, &'a Attr<'a>),
-    /// A function applied to a number.
-    ApplyInt(&'a Value<'a>, i64),
-    /// Something that Rust code computes when first asked.
-    Native(&'a Native<'a>),
-}
-
-/// The record that warm evaluation keeps of a thunk; 0 where nothing is recorded.
-pub(crate) type NodeId = u32;
-
-/// What a thunk holds. The record's number is in each variant so that the whole stays three words.
-#[derive(Clone, Copy)]
-pub(crate) enum ThunkState<'a> {
-    Done(NodeId, Value<'a>),
-    Expr(NodeId, &'a Expr<'a>, &'a Env<'a>),
-    Select(NodeId, &'a InheritFrom<'a>),
-    Apply(NodeId, &'a Value<'a>, &'a Value<'a>),
-    ApplyAttr(NodeId, &'a Value<'a>, &'a Attr<'a>),
-    ApplyInt(NodeId, &'a Value<'a>, i64),
-    Native(NodeId, &'a Native<'a>),
-    Blackhole(NodeId),
-}
-
-const _: () = assert!(size_of::<ThunkState<'_>>() == 24);
-
-impl<'a> ThunkState<'a> {
-    #[inline]
-    pub(crate) fn delayed(node: NodeId, delayed: Delayed<'a>) -> Self {
-        match delayed {
-            Delayed::Expr(expr, env) => ThunkState::Expr(node, expr, env),
-            Delayed::Select(select) => ThunkState::Select(node, select),
-            Delayed::Apply(fun, arg) => ThunkState::Apply(node, fun, arg),
-            Delayed::ApplyAttr(fun, attr) => ThunkState::ApplyAttr(node, fun, attr),
-            Delayed::ApplyInt(fun, number) => ThunkState::ApplyInt(node, fun, number),
-            Delayed::Native(native) => ThunkState::Native(node, native),
-        }
-    }
-
-    #[inline]
-    pub(crate) fn node(self) -> NodeId {
-        match self {
-            ThunkState::Done(node, _)
-            | ThunkState::Expr(node, ..)
-            | ThunkState::Select(node, _)
-            | ThunkState::Apply(node, ..)
-            | ThunkState::ApplyAttr(node, ..)
-            | ThunkState::ApplyInt(node, ..)
-            | ThunkState::Native(node, _)
-            | ThunkState::Blackhole(node) => node,
-        }
-    }
-}
-
-pub(crate) struct InheritFrom<'a> {
-    pub(crate) from: Value<'a>,
-    pub(crate) name: Sym,
-    pub(crate) pos: Pos,
-}
-
-pub(crate) struct Native<'a> {
-    pub(crate) run: PrimFn,
-    pub(crate) args: &'a [Value<'a>],
-}
-
-/// The variables of one scope.
-pub struct Env<'a> {
-    pub(crate) up: Option<&'a Env<'a>>,
-    pub(crate) slots: &'a [Cell<Value<'a>>],
-}
-
-impl<'a> Env<'a> {
-    #[inline]
-    pub(crate) fn at(&'a self, level: u32) -> &'a Env<'a> {
-        let mut env = self;
-        for _ in 0..level {
-            match env.up {
-                Some(up) => env = up,
-                None => return env,
-            }
-        }
-        env
-    }
 }
 
 impl<'a> Value<'a> {

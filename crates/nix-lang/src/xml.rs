@@ -101,7 +101,7 @@ impl<'a> Writer<'_, 'a> {
             let name = escape(self.nix.symbols.name(attr.name));
             let (before, after) = self.place(attr.pos());
             self.open(&format!("<attr{before} name=\"{name}\"{after}>"));
-            self.value(attr.value)?;
+            self.value(attr.value())?;
             self.close("attr");
         }
         Ok(())
@@ -125,7 +125,7 @@ impl<'a> Writer<'_, 'a> {
     /// The value as far as it may be evaluated.
     fn seen(&self, value: Value<'a>) -> Result<Value<'a>> {
         match value {
-            Value::Thunk(thunk) if !self.force => Ok(match thunk.state.get() {
+            Value::Thunk(thunk) if !self.force => Ok(match thunk.get() {
                 ThunkState::Done(_, known) => known,
                 _ => value,
             }),
@@ -163,8 +163,8 @@ impl<'a> Writer<'_, 'a> {
             }
             Value::List(list) => {
                 self.open("<list>");
-                for item in list.items {
-                    self.value(*item)?;
+                for item in list.items() {
+                    self.value(item)?;
                 }
                 self.close("list");
             }

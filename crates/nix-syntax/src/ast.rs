@@ -34,11 +34,11 @@ pub enum ExprKind<'a> {
     /// `1.5`
     Float(f64),
     /// A string without interpolation (also a URI literal), escapes and indentation resolved.
-    Str(&'a [u8]),
+    Str(&'a Literal<'a>),
     /// A string with interpolation; the result is a string also when there is one part only.
     Interpolated(&'a [StrPart<'a>]),
     /// A path literal: absolute and canonical.
-    Path(&'a [u8]),
+    Path(&'a Literal<'a>),
     /// A path with interpolation: join the parts, then canonicalise. The first part is text: absolute, its trailing `/` kept.
     /// Text in parts may not carry context.
     InterpolatedPath(&'a [StrPart<'a>]),
@@ -88,6 +88,16 @@ pub enum ExprKind<'a> {
     Binary(&'a Binary<'a>),
     /// `__curPos`: the place of this expression as a set.
     CurPos,
+}
+
+/// A text of the source: laid out so that the evaluator can use it as the value that it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Literal<'a> {
+    /// What it says.
+    pub bytes: &'a [u8],
+    /// The number of its context: none.
+    pub context: u32,
 }
 
 /// A part of a string or path.

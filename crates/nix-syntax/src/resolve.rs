@@ -160,6 +160,10 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
         levels
     }
 
+    fn literal(&self, bytes: &'a [u8]) -> &'a Literal<'a> {
+        self.arena.alloc(Literal { bytes, context: 0 })
+    }
+
     fn alloc(&self, kind: ExprKind<'a>, start: u32, end: u32) -> &'a Expr<'a> {
         self.arena.alloc(Expr { kind, span: self.span(start, end) })
     }
@@ -220,8 +224,8 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
         match kind {
             Kind::Int(value) => ExprKind::Int(value),
             Kind::Float(value) => ExprKind::Float(value),
-            Kind::Str(text) => ExprKind::Str(text),
-            Kind::Path(path) => ExprKind::Path(path),
+            Kind::Str(text) => ExprKind::Str(self.literal(text)),
+            Kind::Path(path) => ExprKind::Path(self.literal(path)),
             Kind::CurPos => ExprKind::CurPos,
             Kind::Var(name) => self.variable(name, start, end),
             Kind::SearchPath(path) => self.search_path(path, start, end),

@@ -244,8 +244,8 @@ impl Shower<'_, '_> {
         match expr.kind {
             ExprKind::Int(value) => self.put(&value.to_string()),
             ExprKind::Float(value) => self.put(&float(value)),
-            ExprKind::Str(text) => self.string(text),
-            ExprKind::Path(path) => self.out.extend_from_slice(path),
+            ExprKind::Str(text) => self.string(text.bytes),
+            ExprKind::Path(path) => self.out.extend_from_slice(path.bytes),
             ExprKind::Interpolated(parts) => self.parts(parts, false),
             ExprKind::InterpolatedPath(parts) => self.parts(parts, true),
             ExprKind::SearchPath(search) => {

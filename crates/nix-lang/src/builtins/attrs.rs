@@ -8,6 +8,7 @@ use super::Out;
 use crate::Evaluator;
 use crate::error::Error;
 use crate::sets::gathered;
+use crate::slot::Slot;
 use crate::source::{Place, Pos};
 use crate::sym;
 use crate::value::{Attr, Attrs, Delayed, PrimOp, Value};
@@ -76,15 +77,15 @@ fn attr_names<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> 
 
 fn attr_values<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let attrs = nix.force_attrs(args[0], pos)?;
-    let values: Vec<Value<'a>> = nix.sorted(attrs).iter().map(|attr| attr.value).collect();
+    let values: Vec<Value<'a>> = nix.sorted(attrs).iter().map(|attr| attr.value()).collect();
     Ok(nix.list_from(&values))
 }
 
 fn cat_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let name = nix.force_name(args[0], pos)?;
     let mut found = Vec::new();
-    for item in nix.force_list(args[1], pos)?.items {
-        found.extend(nix.force_attrs(*item, pos)?.value(name));
+    for item in nix.force_list(args[1], pos)?.items() {
+        found.extend(nix.force_attrs(item, pos)?.value(name));
     }
     Ok(nix.list_from(&found))
 }
@@ -93,10 +94,8 @@ fn function_args<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'
     match nix.force(args[0], pos)? {
         Value::Lambda(closure) => {
             let formals = closure.lambda.formals.iter().flat_map(|formals| formals.list);
-            let entries = formals.map(|formal| Attr {
-                name: formal.name,
-                place: formal.place,
-                value: Value::Bool(formal.default.is_some()),
+            let entries = formals.map(|formal| {
+                nix.attr(formal.name, formal.place, Value::Bool(formal.default.is_some()))
             });
             Ok(nix.attrs_in_order(&entries.collect::<Vec<_>>()))
         }
@@ -108,7 +107,7 @@ fn function_args<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'
 fn get_attr<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let name = nix.force_name(args[0], pos)?;
     let attr = nix.need(nix.force_attrs(args[1], pos)?, name, pos)?;
-    nix.force(attr.value, attr.pos()).map_err(|error| {
+    nix.force(attr.value(), attr.pos()).map_err(|error| {
         let text = format!("while evaluating the attribute '{}'", nix.name(name));
         error.frame(attr.pos(), text)
     })
@@ -137,29 +136,27 @@ fn list_to_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'
     // Of several with one name the first counts, and the values of the others are not needed:
     // all names are looked at before any value.
     let mut named = Vec::with_capacity(list.items.len());
-    for item in list.items.iter() {
-        let item = nix.force_attrs(*item, pos)?;
+    for item in list.items() {
+        let item = nix.force_attrs(item, pos)?;
         let name = nix.need(item, sym::NAME, pos)?;
-        named.push((nix.force_name(name.value, name.pos())?, item));
+        named.push((nix.force_name(name.value(), name.pos())?, item));
     }
     named.sort_by_key(|(name, _)| *name);
     named.dedup_by_key(|(name, _)| *name);
     let mut entries = Vec::with_capacity(named.len());
     for (name, item) in named {
         let value = nix.need(item, sym::VALUE, pos)?;
-        entries.push(Attr { name, place: value.place, value: value.value });
+        entries.push(Attr { name, place: value.place, slot: value.slot });
     }
     Ok(nix.attrs_in_order(&entries))
 }
 
 fn map_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let attrs = nix.force_attrs(args[1], pos)?;
-    let fun: &'a Value<'a> = nix.arena.alloc(args[0]);
-    let entries = nix.arena.alloc_slice_fill_iter(nix.entries(attrs).iter().map(|attr| Attr {
-        name: attr.name,
+    let fun: &'a Slot<'a> = nix.arena.alloc(nix.slot(args[0]));
+    let entries = nix.arena.alloc_slice_fill_iter(nix.entries(attrs).iter().map(|attr| {
         // The new attributes are written nowhere.
-        place: Place::NONE,
-        value: nix.thunk(Delayed::ApplyAttr(fun, attr)),
+        nix.attr(attr.name, Place::NONE, nix.thunk(Delayed::ApplyAttr(fun, attr)))
     }));
     Ok(Value::Attrs(nix.arena.alloc(Attrs::new(entries))))
 }
@@ -167,8 +164,8 @@ fn map_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 fn remove_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let attrs = nix.force_attrs(args[0], pos)?;
     let mut names = Vec::new();
-    for name in nix.force_list(args[1], pos)?.items {
-        names.extend(nix.symbols.lookup(nix.force_plain(*name, pos)?));
+    for name in nix.force_list(args[1], pos)?.items() {
+        names.extend(nix.symbols.lookup(nix.force_plain(name, pos)?));
     }
     names.sort_unstable();
     // What is taken out is mostly not there.
@@ -190,16 +187,16 @@ fn unsafe_get_attr_pos<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) ->
 fn zip_attrs_with<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let fun = nix.force_function(args[0], pos)?;
     let mut found: BTreeMap<Symbol, Vec<Value<'a>>> = BTreeMap::new();
-    for item in nix.force_list(args[1], pos)?.items {
-        for attr in nix.entries(nix.force_attrs(*item, pos)?) {
-            found.entry(attr.name).or_default().push(attr.value);
+    for item in nix.force_list(args[1], pos)?.items() {
+        for attr in nix.entries(nix.force_attrs(item, pos)?) {
+            found.entry(attr.name).or_default().push(attr.value());
         }
     }
-    let fun: &'a Value<'a> = nix.arena.alloc(fun);
+    let fun: &'a Slot<'a> = nix.arena.alloc(nix.slot(fun));
     let entries = found.into_iter().map(|(name, values)| {
-        let values = Attr { name, place: Place::NONE, value: nix.list_from(&values) };
+        let values = nix.attr(name, Place::NONE, nix.list_from(&values));
         let value = nix.thunk(Delayed::ApplyAttr(fun, nix.arena.alloc(values)));
-        Attr { name, place: Place::NONE, value }
+        nix.attr(name, Place::NONE, value)
     });
     let entries: Vec<Attr<'a>> = entries.collect();
     Ok(nix.attrs_from(entries))

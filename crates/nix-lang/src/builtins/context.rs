@@ -10,7 +10,7 @@ use crate::context::{ContextElem, Ctx};
 use crate::error::{Error, Result};
 use crate::source::{Place, Pos};
 use crate::sym;
-use crate::value::{Attr, PrimOp, Value};
+use crate::value::{PrimOp, Value};
 
 pub(super) static OPS: &[PrimOp] = &[
     PrimOp { name: "addDrvOutputDependencies", arity: 1, run: add_drv_output_dependencies },
@@ -111,7 +111,7 @@ fn get_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a>
     }
     let entries = uses.into_iter().map(|(path, mut uses)| {
         let mut attrs = Vec::new();
-        let mut add = |name, value| attrs.push(Attr { name, place: Place::NONE, value });
+        let mut add = |name, value| attrs.push(nix.attr(name, Place::NONE, value));
         if uses.path {
             add(sym::PATH, Value::Bool(true));
         }
@@ -125,7 +125,7 @@ fn get_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a>
             add(sym::OUTPUTS, nix.list_from(&outputs));
         }
         let name = nix.symbols.intern(nix.store_dir.render_path(&path).as_bytes());
-        Attr { name, place: Place::NONE, value: nix.attrs_from(attrs) }
+        nix.attr(name, Place::NONE, nix.attrs_from(attrs))
     });
     Ok(nix.attrs_from(entries.collect()))
 }
@@ -139,7 +139,7 @@ fn append_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<
             let text = String::from_utf8_lossy(name);
             Error::eval(format!("context key '{text}' is not a store path"), attr.pos())
         })?;
-        let uses = nix.force_attrs(attr.value, attr.pos())?;
+        let uses = nix.force_attrs(attr.value(), attr.pos())?;
         if let Some(value) = uses.value(sym::PATH)
             && nix.force_bool(value, pos)?
         {
@@ -166,8 +166,8 @@ fn append_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<
                 );
                 return Err(Error::eval(message, attr.pos()));
             }
-            for output in outputs.items {
-                let output = nix.force_text(*output, pos)?.to_owned();
+            for output in outputs.items() {
+                let output = nix.force_text(output, pos)?.to_owned();
                 elems.push(ContextElem::Built { drv: path.clone(), output });
             }
         }

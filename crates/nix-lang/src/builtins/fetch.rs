@@ -127,7 +127,7 @@ impl<'a> Evaluator<'a> {
                     (Some(_), true) => {
                         return Err(Error::eval("unexpected argument 'type'", pos));
                     }
-                    (Some(attr), false) => self.force_text(attr.value, attr.pos())?.to_owned(),
+                    (Some(attr), false) => self.force_text(attr.value(), attr.pos())?.to_owned(),
                     (None, true) => "git".to_owned(),
                     (None, false) => {
                         let message = format!("argument 'type' is missing in call to '{fetcher}'");
@@ -137,7 +137,7 @@ impl<'a> Evaluator<'a> {
                 attrs.insert("type".into(), RefAttr::Text(kind.clone()));
                 for attr in self.sorted(all).into_iter().filter(|attr| attr.name != sym::TYPE) {
                     let name = self.name(attr.name);
-                    let mut value = self.fetch_attr(fetcher, &name, attr.value, attr.pos())?;
+                    let mut value = self.fetch_attr(fetcher, &name, attr.value(), attr.pos())?;
                     if let (true, "url", Some(text)) = (git, name.as_str(), value.text()) {
                         value = repository(text)?;
                     }
@@ -222,10 +222,10 @@ impl<'a> Evaluator<'a> {
         let (mut url, mut name, mut hash) = (None, None, None);
         for attr in self.sorted(all) {
             match self.name(attr.name).as_str() {
-                "url" => url = Some(self.force_text(attr.value, attr.pos())?.to_owned()),
-                "name" => name = Some(self.force_text(attr.value, attr.pos())?.to_owned()),
+                "url" => url = Some(self.force_text(attr.value(), attr.pos())?.to_owned()),
+                "name" => name = Some(self.force_text(attr.value(), attr.pos())?.to_owned()),
                 "sha256" => {
-                    let text = self.force_text(attr.value, attr.pos())?;
+                    let text = self.force_text(attr.value(), attr.pos())?;
                     hash = Some(self.expected(text, attr.pos())?);
                 }
                 other => {
@@ -339,7 +339,7 @@ fn fetch_mercurial<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out
                 match name.as_str() {
                     "url" | "rev" | "name" => {
                         let value =
-                            nix.fetch_attr("fetchMercurial", &name, attr.value, attr.pos())?;
+                            nix.fetch_attr("fetchMercurial", &name, attr.value(), attr.pos())?;
                         attrs.insert(name, value);
                     }
                     other => {

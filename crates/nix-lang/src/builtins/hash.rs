@@ -80,12 +80,12 @@ fn hash_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 
 fn convert_hash<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let attrs = nix.force_attrs(args[0], pos)?;
-    let text = nix.force_text(nix.need(attrs, sym::HASH, pos)?.value, pos)?;
+    let text = nix.force_text(nix.need(attrs, sym::HASH, pos)?.value(), pos)?;
     let algorithm = match attrs.value(sym::HASH_ALGO) {
         Some(name) => Some(algorithm(nix.force_text(name, pos)?, pos)?),
         None => None,
     };
-    let format = nix.need(attrs, sym::TO_HASH_FORMAT, pos)?.value;
+    let format = nix.need(attrs, sym::TO_HASH_FORMAT, pos)?.value();
     let format = nix.force_text(format, pos)?;
     if !matches!(format, "base16" | "nix32" | "base32" | "base64" | "sri") {
         let message = format!(

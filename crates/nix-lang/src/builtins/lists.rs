@@ -7,9 +7,10 @@ use rustc_hash::FxHashMap;
 use super::Out;
 use crate::Evaluator;
 use crate::error::{Error, Result};
+use crate::slot::Slot;
 use crate::source::{Place, Pos};
 use crate::sym;
-use crate::value::{Attr, Delayed, List, PrimOp, Value};
+use crate::value::{Delayed, List, PrimOp, Value};
 
 pub(super) static OPS: &[PrimOp] = &[
     PrimOp { name: "all", arity: 2, run: all },
@@ -40,8 +41,8 @@ impl<'a> Evaluator<'a> {
 
 fn all<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let fun = nix.force_function(args[0], pos)?;
-    for item in nix.force_list(args[1], pos)?.items {
-        if !nix.test(fun, *item, pos)? {
+    for item in nix.force_list(args[1], pos)?.items() {
+        if !nix.test(fun, item, pos)? {
             return Ok(Value::Bool(false));
         }
     }
@@ -50,8 +51,8 @@ fn all<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 
 fn any<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let fun = nix.force_function(args[0], pos)?;
-    for item in nix.force_list(args[1], pos)?.items {
-        if nix.test(fun, *item, pos)? {
+    for item in nix.force_list(args[1], pos)?.items() {
+        if nix.test(fun, item, pos)? {
             return Ok(Value::Bool(true));
         }
     }
@@ -61,9 +62,8 @@ fn any<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 fn concat_lists<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let lists: Vec<&'a List<'a>> = nix
         .force_list(args[0], pos)?
-        .items
-        .iter()
-        .map(|list| nix.force_list(*list, pos))
+        .items()
+        .map(|list| nix.force_list(list, pos))
         .collect::<Result<_>>()?;
     Ok(nix.concat_lists(&lists))
 }
@@ -71,8 +71,8 @@ fn concat_lists<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a
 fn concat_map<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let fun = nix.force_function(args[0], pos)?;
     let mut lists = Vec::new();
-    for item in nix.force_list(args[1], pos)?.items {
-        let list = nix.call_one(fun, *item, pos)?;
+    for item in nix.force_list(args[1], pos)?.items() {
+        let list = nix.call_one(fun, item, pos)?;
         lists.push(nix.force_list(list, pos)?);
     }
     Ok(nix.concat_lists(&lists))
@@ -80,9 +80,9 @@ fn concat_map<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> 
 
 fn elem<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let list = nix.force_list(args[1], pos)?;
-    for item in list.items {
+    for item in list.items() {
         // As elements are compared: a function is equal to itself.
-        if nix.equal_inside(args[0], *item, pos)? {
+        if nix.equal_inside(args[0], item, pos)? {
             return Ok(Value::Bool(true));
         }
     }
@@ -93,7 +93,7 @@ fn elem_at<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let index = nix.force_int(args[1], pos)?;
     let list = nix.force_list(args[0], pos)?;
     match usize::try_from(index).ok().and_then(|index| list.items.get(index)) {
-        Some(item) => nix.force(*item, pos),
+        Some(item) => nix.force(item.get(), pos),
         None => {
             let message = format!(
                 "'builtins.elemAt' called with index {index} on a list of size {}",
@@ -111,9 +111,9 @@ fn filter<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     }
     let fun = nix.force_function(args[0], pos)?;
     let mut kept = Vec::with_capacity(list.items.len());
-    for item in list.items {
-        if nix.test(fun, *item, pos)? {
-            kept.push(*item);
+    for item in list.items() {
+        if nix.test(fun, item, pos)? {
+            kept.push(item);
         }
     }
     if kept.len() == list.items.len() {
@@ -126,8 +126,8 @@ fn foldl<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let fun = nix.force_function(args[0], pos)?;
     let list = nix.force_list(args[2], pos)?;
     let mut value = args[1];
-    for item in list.items {
-        value = nix.call(fun, &[value, *item], pos)?;
+    for item in list.items() {
+        value = nix.call(fun, &[value, item], pos)?;
     }
     nix.force(value, pos)
 }
@@ -138,13 +138,13 @@ fn gen_list<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
         return Err(Error::eval(format!("cannot create list of size {count}"), pos));
     };
     let fun = nix.force_function(args[0], pos)?;
-    // Each element is a slot and a thunk.
-    nix.check_room(count as usize * 40, pos)?;
-    let fun: &'a Value<'a> = nix.arena.alloc(fun);
-    let items = nix.arena.alloc_slice_fill_iter(
-        (0..count).map(|index| nix.thunk(Delayed::ApplyInt(fun, i64::from(index)))),
-    );
-    Ok(Value::List(nix.arena.alloc(List { items })))
+    // Each element is a slot, a thunk and its argument.
+    nix.check_room(count as usize * 32, pos)?;
+    let fun: &'a Slot<'a> = nix.arena.alloc(nix.slot(fun));
+    Ok(nix.list_of((0..count).map(|index| {
+        let index = nix.arena.alloc(nix.slot(Value::Int(i64::from(index))));
+        nix.thunk(Delayed::Apply(fun, index))
+    })))
 }
 
 /// The keys met so far.
@@ -189,25 +189,25 @@ impl<'a> Seen<'a> {
 
 fn generic_closure<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let attrs = nix.force_attrs(args[0], pos)?;
-    let start = nix.force_list(nix.need(attrs, sym::START_SET, pos)?.value, pos)?;
+    let start = nix.force_list(nix.need(attrs, sym::START_SET, pos)?.value(), pos)?;
     if start.items.is_empty() {
         return Ok(Value::List(start));
     }
-    let operator = nix.force_function(nix.need(attrs, sym::OPERATOR, pos)?.value, pos)?;
-    let mut work: std::collections::VecDeque<Value<'a>> = start.items.iter().copied().collect();
+    let operator = nix.force_function(nix.need(attrs, sym::OPERATOR, pos)?.value(), pos)?;
+    let mut work: std::collections::VecDeque<Value<'a>> = start.items().collect();
     let mut seen = Seen::default();
     let mut found = Vec::new();
     while let Some(item) = work.pop_front() {
         let item = nix.force(item, pos)?;
         let key = nix.need(nix.force_attrs(item, pos)?, sym::KEY, pos)?;
-        let key = nix.force(key.value, key.pos())?;
+        let key = nix.force(key.value(), key.pos())?;
         if !seen.insert(nix, key, pos)? {
             continue;
         }
         found.push(item);
         let next = nix.call_one(operator, item, pos)?;
-        for item in nix.force_list(next, pos)?.items {
-            work.push_back(nix.force(*item, pos)?);
+        for item in nix.force_list(next, pos)?.items() {
+            work.push_back(nix.force(item, pos)?);
         }
     }
     Ok(nix.list_from(&found))
@@ -216,21 +216,18 @@ fn generic_closure<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out
 fn group_by<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let fun = nix.force_function(args[0], pos)?;
     let mut groups: FxHashMap<nix_syntax::Symbol, Vec<Value<'a>>> = FxHashMap::default();
-    for item in nix.force_list(args[1], pos)?.items {
-        let name = nix.call_one(fun, *item, pos)?;
-        groups.entry(nix.force_name(name, pos)?).or_default().push(*item);
+    for item in nix.force_list(args[1], pos)?.items() {
+        let name = nix.call_one(fun, item, pos)?;
+        groups.entry(nix.force_name(name, pos)?).or_default().push(item);
     }
-    let entries = groups.into_iter().map(|(name, items)| Attr {
-        name,
-        place: Place::NONE,
-        value: nix.list_from(&items),
-    });
+    let entries =
+        groups.into_iter().map(|(name, items)| nix.attr(name, Place::NONE, nix.list_from(&items)));
     Ok(nix.attrs_from(entries.collect()))
 }
 
 fn head<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     match nix.force_list(args[0], pos)?.items.first() {
-        Some(item) => nix.force(*item, pos),
+        Some(item) => nix.force(item.get(), pos),
         None => Err(Error::eval("'builtins.head' called on an empty list", pos)),
     }
 }
@@ -245,17 +242,15 @@ fn map<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
         return Ok(Value::List(list));
     }
     let fun = nix.force_function(args[0], pos)?;
-    let fun: &'a Value<'a> = nix.arena.alloc(fun);
-    let items = list.items.iter().map(|item| nix.thunk(Delayed::Apply(fun, item)));
-    let items = nix.arena.alloc_slice_fill_iter(items);
-    Ok(Value::List(nix.arena.alloc(List { items })))
+    let fun: &'a Slot<'a> = nix.arena.alloc(nix.slot(fun));
+    Ok(nix.list_of(list.items.iter().map(|item| nix.thunk(Delayed::Apply(fun, item)))))
 }
 
 fn partition<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let fun = nix.force_function(args[0], pos)?;
     let (mut right, mut wrong) = (Vec::new(), Vec::new());
-    for item in nix.force_list(args[1], pos)?.items {
-        let item = nix.force(*item, pos)?;
+    for item in nix.force_list(args[1], pos)?.items() {
+        let item = nix.force(item, pos)?;
         if nix.test(fun, item, pos)? { right.push(item) } else { wrong.push(item) }
     }
     Ok(nix.attrs_of([(sym::RIGHT, nix.list_from(&right)), (sym::WRONG, nix.list_from(&wrong))]))
@@ -269,9 +264,9 @@ fn sort<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let fun = nix.force_function(args[0], pos)?;
     let plain = matches!(fun, Value::PrimOp(op) if op.name == "lessThan");
     let mut items = Vec::with_capacity(list.items.len());
-    for item in list.items {
-        let value = nix.force(*item, pos)?;
-        items.push(if value.has_identity() { *item } else { value });
+    for item in list.items() {
+        let value = nix.force(item, pos)?;
+        items.push(if value.has_identity() { item } else { value });
     }
     let mut less = |left: Value<'a>, right: Value<'a>| -> Result<bool> {
         if plain {

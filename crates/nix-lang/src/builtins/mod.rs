@@ -26,7 +26,7 @@ use nix_syntax::Origin;
 use crate::Evaluator;
 use crate::error::Result;
 use crate::source::{Place, Pos};
-use crate::value::{Attr, Delayed, Native, PrimFn, PrimOp, Value};
+use crate::value::{Delayed, Native, PrimFn, PrimOp, Value};
 
 /// What a builtin gives.
 type Out<'a> = Result<Value<'a>>;
@@ -142,7 +142,7 @@ pub(crate) fn fill<'a>(nix: &Evaluator<'a>, names: &[String], slots: &[Cell<Valu
     let mut entries = Vec::new();
     let mut add = |name: &str, value: Value<'a>| {
         let name = nix.symbols.intern(name.as_bytes());
-        entries.push(Attr { name, place: Place::NONE, value });
+        entries.push(nix.attr(name, Place::NONE, value));
     };
     for op in ops(&nix.settings.features) {
         add(op.name, Value::PrimOp(op));

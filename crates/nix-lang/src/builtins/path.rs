@@ -1,6 +1,5 @@
 //! Paths, files and importing.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use nix_compat::StoreDir;
@@ -14,7 +13,7 @@ use crate::io::{FileType, Ingestion};
 use crate::paths::{CORE, base_name, canonical, dir_name, io_error};
 use crate::source::{NO_POS, Place, Pos};
 use crate::sym;
-use crate::value::{Attr, Env, PrimOp, Value};
+use crate::value::{Env, PrimOp, Value};
 
 pub(super) static OPS: &[PrimOp] = &[
     PrimOp { name: "baseNameOf", arity: 1, run: base_name_of },
@@ -75,10 +74,8 @@ fn scoped_import<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'
     let path = nix.coerce_path(args[1], pos)?;
     let scope = nix.force_attrs(args[0], pos)?;
     let names: Vec<nix_syntax::Symbol> = nix.entries(scope).iter().map(|attr| attr.name).collect();
-    let slots = nix
-        .arena
-        .alloc_slice_fill_iter(nix.entries(scope).iter().map(|attr| Cell::new(attr.value)));
-    let env: &'a Env<'a> = nix.arena.alloc(Env { up: Some(nix.root_env), slots });
+    let slots = nix.entries(scope).iter().map(|attr| attr.slot);
+    let env = Env::new(nix.arena, Some(nix.root_env), slots);
     let file = nix.import_path(&path, pos)?;
     nix.load(&file, Some(&names), env, pos)
 }
@@ -118,10 +115,9 @@ fn read_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 fn read_dir<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let path = nix.coerce_path(args[0], pos)?;
     let path = nix.follow(&path, pos)?;
-    let entries = nix.read_dir(&path, pos)?.into_iter().map(|(name, kind)| Attr {
-        name: nix.symbols.intern(&name),
-        place: Place::NONE,
-        value: nix.static_str(kind.name().as_bytes()),
+    let entries = nix.read_dir(&path, pos)?.into_iter().map(|(name, kind)| {
+        let kind = nix.static_str(kind.name().as_bytes());
+        nix.attr(nix.symbols.intern(&name), Place::NONE, kind)
     });
     Ok(nix.attrs_from(entries.collect()))
 }
@@ -206,8 +202,8 @@ fn find_in<'a>(
     pos: Pos,
 ) -> Result<Vec<u8>> {
     let entries = nix.force_list(entries, pos)?;
-    for entry in entries.items {
-        let entry = nix.force_attrs(*entry, pos)?;
+    for entry in entries.items() {
+        let entry = nix.force_attrs(entry, pos)?;
         let prefix = match entry.value(sym::PREFIX) {
             Some(prefix) => nix.force_plain(prefix, pos)?,
             None => b"",
@@ -408,16 +404,16 @@ fn path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
         (None, None, None, Ingestion::Recursive, None);
     for attr in nix.entries(attrs) {
         match attr.name {
-            sym::PATH => path = Some(nix.coerce_path(attr.value, attr.pos())?),
-            sym::NAME => name = Some(nix.force_text(attr.value, attr.pos())?.to_owned()),
-            sym::FILTER => fun = Some(nix.force_function(attr.value, attr.pos())?),
+            sym::PATH => path = Some(nix.coerce_path(attr.value(), attr.pos())?),
+            sym::NAME => name = Some(nix.force_text(attr.value(), attr.pos())?.to_owned()),
+            sym::FILTER => fun = Some(nix.force_function(attr.value(), attr.pos())?),
             sym::RECURSIVE => {
-                if !nix.force_bool(attr.value, attr.pos())? {
+                if !nix.force_bool(attr.value(), attr.pos())? {
                     ingestion = Ingestion::Flat;
                 }
             }
             sym::SHA256 => {
-                let text = nix.force_text(attr.value, attr.pos())?;
+                let text = nix.force_text(attr.value(), attr.pos())?;
                 let sha256 = Some(nix_compat::HashAlgorithm::Sha256);
                 expected = Some(nix.hash_or_zeros(text, sha256, attr.pos())?);
             }

@@ -22,11 +22,11 @@ fn concat_strings_sep<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> 
     let mut bytes = nix.buffer();
     let mut ctx = Gathered::new();
     ctx.add(separator.ctx);
-    for (index, item) in list.items.iter().enumerate() {
+    for (index, item) in list.items().enumerate() {
         if index > 0 {
             bytes.extend_from_slice(separator.bytes);
         }
-        nix.coerce_into(*item, &mut bytes, &mut ctx, Coercion::INTERPOLATE, pos)?;
+        nix.coerce_into(item, &mut bytes, &mut ctx, Coercion::INTERPOLATE, pos)?;
     }
     let value = nix.string_with(&bytes, nix.contexts.sum(&ctx));
     nix.give_buffer(bytes);
@@ -42,8 +42,8 @@ fn replace_strings<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out
         return Err(Error::eval(message, pos));
     }
     let mut wanted: Vec<&'a [u8]> = Vec::with_capacity(from.items.len());
-    for item in from.items {
-        wanted.push(nix.force_string(*item, pos)?.bytes);
+    for item in from.items() {
+        wanted.push(nix.force_string(item, pos)?.bytes);
     }
     let subject = nix.force_string(args[2], pos)?;
     let text = subject.bytes;
@@ -71,7 +71,7 @@ fn replace_strings<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out
         };
         match found {
             Some(index) => {
-                let replacement = nix.force_string(to.items[index], pos)?;
+                let replacement = nix.force_string(to.items[index].get(), pos)?;
                 ctx.add(replacement.ctx);
                 bytes.extend_from_slice(replacement.bytes);
                 if wanted[index].is_empty() {

@@ -7,7 +7,7 @@ use crate::Evaluator;
 use crate::error::Error;
 use crate::source::{Place, Pos};
 use crate::sym;
-use crate::value::{Attr, PrimOp, Value};
+use crate::value::{PrimOp, Value};
 
 pub(super) static OPS: &[PrimOp] = &[PrimOp { name: "fromTOML", arity: 1, run: from_toml }];
 
@@ -50,7 +50,7 @@ fn convert<'a>(nix: &Evaluator<'a>, value: Toml, pos: Pos) -> Out<'a> {
             for (name, value) in table {
                 no_null(&name, pos)?;
                 let name = nix.symbols.intern(name.as_bytes());
-                entries.push(Attr { name, place: Place::NONE, value: convert(nix, value, pos)? });
+                entries.push(nix.attr(name, Place::NONE, convert(nix, value, pos)?));
             }
             nix.attrs_from(entries)
         }

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::io::{FetchRequest, FileType};
 use crate::source::{self, NO_POS, Pos};
 use crate::sym;
-use crate::value::{Attr, Value};
+use crate::value::Value;
 
 /// A flake being evaluated.
 pub(crate) struct Live<'a> {
@@ -182,10 +182,10 @@ fn node_value<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Result<V
     for (name, edge) in &entry.inputs {
         let target = live.graph.follow(edge).map_err(wrong)?;
         let name = nix.symbols.intern(name.as_bytes());
-        inputs.push(Attr { name, place: source::Place::NONE, value: nix.node(flake, target) });
+        inputs.push(nix.attr(name, source::Place::NONE, nix.node(flake, target)));
     }
     let plain = nix.attrs_from(inputs.clone());
-    inputs.push(Attr { name: sym::SELF, place: source::Place::NONE, value: nix.node(flake, node) });
+    inputs.push(nix.attr(sym::SELF, source::Place::NONE, nix.node(flake, node)));
     let function = nix.select(attrs, sym::OUTPUTS, pos)?;
     let outputs = nix.call(function, &[nix.attrs_from(inputs)], pos)?;
     let outputs_attrs = nix.force_attrs(outputs, pos)?;

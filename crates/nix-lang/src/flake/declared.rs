@@ -73,7 +73,7 @@ impl<'a> Evaluator<'a> {
             let message = format!("flake '{shown}' lacks attribute 'outputs'");
             return Err(Error::eval(message, NO_POS));
         };
-        self.force_function(outputs.value, outputs.pos())?;
+        self.force_function(outputs.value(), outputs.pos())?;
         for attr in self.sorted(attrs) {
             match attr.name {
                 sym::DESCRIPTION | sym::INPUTS | sym::OUTPUTS | sym::NIX_CONFIG => {}
@@ -102,14 +102,14 @@ impl<'a> Evaluator<'a> {
             self.check_config(self.force_attrs(attr.value, attr.pos())?)?;
         }
         if let Some(attr) = attrs.get(sym::DESCRIPTION) {
-            found.description = Some(self.force_string(attr.value, attr.pos())?.text());
+            found.description = Some(self.force_string(attr.value(), attr.pos())?.text());
         }
         if let Some(attr) = attrs.get(sym::INPUTS) {
-            let all = self.force_attrs(attr.value, attr.pos())?;
+            let all = self.force_attrs(attr.value(), attr.pos())?;
             for attr in self.entries(all) {
                 if attr.name == sym::SELF {
-                    for attr in self.entries(self.force_attrs(attr.value, attr.pos())?) {
-                        let (name, value) = self.input_attr(attr.name, attr.value, attr.pos())?;
+                    for attr in self.entries(self.force_attrs(attr.value(), attr.pos())?) {
+                        let (name, value) = self.input_attr(attr.name, attr.value(), attr.pos())?;
                         found.own.insert(name, value);
                     }
                 }
@@ -168,7 +168,7 @@ impl<'a> Evaluator<'a> {
         let mut found = BTreeMap::new();
         for attr in self.entries(all).iter().filter(|attr| attr.name != sym::SELF) {
             let name = self.name(attr.name);
-            let declared = self.declared(attr.value, attr.pos(), root, dir)?;
+            let declared = self.declared(attr.value(), attr.pos(), root, dir)?;
             found.insert(name, declared);
         }
         Ok(found)
@@ -214,21 +214,21 @@ impl<'a> Evaluator<'a> {
             let mut read = || -> Result<()> {
                 match attr.name {
                     sym::URL => {
-                        let text = match self.force(attr.value, attr.pos())? {
+                        let text = match self.force(attr.value(), attr.pos())? {
                             Value::Path(path) => format!("path:{}", relative(dir, path.bytes)),
                             other => self.force_string(other, attr.pos())?.text(),
                         };
                         attrs.insert("url".to_owned(), text.as_str().into());
                         url = Some(text);
                     }
-                    sym::FLAKE => declared.flake = self.force_bool(attr.value, attr.pos())?,
+                    sym::FLAKE => declared.flake = self.force_bool(attr.value(), attr.pos())?,
                     sym::FOLLOWS => {
-                        let text = self.force_string(attr.value, attr.pos())?.text();
+                        let text = self.force_string(attr.value(), attr.pos())?.text();
                         let path = input_path(&text).map_err(|it| Error::eval(it, attr.pos()))?;
                         declared.follows = Some([root, &path].concat());
                     }
                     sym::INPUTS => {
-                        let all = self.force_attrs(attr.value, attr.pos())?;
+                        let all = self.force_attrs(attr.value(), attr.pos())?;
                         if let Some(own) = all.get(sym::SELF) {
                             let message = "'self' input attribute not allowed";
                             return Err(Error::eval(message, own.pos()));
@@ -236,7 +236,7 @@ impl<'a> Evaluator<'a> {
                         declared.inputs = self.declared_set(all, root, dir)?;
                     }
                     name => {
-                        let (name, value) = self.input_attr(name, attr.value, attr.pos())?;
+                        let (name, value) = self.input_attr(name, attr.value(), attr.pos())?;
                         attrs.insert(name, value);
                     }
                 }

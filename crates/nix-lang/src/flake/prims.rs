@@ -40,7 +40,7 @@ fn flake_ref_to_string<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) ->
     // In the order in which names were first seen, as C++ Nix goes through a set.
     for attr in nix.entries(nix.force_attrs(args[0], pos)?) {
         let name = nix.name(attr.name);
-        let value = match nix.force(attr.value, attr.pos())? {
+        let value = match nix.force(attr.value(), attr.pos())? {
             Value::Int(number) => RefAttr::Int(u64::try_from(number).map_err(|_| {
                 let message = format!("negative value given for flake ref attr {name}: {number}");
                 Error::eval(message, pos)

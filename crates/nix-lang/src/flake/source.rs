@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::io::{FetchRequest, Fetched, Ingestion, Place};
 use crate::paths::{Tree, as_path, canonical, io_error};
 use crate::source::{self, NO_POS, Pos};
-use crate::value::{Attr, Value};
+use crate::value::Value;
 
 /// The source of a flake, or of anything else that was fetched.
 pub(crate) struct Source {
@@ -174,7 +174,7 @@ impl<'a> Evaluator<'a> {
         let mut entries = Vec::new();
         let mut add = |name: &str, value| {
             let name = self.symbols.intern(name.as_bytes());
-            entries.push(Attr { name, place: source::Place::NONE, value });
+            entries.push(self.attr(name, source::Place::NONE, value));
         };
         match &source.stored {
             Some(path) => add("outPath", self.stored(path.clone())),

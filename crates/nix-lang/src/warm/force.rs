@@ -29,7 +29,7 @@ impl<'a> Evaluator<'a> {
             graph.stop_carrying();
             mark = graph.inner.borrow().nodes[node as usize].mark;
         }
-        if let ThunkState::Done(_, value) = thunk.state.get() {
+        if let ThunkState::Done(_, value) = thunk.get() {
             match mark {
                 Mark::Clean => return Ok(value),
                 Mark::Busy => return Err(infinite_recursion(pos)),
@@ -67,7 +67,7 @@ impl<'a> Evaluator<'a> {
                 let read = inner.nodes[node as usize].reads[index];
                 let one = &inner.nodes[read as usize];
                 let done =
-                    one.thunk.is_none_or(|thunk| matches!(thunk.state.get(), ThunkState::Done(..)));
+                    one.thunk.is_none_or(|thunk| matches!(thunk.get(), ThunkState::Done(..)));
                 (read, one.thunk, done && one.mark == Mark::Clean)
             };
             // A failure is met again, in its own place, when the node runs.
@@ -113,7 +113,7 @@ impl<'a> Evaluator<'a> {
         let Some(origin) = graph.inner.borrow().nodes[node as usize].origin else {
             return Err(infinite_recursion(pos));
         };
-        thunk.state.set(ThunkState::Blackhole(node));
+        thunk.set_running(node);
         graph.push_frame(node);
         let result = self.compute(origin, pos);
         graph.pop_frame(result.is_err());
@@ -142,12 +142,12 @@ impl<'a> Evaluator<'a> {
                     _ => value,
                 };
                 one.value = Some(value);
-                thunk.state.set(ThunkState::Done(node, value));
+                thunk.set_done(node, self.slot(value));
                 Ok(value)
             }
             Err(error) => {
                 if let Some(origin) = one.origin {
-                    thunk.state.set(ThunkState::delayed(node, origin));
+                    thunk.set_delayed(node, origin);
                 }
                 Err(error)
             }

@@ -14,7 +14,7 @@ use super::matching::{Old, Site};
 use super::parsed::Parsed;
 use crate::Evaluator;
 use crate::io::Io;
-use crate::value::{Delayed, Env, NodeId, Thunk, ThunkState, Value};
+use crate::value::{Delayed, Env, NodeId, Thunk, Value};
 
 /// How far the value of a node can be trusted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -174,8 +174,7 @@ impl<'a> Graph<'a> {
             }
         }
         let node = inner.nodes.len() as NodeId;
-        let state = Cell::new(ThunkState::delayed(node, origin));
-        let thunk: &'a Thunk<'a> = nix.arena.alloc(Thunk { state });
+        let thunk: &'a Thunk<'a> = nix.arena.alloc(Thunk::new(node, origin));
         inner.nodes.push(Node::new(Some(thunk), Some(origin)));
         inner.thunks.push(node);
         Value::Thunk(thunk)
@@ -185,8 +184,7 @@ impl<'a> Graph<'a> {
     pub(super) fn free_thunk(&self, nix: &Evaluator<'a>, origin: Delayed<'a>) -> &'a Thunk<'a> {
         let mut inner = self.inner.borrow_mut();
         let node = inner.nodes.len() as NodeId;
-        let state = Cell::new(ThunkState::delayed(node, origin));
-        let thunk: &'a Thunk<'a> = nix.arena.alloc(Thunk { state });
+        let thunk: &'a Thunk<'a> = nix.arena.alloc(Thunk::new(node, origin));
         inner.nodes.push(Node::new(Some(thunk), Some(origin)));
         thunk
     }
@@ -208,7 +206,7 @@ impl<'a> Graph<'a> {
             return;
         }
         if let Some(thunk) = one.thunk {
-            thunk.state.set(ThunkState::delayed(node, origin));
+            thunk.set_delayed(node, origin);
         }
         let had_value = one.value.is_some() || one.failed.is_some();
         one.mark = Mark::Stale;

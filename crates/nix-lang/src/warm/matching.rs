@@ -7,6 +7,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 
 use super::graph::{Graph, Node};
 use crate::sets::gathered;
+use crate::slot::Slot;
 use crate::source::{Pos, direct};
 use crate::value::{Delayed, Env, NodeId, Value};
 
@@ -110,7 +111,7 @@ impl<'a> Old<'a> {
     ) -> Option<&'a Env<'a>> {
         let mut good = |entry: &Option<(Site, &'a Env<'a>)>| {
             entry.is_some_and(|(known, env)| {
-                known == site && env.up.is_some_and(|known| std::ptr::eq(known, up)) && fits(env)
+                known == site && env.up().is_some_and(|known| std::ptr::eq(known, up)) && fits(env)
             })
         };
         let at = if self.envs.get(self.next_env).is_some_and(&mut good) {
@@ -122,7 +123,7 @@ impl<'a> Old<'a> {
                 let mut index: FxHashMap<_, VecDeque<usize>> = FxHashMap::default();
                 for (at, entry) in self.envs.iter().enumerate() {
                     if let Some((site, env)) = entry {
-                        let up = env.up.map_or(0, |up| std::ptr::from_ref(up) as usize);
+                        let up = env.up().map_or(0, |up| std::ptr::from_ref(up) as usize);
                         index.entry((*site, up)).or_default().push_back(at);
                     }
                 }
@@ -207,18 +208,18 @@ impl<'a> Graph<'a> {
         &self,
         site: Site,
         up: &'a Env<'a>,
-        mut fits: impl FnMut(&[std::cell::Cell<Value<'a>>]) -> bool,
+        mut fits: impl FnMut(&[std::cell::Cell<Slot<'a>>]) -> bool,
     ) -> Option<&'a Env<'a>> {
-        self.claim_env(site, up, |env| fits(env.slots))
+        self.claim_env(site, up, |env| fits(env.slots()))
     }
 
     pub(crate) fn same_slots(
         &self,
-        slots: &[std::cell::Cell<Value<'a>>],
+        slots: &[std::cell::Cell<Slot<'a>>],
         values: &[Value<'a>],
     ) -> bool {
         slots.len() == values.len()
-            && slots.iter().zip(values).all(|(slot, value)| self.same(slot.get(), *value))
+            && slots.iter().zip(values).all(|(slot, value)| self.same(slot.get().get(), *value))
     }
 
     /// The site that a place has had since the first version of its file.
@@ -259,7 +260,12 @@ impl<'a> Graph<'a> {
             }
             (Value::Path(left), Value::Path(right)) => left.bytes == right.bytes,
             (Value::List(left), Value::List(right)) => {
-                std::ptr::eq(left, right) || all_same(left.items, right.items)
+                std::ptr::eq(left, right)
+                    || left.items.len() == right.items.len()
+                        && left
+                            .items()
+                            .zip(right.items())
+                            .all(|(left, right)| self.same_within(left, right, depth - 1))
             }
             (Value::Attrs(left), Value::Attrs(right)) => {
                 if std::ptr::eq(left, right) {
@@ -269,7 +275,7 @@ impl<'a> Graph<'a> {
                 left.len() == right.len()
                     && left.iter().zip(&*right).all(|(left, right)| {
                         left.name == right.name
-                            && self.same_within(left.value, right.value, depth - 1)
+                            && self.same_within(left.value(), right.value(), depth - 1)
                             && self.same_pos(left.pos(), right.pos())
                     })
             }
@@ -294,19 +300,16 @@ impl<'a> Graph<'a> {
             }
             (Delayed::Select(left), Delayed::Select(right)) => {
                 left.name == right.name
-                    && self.same(left.from, right.from)
+                    && self.same(left.from.get(), right.from.get())
                     && self.same_pos(left.pos, right.pos)
             }
             (Delayed::Apply(left, left_arg), Delayed::Apply(right, right_arg)) => {
-                self.same(*left, *right) && self.same(*left_arg, *right_arg)
+                self.same(left.get(), right.get()) && self.same(left_arg.get(), right_arg.get())
             }
             (Delayed::ApplyAttr(left, left_attr), Delayed::ApplyAttr(right, right_attr)) => {
                 left_attr.name == right_attr.name
-                    && self.same(*left, *right)
-                    && self.same(left_attr.value, right_attr.value)
-            }
-            (Delayed::ApplyInt(left, left_int), Delayed::ApplyInt(right, right_int)) => {
-                left_int == right_int && self.same(*left, *right)
+                    && self.same(left.get(), right.get())
+                    && self.same(left_attr.value(), right_attr.value())
             }
             (Delayed::Native(left), Delayed::Native(right)) => {
                 left.run as usize == right.run as usize
@@ -320,12 +323,11 @@ impl<'a> Graph<'a> {
     fn origin_hash(&self, origin: Delayed<'a>) -> u64 {
         match origin {
             Delayed::Expr(expr, env) => hash_of((1, address(expr), address(env))),
-            Delayed::Select(select) => hash_of((2, select.name, value_hash(select.from))),
-            Delayed::Apply(fun, arg) => hash_of((3, value_hash(*fun), value_hash(*arg))),
+            Delayed::Select(select) => hash_of((2, select.name, value_hash(select.from.get()))),
+            Delayed::Apply(fun, arg) => hash_of((3, value_hash(fun.get()), value_hash(arg.get()))),
             Delayed::ApplyAttr(fun, attr) => {
-                hash_of((5, value_hash(*fun), attr.name, value_hash(attr.value)))
+                hash_of((5, value_hash(fun.get()), attr.name, value_hash(attr.value())))
             }
-            Delayed::ApplyInt(fun, number) => hash_of((6, value_hash(*fun), number)),
             Delayed::Native(native) => {
                 let args: Vec<u64> = native.args.iter().map(|arg| value_hash(*arg)).collect();
                 hash_of((4, native.run as usize, args))
@@ -340,14 +342,13 @@ impl<'a> Graph<'a> {
             Delayed::Expr(expr, _) => hash_of((1, self.site(Site::of(expr)))),
             Delayed::Select(select) => hash_of((2, select.name)),
             Delayed::Apply(fun, arg) => {
-                let key = match *arg {
+                let key = match arg.get() {
                     key @ (Value::String(_) | Value::Int(_)) => value_hash(key),
                     _ => 0,
                 };
-                hash_of((3, self.function_site(*fun), key))
+                hash_of((3, self.function_site(fun.get()), key))
             }
-            Delayed::ApplyAttr(fun, attr) => hash_of((5, self.function_site(*fun), attr.name)),
-            Delayed::ApplyInt(fun, number) => hash_of((6, self.function_site(*fun), number)),
+            Delayed::ApplyAttr(fun, attr) => hash_of((5, self.function_site(fun.get()), attr.name)),
             Delayed::Native(native) => {
                 let key = native.args.iter().find(|arg| matches!(arg, Value::Int(_)));
                 hash_of((4, native.run as usize, key.map(|key| value_hash(*key))))

@@ -23,7 +23,7 @@ impl<'a> Evaluator<'a> {
         let mut taken = Taken::new();
         let env = graph.claim_env(Site::of(set), outer, |env| {
             taken.clear();
-            env.slots.len() == set.attrs.len()
+            env.slots().len() == set.attrs.len()
                 && self.scope_fits(graph, set, env, outer, &mut taken).is_some()
         })?;
         graph.take_all(&taken);
@@ -39,8 +39,8 @@ impl<'a> Evaluator<'a> {
         taken: &mut Taken<'a>,
     ) -> Option<()> {
         let mut sources: Vec<Option<Value<'a>>> = vec![None; set.sources.len()];
-        for (at, (attr, slot)) in set.attrs.iter().zip(env.slots).enumerate() {
-            let value = slot.get();
+        for (at, (attr, slot)) in set.attrs.iter().zip(env.slots()).enumerate() {
+            let value = slot.get().get();
             match attr.value {
                 AttrValue::Plain(expr) => {
                     self.slot_fits(graph, (expr, env), Some(at), value, taken)?;
@@ -53,13 +53,14 @@ impl<'a> Evaluator<'a> {
                         return None;
                     };
                     let known = &mut sources[index as usize];
+                    let from = select.from.get();
                     match known {
-                        Some(known) if !graph.same(*known, select.from) => return None,
+                        Some(known) if !graph.same(*known, from) => return None,
                         Some(_) => {}
                         None => {
                             let expr = set.sources[index as usize];
-                            self.slot_fits(graph, (expr, env), Some(0), select.from, taken)?;
-                            *known = Some(select.from);
+                            self.slot_fits(graph, (expr, env), Some(0), from, taken)?;
+                            *known = Some(from);
                         }
                     }
                     let wanted = InheritFrom {
@@ -122,12 +123,12 @@ impl<'a> Evaluator<'a> {
         let mut taken = Taken::new();
         let env = graph.claim_env(Site::of(lambda), closure.env, |env| {
             taken.clear();
-            if env.slots.len() != lambda.slots() {
+            if env.slots().len() != lambda.slots() {
                 return false;
             }
-            let mut slots = env.slots;
+            let mut slots = env.slots();
             if lambda.arg.is_some() {
-                if !graph.same(slots[0].get(), value) {
+                if !graph.same(slots[0].get().get(), value) {
                     return false;
                 }
                 slots = &slots[1..];
@@ -137,9 +138,9 @@ impl<'a> Evaluator<'a> {
                 let fits = match (attrs.get(formal.name), formal.default) {
                     (Some(attr), _) => {
                         found += 1;
-                        graph.same(slot.get(), attr.value)
+                        graph.same(slot.get().get(), attr.value())
                     }
-                    (None, Some(default)) => match graph.origin_of(slot.get()) {
+                    (None, Some(default)) => match graph.origin_of(slot.get().get()) {
                         Some((node, Delayed::Expr(known, within)))
                             if std::ptr::eq(within, env)
                                 && graph.site(Site::of(known)) == graph.site(Site::of(default)) =>
@@ -166,7 +167,7 @@ impl<'a> Graph<'a> {
     /// The record of a thunk value and what the thunk computes.
     fn origin_of(&self, value: Value<'a>) -> Option<(NodeId, Delayed<'a>)> {
         let Value::Thunk(thunk) = value else { return None };
-        let node = thunk.state.get().node();
+        let node = thunk.get().node();
         if node == 0 {
             return None;
         }

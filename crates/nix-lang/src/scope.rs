@@ -1,0 +1,122 @@
+//! Scopes: what is around them in one word, and their variables right after it.
+
+use std::alloc::Layout;
+use std::cell::Cell;
+use std::marker::PhantomData;
+
+use bumpalo::Bump;
+
+use crate::slot::{self, Slot};
+
+/// From this many variables on, a scope says how many there are in a word of its own.
+const MANY: usize = u16::MAX as usize;
+
+const WORD: usize = size_of::<u64>();
+
+/// The variables of one scope. Only made by [`Env::new`]: more lies behind it in memory.
+#[repr(C)]
+pub struct Env<'a> {
+    /// The address of the scope around, and in the upper 16 bits how many variables there are.
+    head: u64,
+    // As variant as what it stands for.
+    content: PhantomData<(&'a Env<'a>, Cell<Slot<'a>>)>,
+}
+
+const _: () = assert!(size_of::<Env<'_>>() == WORD && align_of::<Env<'_>>() == WORD);
+
+impl<'a> Env<'a> {
+    /// A scope with these variables.
+    pub(crate) fn new(
+        arena: &'a Bump,
+        up: Option<&'a Env<'a>>,
+        slots: impl ExactSizeIterator<Item = Slot<'a>>,
+    ) -> &'a Env<'a> {
+        let count = slots.len();
+        let head = up.map_or(0, slot::address) | (count.min(MANY) as u64) << 48;
+        let extra = usize::from(count >= MANY);
+        let bytes = (1 + extra + count) * WORD;
+        let layout = Layout::from_size_align(bytes, WORD).expect("a scope fits into memory");
+        let first = arena.alloc_layout(layout).cast::<u64>();
+        let address = first.as_ptr().expose_provenance();
+        // SAFETY: the allocation has room for the head, for the count where it is there, and for
+        // `count` slots, each of which is a word; the iterator is not trusted to end in time. What
+        // an iterator leaves out is filled, so that all of it is initialised.
+        unsafe {
+            first.write(head);
+            if extra == 1 {
+                first.add(1).write(count as u64);
+            }
+            let mut slots = slots;
+            for at in 0..count {
+                let slot = slots.next().unwrap_or(Slot::HOLE);
+                first.add(1 + extra + at).cast::<Slot<'a>>().write(slot);
+            }
+            &*std::ptr::with_exposed_provenance(address)
+        }
+    }
+
+    /// The scope around.
+    #[inline]
+    pub(crate) fn up(&self) -> Option<&'a Env<'a>> {
+        match self.head << 16 {
+            0 => None,
+            // SAFETY: `new` put the address of a scope for `'a` there.
+            _ => Some(unsafe { slot::reference(self.head) }),
+        }
+    }
+
+    /// The variables.
+    #[inline]
+    pub(crate) fn slots(&'a self) -> &'a [Cell<Slot<'a>>] {
+        let after = std::ptr::from_ref(self).addr() + WORD;
+        let count = (self.head >> 48) as usize;
+        // SAFETY: `new` is the only maker of scopes; it exposed the allocation, which has this many
+        // slots behind the head, or a count and that many.
+        unsafe {
+            let (count, after) = if count < MANY {
+                (count, after)
+            } else {
+                (*std::ptr::with_exposed_provenance::<u64>(after) as usize, after + WORD)
+            };
+            std::slice::from_raw_parts(std::ptr::with_exposed_provenance(after), count)
+        }
+    }
+
+    /// The scope so many levels further out.
+    #[inline]
+    pub(crate) fn at(&'a self, level: u32) -> &'a Env<'a> {
+        let mut env = self;
+        for _ in 0..level {
+            match env.up() {
+                Some(up) => env = up,
+                None => return env,
+            }
+        }
+        env
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::Value;
+
+    #[test]
+    fn scopes_of_all_sizes() {
+        let arena = Bump::new();
+        let outer = Env::new(&arena, None, std::iter::empty());
+        assert!(outer.up().is_none() && outer.slots().is_empty());
+        for count in [1, 2, MANY - 1, MANY, MANY + 1, 2 * MANY] {
+            let numbers = 0..count as i64;
+            let slots: Vec<_> =
+                numbers.map(|number| Slot::new(&arena, Value::Int(number))).collect();
+            let env = Env::new(&arena, Some(outer), slots.into_iter());
+            assert!(env.up().is_some_and(|up| std::ptr::eq(up, outer)));
+            assert!(std::ptr::eq(env.at(1), outer));
+            assert_eq!(env.slots().len(), count);
+            for (number, slot) in env.slots().iter().enumerate() {
+                assert!(matches!(slot.get().get(), Value::Int(value) if value == number as i64));
+            }
+        }
+    }
+}
