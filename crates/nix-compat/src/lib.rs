@@ -11,6 +11,7 @@ pub mod modulo;
 pub mod nar;
 pub mod narinfo;
 pub mod path;
+mod self_reference;
 mod unusual;
 pub mod url;
 
