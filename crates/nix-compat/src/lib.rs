@@ -14,6 +14,7 @@ pub mod narinfo;
 pub mod path;
 pub mod resolve;
 pub mod rewrite;
+mod self_reference;
 mod unusual;
 pub mod url;
 

@@ -160,6 +160,40 @@ pub enum Error {
         /// Why.
         reason: &'static str,
     },
+    /// A path that comes from elsewhere is not what it must be.
+    #[error("{path} is refused: {reason}")]
+    Refused {
+        /// The path.
+        path: StorePath,
+        /// Why.
+        reason: String,
+    },
+    /// A path that comes from elsewhere refers to one that is not there.
+    #[error("{path} cannot be added: it refers to {reference}, which is not there")]
+    MissingReference {
+        /// The path.
+        path: StorePath,
+        /// What it refers to.
+        reference: StorePath,
+    },
+    /// A path that comes from elsewhere has other contents than promised.
+    #[error("hash mismatch importing path '{path}':\n  specified: {specified}\n        got: {got}")]
+    NarMismatch {
+        /// The path.
+        path: StorePath,
+        /// The promised hash.
+        specified: String,
+        /// The hash of what came (SRI).
+        got: String,
+    },
+    /// A store, cache or daemon elsewhere said no, or cannot be reached.
+    #[error("{address}: {reason}")]
+    Peer {
+        /// Its address.
+        address: String,
+        /// What it said.
+        reason: String,
+    },
     /// The caller's observer asked to stop.
     #[error("cancelled")]
     Cancelled,

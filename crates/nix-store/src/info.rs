@@ -24,3 +24,14 @@ pub struct PathInfo {
     /// The content address, where the path follows from its contents.
     pub ca: Option<CAHash>,
 }
+
+impl PathInfo {
+    /// What binary caches sign: version, path, hash, size and references (C++ Nix,
+    /// `ValidPathInfo::fingerprint`).
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let references: Vec<String> = self.references.iter().map(ToString::to_string).collect();
+        let hash = self.nar_hash.to_nix_nixbase32_string();
+        format!("1;{};{hash};{};{}", self.path, self.nar_size, references.join(","))
+    }
+}

@@ -7,6 +7,7 @@ mod add;
 mod build;
 mod canonical;
 mod config;
+pub mod copy;
 mod db;
 mod error;
 mod gc;

@@ -1,0 +1,108 @@
+//! Copying paths with everything they refer to.
+
+use super::{Sink, Source, Trust};
+use crate::error::{Context, Error, Result};
+use crate::info::PathInfo;
+use nix_compat::StorePath;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// Copies `paths` and what they refer to, as far as `to` lacks it, references first: what has come
+/// when it is interrupted stays, and the next copy goes on from there. Every path is checked by
+/// `trust` before the first byte is sent. `begun` is told of each path; gives those that were sent.
+///
+/// # Errors
+/// When `from` lacks a path or is not trusted for it, or either side fails.
+pub fn copy_closure(
+    from: &dyn Source,
+    to: &dyn Sink,
+    paths: &BTreeSet<StorePath>,
+    trust: &Trust,
+    begun: &dyn Fn(&PathInfo),
+) -> Result<Vec<StorePath>> {
+    let missing = missing(from, to, paths)?;
+    if let Some(info) = missing.values().find(|info| !trust.accepts(info)) {
+        let reason = format!("{} has no signature for it by a trusted key", from.name());
+        return Err(Error::Refused { path: info.path.clone(), reason });
+    }
+    let order = in_order(&missing)?;
+    for path in &order {
+        begun(&missing[path]);
+        send(from, to, &missing[path])?;
+    }
+    Ok(order)
+}
+
+/// What `to` lacks of the closure. What it has, it has with all references.
+fn missing(
+    from: &dyn Source,
+    to: &dyn Sink,
+    paths: &BTreeSet<StorePath>,
+) -> Result<BTreeMap<StorePath, PathInfo>> {
+    let mut missing = BTreeMap::new();
+    let (mut open, mut seen) = (paths.clone(), BTreeSet::new());
+    while !open.is_empty() {
+        let valid = to.valid(&open)?;
+        seen.extend(open.iter().cloned());
+        let wanted: BTreeSet<StorePath> = open.difference(&valid).cloned().collect();
+        let found = from.query_many(&wanted)?;
+        if let Some(path) = wanted.iter().find(|path| !found.contains_key(*path)) {
+            let reason = format!("it does not have {path}");
+            return Err(Error::Peer { address: from.name(), reason });
+        }
+        open = found.values().flat_map(|info| &info.references).cloned().collect();
+        open.retain(|path| !seen.contains(path));
+        missing.extend(found);
+    }
+    Ok(missing)
+}
+
+/// References first. By hand: a closure may be deeper than the stack.
+fn in_order(infos: &BTreeMap<StorePath, PathInfo>) -> Result<Vec<StorePath>> {
+    let (mut order, mut done, mut on_the_way) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+    let mut open: Vec<(&StorePath, bool)> = infos.keys().map(|path| (path, false)).collect();
+    while let Some((path, left)) = open.pop() {
+        if left {
+            on_the_way.remove(path);
+            done.insert(path);
+            order.push(path.clone());
+        } else if !done.contains(path) {
+            if !on_the_way.insert(path) {
+                let reason = "it refers to itself through other paths".into();
+                return Err(Error::Refused { path: path.clone(), reason });
+            }
+            open.push((path, true));
+            let references = infos[path].references.iter();
+            open.extend(
+                references
+                    .filter(|r| *r != path && !done.contains(r))
+                    .filter_map(|r| infos.get_key_value(r))
+                    .map(|(r, _)| (r, false)),
+            );
+        }
+    }
+    Ok(order)
+}
+
+/// One archive through a pipe: it is never in memory.
+fn send(from: &dyn Source, to: &dyn Sink, info: &PathInfo) -> Result<()> {
+    let (mut reader, mut writer) = std::io::pipe().on("make a pipe for", Path::new("a copy"))?;
+    std::thread::scope(|scope| {
+        // The writer is closed when the sender is done, the reader when the receiver is.
+        let sender = scope.spawn(move || from.nar(&info.path, &mut writer));
+        let received = to.add(info, &mut reader);
+        drop(reader);
+        let sent = sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        match (received, sent) {
+            // Nobody reads any more: somebody else added it meanwhile.
+            (Ok(()), _) => Ok(()),
+            // An archive that ends too soon is the receiver's trouble; the sender knows why.
+            (Err(_), Err(sent)) if !is_closed_pipe(&sent) => Err(sent),
+            (received, _) => received,
+        }
+    })
+}
+
+fn is_closed_pipe(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,216 @@
+//! The local store as a place to copy from and to.
+
+use super::{Sink, Source};
+use crate::add::hash_file;
+use crate::canonical::canonicalise;
+use crate::db::Registration;
+use crate::error::{Context, Error, Result, archive};
+use crate::info::PathInfo;
+use crate::lock::{OwnedLock, path_lock};
+use crate::scratch::Scratch;
+use crate::store::Store;
+use nix_compat::{
+    CAHash, ContentAddressMethod, Derivation, HashAlgorithm, NixHash, StoreDir, StorePath, nar,
+};
+use std::collections::BTreeSet;
+use std::io::{BufReader, Read, Write};
+use std::path::Path;
+use std::time::SystemTime;
+
+/// Archives are read from and written to in pieces of this size.
+const BUFFER: usize = 256 << 10;
+
+impl Source for Store {
+    fn name(&self) -> String {
+        match &self.config().root {
+            Some(root) => root.display().to_string(),
+            None => "the local store".into(),
+        }
+    }
+
+    fn query(&self, path: &StorePath) -> Result<Option<PathInfo>> {
+        if self.is_valid(path)? { self.info(path).map(Some) } else { Ok(None) }
+    }
+
+    fn nar(&self, path: &StorePath, to: &mut dyn Write) -> Result<()> {
+        if !self.is_valid(path)? {
+            return Err(Error::NotValid { path: path.clone() });
+        }
+        let at = self.physical(path);
+        let mut to = std::io::BufWriter::with_capacity(BUFFER, to);
+        nar::dump(&at, &mut to).map_err(archive(&at))?;
+        to.flush().on("send the archive of", &at)
+    }
+}
+
+impl Sink for Store {
+    fn name(&self) -> String {
+        Source::name(self)
+    }
+
+    fn valid(&self, paths: &BTreeSet<StorePath>) -> Result<BTreeSet<StorePath>> {
+        let mut valid = BTreeSet::new();
+        for path in paths {
+            if self.is_valid(path)? {
+                valid.insert(path.clone());
+            }
+        }
+        Ok(valid)
+    }
+
+    fn add(&self, info: &PathInfo, nar: &mut dyn Read) -> Result<()> {
+        let path = &info.path;
+        self.add_temp_root(path)?;
+        if self.database().is_valid(path)? {
+            return Ok(());
+        }
+        check_address(info)?;
+        for reference in info.references.iter().filter(|r| *r != path) {
+            if !self.is_valid(reference)? {
+                return Err(Error::MissingReference {
+                    path: path.clone(),
+                    reference: reference.clone(),
+                });
+            }
+        }
+        let _lock = OwnedLock::take(&path_lock(&self.physical(path)), &|| false)?;
+        if self.database().is_valid(path)? {
+            return Ok(());
+        }
+        let scratch = incoming(self, path)?;
+        restore(info, nar, &scratch.path)?;
+        check_contents(info, &scratch.path)?;
+        let derivation = read_derivation(info, &scratch.path)?;
+        canonicalise(&scratch.path, None)?;
+        // What the sender thinks of itself does not count here.
+        let info = PathInfo { registered: SystemTime::now(), ultimate: false, ..info.clone() };
+        self.install(&scratch.path, path)?;
+        self.database().register(&[Registration { info: &info, derivation: derivation.as_ref() }])
+    }
+}
+
+/// A place for what comes. Its name has the path's hash, which is kept: no collector, not even
+/// that of C++ Nix, takes it for rubbish. Whoever has the path's lock is the only one to use it.
+fn incoming(store: &Store, path: &StorePath) -> Result<Scratch> {
+    let name = format!("{}-incoming", nix_compat::path::hash_part(path));
+    match Scratch::try_named(store.layout(), &name)? {
+        Some(scratch) => Ok(scratch),
+        // A path of the same hash and another name: nothing honest makes one.
+        None => Err(refused(path, "a path with the same hash is just being added")),
+    }
+}
+
+/// Unpacks exactly one archive of the promised size and hash.
+fn restore(info: &PathInfo, nar: &mut dyn Read, to: &Path) -> Result<()> {
+    let NixHash::Sha256(wanted) = &info.nar_hash else {
+        return Err(refused(&info.path, "the hash of its archive must be a SHA-256"));
+    };
+    let mut hashing = Hashing {
+        from: nar.take(info.nar_size),
+        hasher: nix_compat::NixHasher::new(HashAlgorithm::Sha256),
+        done: 0,
+    };
+    let unpacked = {
+        let mut buffered = BufReader::with_capacity(BUFFER, &mut hashing);
+        nar::restore(&mut buffered, to)
+    };
+    unpacked.map_err(|error| match error {
+        nar::Error::Io(source) => crate::error::io("unpack the archive of", to, source),
+        nar::Error::UnexpectedEof if hashing.done < info.nar_size => {
+            let (done, size) = (hashing.done, info.nar_size);
+            refused(&info.path, &format!("its archive ends after {done} of {size} bytes"))
+        }
+        source => refused(&info.path, &format!("its archive is malformed: {source}")),
+    })?;
+    if hashing.done != info.nar_size {
+        let (done, size) = (hashing.done, info.nar_size);
+        return Err(refused(&info.path, &format!("its archive has {done} bytes, not {size}")));
+    }
+    let got = hashing.hasher.finalize();
+    if got.digest_as_bytes() != wanted {
+        return Err(Error::NarMismatch {
+            path: info.path.clone(),
+            specified: info.nar_hash.to_sri_string(),
+            got: got.to_sri_string(),
+        });
+    }
+    Ok(())
+}
+
+/// The content address it claims gives its path.
+fn check_address(info: &PathInfo) -> Result<()> {
+    let Some(ca) = &info.ca else { return Ok(()) };
+    let itself = info.references.contains(&info.path);
+    let others = info.references.iter().filter(|r| **r != info.path);
+    let built = StoreDir::default().build_ca_path(info.path.name(), ca, others, itself);
+    match built {
+        Ok(path) if path == info.path => Ok(()),
+        Ok(path) => Err(refused(&info.path, &format!("its content address belongs to {path}"))),
+        Err(error) => Err(refused(&info.path, &format!("its content address: {error}"))),
+    }
+}
+
+/// The contents have the content address they claim.
+fn check_contents(info: &PathInfo, at: &Path) -> Result<()> {
+    let Some(ca) = &info.ca else { return Ok(()) };
+    let wanted = ca.hash();
+    let got = match ca.method() {
+        ContentAddressMethod::Flat | ContentAddressMethod::Text => {
+            hash_file(at, wanted.algorithm())?
+        }
+        ContentAddressMethod::Nar if info.references.contains(&info.path) => {
+            let hash_part = nix_compat::path::hash_part(&info.path);
+            nar::hash_path_modulo(wanted.algorithm(), at, hash_part.as_bytes())
+                .map_err(archive(at))?
+        }
+        ContentAddressMethod::Nar if wanted == info.nar_hash => return Ok(()),
+        ContentAddressMethod::Nar => {
+            nar::hash_path_with(wanted.algorithm(), at).map_err(archive(at))?
+        }
+        ContentAddressMethod::Git => {
+            return Err(refused(&info.path, "git hashes of contents cannot be checked yet"));
+        }
+    };
+    if got == wanted {
+        return Ok(());
+    }
+    Err(Error::NarMismatch {
+        path: info.path.clone(),
+        specified: ca_text(ca),
+        got: got.to_sri_string(),
+    })
+}
+
+fn ca_text(ca: &CAHash) -> String {
+    format!("{} ({})", ca.hash().to_sri_string(), ca.to_nix_string())
+}
+
+/// A derivation brings its outputs' names into the database.
+fn read_derivation(info: &PathInfo, at: &Path) -> Result<Option<Derivation>> {
+    let Some(name) = info.path.name().strip_suffix(".drv") else { return Ok(None) };
+    if !at.symlink_metadata().on("read", at)?.is_file() {
+        return Ok(None);
+    }
+    let bytes = std::fs::read(at).on("read", at)?;
+    Ok(Derivation::from_aterm_bytes(&bytes, name).ok())
+}
+
+fn refused(path: &StorePath, reason: &str) -> Error {
+    Error::Refused { path: path.clone(), reason: reason.into() }
+}
+
+/// Hashes and counts what is read.
+struct Hashing<R> {
+    from: R,
+    hasher: nix_compat::NixHasher,
+    done: u64,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.from.read(buffer)?;
+        self.hasher.update(&buffer[..n]);
+        self.done += n as u64;
+        Ok(n)
+    }
+}
