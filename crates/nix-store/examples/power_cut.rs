@@ -11,7 +11,7 @@ use std::path::Path;
 
 /// The format of dm-log-writes, which QEMU's `blklogwrites` writes too
 /// (linux, drivers/md/dm-log-writes.c).
-const MAGIC: u64 = 0x6a73_6677_7368_72;
+const MAGIC: u64 = 0x006a_7366_7773_6872;
 const FLUSH: u64 = 1;
 const DISCARD: u64 = 4;
 
@@ -28,13 +28,17 @@ fn main() -> Result<()> {
         ["work", root, device, offset, steps] => {
             work(Path::new(root), Path::new(device), number(offset)?, number(steps)?)
         }
-        ["entries", log] => Ok(println!("{}", Log::open(log)?.entries)),
+        ["entries", log] => {
+            println!("{}", Log::open(log)?.entries);
+            Ok(())
+        }
         ["cut", log, entry, seed, image] => cut(log, number(entry)?, number(seed)?, image),
         ["acknowledged", image, offset] => {
             let mut block = [0; 20];
             File::open(image)?.read_exact_at(&mut block, number(offset)?)?;
             let text = String::from_utf8_lossy(&block);
-            Ok(println!("{}", text.trim_matches(['\0', ' ']).parse::<u64>().unwrap_or(0)))
+            println!("{}", text.trim_matches(['\0', ' ']).parse::<u64>().unwrap_or(0));
+            Ok(())
         }
         ["check", root, paths, acknowledged] => {
             check(Path::new(root), Path::new(paths), number(acknowledged)?)
@@ -174,7 +178,7 @@ fn cut(log: &str, entry: u64, seed: u64, image: &str) -> Result<()> {
             state ^= state >> 7;
             state ^= state << 17;
             // One cut in four loses nothing, as a disk without a cache of its own.
-            if seed % 4 != 0 && state >> 33 & 1 == 0 {
+            if !seed.is_multiple_of(4) && state >> 33 & 1 == 0 {
                 continue;
             }
         }
