@@ -13,6 +13,8 @@ pub mod narinfo;
 pub mod path;
 mod unusual;
 pub mod url;
+pub mod wire;
+pub mod worker;
 
 pub use hash::{CAHash, ContentAddressMethod, HashAlgorithm, NixHash, NixHasher, hash_bytes};
 pub use modulo::ModuloHashes;
