@@ -6,13 +6,6 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::os::unix::net::UnixStream;
 
-fn read<T>(bytes: &[u8], one: impl FnOnce(&mut Reader<&mut &[u8]>) -> Result<T>) -> T {
-    let mut left = bytes;
-    let value = one(&mut Reader::new(&mut left)).unwrap();
-    assert!(left.is_empty(), "{} bytes are left", left.len());
-    value
-}
-
 fn request() -> impl Strategy<Value = Request> {
     let paths = || proptest::collection::btree_set(path(), 0..4);
     let info = (path(), paths(), any::<(u64, u64, bool)>(), any::<[u8; 32]>()).prop_map(
@@ -96,14 +89,20 @@ proptest! {
     fn requests_are_read_back(request in request()) {
         let mut writer = Writer::new(Vec::new());
         request.write(&mut writer).unwrap();
-        prop_assert_eq!(read(&writer.into_inner(), |r| Request::read(r)), Some(request));
+        let written = writer.into_inner();
+        let mut left = written.as_slice();
+        prop_assert_eq!(Request::read(&mut Reader::new(&mut left)).unwrap(), Some(request));
+        prop_assert!(left.is_empty());
     }
 
     #[test]
     fn messages_are_read_back(message in message()) {
         let mut writer = Writer::new(Vec::new());
         message.write(&mut writer).unwrap();
-        prop_assert_eq!(read(&writer.into_inner(), |r| Message::read(r)), message);
+        let written = writer.into_inner();
+        let mut left = written.as_slice();
+        prop_assert_eq!(Message::read(&mut Reader::new(&mut left)).unwrap(), message);
+        prop_assert!(left.is_empty());
     }
 
     #[test]
