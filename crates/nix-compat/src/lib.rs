@@ -17,6 +17,8 @@ pub mod rewrite;
 mod self_reference;
 mod unusual;
 pub mod url;
+pub mod wire;
+pub mod worker;
 
 pub use hash::{CAHash, ContentAddressMethod, HashAlgorithm, NixHash, NixHasher, hash_bytes};
 pub use modulo::ModuloHashes;
