@@ -99,7 +99,7 @@ impl<'a> Evaluator<'a> {
         let attrs = self.read_flake(dir, shown)?;
         let mut found = Declarations::default();
         if let Some(attr) = attrs.get(sym::NIX_CONFIG) {
-            self.check_config(self.force_attrs(attr.value, attr.pos())?)?;
+            self.check_config(self.force_attrs(attr.value(), attr.pos())?)?;
         }
         if let Some(attr) = attrs.get(sym::DESCRIPTION) {
             found.description = Some(self.force_string(attr.value(), attr.pos())?.text());
@@ -137,10 +137,10 @@ impl<'a> Evaluator<'a> {
                 let message = format!("flake configuration setting '{name}' is {kind}");
                 Err(Error::ty(message, attr.pos()))
             };
-            match self.force(attr.value, attr.pos())? {
+            match self.force(attr.value(), attr.pos())? {
                 Value::List(list) => {
                     for element in list.items {
-                        let element = self.force(*element, attr.pos())?;
+                        let element = self.force(element.get(), attr.pos())?;
                         if !matches!(element, Value::String(_)) {
                             let message = format!(
                                 "list element in flake configuration setting '{}' is {} while a \
