@@ -26,7 +26,7 @@ awk -v dir="$WORK/tree" 'BEGIN {
 		close(f)
 	}
 }'
-for i in 1 2 3 4; do head -c 64M /dev/urandom | base64 -w 0 | head -c 64M >"$WORK/tree/large$i"; done
+for i in 1 2 3 4; do head -c 48M /dev/urandom | base64 -w 0 >"$WORK/tree/large$i"; done
 tar -C "$WORK/tree" --format=posix -cf "$WORK/plain.tar" .
 gzip -1 -k "$WORK/plain.tar"
 mv "$WORK/plain.tar.gz" "$WORK/gz.tar"
