@@ -32,7 +32,7 @@ gzip -1 -k "$WORK/plain.tar"
 mv "$WORK/plain.tar.gz" "$WORK/gz.tar"
 
 has_peer=true
-if ! "$MKFS" --help 2>&1 | grep -q -- --tar; then
+if ! grep -q -- --tar <<<"$("$MKFS" --help 2>&1)"; then
 	has_peer=false
 	say "$MKFS has no --tar: no peer"
 fi
