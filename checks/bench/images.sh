@@ -26,13 +26,13 @@ awk -v dir="$WORK/tree" 'BEGIN {
 		close(f)
 	}
 }'
-for i in 1 2 3 4; do head -c 64M /dev/urandom | base64 -w 0 | head -c 64M >"$WORK/tree/large$i"; done
+for i in 1 2 3 4; do head -c 48M /dev/urandom | base64 -w 0 >"$WORK/tree/large$i"; done
 tar -C "$WORK/tree" --format=posix -cf "$WORK/plain.tar" .
 gzip -1 -k "$WORK/plain.tar"
 mv "$WORK/plain.tar.gz" "$WORK/gz.tar"
 
 has_peer=true
-if ! "$MKFS" --help 2>&1 | grep -q -- --tar; then
+if ! grep -q -- --tar <<<"$("$MKFS" --help 2>&1)"; then
 	has_peer=false
 	say "$MKFS has no --tar: no peer"
 fi

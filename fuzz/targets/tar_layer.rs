@@ -1,5 +1,4 @@
-//! Any bytes as two layers: they are refused, or the union of them becomes an image. Names of whiteouts
-//! and sparse maps come from the dictionary and the seeds.
+//! Any bytes as two layers: they are refused, or the union of them becomes an image.
 #![no_main]
 
 use hc_image::archive::{Budget, Limits, Slice, Spool};
