@@ -69,7 +69,7 @@ pub struct EvalArgs {
 pub struct LockArgs {
     /// Use another flake for an input
     #[arg(long, num_args = 2, value_names = ["INPUT", "FLAKE"])]
-    override_input: Vec<String>,
+    pub override_input: Vec<String>,
     /// Do not write the lock file
     #[arg(long)]
     no_write_lock_file: bool,

@@ -16,6 +16,7 @@ mod guest;
 mod image;
 mod instantiate;
 mod lifecycle;
+mod log;
 mod logs;
 mod machine;
 mod plan;
@@ -45,7 +46,8 @@ enum Verb {
     Deploy(deploy::Args),
     Watch(watch::Args),
     Plan(plan::Args),
-    Build(build::Args),
+    Build(Box<build::Args>),
+    Log(Box<log::Args>),
     Eval(Box<eval::Args>),
     Instantiate(Box<instantiate::Args>),
     Repl(Box<repl::Args>),
@@ -84,6 +86,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Watch(args) => watch::run(globals, args),
         Verb::Plan(args) => plan::run(globals, args),
         Verb::Build(args) => build::run(globals, args),
+        Verb::Log(args) => log::run(globals, args),
         Verb::Flake(args) => flake::run(globals, args),
         Verb::Eval(args) => eval::run(globals, args),
         Verb::Instantiate(args) => instantiate::run(globals, args),

@@ -6,12 +6,14 @@
 
 pub mod flake_lock;
 pub mod flake_ref;
+pub mod git_tree;
 pub mod hash;
 pub mod modulo;
 pub mod nar;
 pub mod narinfo;
 pub mod path;
-mod self_reference;
+pub mod resolve;
+pub mod rewrite;
 mod unusual;
 pub mod url;
 

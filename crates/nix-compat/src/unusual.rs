@@ -8,6 +8,7 @@ use crate::{
     CAHash, ContentAddressMethod, Derivation, DerivationBuilder, DerivationError, HashAlgorithm,
     InputDerivation, InputDerivationHash, InputResolutionError, Output, OutputPathHash, StorePath,
 };
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Finishes a derivation: gives its outputs their paths, where these follow from its inputs.
 ///
@@ -84,13 +85,35 @@ fn read_back(drv: &DerivationBuilder) -> Result<Derivation, DerivationError> {
 
 /// The text of the `.drv` file.
 fn written(drv: &DerivationBuilder) -> Result<Vec<u8>, DerivationError> {
+    write_text(drv, None, false)
+}
+
+/// The text with other names for its inputs, and with `mask` without the paths of its outputs: what
+/// is hashed.
+pub(crate) fn text_modulo(
+    drv: &DerivationBuilder,
+    inputs: &BTreeMap<String, BTreeSet<String>>,
+    mask: bool,
+) -> Result<Vec<u8>, DerivationError> {
+    write_text(drv, Some(inputs), mask)
+}
+
+fn write_text(
+    drv: &DerivationBuilder,
+    inputs: Option<&BTreeMap<String, BTreeSet<String>>>,
+    mask: bool,
+) -> Result<Vec<u8>, DerivationError> {
     let path = |path: &StorePath| drv.store_dir().render_path(path);
     let mut text = Text(Vec::new());
     let dynamic = drv.input_derivations().values().any(InputDerivation::is_dynamic);
     text.raw(if dynamic { "DrvWithVersion(\"xp-dyn-drv\"," } else { "Derive(" });
     let mut outputs = Vec::new();
     for (name, output) in drv.outputs() {
-        outputs.push((name, output_fields(drv, name, output)?));
+        let mut fields = output_fields(drv, name, output)?;
+        if mask {
+            fields[0].clear();
+        }
+        outputs.push((name, fields));
     }
     text.list(outputs, |text, (name, [path, method, hash])| {
         text.raw("(");
@@ -98,13 +121,23 @@ fn written(drv: &DerivationBuilder) -> Result<Vec<u8>, DerivationError> {
         text.raw(")");
     });
     text.raw(",");
-    text.list(drv.input_derivations(), |text, (drv, input)| {
-        text.raw("(");
-        text.plain(&path(drv));
-        text.raw(",");
-        text.input(input);
-        text.raw(")");
-    });
+    if let Some(inputs) = inputs {
+        text.list(inputs, |text, (hash, outputs)| {
+            text.raw("(");
+            text.plain(hash);
+            text.raw(",");
+            text.list(outputs, |text, name| text.plain(name));
+            text.raw(")");
+        });
+    } else {
+        text.list(drv.input_derivations(), |text, (drv, input)| {
+            text.raw("(");
+            text.plain(&path(drv));
+            text.raw(",");
+            text.input(input);
+            text.raw(")");
+        });
+    }
     text.raw(",");
     text.list(drv.input_sources(), |text, source| text.plain(&path(source)));
     text.raw(",");
@@ -117,7 +150,10 @@ fn written(drv: &DerivationBuilder) -> Result<Vec<u8>, DerivationError> {
     let mut variables: Vec<(&str, &[u8])> = drv
         .environment_entries()
         .iter()
-        .map(|(name, value)| (name.as_str(), value.as_slice()))
+        .map(|(name, value)| {
+            let masked = mask && drv.outputs().contains_key(name);
+            (name.as_str(), if masked { &[][..] } else { value.as_slice() })
+        })
         .collect();
     if let Some(attrs) = drv.structured_attrs_ref() {
         variables.push(("__json", attrs.canonical_json()));

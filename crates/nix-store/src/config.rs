@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,6 +27,16 @@ pub struct StoreConfig {
     pub fetch_timeout: Duration,
     /// How long a build may run; `None` is for ever.
     pub build_timeout: Option<Duration>,
+    /// How long a build may write nothing; `None` is for ever.
+    pub max_silent_time: Option<Duration>,
+    /// How many bytes a build may write to its log; `None` is as many as it likes.
+    pub max_log_size: Option<u64>,
+    /// Keep the build directories of failed builds, and outputs that came out different.
+    pub keep_failed: bool,
+    /// (path in the sandbox, path on the host): shown to every build, read-only.
+    pub sandbox_paths: Vec<(PathBuf, PathBuf)>,
+    /// The variables that builders with a fixed output may ask for in `impureEnvVars`.
+    pub environment: BTreeMap<String, Vec<u8>>,
     /// Build what does not depend on a failed build before giving up.
     pub keep_going: bool,
 }
@@ -44,6 +55,11 @@ impl Default for StoreConfig {
             fetch_tries: 4,
             fetch_timeout: Duration::from_secs(30),
             build_timeout: None,
+            max_silent_time: None,
+            max_log_size: None,
+            keep_failed: false,
+            sandbox_paths: Vec::new(),
+            environment: BTreeMap::new(),
             keep_going: false,
         }
     }

@@ -74,7 +74,11 @@ impl Database {
         self.connection.execute_batch(SCHEMA).map_err(|e| self.error(e))
     }
 
-    fn error(&self, source: rusqlite::Error) -> Error {
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub fn error(&self, source: rusqlite::Error) -> Error {
         if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
             return Error::NoSpace { action: "write", path: self.path.clone() };
         }

@@ -111,6 +111,25 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A derivation, built again, came to something else.
+    #[error(
+        "{drv} may not be deterministic: its output {output} came out different{}",
+        kept.as_ref().map(|kept| format!("; what came is kept in {}", kept.display())).unwrap_or_default()
+    )]
+    NotReproducible {
+        /// The derivation.
+        drv: StorePath,
+        /// The output that is valid.
+        output: StorePath,
+        /// Where what came this time was kept.
+        kept: Option<Box<Path>>,
+    },
+    /// Several builds failed, each for itself.
+    #[error("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Several {
+        /// Why, in the order in which it happened.
+        errors: Vec<Error>,
+    },
     /// A download failed.
     #[error("cannot download {url} for {drv}: {reason}")]
     Fetch {
@@ -182,7 +201,7 @@ pub enum Error {
 
 /// How a build failed.
 #[derive(Debug, thiserror::Error)]
-#[error("the builder of {drv} failed: {status}{}{}", hint(note.as_ref()), tail(log_tail, log))]
+#[error("the builder of {drv} failed: {status}{}{}{}", hint(note.as_ref()), tail(log_tail, drv), kept_at(kept.as_ref()))]
 pub struct BuildFailure {
     /// The derivation.
     pub drv: StorePath,
@@ -194,6 +213,8 @@ pub struct BuildFailure {
     pub log_tail: String,
     /// Everything it wrote.
     pub log: PathBuf,
+    /// Where its build directory was kept.
+    pub kept: Option<PathBuf>,
 }
 
 /// A result of this crate.
@@ -203,7 +224,7 @@ fn hint(note: Option<&String>) -> String {
     note.map(|note| format!(" ({note})")).unwrap_or_default()
 }
 
-fn tail(lines: &str, log: &Path) -> String {
+fn tail(lines: &str, drv: &StorePath) -> String {
     if lines.is_empty() {
         return String::from("; it wrote nothing");
     }
@@ -212,9 +233,14 @@ fn tail(lines: &str, log: &Path) -> String {
         out.push_str("\n  > ");
         out.push_str(line);
     }
-    out.push_str("\nthe whole log is in ");
-    out.push_str(&log.to_string_lossy());
+    out.push_str(&format!("\nfor the whole log, run: hc log {drv}"));
     out
+}
+
+fn kept_at(directory: Option<&PathBuf>) -> String {
+    directory
+        .map(|kept| format!("\nits build directory is kept in {}", kept.display()))
+        .unwrap_or_default()
 }
 
 fn is_full(error: &std::io::Error) -> bool {

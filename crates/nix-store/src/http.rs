@@ -243,7 +243,8 @@ pub(crate) fn agent(config: &StoreConfig) -> std::result::Result<ureq::Agent, St
     Ok(settings.new_agent())
 }
 
-fn certificates(config: &StoreConfig) -> std::result::Result<Option<Vec<u8>>, String> {
+/// The certificates (PEM) that are trusted, where there are any.
+pub(crate) fn certificates(config: &StoreConfig) -> std::result::Result<Option<Vec<u8>>, String> {
     if let Some(file) = &config.ca_file {
         let read = std::fs::read(file);
         return read.map(Some).map_err(|e| format!("cannot read {}: {e}", file.display()));

@@ -17,6 +17,7 @@ mod info;
 mod layout;
 mod lock;
 mod query;
+mod realisations;
 mod roots;
 mod runtime_roots;
 mod scratch;
@@ -24,7 +25,7 @@ mod store;
 mod temp_roots;
 
 pub use add::{Filter, IngestMethod};
-pub use build::{BuildEvent, BuildObserver, Quiet};
+pub use build::{BuildEvent, BuildMode, BuildObserver, Plan, Quiet};
 pub use config::StoreConfig;
 pub use error::{BuildFailure, Error, Result};
 pub use gc::{GcOptions, GcReport};

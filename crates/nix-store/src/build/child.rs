@@ -39,8 +39,12 @@ pub(super) struct Plan {
     pub late_namespaces: c_int,
     /// Bring the loopback link up: there is a network namespace of our own.
     pub loopback: bool,
-    /// Seccomp programs; none in builds that may do as they like in their ids.
-    pub filters: Vec<Vec<libc::sock_filter>>,
+    /// Abstract sockets made outside cannot be reached, where the kernel has Landlock's scopes.
+    pub scoped: bool,
+    /// For `personality(2)`.
+    pub persona: c_int,
+    /// Seccomp program; none in builds that may do as they like in their ids.
+    pub filter: Vec<libc::sock_filter>,
     pub standard_input: c_int,
     pub log: c_int,
     /// Here the parent says that ids are mapped, and by closing it, that it died.
@@ -284,7 +288,13 @@ unsafe fn restrict(plan: &Plan) -> c_int {
     // SAFETY: numbers, and a program that is in the plan.
     unsafe {
         libc::umask(0o022);
-        libc::personality(libc::ADDR_NO_RANDOMIZE as c_ulong);
+        libc::personality(plan.persona as c_ulong);
+        // No core dumps, until somebody asks for them: the hard limit stays.
+        let mut core: libc::rlimit = std::mem::zeroed();
+        if libc::getrlimit(libc::RLIMIT_CORE, &raw mut core) == 0 {
+            core.rlim_cur = 0;
+            libc::setrlimit(libc::RLIMIT_CORE, &raw const core);
+        }
         // Cleared by every change of ids, so it comes after them.
         if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) < 0 {
             return -1;
@@ -293,21 +303,41 @@ unsafe fn restrict(plan: &Plan) -> c_int {
         if libc::poll(&raw mut parent, 1, 0) != 0 {
             return -1; // It died before we asked to be told.
         }
-        if plan.filters.is_empty() {
+        if plan.filter.is_empty() {
             return 0;
         }
         if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 {
             return -1;
         }
-        for filter in &plan.filters {
-            let program =
-                libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
-            let mode = c_long::from(libc::SECCOMP_SET_MODE_FILTER);
-            if libc::syscall(libc::SYS_seccomp, mode, 0 as c_long, &raw const program) < 0 {
-                return -1;
-            }
+        if plan.scoped {
+            scope();
+        }
+        let filter = &plan.filter;
+        let program =
+            libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+        let mode = c_long::from(libc::SECCOMP_SET_MODE_FILTER);
+        if libc::syscall(libc::SYS_seccomp, mode, 0 as c_long, &raw const program) < 0 {
+            return -1;
         }
         0
+    }
+}
+
+/// Leaves the abstract sockets of the network namespace to others. A kernel before 6.12 cannot, or
+/// has it switched off; what is made with network is copied before it counts for that reason.
+unsafe fn scope() {
+    // `struct landlock_ruleset_attr` of linux/landlock.h: no files, no ports, and the scope
+    // LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET.
+    let rules: [u64; 3] = [0, 0, 1];
+    // SAFETY: the kernel reads as many bytes as it is told.
+    unsafe {
+        let size = size_of_val(&rules);
+        let none = 0 as c_long;
+        let rules = libc::syscall(libc::SYS_landlock_create_ruleset, &raw const rules, size, none);
+        if rules >= 0 {
+            libc::syscall(libc::SYS_landlock_restrict_self, rules, none);
+            libc::close(rules as c_int);
+        }
     }
 }
 

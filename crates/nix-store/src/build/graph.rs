@@ -1,8 +1,10 @@
 //! What is to be built before what, and who builds it.
 
-use super::fetch::Downloader;
-use super::realise::{Realiser, is_builtin, output_paths};
-use super::{BuildEvent, BuildObserver};
+use super::builtin::Downloader;
+use super::permits::Permits;
+use super::realise::{Realiser, is_builtin};
+use super::realised::Realised;
+use super::{BuildEvent, BuildMode, BuildObserver};
 use crate::error::{Error, Result};
 use crate::store::Store;
 use nix_compat::{Derivation, DrvOutput, StorePath};
@@ -10,65 +12,74 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-struct Node {
-    path: StorePath,
-    derivation: Derivation,
+/// How many builds may be on their way into the store besides those that run.
+const REGISTERING: usize = 8;
+
+pub(super) struct Node {
+    pub path: StorePath,
+    pub derivation: Derivation,
+    /// It is not only an input of another.
+    asked: bool,
     /// Nodes that wait for this one.
     dependents: BTreeSet<usize>,
     /// How many nodes this one waits for.
     waits: usize,
 }
 
-/// The derivations that must be built for some outputs, and the outputs' paths.
+/// The derivations that must be built for some outputs.
 #[derive(Default)]
 pub(super) struct Graph {
-    nodes: Vec<Node>,
+    pub nodes: Vec<Node>,
     by_path: HashMap<StorePath, usize>,
-    outputs: HashMap<StorePath, BTreeMap<String, StorePath>>,
-    pub wanted: BTreeMap<DrvOutput, StorePath>,
+    outputs: HashMap<StorePath, BTreeMap<String, Option<StorePath>>>,
+    pub realised: Realised,
+    mode: BuildMode,
 }
 
 impl Graph {
-    pub fn new(store: &Store, wanted: &[DrvOutput]) -> Result<Self> {
-        let mut graph = Self::default();
+    pub fn new(store: &Store, wanted: &[DrvOutput], mode: BuildMode) -> Result<Self> {
+        let mut graph = Self { mode, ..Self::default() };
         let mut open: Vec<(DrvOutput, Option<usize>)> =
             wanted.iter().map(|output| (output.clone(), None)).collect();
         while let Some((output, dependent)) = open.pop() {
-            let (path, node) = graph.look(store, &output, &mut open)?;
-            if let Some(dependent) = dependent {
-                if let Some(node) = node
-                    && graph.nodes[node].dependents.insert(dependent)
-                {
-                    graph.nodes[dependent].waits += 1;
-                }
-            } else {
-                graph.wanted.insert(output, path);
+            let node = graph.look(store, &output, dependent.is_none(), &mut open)?;
+            if let (Some(dependent), Some(node)) = (dependent, node)
+                && graph.nodes[node].dependents.insert(dependent)
+            {
+                graph.nodes[dependent].waits += 1;
             }
         }
         Ok(graph)
     }
 
-    /// The output's path, and the node that must be built for it.
+    /// The node that must be built for an output.
     fn look(
         &mut self,
         store: &Store,
         output: &DrvOutput,
+        asked: bool,
         open: &mut Vec<(DrvOutput, Option<usize>)>,
-    ) -> Result<(StorePath, Option<usize>)> {
+    ) -> Result<Option<usize>> {
         let drv = output.drv_path();
         let mut read = None;
         if !self.outputs.contains_key(drv) {
             let derivation = store.derivation(drv)?;
-            self.outputs.insert(drv.clone(), output_paths(drv, &derivation)?);
+            let outputs = self.realised.outputs(store, drv, &derivation)?;
+            self.outputs.insert(drv.clone(), outputs);
             read = Some(derivation);
         }
         let path = self.outputs[drv].get(output.output_name()).cloned();
         let path = path.ok_or_else(|| Error::NoSuchOutput { output: output.clone() })?;
         if let Some(node) = self.by_path.get(drv) {
-            return Ok((path, Some(*node)));
+            self.nodes[*node].asked |= asked;
+            return Ok(Some(*node));
         }
-        if store.is_valid(&path)? {
-            return Ok((path, None));
+        let again = asked && self.mode != BuildMode::Normal;
+        if let Some(path) = path
+            && !again
+            && store.is_valid(&path)?
+        {
+            return Ok(None);
         }
         let derivation = match read {
             Some(derivation) => derivation,
@@ -81,9 +92,9 @@ impl Graph {
             }
         }
         let (dependents, waits) = (BTreeSet::new(), 0);
-        self.nodes.push(Node { path: drv.clone(), derivation, dependents, waits });
+        self.nodes.push(Node { path: drv.clone(), derivation, asked, dependents, waits });
         self.by_path.insert(drv.clone(), node);
-        Ok((path, Some(node)))
+        Ok(Some(node))
     }
 }
 
@@ -93,13 +104,14 @@ struct State {
     fetches: VecDeque<usize>,
     waits: Vec<usize>,
     running: usize,
-    error: Option<Error>,
+    errors: Vec<Error>,
 }
 
 struct Work<'a> {
     store: &'a Store,
     graph: &'a Graph,
     downloader: Downloader,
+    permits: Permits,
     observer: &'a dyn BuildObserver,
     state: Mutex<State>,
     changed: Condvar,
@@ -120,22 +132,25 @@ pub(super) fn run(store: &Store, graph: &Graph, observer: &dyn BuildObserver) ->
         store,
         graph,
         downloader: Downloader::new(store.config()),
+        permits: Permits::new(store.config().jobs.max(1)),
         observer,
         state: Mutex::new(state),
         changed: Condvar::new(),
         stop: AtomicBool::new(false),
     };
     std::thread::scope(|scope| {
-        for _ in 0..builds.min(store.config().jobs.max(1)) {
+        for _ in 0..builds.min(store.config().jobs.max(1) + REGISTERING) {
             scope.spawn(|| work.worker(false));
         }
         for _ in 0..fetches.min(store.config().fetches.max(1)) {
             scope.spawn(|| work.worker(true));
         }
     });
-    match work.state.into_inner().unwrap_or_else(PoisonError::into_inner).error {
-        Some(error) => Err(error),
-        None => Ok(()),
+    let mut errors = work.state.into_inner().unwrap_or_else(PoisonError::into_inner).errors;
+    match errors.len() {
+        0 => Ok(()),
+        1 => Err(errors.remove(0)),
+        _ => Err(Error::Several { errors }),
     }
 }
 
@@ -162,16 +177,18 @@ impl Work<'_> {
         while let Some(number) = self.next(fetches) {
             let node = &self.graph.nodes[number];
             let drv = &node.path;
-            self.observer.event(BuildEvent::Started { drv });
             let realiser = Realiser {
                 store: self.store,
                 downloader: &self.downloader,
                 observer: self.observer,
                 cancelled: &|| self.cancelled(),
+                mode: self.graph.mode,
+                realised: &self.graph.realised,
+                permits: &self.permits,
             };
-            let done = realiser.run(drv, &node.derivation);
+            let done = realiser.run(drv, &node.derivation, node.asked);
             self.observer.event(match done {
-                Ok(()) => BuildEvent::Finished { drv },
+                Ok(_) => BuildEvent::Finished { drv },
                 Err(_) => BuildEvent::Failed { drv },
             });
             self.finish(number, done);
@@ -197,11 +214,12 @@ impl Work<'_> {
         }
     }
 
-    fn finish(&self, number: usize, done: Result<()>) {
+    fn finish(&self, number: usize, done: Result<BTreeMap<String, StorePath>>) {
         let mut state = self.state();
         state.running -= 1;
         match done {
-            Ok(()) => {
+            Ok(outputs) => {
+                self.graph.realised.tell(&self.graph.nodes[number].path, outputs);
                 for &dependent in &self.graph.nodes[number].dependents {
                     state.waits[dependent] -= 1;
                     if state.waits[dependent] == 0 {
@@ -214,8 +232,10 @@ impl Work<'_> {
                 if cancelled || !self.store.config().keep_going {
                     self.stop.store(true, Ordering::Relaxed);
                 }
-                // The first is the cause; others were stopped because of it.
-                state.error.get_or_insert(error);
+                // The first is the cause; without keep-going others were stopped because of it.
+                if state.errors.is_empty() || (!cancelled && self.store.config().keep_going) {
+                    state.errors.push(error);
+                }
             }
         }
         drop(state);

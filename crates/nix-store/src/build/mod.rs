@@ -1,22 +1,32 @@
 //! Building derivations: the graph, the sandbox, downloads.
 
+mod builtin;
 mod child;
+mod copy;
 mod environment;
-mod fetch;
+mod floating;
 mod graph;
+mod keep;
 mod log;
+mod options;
 mod outputs;
+mod permits;
 mod platform;
 mod process;
 mod realise;
+mod realised;
+mod references;
+mod register;
 mod sandbox;
 mod seccomp;
 mod users;
 
+pub(crate) use outputs::hash_output;
+
 use crate::error::Result;
 use crate::store::Store;
 use nix_compat::{DrvOutput, StorePath};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What happens in a build, as it happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,21 +99,70 @@ impl Store {
     /// # Errors
     /// What the server or the network said.
     pub fn download(&self, url: &str) -> std::result::Result<Vec<u8>, String> {
-        fetch::Downloader::new(self.config()).bytes(url, 256 << 20)
+        builtin::Downloader::new(self.config()).bytes(url, 256 << 20)
     }
 
     /// Makes the outputs valid: builds and downloads what is missing, inputs first, several at
     /// once. What is valid already costs one look at the database.
     ///
     /// # Errors
-    /// The first that came, once everything that ran has ended.
+    /// The first that came, once everything that ran has ended; all, with `keep_going`.
     pub fn build(
         &self,
         outputs: &[DrvOutput],
         observer: &dyn BuildObserver,
     ) -> Result<BTreeMap<DrvOutput, StorePath>> {
-        let graph = graph::Graph::new(self, outputs)?;
-        graph::run(self, &graph, observer)?;
-        Ok(graph.wanted)
+        self.build_in_mode(outputs, BuildMode::Normal, observer)
     }
+
+    /// As [`Store::build`], for outputs that may be valid already.
+    ///
+    /// # Errors
+    /// As for [`Store::build`].
+    pub fn build_in_mode(
+        &self,
+        outputs: &[DrvOutput],
+        mode: BuildMode,
+        observer: &dyn BuildObserver,
+    ) -> Result<BTreeMap<DrvOutput, StorePath>> {
+        let graph = graph::Graph::new(self, outputs, mode)?;
+        graph::run(self, &graph, observer)?;
+        let path = |output: &DrvOutput| {
+            graph.realised.output(self, output.drv_path(), output.output_name())
+        };
+        outputs.iter().map(|output| Ok((output.clone(), path(output)?))).collect()
+    }
+
+    /// What would be built and downloaded to make the outputs valid.
+    ///
+    /// # Errors
+    /// When a derivation is not there or not right.
+    pub fn plan(&self, outputs: &[DrvOutput]) -> Result<Plan> {
+        let graph = graph::Graph::new(self, outputs, BuildMode::Normal)?;
+        let (fetches, builds) =
+            graph.nodes.into_iter().partition::<Vec<_>, _>(|n| realise::is_builtin(&n.derivation));
+        let paths = |nodes: Vec<graph::Node>| nodes.into_iter().map(|node| node.path).collect();
+        Ok(Plan { builds: paths(builds), fetches: paths(fetches) })
+    }
+}
+
+/// What is done about outputs that are valid already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BuildMode {
+    /// Nothing.
+    #[default]
+    Normal,
+    /// They are built again, compared and thrown away.
+    Check,
+    /// They are built again where they are not what was registered.
+    Repair,
+}
+
+/// What a call of [`Store::build`] would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Derivations that would be built in a sandbox.
+    pub builds: BTreeSet<StorePath>,
+    /// Derivations that would be downloaded or made by the store itself.
+    pub fetches: BTreeSet<StorePath>,
 }

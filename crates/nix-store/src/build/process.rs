@@ -3,6 +3,7 @@
 use super::child::{self, Plan, Step};
 use super::log::Log;
 use super::users::BuildUsers;
+use crate::config::StoreConfig;
 use crate::error::{Context, Error, Result};
 use nix_compat::StorePath;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -30,6 +31,56 @@ pub(super) fn pipe() -> std::io::Result<(File, File)> {
     Ok((read.into(), write.into()))
 }
 
+/// A terminal that passes on everything as it is: the builder's output. Our end first; the other is
+/// nobody's controlling terminal.
+pub(super) fn terminal() -> std::io::Result<(File, File)> {
+    use rustix::fs::{Mode, OFlags};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    grantpt(&ours)?;
+    unlockpt(&ours)?;
+    let name = ptsname(&ours, Vec::new())?;
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let theirs = rustix::fs::open(name, flags, Mode::empty())?;
+    let mut settings = rustix::termios::tcgetattr(&theirs)?;
+    settings.make_raw();
+    rustix::termios::tcsetattr(&theirs, rustix::termios::OptionalActions::Now, &settings)?;
+    Ok((ours.into(), theirs.into()))
+}
+
+/// When a build has gone on for too long.
+pub(super) struct Limits {
+    /// From its start.
+    time: Option<Duration>,
+    /// From the last time it wrote something.
+    silence: Option<Duration>,
+    /// Bytes it wrote.
+    output: Option<u64>,
+}
+
+impl Limits {
+    pub fn of(config: &StoreConfig) -> Self {
+        Self {
+            time: config.build_timeout,
+            silence: config.max_silent_time,
+            output: config.max_log_size,
+        }
+    }
+
+    /// Why it must end now.
+    fn over(&self, begun: Instant, heard: Instant, written: u64) -> Option<String> {
+        let seconds = |limit: Duration| format!("{} s", limit.as_secs_f64());
+        if let Some(limit) = self.time.filter(|limit| begun.elapsed() > *limit) {
+            return Some(format!("it ran longer than {}", seconds(limit)));
+        }
+        if let Some(limit) = self.silence.filter(|limit| heard.elapsed() > *limit) {
+            return Some(format!("it was silent for {}", seconds(limit)));
+        }
+        let limit = self.output.filter(|limit| written > *limit)?;
+        Some(format!("it wrote more than {limit} bytes to its log"))
+    }
+}
+
 /// Our ends of the pipes to the child; the child's are in the plan.
 pub(super) struct Ends {
     pub go: File,
@@ -46,7 +97,7 @@ pub(super) fn run(
     users: &BuildUsers,
     ends: Ends,
     log: &mut Log<'_>,
-    limit: Option<Duration>,
+    limits: &Limits,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<End> {
     let Ends { mut go, mut report, log: mut output, childs } = ends;
@@ -79,7 +130,7 @@ pub(super) fn run(
         go.write_all(&[1]).on("write to", Path::new("the sandbox"))?;
     }
     drop(go);
-    process.watch(&mut output, log, limit, cancelled)
+    process.watch(&mut output, log, limits, cancelled)
 }
 
 fn advice(step: u32, errno: i32, users: &BuildUsers) -> Option<String> {
@@ -138,22 +189,20 @@ impl Process {
         &mut self,
         output: &mut File,
         log: &mut Log<'_>,
-        limit: Option<Duration>,
+        limits: &Limits,
         cancelled: &dyn Fn() -> bool,
     ) -> Result<End> {
         let begun = Instant::now();
         let mut buffer = vec![0; 64 << 10];
+        let (mut heard, mut written) = (begun, 0);
         let mut open = true;
         let mut ended = None;
         while open || ended.is_none() {
             if cancelled() {
                 return Err(Error::Cancelled);
             }
-            if limit.is_some_and(|limit| begun.elapsed() > limit) {
-                return Ok(End::Failure(format!(
-                    "it ran longer than {:?}",
-                    limit.unwrap_or_default()
-                )));
+            if let Some(reason) = limits.over(begun, heard, written) {
+                return Ok(End::Failure(reason));
             }
             let pause = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
             let mut ready = Vec::with_capacity(2);
@@ -175,7 +224,12 @@ impl Process {
             if readable {
                 match output.read(&mut buffer) {
                     Ok(0) => open = false,
-                    Ok(n) => log.write(&buffer[..n])?,
+                    // Nobody has the other end of the terminal any more.
+                    Err(error) if error.raw_os_error() == Some(libc::EIO) => open = false,
+                    Ok(n) => {
+                        (heard, written) = (Instant::now(), written + n as u64);
+                        log.write(&buffer[..n])?;
+                    }
                     Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                     failed => failed.map(drop).on("read from", Path::new("the builder"))?,
                 }

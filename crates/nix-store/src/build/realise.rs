@@ -1,46 +1,36 @@
 //! Making the outputs of one derivation, whose inputs are valid.
 
-use super::BuildObserver;
-use super::fetch::Downloader;
-use super::outputs::{check_cycle, check_fixed};
-use super::platform::{check_platform, required_features};
+use super::builtin::Downloader;
+use super::log::Log;
+use super::permits::Permits;
+use super::platform::check_platform;
+use super::realised::Realised;
 use super::sandbox::{self, Job};
 use super::users::BuildUsers;
-use crate::canonical::canonicalise;
-use crate::db::Registration;
+use super::{BuildEvent, BuildMode, BuildObserver, builtin, floating, keep, options, references};
 use crate::error::{Error, Result, archive};
-use crate::info::PathInfo;
 use crate::lock::{OwnedLock, path_lock};
 use crate::scratch::Scratch;
 use crate::store::Store;
+use nix_compat::resolve::{is_impure, is_open, resolve};
 use nix_compat::{Derivation, NixHash, StorePath, nar};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// Whether the builder is part of this program.
 pub(super) fn is_builtin(derivation: &Derivation) -> bool {
     derivation.builder().starts_with("builtin:")
 }
 
-/// The output paths; every output has one before it is built.
+/// The output paths; those that follow from what is built are not known.
 pub(super) fn output_paths(
     path: &StorePath,
     derivation: &Derivation,
-) -> Result<BTreeMap<String, StorePath>> {
+) -> Result<BTreeMap<String, Option<StorePath>>> {
     let wrong = |reason: String| Error::Derivation { path: path.clone(), reason };
     let outputs = derivation.resolved_outputs().map_err(|e| wrong(e.to_string()))?;
-    outputs
-        .into_iter()
-        .map(|(name, output)| match output.path {
-            Some(output) => Ok((name, output)),
-            None => Err(Error::Unsupported {
-                drv: path.clone(),
-                what: "floating content-addressed and impure outputs are not implemented".into(),
-            }),
-        })
-        .collect()
+    Ok(outputs.into_iter().map(|(name, output)| (name, output.path)).collect())
 }
 
 /// One derivation to build, and who wants to know.
@@ -49,38 +39,159 @@ pub(super) struct Realiser<'a> {
     pub downloader: &'a Downloader,
     pub observer: &'a dyn BuildObserver,
     pub cancelled: &'a dyn Fn() -> bool,
+    pub mode: BuildMode,
+    pub realised: &'a Realised,
+    pub permits: &'a Permits,
+}
+
+/// What is to be made where, for one build.
+pub(super) struct Task<'a> {
+    pub path: &'a StorePath,
+    pub derivation: &'a Derivation,
+    /// The paths that the builder is told.
+    pub outputs: &'a BTreeMap<String, StorePath>,
+    /// Those of them that are to be made.
+    pub missing: BTreeMap<String, StorePath>,
+    /// What is valid already: what is made is compared with it, and thrown away.
+    pub known: Option<&'a BTreeMap<String, Option<StorePath>>>,
+    /// The paths follow from what is made.
+    pub floating: bool,
+    pub scratch: &'a Path,
 }
 
 impl Realiser<'_> {
-    pub fn run(&self, path: &StorePath, derivation: &Derivation) -> Result<()> {
-        let store = self.store;
-        let outputs = output_paths(path, derivation)?;
-        for kept in outputs.values().chain([path]) {
-            store.add_temp_root(kept)?;
+    /// Makes what is missing; gives the paths of all outputs.
+    pub fn run(
+        &self,
+        path: &StorePath,
+        derivation: &Derivation,
+        asked: bool,
+    ) -> Result<BTreeMap<String, StorePath>> {
+        let open = is_open(derivation);
+        let inputs = self.inputs(path, derivation)?;
+        let mut resolved = None;
+        if open || self.realised.any_open(self.store, inputs.keys().map(|(drv, _)| drv))? {
+            let wrong = |error: nix_compat::DerivationError| Error::Derivation {
+                path: path.clone(),
+                reason: error.to_string(),
+            };
+            resolved = Some(resolve(derivation, &inputs).map_err(wrong)?);
         }
-        // In one order everywhere, so that nobody waits in a circle.
-        let sorted: BTreeSet<&StorePath> = outputs.values().collect();
-        let mut locks = Vec::new();
-        for output in sorted {
-            locks.push(OwnedLock::take(&path_lock(&store.physical(output)), self.cancelled)?);
+        let Some(resolved) = resolved else {
+            return self.realise(path, derivation, &inputs, asked);
+        };
+        if !open {
+            return self.realise(path, &resolved, &inputs, asked);
         }
-        let mut missing = BTreeMap::new();
-        for (name, output) in &outputs {
-            if !store.is_valid(output)? {
-                missing.insert(name.clone(), output.clone());
+        let drv = self.store.add_derivation(&resolved)?;
+        let made = self.realise(&drv, &resolved, &inputs, asked)?;
+        if !is_impure(derivation) {
+            for drv in BTreeSet::from([path, &drv]) {
+                self.realised.remember(self.store, drv, &made)?;
             }
         }
-        if missing.is_empty() {
-            return Ok(());
+        Ok(made)
+    }
+
+    /// The outputs of inputs, with their paths, which are valid.
+    fn inputs(
+        &self,
+        path: &StorePath,
+        derivation: &Derivation,
+    ) -> Result<BTreeMap<(StorePath, String), StorePath>> {
+        let mut inputs = BTreeMap::new();
+        for (input, wanted) in derivation.input_derivations() {
+            if wanted.is_dynamic() {
+                let what = format!("its input {input} makes derivations, which is not implemented");
+                return Err(Error::Unsupported { drv: path.clone(), what });
+            }
+            for name in wanted.outputs() {
+                let output = self.realised.output(self.store, input, name)?;
+                inputs.insert((input.clone(), name.clone()), output);
+            }
+        }
+        Ok(inputs)
+    }
+
+    fn realise(
+        &self,
+        path: &StorePath,
+        derivation: &Derivation,
+        inputs: &BTreeMap<(StorePath, String), StorePath>,
+        asked: bool,
+    ) -> Result<BTreeMap<String, StorePath>> {
+        let store = self.store;
+        let known = self.realised.outputs(store, path, derivation)?;
+        let floating = output_paths(path, derivation)?.values().any(Option::is_none);
+        let mode = if asked { self.mode } else { BuildMode::Normal };
+        let all: Option<BTreeMap<String, StorePath>> =
+            known.iter().map(|(name, path)| Some((name.clone(), path.clone()?))).collect();
+        let outputs: BTreeMap<String, StorePath> = match &all {
+            Some(all) if !floating => all.clone(),
+            _ => known
+                .keys()
+                .map(|name| (name.clone(), floating::scratch_path(path, derivation, name)))
+                .collect(),
+        };
+        store.add_temp_root(path)?;
+        let mut locks = Vec::new();
+        // In one order everywhere, so that nobody waits in a circle.
+        for output in outputs.values().collect::<BTreeSet<_>>() {
+            store.add_temp_root(output)?;
+            locks.push(OwnedLock::take(&path_lock(&store.physical(output)), self.cancelled)?);
+        }
+        let valid = self.valid(&known)?;
+        let all = all.filter(|all| valid.len() == all.len());
+        if let (BuildMode::Check, None) = (mode, &all) {
+            let what = "its outputs are not valid, so nothing can be compared; build it first";
+            return Err(Error::Unsupported { drv: path.clone(), what: what.into() });
+        }
+        let mut missing = outputs.clone();
+        match (mode, all) {
+            (BuildMode::Normal, Some(all)) => return Ok(all),
+            (BuildMode::Repair, Some(all)) => {
+                let mut damaged = BTreeSet::new();
+                for (name, output) in &all {
+                    if self.is_damaged(output)? {
+                        damaged.insert(name.clone());
+                    }
+                }
+                if damaged.is_empty() {
+                    return Ok(all);
+                }
+                missing.retain(|name, _| damaged.contains(name));
+            }
+            (BuildMode::Check, _) => {}
+            (_, None) if floating => {}
+            (_, None) => missing.retain(|name, _| !valid.contains(name)),
         }
         let scratch = self.scratch(path)?;
-        let (inputs, owners) = if is_builtin(derivation) {
-            self.download(path, derivation, &outputs, &scratch.path)?;
-            (BTreeSet::new(), None)
-        } else {
-            self.build(path, derivation, &scratch.path)?
-        };
-        self.register(path, derivation, &outputs, &missing, &inputs, owners, &scratch.path)
+        let scratch = &scratch.path;
+        let known = if mode == BuildMode::Check { Some(&known) } else { None };
+        let task = Task { path, derivation, outputs: &outputs, missing, known, floating, scratch };
+        self.make(&task, inputs)
+    }
+
+    fn valid(&self, outputs: &BTreeMap<String, Option<StorePath>>) -> Result<BTreeSet<String>> {
+        let mut valid = BTreeSet::new();
+        for (name, output) in outputs {
+            if let Some(output) = output
+                && self.store.is_valid(output)?
+            {
+                valid.insert(name.clone());
+            }
+        }
+        Ok(valid)
+    }
+
+    /// Whether a valid path is not what it was when it was registered.
+    fn is_damaged(&self, path: &StorePath) -> Result<bool> {
+        let at = self.store.physical(path);
+        if at.symlink_metadata().is_err() {
+            return Ok(true);
+        }
+        let hash = nar::hash_path(&at).map_err(archive(&at))?;
+        Ok(self.store.info(path)?.nar_hash != NixHash::Sha256(hash.sha256))
     }
 
     /// The name that C++ Nix gives its own: it shares the hash of the derivation, which is kept.
@@ -97,129 +208,75 @@ impl Realiser<'_> {
         }
     }
 
-    fn download(
+    fn make(
         &self,
-        path: &StorePath,
-        derivation: &Derivation,
-        outputs: &BTreeMap<String, StorePath>,
-        scratch: &Path,
-    ) -> Result<()> {
-        let unsupported = |what: &str| Error::Unsupported { drv: path.clone(), what: what.into() };
-        if derivation.builder() != "builtin:fetchurl" {
-            let what = format!("the builder {} is not implemented", derivation.builder());
-            return Err(unsupported(&what));
-        }
-        let Some(output) = outputs.get("out").filter(|_| is_fixed(derivation)) else {
-            return Err(unsupported("a download needs a fixed output hash"));
-        };
-        let directory = sandbox::outputs_directory(scratch);
-        hc_fs::plain::create_dir_all(&directory, 0o700)?;
-        let to = directory.join(output.to_basename());
-        let config = self.store.config();
-        self.downloader.run(config, path, derivation, &to, self.observer, self.cancelled)
-    }
-
-    fn build(
-        &self,
-        path: &StorePath,
-        derivation: &Derivation,
-        scratch: &Path,
-    ) -> Result<(BTreeSet<StorePath>, Option<Range<u32>>)> {
+        task: &Task<'_>,
+        inputs: &BTreeMap<(StorePath, String), StorePath>,
+    ) -> Result<BTreeMap<String, StorePath>> {
         let store = self.store;
-        let features = required_features(derivation);
-        check_platform(path, derivation, &features)?;
-        let mut direct = derivation.input_sources().clone();
-        for (input, wanted) in derivation.input_derivations() {
-            let made = output_paths(input, &store.derivation(input)?)?;
-            for name in wanted.outputs() {
-                let output = made.get(name).cloned();
-                direct.insert(output.ok_or_else(|| Error::NoSuchOutput {
-                    output: nix_compat::DrvOutput::new(input.clone(), name),
-                })?);
-            }
-        }
+        let mut direct = task.derivation.input_sources().clone();
+        direct.extend(inputs.values().cloned());
         for input in &direct {
             if !store.is_valid(input)? {
                 return Err(Error::NotValid { path: input.clone() });
             }
         }
         let inputs = store.closure(&direct)?;
+        if is_builtin(task.derivation) {
+            hc_fs::plain::create_dir(task.scratch, 0o700)?;
+            hc_fs::plain::create_dir_all(&sandbox::outputs_directory(task.scratch), 0o700)?;
+            self.observer.event(BuildEvent::Started { drv: task.path });
+            self.builtin(task)?;
+            return self.register(task, &inputs, None, false);
+        }
+        let features = options::required_features(task.derivation);
+        check_platform(task.path, task.derivation, &features)?;
+        let graphs = references::graphs(store, task.path, task.derivation, &inputs)?;
         let range = features.contains("uid-range");
-        let users = BuildUsers::take(store.layout(), path, range, self.cancelled)?;
+        let permit = self.permits.take(self.cancelled)?;
+        self.observer.event(BuildEvent::Started { drv: task.path });
+        let users = BuildUsers::take(store.layout(), task.path, range, self.cancelled)?;
+        let fixed = is_fixed(task.derivation);
+        let network = fixed || is_impure(task.derivation);
         let job = Job {
             layout: store.layout(),
-            path,
-            derivation,
+            path: task.path,
+            derivation: task.derivation,
             inputs: &inputs,
-            scratch,
+            scratch: task.scratch,
             users: &users,
-            features: &features,
-            cores: store.config().cores,
-            limit: store.config().build_timeout,
+            config: store.config(),
+            outputs: task.outputs,
+            graphs: &graphs,
+            fixed,
+            network,
         };
-        sandbox::run(&job, self.observer, self.cancelled)?;
-        Ok((inputs, Some(users.host.clone())))
+        let mut log = Log::create(store.layout(), task.path, self.observer)?;
+        let mut done = sandbox::run(&job, &mut log, self.cancelled);
+        log.finish()?;
+        if let (Err(Error::BuildFailed(failure)), true) = (&mut done, store.config().keep_failed) {
+            failure.kept = keep::keep_build(store.layout(), task.path, task.scratch)?;
+        }
+        done?;
+        drop(permit);
+        self.register(task, &inputs, Some(users.host.clone()), network)
     }
 
-    /// Makes canonical, checks, moves into place and registers what was made.
-    #[allow(clippy::too_many_arguments)] // They are what a build consists of.
-    fn register(
-        &self,
-        path: &StorePath,
-        derivation: &Derivation,
-        outputs: &BTreeMap<String, StorePath>,
-        missing: &BTreeMap<String, StorePath>,
-        inputs: &BTreeSet<StorePath>,
-        owners: Option<Range<u32>>,
-        scratch: &Path,
-    ) -> Result<()> {
-        let store = self.store;
-        let made = sandbox::outputs_directory(scratch);
-        let candidates: BTreeSet<StorePath> =
-            inputs.iter().chain(outputs.values()).cloned().collect();
-        let mut infos = Vec::new();
-        for (name, output) in missing {
-            let refuse = |reason: String| Error::Output {
-                drv: path.clone(),
-                output: output.clone(),
-                reason,
-            };
-            let at = made.join(output.to_basename());
-            if at.symlink_metadata().is_err() {
-                return Err(refuse(format!("the builder did not make it (output {name:?})")));
-            }
-            let ca = derivation.outputs().get(name).and_then(|o| o.fixed_content_address());
-            // The hash comes first: flushing gigabytes that are wrong helps nobody.
-            if let Some(ca) = ca {
-                check_fixed(path, ca, &at, &refuse)?;
-            }
-            canonicalise(&at, owners.as_ref())?;
-            let (hash, references) = nar::scan(&at, &candidates).map_err(archive(&at))?;
-            if let (Some(_), Some(reference)) = (ca, references.first()) {
-                return Err(refuse(format!("a fixed output must not refer to {reference}")));
-            }
-            infos.push(PathInfo {
-                path: output.clone(),
-                nar_hash: NixHash::Sha256(hash.sha256),
-                nar_size: hash.size,
-                references,
-                deriver: Some(path.clone()),
-                registered: SystemTime::now(),
-                ultimate: true,
-                signatures: Vec::new(),
-                ca: ca.cloned(),
-            });
-        }
-        check_cycle(path, &infos)?;
-        for info in &infos {
-            store.install(&made.join(info.path.to_basename()), &info.path)?;
-        }
-        let rows: Vec<_> =
-            infos.iter().map(|info| Registration { info, derivation: None }).collect();
-        store.database().register(&rows)
+    fn builtin(&self, task: &Task<'_>) -> Result<()> {
+        let builtin = builtin::Builtin {
+            store: self.store,
+            downloader: self.downloader,
+            path: task.path,
+            derivation: task.derivation,
+            outputs: task.outputs,
+            directory: &sandbox::outputs_directory(task.scratch),
+            observer: self.observer,
+            cancelled: self.cancelled,
+        };
+        builtin.run()
     }
 }
 
-fn is_fixed(derivation: &Derivation) -> bool {
+pub(super) fn is_fixed(derivation: &Derivation) -> bool {
     derivation.is_fixed_output().unwrap_or(false)
 }

@@ -1,22 +1,23 @@
 //! The sandbox: a root directory with the inputs and nothing else, and how to get into it.
 
 use super::child::{Mount, Plan, Pointers};
-use super::environment::{self, BUILD_DIR, Variables};
+use super::environment::{BUILD_DIR, Environment, Variables};
 use super::log::Log;
-use super::process::{self, End, Ends};
+use super::process::{self, End, Ends, Limits};
+use super::references::Graphs;
 use super::users::BuildUsers;
-use super::{BuildObserver, seccomp};
+use super::{platform, seccomp};
+use crate::config::StoreConfig;
 use crate::error::{BuildFailure, Context, Error, Result};
 use crate::layout::{Layout, chmod};
 use hc_fs::plain;
 use nix_compat::{Derivation, STORE_DIR, StorePath};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// What is built, and with what.
 pub(super) struct Job<'a> {
@@ -28,9 +29,14 @@ pub(super) struct Job<'a> {
     /// An empty name on the store's file system.
     pub scratch: &'a Path,
     pub users: &'a BuildUsers,
-    pub features: &'a BTreeSet<String>,
-    pub cores: usize,
-    pub limit: Option<Duration>,
+    pub config: &'a StoreConfig,
+    /// Where each output is to be made.
+    pub outputs: &'a BTreeMap<String, StorePath>,
+    pub graphs: &'a Graphs,
+    /// What is made is checked against a hash.
+    pub fixed: bool,
+    /// It uses the host's network: what it makes is checked, or is not asked to be the same twice.
+    pub network: bool,
 }
 
 /// Where the outputs are, in the scratch tree.
@@ -38,26 +44,35 @@ pub(super) fn outputs_directory(scratch: &Path) -> PathBuf {
     scratch.join("root").join(STORE_DIR.trim_start_matches('/'))
 }
 
+/// The build directory, in the scratch tree.
+pub(super) fn build_directory(scratch: &Path) -> PathBuf {
+    scratch.join("root").join(BUILD_DIR.trim_start_matches('/'))
+}
+
 /// Builds in a sandbox below `job.scratch`. The mounts are seen by the builder only: on the host
 /// there is a plain directory tree, with empty files where the builder had devices.
-pub(super) fn run(
-    job: &Job<'_>,
-    observer: &dyn BuildObserver,
-    cancelled: &dyn Fn() -> bool,
-) -> Result<()> {
+pub(super) fn run(job: &Job<'_>, log: &mut Log<'_>, cancelled: &dyn Fn() -> bool) -> Result<()> {
     // The directory around it hides what the builder makes from everybody else on the host.
     plain::create_dir(job.scratch, 0o700)?;
     let root = job.scratch.join("root");
     plain::create_dir(&root, 0o755)?;
+    let described = Environment {
+        path: job.path,
+        derivation: job.derivation,
+        outputs: job.outputs,
+        cores: job.config.cores,
+        graphs: job.graphs,
+        impure: job.network.then_some(&job.config.environment),
+        fixed: job.fixed,
+    };
     let mut tree = Tree { root: &root, job, mounts: Vec::new() };
-    let fixed = job.derivation.is_fixed_output().unwrap_or(false);
-    let environment = tree.make(fixed)?;
+    let environment = tree.make(&described)?;
     let mounts = tree.mounts;
 
     let (go_read, go) = process::pipe().on("make a pipe for", job.scratch)?;
     let (report, report_write) = process::pipe().on("make a pipe for", job.scratch)?;
-    let (output, output_write) = process::pipe().on("make a pipe for", job.scratch)?;
-    let null = File::open("/dev/null").on("open", Path::new("/dev/null"))?;
+    let (output, terminal) = process::terminal().on("make a terminal for", job.scratch)?;
+    let null = open_null().on("open", Path::new("/dev/null"))?;
     let malformed = |reason: String| Error::Derivation { path: job.path.clone(), reason };
     let text = |bytes: &[u8]| {
         CString::new(bytes)
@@ -66,17 +81,13 @@ pub(super) fn run(
     let name = job.derivation.builder().rsplit('/').next().unwrap_or_default();
     let mut arguments = vec![text(name.as_bytes())?];
     for argument in job.derivation.arguments() {
-        arguments.push(text(argument.as_bytes())?);
+        arguments.push(text(&described.rewrite(argument.as_bytes()))?);
     }
     let users = job.users;
-    let network = if fixed { 0 } else { libc::CLONE_NEWNET };
+    let network = if job.network { 0 } else { libc::CLONE_NEWNET };
     let others = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
     let first = if users.privileged { 0 } else { libc::CLONE_NEWUSER };
-    let filters = if users.range {
-        Vec::new()
-    } else {
-        seccomp::filters().map_err(|e| malformed(format!("no system call filter: {e}")))?
-    };
+    let persona = if job.derivation.system() == platform::I686 { platform::PER_LINUX32 } else { 0 };
     let plan = Plan {
         mounts,
         root: path_text(&root),
@@ -95,17 +106,20 @@ pub(super) fn run(
         user_namespace_first: !users.privileged,
         // Whoever has a range of ids may also make mounts and hosts' names of its own.
         late_namespaces: if users.range { libc::CLONE_NEWNS | libc::CLONE_NEWUTS } else { 0 },
-        loopback: !fixed,
-        filters,
+        loopback: !job.network,
+        // Builds that share the host's network must not meet there.
+        scoped: job.network && !users.range,
+        persona: persona | libc::ADDR_NO_RANDOMIZE,
+        filter: if users.range { Vec::new() } else { seccomp::filter() },
         standard_input: null.as_raw_fd(),
-        log: output_write.as_raw_fd(),
+        log: terminal.as_raw_fd(),
         go: go_read.as_raw_fd(),
         report: report_write.as_raw_fd(),
     };
-    let mut log = Log::create(job.layout, job.path, observer)?;
-    let childs = vec![go_read, report_write, output_write, null];
+    let childs = vec![go_read, report_write, terminal, null];
     let ends = Ends { go, report, log: output, childs };
-    let end = process::run(job.path, &plan, users, ends, &mut log, job.limit, cancelled)?;
+    let limits = Limits::of(job.config);
+    let end = process::run(job.path, &plan, users, ends, log, &limits, cancelled)?;
     match end {
         End::Success => Ok(()),
         End::Failure(status) => Err(Error::BuildFailed(Box::new(BuildFailure {
@@ -114,6 +128,7 @@ pub(super) fn run(
             note: full_disk(&job.layout.store),
             log_tail: log.tail(),
             log: log.path.clone(),
+            kept: None,
         }))),
     }
 }
@@ -123,6 +138,13 @@ fn full_disk(store: &Path) -> Option<String> {
     let free = rustix::fs::statvfs(store).map(|s| s.f_bavail.saturating_mul(s.f_frsize)).ok()?;
     let megabytes = free >> 20;
     (megabytes < 8).then(|| format!("the disk is almost full: {megabytes} MiB are free"))
+}
+
+/// For reading and writing, as C++ Nix gives it to builders.
+fn open_null() -> std::io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(null.into())
 }
 
 fn path_text(path: &Path) -> CString {
@@ -137,7 +159,7 @@ struct Tree<'a> {
 }
 
 impl Tree<'_> {
-    fn make(&mut self, fixed: bool) -> Result<Variables> {
+    fn make(&mut self, environment: &Environment<'_>) -> Result<Variables> {
         self.bind(self.root, self.root, false);
         let users = self.job.users;
         if users.range {
@@ -147,17 +169,17 @@ impl Tree<'_> {
         users.give(&build)?;
         let temporary = self.directory("tmp", 0o1777)?;
         chmod(&temporary, 0o1777)?;
-        self.etc(fixed)?;
+        self.etc()?;
         self.devices()?;
         let process = self.directory("proc", 0o555)?;
         self.mount("proc", &process, libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC, "");
         self.inputs()?;
-        let (environment, files) =
-            environment::prepare(self.job.path, self.job.derivation, self.job.cores, &build)?;
+        self.host_paths()?;
+        let (variables, files) = environment.prepare(&build)?;
         for file in files {
             users.give(&file)?;
         }
-        Ok(environment)
+        Ok(variables)
     }
 
     fn directory(&self, name: &str, mode: u32) -> Result<PathBuf> {
@@ -171,7 +193,7 @@ impl Tree<'_> {
         Ok(plain::write(&self.root.join(name), contents.as_bytes(), 0o644)?)
     }
 
-    fn etc(&mut self, fixed: bool) -> Result<()> {
+    fn etc(&mut self) -> Result<()> {
         self.directory("etc", 0o755)?;
         self.file(
             "etc/passwd",
@@ -180,7 +202,7 @@ impl Tree<'_> {
              nobody:x:65534:65534:Nobody:/:/noshell\n",
         )?;
         self.file("etc/group", "root:x:0:\nnixbld:!:100:\nnogroup:x:65534:\n")?;
-        if !fixed {
+        if !self.job.network {
             return self.file("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n");
         }
         // It may use the network: names are resolved as on the host.
@@ -190,13 +212,18 @@ impl Tree<'_> {
                 self.file(name, &contents)?;
             }
         }
+        if let Some(certificates) = crate::http::certificates(self.job.config).ok().flatten() {
+            self.directory("etc/ssl/certs", 0o755)?;
+            let name = "etc/ssl/certs/ca-certificates.crt";
+            plain::write(&self.root.join(name), &certificates, 0o644)?;
+        }
         Ok(())
     }
 
     fn devices(&mut self) -> Result<()> {
         self.directory("dev", 0o755)?;
         let mut devices = vec!["null", "zero", "full", "random", "urandom", "tty"];
-        if self.job.features.contains("kvm") {
+        if platform::has_kvm() {
             devices.push("kvm");
         }
         for device in devices {
@@ -223,7 +250,7 @@ impl Tree<'_> {
 
     fn inputs(&mut self) -> Result<()> {
         self.directory("nix", 0o755)?;
-        let store = self.directory(&STORE_DIR[1..], 0o775)?;
+        let store = self.directory(&STORE_DIR[1..], 0o1775)?;
         for input in self.job.inputs {
             let source = self.job.layout.physical(input);
             let target = store.join(input.to_basename());
@@ -242,6 +269,24 @@ impl Tree<'_> {
         }
         // The builder makes its outputs beside its inputs.
         self.job.users.give(&store)
+    }
+
+    /// What the host shares with every build, such as a shell at `/bin/sh`.
+    fn host_paths(&mut self) -> Result<()> {
+        for (target, source) in &self.job.config.sandbox_paths {
+            let metadata = source.metadata().on("read", source)?;
+            let inside = self.root.join(target.strip_prefix("/").unwrap_or(target));
+            if metadata.is_dir() {
+                plain::create_dir_all(&inside, 0o755)?;
+            } else {
+                if let Some(parent) = inside.parent() {
+                    plain::create_dir_all(parent, 0o755)?;
+                }
+                plain::write(&inside, b"", 0o644)?;
+            }
+            self.bind(source, &inside, true);
+        }
+        Ok(())
     }
 
     fn bind(&mut self, source: &Path, target: &Path, read_only: bool) {

@@ -1,50 +1,150 @@
 //! What a builder must not do to files it makes: set-id bits and extended attributes.
+//!
+//! A filter sees the calls of every architecture that the kernel runs: a 64-bit machine also builds
+//! for its 32-bit forerunner, and an x86-64 kernel may know x32. So each has its own numbers here;
+//! a filter for one of them only would let the others pass, or kill them.
 
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch,
-};
-use std::collections::BTreeMap;
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-// Newer than the C library's list.
-const SYS_SETXATTRAT: i64 = 463;
-
-/// The two programs: no set-id bits (as if not permitted), no extended attributes (as if the file
-/// system had none).
-pub(super) fn filters() -> Result<Vec<Vec<libc::sock_filter>>, Failure> {
-    let mut modes = BTreeMap::new();
-    #[cfg(target_arch = "x86_64")]
-    modes.insert(libc::SYS_chmod, set_id(1)?);
-    modes.insert(libc::SYS_fchmod, set_id(1)?);
-    modes.insert(libc::SYS_fchmodat, set_id(2)?);
-    modes.insert(libc::SYS_fchmodat2, set_id(2)?);
-    let attributes = [libc::SYS_setxattr, libc::SYS_lsetxattr, libc::SYS_fsetxattr, SYS_SETXATTRAT];
-    let attributes = attributes.into_iter().map(|call| (call, Vec::new())).collect();
-    Ok(vec![compile(modes, libc::EPERM)?, compile(attributes, libc::ENOTSUP)?])
+/// Numbers of one architecture's system calls.
+struct Calls {
+    /// `AUDIT_ARCH_*` of linux/audit.h.
+    arch: u32,
+    /// Calls that set a mode, with the number of the argument that is the mode.
+    modes: &'static [(u32, u32)],
+    /// Calls that set extended attributes.
+    attributes: &'static [u32],
 }
 
-/// Either bit in the argument of this number.
-fn set_id(argument: u8) -> Result<Vec<SeccompRule>, Failure> {
-    let rule = |bit: u32| -> Result<SeccompRule, Failure> {
-        let (bit, width) = (u64::from(bit), SeccompCmpArgLen::Dword);
-        let set = SeccompCondition::new(argument, width, SeccompCmpOp::MaskedEq(bit), bit)?;
-        Ok(SeccompRule::new(vec![set])?)
-    };
-    Ok(vec![rule(libc::S_ISUID)?, rule(libc::S_ISGID)?])
+/// Set in the numbers of x32, which otherwise are those of x86-64 for all calls below.
+const X32_BIT: u32 = 0x4000_0000;
+
+#[cfg(target_arch = "x86_64")]
+const CALLS: [Calls; 2] = [
+    Calls {
+        arch: 0xc000_003e,
+        modes: &[(90, 1), (91, 1), (268, 2), (452, 2)],
+        attributes: &[188, 189, 190, 463],
+    },
+    Calls {
+        arch: 0x4000_0003,
+        modes: &[(15, 1), (94, 1), (306, 2), (452, 2)],
+        attributes: &[226, 227, 228, 463],
+    },
+];
+
+#[cfg(target_arch = "aarch64")]
+const CALLS: [Calls; 2] = [
+    Calls { arch: 0xc000_00b7, modes: &[(52, 1), (53, 2), (452, 2)], attributes: &[5, 6, 7, 463] },
+    Calls {
+        arch: 0x4000_0028,
+        modes: &[(15, 1), (94, 1), (333, 2), (452, 2)],
+        attributes: &[226, 227, 228, 463],
+    },
+];
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+compile_error!("the numbers of this architecture's system calls are missing");
+
+// linux/bpf_common.h, linux/seccomp.h. Offsets are those of `struct seccomp_data`.
+const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
+const AND: u16 = 0x54; // BPF_ALU | BPF_AND | BPF_K
+const IF_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+const IF_ANY: u16 = 0x45; // BPF_JMP | BPF_JSET | BPF_K
+const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+const NUMBER: u32 = 0;
+const ARCH: u32 = 4;
+const ARGUMENTS: u32 = 16;
+
+const fn op(code: u16, k: u32, jt: u8, jf: u8) -> libc::sock_filter {
+    libc::sock_filter { code, jt, jf, k }
 }
 
-fn compile(
-    rules: BTreeMap<i64, Vec<SeccompRule>>,
-    errno: i32,
-) -> Result<Vec<libc::sock_filter>, Failure> {
-    let refuse = SeccompAction::Errno(errno.unsigned_abs());
-    let arch = TargetArch::try_from(std::env::consts::ARCH)?;
-    let program: BpfProgram =
-        SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch)?.try_into()?;
-    Ok(program
-        .into_iter()
-        .map(|i| libc::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k })
-        .collect())
+const fn refuse(errno: i32) -> libc::sock_filter {
+    op(RETURN, libc::SECCOMP_RET_ERRNO | errno.unsigned_abs(), 0, 0)
+}
+
+/// The program: no set-id bits (as if not permitted), no extended attributes (as if the file
+/// system had none). Whatever else runs here and is not known above gets no system call at all.
+pub(super) fn filter() -> Vec<libc::sock_filter> {
+    let allow = op(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0);
+    let mut program = vec![op(LOAD, ARCH, 0, 0)];
+    for calls in CALLS {
+        let mut block = vec![op(LOAD, NUMBER, 0, 0), op(AND, !X32_BIT, 0, 0)];
+        for &(call, argument) in calls.modes {
+            let bits = libc::S_ISUID | libc::S_ISGID;
+            block.extend([
+                op(IF_EQUAL, call, 0, 4),
+                // The lower half comes first on every machine named above.
+                op(LOAD, ARGUMENTS + 8 * argument, 0, 0),
+                op(IF_ANY, bits, 0, 1),
+                refuse(libc::EPERM),
+                allow,
+            ]);
+        }
+        for &call in calls.attributes {
+            block.extend([op(IF_EQUAL, call, 0, 1), refuse(libc::ENOTSUP)]);
+        }
+        block.push(allow);
+        // A block is far shorter than the 255 steps a jump can take.
+        program.push(op(IF_EQUAL, calls.arch, 0, block.len() as u8));
+        program.extend(block);
+    }
+    program.push(refuse(libc::ENOSYS));
+    program
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel would do with the program.
+    fn run(program: &[libc::sock_filter], arch: u32, number: u32, arguments: [u32; 6]) -> u32 {
+        let (mut at, mut value) = (0, 0);
+        loop {
+            let op = program[at];
+            at += 1;
+            match op.code {
+                LOAD => {
+                    value = match op.k {
+                        NUMBER => number,
+                        ARCH => arch,
+                        offset => arguments[((offset - ARGUMENTS) / 8) as usize],
+                    };
+                }
+                AND => value &= op.k,
+                IF_EQUAL => at += usize::from(if value == op.k { op.jt } else { op.jf }),
+                IF_ANY => at += usize::from(if value & op.k != 0 { op.jt } else { op.jf }),
+                RETURN => return op.k,
+                other => panic!("{other:#x}"),
+            }
+        }
+    }
+
+    #[test]
+    fn set_id_bits_and_attributes_are_refused_on_every_architecture() {
+        let program = filter();
+        let refused = |errno: i32| libc::SECCOMP_RET_ERRNO | errno.unsigned_abs();
+        for calls in CALLS {
+            for bit in [0, X32_BIT] {
+                for &(call, argument) in calls.modes {
+                    for (mode, expected) in [
+                        (0o755, libc::SECCOMP_RET_ALLOW),
+                        (0o4755, refused(libc::EPERM)),
+                        (0o2755, refused(libc::EPERM)),
+                        (0o1777, libc::SECCOMP_RET_ALLOW),
+                    ] {
+                        let mut arguments = [0o6000; 6];
+                        arguments[argument as usize] = mode;
+                        assert_eq!(run(&program, calls.arch, call | bit, arguments), expected);
+                    }
+                }
+                for &call in calls.attributes {
+                    let got = run(&program, calls.arch, call | bit, [0; 6]);
+                    assert_eq!(got, refused(libc::ENOTSUP));
+                }
+                let other = run(&program, calls.arch, 1 | bit, [0o6000; 6]);
+                assert_eq!(other, libc::SECCOMP_RET_ALLOW);
+            }
+        }
+        assert_eq!(run(&program, 0x1234, 90, [0; 6]), refused(libc::ENOSYS));
+    }
 }

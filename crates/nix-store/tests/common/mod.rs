@@ -108,7 +108,7 @@ pub fn add_busybox(store: &Store, dir: &Path, salt: &Path) -> StorePath {
     for applet in [
         "sh", "cat", "chmod", "chown", "dd", "env", "id", "ls", "ln", "mkdir", "mknod", "mount",
         "sleep", "stat", "touch", "ping", "ip", "sort", "wc", "hostname", "chroot", "readlink",
-        "unshare", "true",
+        "unshare", "true", "sed", "cp", "rm", "mv", "nc", "setsid",
     ] {
         std::os::unix::fs::symlink("busybox", tree.join("bin").join(applet)).unwrap();
     }
@@ -123,6 +123,7 @@ pub fn nix_store(root: &Path, arguments: &[&str]) -> Ran {
         .expect("nix-store is missing: install nix-bin, the judge of these tests");
     let home = root.with_extension("home");
     std::fs::create_dir_all(&home).unwrap();
+    std::fs::write(home.join("nix.conf"), "build-users-group =\n").unwrap();
     Command::new(program)
         .arg("--store")
         .arg(root)

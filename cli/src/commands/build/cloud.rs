@@ -1,54 +1,49 @@
-//! `hc build`: evaluate a cloud and build everything it needs; the first half of a deploy.
+//! Evaluating a cloud and building everything it needs: the first half of a deploy.
 
+use super::{Print, Report};
 use crate::context::Globals;
 use crate::error::{Code, Coded, Failure};
 use crate::output;
 use crate::progress::Progress;
 use hc_deploy::{Prepared, Request};
 use nix_store::{BuildEvent, Store, StoreConfig};
-use std::path::PathBuf;
-
-/// Evaluate a cloud and build everything its machines need, without starting any
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(flatten)]
-    cloud: CloudArgs,
-    /// Make a symlink to the machine set; as long as it is there, nothing of it is collected
-    #[arg(short, long, value_name = "LINK")]
-    out_link: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
+use std::path::{Path, PathBuf};
 
 /// Which cloud, for the verbs that evaluate one.
 #[derive(Debug, clap::Args)]
 pub struct CloudArgs {
     /// Flake and the cloud in it, as PATH[#CLOUD]; without CLOUD, the only one there is
     #[arg(default_value = ".")]
-    flake: String,
+    pub flake: String,
     /// Host to evaluate; needed when the cloud has several
     #[arg(long)]
-    host: Option<String>,
+    pub host: Option<String>,
     /// Use another flake for an input
     #[arg(long, num_args = 2, value_names = ["INPUT", "FLAKE"])]
-    override_input: Vec<String>,
+    pub override_input: Vec<String>,
     /// Show every step of an evaluation error's trail
     #[arg(long)]
-    show_trace: bool,
+    pub show_trace: bool,
 }
 
-pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
+/// Builds a cloud: everything its machines need, without starting any.
+pub fn run(
+    store: &Store,
+    cloud: &CloudArgs,
+    out_link: Option<&Path>,
+    print: Print,
+    report: &Report,
+) -> anyhow::Result<()> {
     let progress = Progress::new();
-    let store = store(globals)?;
-    let prepared = evaluate(&store, &args.cloud, &progress)?;
-    realise(&store, &prepared, &progress)?;
+    let prepared = evaluate(store, cloud, &progress)?;
     progress.clear();
-    if let Some(link) = &args.out_link {
+    prepared.realise(store, &std::env::temp_dir(), report).code(Code::Build)?;
+    report.clear();
+    if let Some(link) = out_link {
         hc_fs::durable::symlink(&prepared.set_path(), link)?;
         store.add_root(link)?;
     }
-    if args.json {
+    if print == Print::Json {
         return output::json(&serde_json::json!({
             "set": prepared.set_path(),
             "machines": prepared.machine_set().machines,
@@ -125,7 +120,12 @@ pub fn store_config(globals: &Globals) -> StoreConfig {
 
 /// The store of this host.
 pub fn store(globals: &Globals) -> anyhow::Result<Store> {
-    Store::open(store_config(globals)).map_err(|error| {
+    open(store_config(globals))
+}
+
+/// A store, or what to do about it.
+pub fn open(config: StoreConfig) -> anyhow::Result<Store> {
+    Store::open(config).map_err(|error| {
         let failure = Failure::new(Code::Host, error.to_string());
         if rustix::process::geteuid().is_root() { failure } else { failure.hint("run hc as root") }
             .into()

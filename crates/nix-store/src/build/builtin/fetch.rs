@@ -1,19 +1,19 @@
 //! `builtin:fetchurl`: downloads.
 
-use super::{BuildEvent, BuildObserver};
+use super::{BuildEvent, BuildObserver, Builtin, options};
 use crate::config::StoreConfig;
 use crate::error::{Context, Error, Result};
 use crate::http::{Failure, agent, classify};
 use crate::layout::chmod;
 use hc_fs::plain;
-use nix_compat::{Derivation, StorePath};
+use nix_compat::StorePath;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// What a download is made with; one for all of a build, so that connections are used again.
-pub(super) struct Downloader {
+pub(in crate::build) struct Downloader {
     agent: std::result::Result<ureq::Agent, String>,
 }
 
@@ -23,21 +23,9 @@ impl Downloader {
     }
 
     /// Downloads what the derivation asks for to `to`; the caller checks what came.
-    pub fn run(
-        &self,
-        config: &StoreConfig,
-        path: &StorePath,
-        derivation: &Derivation,
-        to: &Path,
-        observer: &dyn BuildObserver,
-        cancelled: &dyn Fn() -> bool,
-    ) -> Result<()> {
-        let attribute = |name: &str| attribute(derivation, name);
-        let unsupported = |what: &str| Error::Unsupported { drv: path.clone(), what: what.into() };
-        if attribute("unpack").is_some_and(|v| v == "1") {
-            return Err(unsupported("builtin:fetchurl with unpack = true is not implemented"));
-        }
-        let url = attribute("url").ok_or_else(|| unsupported("it has no attribute `url`"))?;
+    pub fn run(&self, job: &Builtin<'_>, to: &Path) -> Result<()> {
+        let config = job.store.config();
+        let url = job.attribute("url")?;
         let mut addresses: Vec<String> = config
             .mirrors
             .iter()
@@ -47,14 +35,17 @@ impl Downloader {
             .collect();
         addresses.push(url.clone());
         // Where else it can be had, once the first address has moved on.
-        let others = attribute("urls").unwrap_or_default();
+        let others = options::text(job.derivation, "urls").unwrap_or_default();
         addresses
             .extend(others.split_whitespace().filter(|other| *other != url).map(str::to_owned));
+        let unpack = options::flag(job.derivation, "unpack");
+        let came = if unpack { to.with_added_extension("nar") } else { to.to_path_buf() };
         let mut reasons = Vec::new();
         for address in &addresses {
-            match self.try_address(config, path, address, to, observer, cancelled) {
+            match self.try_address(config, job.path, address, &came, job.observer, job.cancelled) {
+                Ok(()) if unpack => return restore(job, &url, &came, to),
                 Ok(()) => {
-                    let executable = attribute("executable").is_some_and(|v| v == "1");
+                    let executable = options::flag(job.derivation, "executable");
                     return chmod(to, if executable { 0o755 } else { 0o644 });
                 }
                 Err(Failure::Fatal(error)) => return Err(error),
@@ -65,7 +56,7 @@ impl Downloader {
                 }
             }
         }
-        Err(Error::Fetch { drv: path.clone(), url, reason: reasons.join("; ") })
+        Err(Error::Fetch { drv: job.path.clone(), url, reason: reasons.join("; ") })
     }
 
     /// What is at `url`, at most `limit` bytes of it.
@@ -149,16 +140,24 @@ impl Downloader {
     }
 }
 
-fn attribute(derivation: &Derivation, name: &str) -> Option<String> {
-    let structured = derivation.structured_attrs().and_then(|all| all.get(name));
-    if let Some(value) = structured {
-        return match value {
-            serde_json::Value::String(text) => Some(text.clone()),
-            serde_json::Value::Bool(true) => Some("1".into()),
-            _ => None,
-        };
+/// What came is an archive, compressed where its address says so.
+fn restore(job: &Builtin<'_>, url: &str, from: &Path, to: &Path) -> Result<()> {
+    let file = BufReader::new(File::open(from).on("open", from)?);
+    let mut plain: Box<dyn Read> = if url.ends_with(".xz") {
+        Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(file))
+    } else {
+        Box::new(file)
+    };
+    nix_compat::nar::restore(&mut plain, to).map_err(|error| Error::Fetch {
+        drv: job.path.clone(),
+        url: url.into(),
+        reason: format!("what came is no archive of files: {error}"),
+    })?;
+    hc_fs::plain::remove_file(from)?;
+    if options::flag(job.derivation, "executable") {
+        chmod(to, 0o755)?;
     }
-    derivation.environment().get(name).map(|v| String::from_utf8_lossy(v).into_owned())
+    Ok(())
 }
 
 struct Meter<'a> {

@@ -1,0 +1,78 @@
+//! How builds run, as arguments.
+
+use crate::context::Globals;
+use crate::error::{Code, Failure};
+use nix_store::Store;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Arguments for how builds run.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Building")]
+pub struct BuildOptions {
+    /// How many derivations are built at once
+    #[arg(short = 'j', long, alias = "jobs", value_name = "N")]
+    max_jobs: Option<usize>,
+    /// What builders are told in NIX_BUILD_CORES
+    #[arg(long, value_name = "N")]
+    cores: Option<usize>,
+    /// Build what does not depend on a failed build before giving up
+    #[arg(short, long)]
+    keep_going: bool,
+    /// Keep the build directories of failed builds, and what --rebuild found to differ
+    #[arg(short = 'K', long)]
+    keep_failed: bool,
+    /// How long a build may take
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<f64>,
+    /// How long a build may write nothing to its log
+    #[arg(long, value_name = "SECONDS")]
+    max_silent_time: Option<f64>,
+    /// How much a build may write to its log
+    #[arg(long, value_name = "BYTES")]
+    max_log_size: Option<u64>,
+    /// Print what builders write
+    #[arg(short = 'L', long)]
+    pub print_build_logs: bool,
+    /// Show a path of this host to every build, such as /bin/sh=/bin/busybox
+    #[arg(long, value_name = "TARGET[=SOURCE]")]
+    sandbox_path: Vec<String>,
+}
+
+/// The store of this host, with these options for its builds.
+pub fn store(globals: &Globals, options: &BuildOptions) -> anyhow::Result<Store> {
+    let mut config = super::store_config(globals);
+    if let Some(jobs) = options.max_jobs {
+        if jobs == 0 {
+            let message = "--max-jobs 0 would build nothing: there are no other builders";
+            return Err(Failure::new(Code::Failed, message).into());
+        }
+        config.jobs = jobs;
+    }
+    config.cores = options.cores.unwrap_or(config.cores);
+    config.keep_going = options.keep_going;
+    config.keep_failed = options.keep_failed;
+    config.build_timeout = seconds("--timeout", options.timeout)?;
+    config.max_silent_time = seconds("--max-silent-time", options.max_silent_time)?;
+    config.max_log_size = options.max_log_size.filter(|limit| *limit != 0);
+    for pair in &options.sandbox_path {
+        let (target, source) = pair.split_once('=').unwrap_or((pair, pair));
+        config.sandbox_paths.push((PathBuf::from(target), PathBuf::from(source)));
+    }
+    config.environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_vec())))
+        .collect();
+    super::cloud::open(config)
+}
+
+/// As Nix has it: zero is for ever.
+fn seconds(name: &str, value: Option<f64>) -> anyhow::Result<Option<Duration>> {
+    match value {
+        None => Ok(None),
+        Some(0.0) => Ok(None),
+        Some(value) => Duration::try_from_secs_f64(value).map(Some).map_err(|_| {
+            Failure::new(Code::Failed, format!("{name} wants a number of seconds")).into()
+        }),
+    }
+}

@@ -1,0 +1,212 @@
+//! Derivations whose inputs are known by what they hold: putting real paths in the place of what
+//! stood for them, and the hash under which such outputs are remembered.
+
+use crate::modulo::ModuloError;
+use crate::unusual::text_modulo;
+use crate::{
+    Derivation, DerivationError, HashAlgorithm, ModuloHashes, Output, StorePath, StructuredAttrs,
+    hash_bytes, path, settle,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Whether its outputs are known only once it, or an input of it, is built.
+#[must_use]
+pub fn is_open(derivation: &Derivation) -> bool {
+    derivation.outputs().values().any(|output| {
+        matches!(output, Output::Floating { .. } | Output::Impure { .. } | Output::Deferred)
+    })
+}
+
+/// Whether it may come out different each time.
+#[must_use]
+pub fn is_impure(derivation: &Derivation) -> bool {
+    derivation.outputs().values().any(|output| matches!(output, Output::Impure { .. }))
+}
+
+/// The derivation with the paths of its inputs' outputs instead of these derivations: those of
+/// outputs that follow from inputs are known then.
+///
+/// # Errors
+/// When it is not right with them.
+pub fn resolve(
+    derivation: &Derivation,
+    inputs: &BTreeMap<(StorePath, String), StorePath>,
+) -> Result<Derivation, DerivationError> {
+    let replacements: Vec<(String, String)> = inputs
+        .iter()
+        .map(|((drv, output), path)| {
+            (path::downstream_placeholder(drv, &[output]), path.to_string())
+        })
+        .collect();
+    let bytes = |mut text: Vec<u8>| {
+        for (from, to) in &replacements {
+            text = replace(text, from.as_bytes(), to.as_bytes());
+        }
+        text
+    };
+    let string = |text: &str| {
+        replacements.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    };
+    let mut builder = derivation.clone().into_builder();
+    builder.input_derivations_mut().clear();
+    builder.input_sources_mut().extend(inputs.values().cloned());
+    *builder.builder_mut() = string(builder.builder());
+    for argument in builder.arguments_mut() {
+        *argument = string(argument);
+    }
+    let environment = std::mem::take(builder.environment_mut());
+    builder
+        .environment_mut()
+        .extend(environment.into_iter().map(|(name, value)| (string(&name), bytes(value))));
+    if let Some(attributes) = builder.structured_attrs_mut().take() {
+        let json = bytes(attributes.raw_json().to_vec());
+        *builder.structured_attrs_mut() = Some(StructuredAttrs::from_json_bytes(json)?);
+    }
+    settle(builder, |input| Err::<crate::InputDerivationHash, _>(input.clone()))
+        .map_err(|error| DerivationError::InvalidDerivation(error.to_string()))
+}
+
+fn replace(text: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
+    let Some(first) = text.windows(from.len()).position(|window| window == from) else {
+        return text;
+    };
+    let mut made = text[..first].to_vec();
+    let mut rest = &text[first..];
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix(from) {
+            made.extend_from_slice(to);
+            rest = after;
+        } else {
+            made.push(rest[0]);
+            rest = &rest[1..];
+        }
+    }
+    made
+}
+
+/// The hash that, with an output's name, is the key of a realisation: of the derivation's text
+/// with the hashes of its inputs, and without the paths of its outputs.
+///
+/// # Errors
+/// When a derivation is not right or cannot be read.
+pub fn realisation_hash<E>(
+    hashes: &mut ModuloHashes,
+    path: &StorePath,
+    mut read: impl FnMut(&StorePath) -> Result<Derivation, E>,
+) -> Result<[u8; 32], ModuloError<E>> {
+    let mut open = Unmasked { hashes, read: &mut read, known: HashMap::new() };
+    let derivation = open.read(path)?;
+    open.inputs_of(&derivation)?;
+    open.text(path, &derivation, true)
+}
+
+/// Hashes of derivations with open outputs, as inputs.
+struct Unmasked<'a, E> {
+    hashes: &'a mut ModuloHashes,
+    read: &'a mut dyn FnMut(&StorePath) -> Result<Derivation, E>,
+    known: HashMap<StorePath, [u8; 32]>,
+}
+
+impl<E> Unmasked<'_, E> {
+    fn read(&mut self, path: &StorePath) -> Result<Derivation, ModuloError<E>> {
+        (self.read)(path).map_err(ModuloError::Read)
+    }
+
+    /// Makes the hashes of all inputs known; deep graphs cost heap, not stack.
+    fn inputs_of(&mut self, derivation: &Derivation) -> Result<(), ModuloError<E>> {
+        let mut open: Vec<StorePath> = derivation.input_derivations().keys().cloned().collect();
+        while let Some(path) = open.last().cloned() {
+            if self.known.contains_key(&path) {
+                open.pop();
+                continue;
+            }
+            let read = &mut *self.read;
+            let hash = self.hashes.resolve(&path, |path| read(path))?;
+            if let Some(hash) = hash.regular_hash().or_else(|| hash.fixed_output_hash()) {
+                self.known.insert(path, *hash.as_bytes());
+                continue;
+            }
+            let derivation = self.read(&path)?;
+            if is_impure(&derivation) {
+                let hash = digest(b"impure");
+                self.known.insert(path, hash);
+                continue;
+            }
+            let inputs = derivation.input_derivations().keys();
+            let missing: Vec<StorePath> =
+                inputs.filter(|input| !self.known.contains_key(*input)).cloned().collect();
+            if missing.is_empty() {
+                let hash = self.text(&path, &derivation, false)?;
+                self.known.insert(path, hash);
+            } else {
+                open.extend(missing);
+            }
+        }
+        Ok(())
+    }
+
+    fn text(
+        &self,
+        path: &StorePath,
+        derivation: &Derivation,
+        mask: bool,
+    ) -> Result<[u8; 32], ModuloError<E>> {
+        let mut inputs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (input, wanted) in derivation.input_derivations() {
+            let hash = self.known.get(input).copied().unwrap_or_default();
+            let hash = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+            inputs.entry(hash).or_default().extend(wanted.outputs().iter().cloned());
+        }
+        let text = text_modulo(&derivation.clone().into_builder(), &inputs, mask)
+            .map_err(|source| ModuloError::Derivation { path: path.clone(), source })?;
+        Ok(digest(&text))
+    }
+}
+
+fn digest(bytes: &[u8]) -> [u8; 32] {
+    let hash = hash_bytes(HashAlgorithm::Sha256, bytes);
+    hash.digest_as_bytes().try_into().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ContentAddressMethod, DerivationBuilder, InputDerivation};
+
+    fn floating(name: &str) -> DerivationBuilder {
+        let method = ContentAddressMethod::Nar;
+        let output = Output::Floating { method, hash_algorithm: HashAlgorithm::Sha256 };
+        DerivationBuilder::new(name, "x86_64-linux", "/bin/sh")
+            .output("out", output)
+            .environment("out", path::hash_placeholder("out"))
+    }
+
+    #[test]
+    fn real_paths_take_the_place_of_what_stood_for_them() {
+        let first = floating("first").build().unwrap();
+        let drv = first.drv_path();
+        let placeholder = path::downstream_placeholder(&drv, &["out"]);
+        let second = DerivationBuilder::new("second", "x86_64-linux", "/bin/sh")
+            .output("out", Output::Deferred)
+            .input_derivation(drv.clone(), InputDerivation::new(["out"]))
+            .environment("out", "")
+            .environment("dep", format!("{placeholder}/x"))
+            .argument(&placeholder);
+        let mut hashes = ModuloHashes::default();
+        hashes.tell::<()>(&drv, &first).unwrap();
+        let second = hashes.finish(second).unwrap().into_derivation();
+        assert!(is_open(&second));
+        let real: StorePath = "/nix/store/miacmq2d49l5qm1xgkpr982m3rd9ax08-a".parse().unwrap();
+        let inputs = BTreeMap::from([((drv.clone(), "out".to_owned()), real.clone())]);
+        let resolved = resolve(&second, &inputs).unwrap();
+        assert!(!is_open(&resolved) && resolved.input_derivations().is_empty());
+        assert_eq!(resolved.arguments(), [real.to_string()]);
+        assert_eq!(resolved.environment()["dep"], format!("{real}/x").into_bytes());
+        let out = resolved.resolved_outputs().unwrap()["out"].path.clone().unwrap();
+        assert_eq!(resolved.environment()["out"], out.to_string().into_bytes());
+        let read = |path: &StorePath| {
+            if *path == drv { Ok(first.as_derivation().clone()) } else { Err("missing") }
+        };
+        assert!(realisation_hash(&mut hashes, &drv, read).is_ok());
+    }
+}

@@ -1,0 +1,172 @@
+//! Outputs whose paths follow from what they hold: made under another name, and renamed wherever
+//! that name stands.
+
+use super::outputs::hash_output;
+use crate::canonical::canonicalise;
+use crate::error::{Error, Result, archive, io};
+use crate::info::PathInfo;
+use nix_compat::rewrite::{self, HashPart};
+use nix_compat::{
+    CAHash, ContentAddressMethod, Derivation, HashAlgorithm, NixHash, Output, StoreDir, StorePath,
+    nar, path,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// The path under which a builder makes such an output. It is never one in the store.
+pub(super) fn scratch_path(drv: &StorePath, derivation: &Derivation, output: &str) -> StorePath {
+    let text = format!("hc-scratch:{drv}:{output}");
+    let hash = nix_compat::hash_bytes(HashAlgorithm::Sha256, text.as_bytes());
+    let digest = path::compress(hash.digest_as_bytes());
+    let name = path::output_path_name(derivation.name(), output).unwrap_or_default();
+    StorePath::from_parts(digest, &name).unwrap_or_else(|_| drv.clone())
+}
+
+/// An output as it was made.
+pub(super) struct Made {
+    pub at: PathBuf,
+    pub scratch: StorePath,
+    /// What it refers to, by the paths that the builder knew.
+    pub references: BTreeSet<StorePath>,
+}
+
+/// An output under its own path.
+pub(super) struct Settled {
+    pub at: PathBuf,
+    pub info: PathInfo,
+}
+
+/// Finds the paths of all outputs, and rewrites what refers to them; `work` is an empty directory
+/// to rewrite in.
+pub(super) fn settle(
+    drv: &StorePath,
+    derivation: &Derivation,
+    mut made: BTreeMap<String, Made>,
+    work: &Path,
+) -> Result<BTreeMap<String, Settled>> {
+    let mut settled: BTreeMap<String, Settled> = BTreeMap::new();
+    let mut moved: BTreeMap<StorePath, StorePath> = BTreeMap::new();
+    while !made.is_empty() {
+        // First those that refer to no output that is not settled yet.
+        let open: BTreeSet<&StorePath> = made.values().map(|output| &output.scratch).collect();
+        let next = made.iter().find(|(_, output)| {
+            output.references.iter().all(|r| *r == output.scratch || !open.contains(r))
+        });
+        let Some(name) = next.map(|(name, _)| name.clone()) else {
+            let output = made.values().next().map_or_else(|| drv.clone(), |o| o.scratch.clone());
+            let reason = "it is in a cycle of outputs that refer to each other".into();
+            return Err(Error::Output { drv: drv.clone(), output, reason });
+        };
+        let Some(output) = made.remove(&name) else { continue };
+        let one = One { drv, derivation, name: &name, output: &output, moved: &moved, work };
+        let done = one.settle()?;
+        moved.insert(output.scratch.clone(), done.info.path.clone());
+        settled.insert(name, done);
+    }
+    Ok(settled)
+}
+
+struct One<'a> {
+    drv: &'a StorePath,
+    derivation: &'a Derivation,
+    name: &'a str,
+    output: &'a Made,
+    /// From the path a builder knew to the path it is.
+    moved: &'a BTreeMap<StorePath, StorePath>,
+    work: &'a Path,
+}
+
+fn part(path: &StorePath) -> HashPart {
+    let text = path::hash_part(path);
+    *text.as_bytes().first_chunk().unwrap_or(&[b'0'; path::HASH_PART_LEN])
+}
+
+impl One<'_> {
+    fn refuse(&self, reason: String) -> Error {
+        let output = self.output.scratch.clone();
+        Error::Output { drv: self.drv.clone(), output, reason }
+    }
+
+    fn settle(&self) -> Result<Settled> {
+        let Some(
+            Output::Floating { method, hash_algorithm } | Output::Impure { method, hash_algorithm },
+        ) = self.derivation.outputs().get(self.name)
+        else {
+            return Err(self.refuse(format!("it has no output {:?}", self.name)));
+        };
+        let own = &self.output.scratch;
+        let to_itself = self.output.references.contains(own);
+        let others: BTreeSet<StorePath> = self
+            .output
+            .references
+            .iter()
+            .filter(|reference| *reference != own)
+            .map(|reference| self.moved.get(reference).unwrap_or(reference).clone())
+            .collect();
+        let mut replacements: BTreeMap<HashPart, HashPart> = self
+            .output
+            .references
+            .iter()
+            .filter_map(|old| self.moved.get(old).map(|new| (part(old), part(new))))
+            .collect();
+        let mut at = self.output.at.clone();
+        if !replacements.is_empty() {
+            at = self.rewritten(&at, &replacements)?;
+        }
+        let hash = match method {
+            ContentAddressMethod::Nar => {
+                rewrite::hash_modulo(*hash_algorithm, &at, part(own)).map_err(archive(&at))?
+            }
+            other => hash_output(*other, *hash_algorithm, &at, &|reason| self.refuse(reason))?,
+        };
+        let ca = CAHash::from_parts(*method, *hash_algorithm, hash.digest_as_bytes())
+            .map_err(|error| self.refuse(error.to_string()))?;
+        let name = path::output_path_name(self.derivation.name(), self.name)
+            .map_err(|error| self.refuse(error.to_string()))?;
+        let path = StoreDir::default()
+            .build_ca_path(&name, &ca, &others, to_itself)
+            .map_err(|error| self.refuse(error.to_string()))?;
+        if to_itself {
+            replacements = BTreeMap::from([(part(own), part(&path))]);
+            at = self.rewritten(&at, &replacements)?;
+        }
+        canonicalise(&at, None)?;
+        let nar = nar::hash_path(&at).map_err(archive(&at))?;
+        let mut references = others;
+        if to_itself {
+            references.insert(path.clone());
+        }
+        let info = PathInfo {
+            path,
+            nar_hash: NixHash::Sha256(nar.sha256),
+            nar_size: nar.size,
+            references,
+            deriver: Some(self.drv.clone()),
+            registered: SystemTime::now(),
+            ultimate: true,
+            signatures: Vec::new(),
+            ca: Some(ca),
+        };
+        Ok(Settled { at, info })
+    }
+
+    /// A copy of the tree with other hash parts, in the directory for that.
+    fn rewritten(&self, at: &Path, replacements: &BTreeMap<HashPart, HashPart>) -> Result<PathBuf> {
+        let count = std::fs::read_dir(self.work).map_or(0, Iterator::count);
+        let (file, to) =
+            (self.work.join(format!("{count}.nar")), self.work.join(format!("{count}.tree")));
+        let write = |source| io("write", &file, source);
+        let archived = hc_fs::plain::create_new(&file, 0o600)?;
+        let buffered = std::io::BufWriter::new(archived);
+        let (mut buffered, _) = rewrite::dump(at, buffered, replacements).map_err(archive(at))?;
+        buffered.flush().map_err(write)?;
+        let mut from = std::io::BufReader::new(std::fs::File::open(&file).map_err(write)?);
+        nar::restore(&mut from, &to).map_err(archive(&to))?;
+        hc_fs::plain::remove_file(&file)?;
+        // Its place in the count stays taken.
+        hc_fs::plain::write(&file, b"", 0o600)?;
+        Ok(to)
+    }
+}
