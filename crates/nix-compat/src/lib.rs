@@ -14,7 +14,6 @@ pub mod narinfo;
 pub mod path;
 pub mod resolve;
 pub mod rewrite;
-mod self_reference;
 mod unusual;
 pub mod url;
 pub mod wire;

@@ -41,21 +41,6 @@ pub fn hash_path_with(algorithm: HashAlgorithm, path: &Path) -> Result<NixHash, 
     Ok(writer.finish())
 }
 
-/// The digest of the archive of the tree at `path` as if the 32 characters `hash_part` were zeros
-/// wherever they are, and of where they are: what addresses a tree that refers to itself.
-///
-/// # Errors
-/// As for [`dump`].
-pub fn hash_path_modulo(
-    algorithm: HashAlgorithm,
-    path: &Path,
-    hash_part: &[u8],
-) -> Result<NixHash, Error> {
-    let mut writer = crate::self_reference::ModuloWriter::new(algorithm, hash_part);
-    dump(path, &mut writer)?;
-    Ok(writer.finish())
-}
-
 /// Unpacks an archive to `destination`, which must not be there yet.
 ///
 /// # Errors

@@ -18,7 +18,7 @@ fn archive(store: &Store, path: &StorePath) -> Vec<u8> {
 fn closure(home: &Home) -> (PathInfo, PathInfo) {
     let tree = home.dir.path().join("tree");
     std::fs::create_dir_all(tree.join("a")).unwrap();
-    std::fs::write(tree.join("a/file"), "contents").unwrap();
+    std::fs::write(tree.join("a/file"), "what it says").unwrap();
     std::os::unix::fs::symlink("a/file", tree.join("link")).unwrap();
     let none = BTreeSet::new();
     let tree = home.store.add_path("tree", &tree, IngestMethod::Recursive, &none, None).unwrap();
@@ -73,9 +73,9 @@ fn what_is_not_as_promised_leaves_nothing() {
     refuse(&longer, &[&nar[..], &[0; 8]].concat(), "malformed");
     let shorter = PathInfo { nar_size: tree.nar_size - 8, ..tree.clone() };
     refuse(&shorter, &nar, "malformed");
-    let at = nar.windows(8).position(|bytes| bytes == b"contents").unwrap();
+    let at = nar.windows(12).position(|bytes| bytes == b"what it says").unwrap();
     let mut other = nar.clone();
-    other[at] = b'C';
+    other[at] = b'W';
     refuse(&tree, &other, "hash mismatch");
     let at = nar.windows(6).rposition(|bytes| bytes == b"a/file").unwrap();
     other.clone_from(&nar);

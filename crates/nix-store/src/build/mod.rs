@@ -21,6 +21,8 @@ mod sandbox;
 mod seccomp;
 mod users;
 
+pub(crate) use outputs::hash_output;
+
 use crate::error::Result;
 use crate::store::Store;
 use nix_compat::{DrvOutput, StorePath};

@@ -19,7 +19,7 @@ fn is_flat(at: &Path) -> std::io::Result<bool> {
 }
 
 /// The digest of what was made, in the way of the method.
-pub(super) fn hash_output(
+pub(crate) fn hash_output(
     method: ContentAddressMethod,
     algorithm: HashAlgorithm,
     at: &Path,

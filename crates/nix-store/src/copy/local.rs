@@ -1,7 +1,7 @@
 //! The local store as a place to copy from and to.
 
 use super::{Sink, Source};
-use crate::add::hash_file;
+use crate::build::hash_output;
 use crate::canonical::canonicalise;
 use crate::db::Registration;
 use crate::error::{Context, Error, Result, archive};
@@ -154,22 +154,18 @@ fn check_address(info: &PathInfo) -> Result<()> {
 fn check_contents(info: &PathInfo, at: &Path) -> Result<()> {
     let Some(ca) = &info.ca else { return Ok(()) };
     let wanted = ca.hash();
-    let got = match ca.method() {
-        ContentAddressMethod::Flat | ContentAddressMethod::Text => {
-            hash_file(at, wanted.algorithm())?
-        }
-        ContentAddressMethod::Nar if info.references.contains(&info.path) => {
-            let hash_part = nix_compat::path::hash_part(&info.path);
-            nar::hash_path_modulo(wanted.algorithm(), at, hash_part.as_bytes())
-                .map_err(archive(at))?
-        }
-        ContentAddressMethod::Nar if wanted == info.nar_hash => return Ok(()),
-        ContentAddressMethod::Nar => {
-            nar::hash_path_with(wanted.algorithm(), at).map_err(archive(at))?
-        }
-        ContentAddressMethod::Git => {
-            return Err(refused(&info.path, "git hashes of contents cannot be checked yet"));
-        }
+    let itself = info.references.contains(&info.path);
+    let got = if ca.method() == ContentAddressMethod::Nar && itself {
+        let hash_part = nix_compat::path::hash_part(&info.path);
+        let Ok(own) = hash_part.as_bytes().try_into() else {
+            unreachable!("the hash part of a store path is 32 characters")
+        };
+        nix_compat::rewrite::hash_modulo(wanted.algorithm(), at, own).map_err(archive(at))?
+    } else if ca.method() == ContentAddressMethod::Nar && wanted == info.nar_hash {
+        return Ok(());
+    } else {
+        let refuse = |reason: String| refused(&info.path, &reason);
+        hash_output(ca.method(), wanted.algorithm(), at, &refuse)?
     };
     if got == wanted {
         return Ok(());
