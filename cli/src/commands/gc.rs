@@ -98,8 +98,8 @@ fn before(age: Duration) -> u64 {
 
 fn age(text: &str) -> Result<Duration, Failure> {
     let wrong = || Failure::new(Code::Failed, "an age is a number with d, h, m or s, such as 30d");
-    let (number, unit) = text.split_at(text.len().saturating_sub(1));
-    let seconds: u64 = match unit {
+    let number = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let seconds: u64 = match &text[number.len()..] {
         "d" => 86_400,
         "h" => 3600,
         "m" => 60,
