@@ -76,8 +76,25 @@ impl<'a> Slot<'a> {
     /// Packs a value; numbers that do not fit go to `arena`.
     #[inline]
     pub(crate) fn new(arena: &'a Bump, value: Value<'a>) -> Self {
+        // The kinds of references are numbered as the variants are: this is arithmetic, no jump.
+        let (kind, address) = match value {
+            Value::String(value) => (STRING, address(value)),
+            Value::Path(value) => (PATH, address(value)),
+            Value::List(value) => (LIST, address(value)),
+            Value::Attrs(value) => (ATTRS, address(value)),
+            Value::Lambda(value) => (LAMBDA, address(value)),
+            Value::PrimOp(value) => (PRIM_OP, address(value)),
+            Value::PrimOpApp(value) => (PRIM_OP_APP, address(value)),
+            Value::Thunk(value) => (THUNK, address(value)),
+            other => return Slot::plain(arena, other),
+        };
+        Slot::of(kind, address)
+    }
+
+    /// Packs what is no reference.
+    #[inline]
+    fn plain(arena: &'a Bump, value: Value<'a>) -> Self {
         match value {
-            Value::Hole => Slot::HOLE,
             Value::Null => Slot::of(CONSTANT, NULL),
             Value::Bool(false) => Slot::of(CONSTANT, FALSE),
             Value::Bool(true) => Slot::of(CONSTANT, TRUE),
@@ -87,14 +104,7 @@ impl<'a> Slot<'a> {
                 if slot.int() == value { slot } else { boxed_int(arena, value) }
             }
             Value::Float(value) => Slot::of(BOXED_FLOAT, address(arena.alloc(value))),
-            Value::String(value) => Slot::of(STRING, address(value)),
-            Value::Path(value) => Slot::of(PATH, address(value)),
-            Value::List(value) => Slot::of(LIST, address(value)),
-            Value::Attrs(value) => Slot::of(ATTRS, address(value)),
-            Value::Lambda(value) => Slot::of(LAMBDA, address(value)),
-            Value::PrimOp(value) => Slot::of(PRIM_OP, address(value)),
-            Value::PrimOpApp(value) => Slot::of(PRIM_OP_APP, address(value)),
-            Value::Thunk(value) => Slot::of(THUNK, address(value)),
+            _ => Slot::HOLE,
         }
     }
 
@@ -108,18 +118,12 @@ impl<'a> Slot<'a> {
     #[must_use]
     pub fn get(self) -> Value<'a> {
         let bits = self.bits;
+        if bits < STRING << KIND {
+            return self.get_plain();
+        }
         // SAFETY: each kind is only made by `new`, from a reference of that type for `'a`.
         unsafe {
             match bits >> KIND {
-                CONSTANT => match bits {
-                    NULL => Value::Null,
-                    FALSE => Value::Bool(false),
-                    TRUE => Value::Bool(true),
-                    _ => Value::Hole,
-                },
-                INT => Value::Int(self.int()),
-                BOXED_INT => Value::Int(*reference(bits)),
-                BOXED_FLOAT => Value::Float(*reference(bits)),
                 STRING => Value::String(reference::<Str<'a>>(bits)),
                 PATH => Value::Path(reference::<PathValue<'a>>(bits)),
                 LIST => Value::List(reference::<List<'a>>(bits)),
@@ -127,8 +131,26 @@ impl<'a> Slot<'a> {
                 LAMBDA => Value::Lambda(reference::<Closure<'a>>(bits)),
                 PRIM_OP => Value::PrimOp(reference::<PrimOp>(bits)),
                 PRIM_OP_APP => Value::PrimOpApp(reference::<PrimOpApp<'a>>(bits)),
-                _ => Value::Thunk(reference::<Thunk<'a>>(bits)),
+                THUNK => Value::Thunk(reference::<Thunk<'a>>(bits)),
+                _ => std::hint::unreachable_unchecked(),
             }
+        }
+    }
+
+    /// The value of what is no reference.
+    #[inline]
+    fn get_plain(self) -> Value<'a> {
+        match self.bits >> KIND {
+            INT => Value::Int(self.int()),
+            // SAFETY: these kinds are only made from references to such numbers for `'a`.
+            BOXED_INT => Value::Int(unsafe { *reference(self.bits) }),
+            BOXED_FLOAT => Value::Float(unsafe { *reference(self.bits) }),
+            _ => match self.bits {
+                NULL => Value::Null,
+                FALSE => Value::Bool(false),
+                TRUE => Value::Bool(true),
+                _ => Value::Hole,
+            },
         }
     }
 
