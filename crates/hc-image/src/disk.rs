@@ -1,11 +1,12 @@
 //! Disk images to sparse raw ones.
 //!
-//! qcow2 is read here; the crate `imago` would do it too, but it follows backing files by the names
-//! in the image, and the checks that hostile images need would have to be made beside it.
+//! qcow2 is read here, so that backing files are found by what is declared and never by the names in
+//! the image, and each part of the file is checked to be used once.
 
 pub mod qcow2;
 
 use crate::builder::{Env, path, text};
+use crate::confine;
 use crate::error::{Context, Error, Result};
 use qcow2::{Cache, Image, Place, Wrong};
 use std::fs::File;
@@ -22,7 +23,8 @@ const BUFFER: u64 = 1 << 20;
 const HOLE: usize = 4096;
 
 /// Builds `out/disk.raw`, sparse, from `src`: qcow2 or raw (an ISO image is raw); any other format
-/// through `qemuImg`, the path of QEMU's program in the sandbox. `backing` lists the files below a qcow2
+/// through `qemuImg`, the path of QEMU's program in the sandbox. What is read here is read by a process
+/// confined for good; of the others no more than the format's name in the first bytes. `backing` lists the files below a qcow2
 /// image, nearest first: the name in the image is never followed. `maxSize` is in bytes.
 ///
 /// # Errors
@@ -47,6 +49,7 @@ pub fn build(env: &Env) -> Result<()> {
     if env.contains_key("backing") {
         files.extend(text(env, "backing")?.split_ascii_whitespace().map(PathBuf::from));
     }
+    confine::this_process(&files, &[&out], limit)?;
     convert(&files, &target, limit)
 }
 
