@@ -43,7 +43,7 @@ pub fn build(env: &Env) -> Result<()> {
     let mut magic = [0; 8];
     let length = File::open(&source).and_then(|f| f.read_at(&mut magic, 0)).on("read", &source)?;
     if let Some(kind) = foreign(&magic[..length], &source)? {
-        return through_qemu(kind, &source, &target, env);
+        return through_qemu(kind, &source, &target, limit, env);
     }
     let mut files = vec![source];
     if env.contains_key("backing") {
@@ -68,7 +68,7 @@ fn foreign(magic: &[u8], source: &Path) -> Result<Option<&'static str>> {
     })
 }
 
-fn through_qemu(kind: &str, source: &Path, target: &Path, env: &Env) -> Result<()> {
+fn through_qemu(kind: &str, source: &Path, target: &Path, limit: u64, env: &Env) -> Result<()> {
     if !env.contains_key("qemuImg") {
         let why = format!(
             "is missing: {} is a {kind} image, which QEMU's qemu-img has to convert; give its path",
@@ -81,7 +81,8 @@ fn through_qemu(kind: &str, source: &Path, target: &Path, env: &Env) -> Result<(
     command.args(["convert", "-f", kind, "-O", "raw", "-S", "4k"]).arg(source).arg(target);
     let done = command.output().on("run", &program)?;
     if done.status.success() {
-        return Ok(());
+        let size = target.metadata().on("look at", target)?.len();
+        return if size <= limit { Ok(()) } else { Err(too_large(source, size, limit)) };
     }
     Err(Error::Command {
         command: format!("{} convert -f {kind}", program.display()),
@@ -113,10 +114,7 @@ pub fn convert(files: &[PathBuf], target: &Path, size_max: u64) -> Result<()> {
             }
             let size = opened.metadata().on("look at", file)?.len();
             if size > size_max {
-                return Err(wrong((
-                    0,
-                    format!("{size} bytes; {size_max} are allowed (`maxSize`)"),
-                )));
+                return Err(too_large(file, size, size_max));
             }
             layers.push(Layer::Raw(opened, size));
             continue;
@@ -151,6 +149,10 @@ pub fn convert(files: &[PathBuf], target: &Path, size_max: u64) -> Result<()> {
             thread.join().unwrap_or_else(|_| Err(damaged(target, 0, "a thread failed".into())))
         })
     })
+}
+
+fn too_large(file: &Path, size: u64, limit: u64) -> Error {
+    damaged(file, 0, format!("the disk has {size} bytes; {limit} are allowed (`maxSize`)"))
 }
 
 fn damaged(file: &Path, at: u64, why: String) -> Error {
