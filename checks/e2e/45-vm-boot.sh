@@ -1,31 +1,64 @@
-# Images of virtual machines: made by hc's builders, twice with the same bytes, and booted under QEMU
-# without hardware virtualisation.
+# Images of virtual machines: built as derivations by the functions in images/, twice with the same
+# bytes, and booted under QEMU without hardware virtualisation.
+# own store
 . "$(dirname "$0")/../lib/test.sh"
 
-# made DIR WHAT NAME=VALUE…: runs a builder as a derivation would, with nothing else in its environment.
-made() {
-	local out=$1 what=$2
-	shift 2
-	env -i out="$out" "$@" "$HC" builder "$what"
-}
-
 : "${KERNEL_DEB:?a package of a Debian kernel}"
-for n in 1 2; do
-	check "a kernel from Debian's package ($n)" made "$WORK/kernel$n" kernel src="$KERNEL_DEB"
-	for machine in microvm q35; do
-		check "an initrd for $machine ($n)" \
-			made "$WORK/$machine$n" initrd kernel="$WORK/kernel$n" machine=$machine
-	done
-	sleep 1.1 # another second, for what would note the time
-done
-check "two kernels are the same" diff -r "$WORK/kernel1" "$WORK/kernel2"
-check "two initrds are the same" diff -r "$WORK/microvm1" "$WORK/microvm2"
-check "modules know what they need" grep -q '/erofs.ko: .*/libcrc32c.ko' \
-	"$WORK"/kernel1/lib/modules/*/modules.dep
-check "a root file system" made "$WORK/root" minimal-rootfs
-qemu-img convert -c -O qcow2 "$WORK/root/rootfs.erofs" "$WORK/root.qcow2"
-check "a disk from a compressed qcow2 image" made "$WORK/disk" disk src="$WORK/root.qcow2"
-check "is what was in it" cmp "$WORK/disk/disk.raw" "$WORK/root/rootfs.erofs"
+cd "$WORK"
+cp "$HC" hc
+cp "$KERNEL_DEB" kernel.deb
+ln -sfn "$top/images" images
+cat >default.nix <<'NIX'
+{ salt ? "" }:
+let
+  builder = "${builtins.path { path = ./hc; name = "hc"; }}";
+  # Another name with the same bytes in it: what is built again has nothing of the first time.
+  image = name: args: import (./images + "/${name}.nix") ({ inherit builder; name = name + salt; } // args);
+in rec {
+  minimal = image "minimal" { };
+  kernel = image "kernel" { src = ./kernel.deb; };
+  microvm = image "initrd" { inherit kernel; machine = "microvm"; };
+  q35 = image "initrd" { inherit kernel; machine = "q35"; };
+  disk = image "disk" { src = ./root.qcow2; };
+  chain = image "disk" { src = ./top.qcow2; backing = [ ./root.qcow2 ]; };
+  small = image "disk" { src = ./root.qcow2; maxSize = 4096; };
+  undeclared = image "disk" { src = ./top.qcow2; };
+  both = image "initrd" { initrds = [ "${microvm}/initrd" ./more.gz ]; };
+  odd = image "kernel" { src = ./more.gz; };
+}
+NIX
+built() { hc build --file . "$1" --no-link --print-out-paths "${@:2}" 2>"$WORK/out"; }
+# twice NAME TITLE: builds it in two derivations, and compares; the first is linked to by its name.
+twice() {
+	local one two
+	if ! one=$(built "$1") || ! two=$(built "$1" --argstr salt -again); then
+		not_ok "$2"
+	elif [ "$one" = "$two" ] || ! diff -r "$one" "$two" >"$WORK/out"; then
+		not_ok "$2, twice the same"
+	else
+		ok "$2, twice the same"
+	fi
+	ln -sfn "$one" "$1"
+}
+twice minimal "a root file system"
+qemu-img convert -c -O qcow2 minimal/rootfs.erofs root.qcow2
+qemu-img create -q -f qcow2 -b root.qcow2 -F qcow2 top.qcow2
+qemu-io -f qcow2 -c "write -P 0x5a 0 1k" top.qcow2 >/dev/null # in front of where EROFS begins
+(mkdir -p more && cd more && echo more >file && echo file | cpio -o -H newc --quiet | gzip -n >../more.gz)
+
+twice kernel "a kernel from Debian's package"
+check "modules know what they need" grep -q '/erofs.ko: .*/libcrc32c.ko' kernel/lib/modules/*/modules.dep
+twice microvm "an initrd for microvm"
+twice q35 "an initrd for q35"
+twice both "an initrd of two others"
+check "with the files of both" bash -c 'cpio -it --quiet <both/initrd | grep -qx init && cpio -i --quiet --to-stdout file <both/initrd | grep -qx more'
+twice disk "a disk from a compressed qcow2 image"
+check "is what was in it" cmp disk/disk.raw minimal/rootfs.erofs
+twice chain "a disk from an image that lies on another"
+check "has what is in both" bash -c 'cmp <(tail -c +1025 chain/disk.raw) <(tail -c +1025 disk/disk.raw) && [ "$(head -c 1 chain/disk.raw)" = Z ]'
+refuse 4 "maxSize" "a disk larger than it may be" hc build --file . small --no-link
+refuse 4 "not declared: name the file in .backing" "an image that lies on an undeclared one" hc build --file . undeclared --no-link
+refuse 4 "neither a bzImage nor an ELF file" "what is no kernel" hc build --file . odd --no-link
 
 khz=$(awk '/cpu MHz/ { printf "%d", $4 * 1000; exit }' /proc/cpuinfo)
 # boot MACHINE DISK WORDS: the console is in $WORK/out, what the guest told in $WORK/status.
@@ -35,25 +68,18 @@ boot() {
 	[ "$1" = q35 ] || set -- "$@" -bios qboot.rom
 	: >"$WORK/status"
 	timeout 120 qemu-system-x86_64 -M "$type" -accel tcg -cpu max -m 512 -nodefaults -no-user-config \
-		-display none -no-reboot -serial stdio "${@:4}" \
-		-kernel "$WORK/kernel1/vmlinux" -initrd "$WORK/${1}1/initrd" \
+		-display none -no-reboot -serial stdio "${@:4}" -kernel kernel/vmlinux -initrd "$1/initrd" \
 		-append "console=ttyS0 quiet panic=-1 tsc_early_khz=$khz $3" \
 		-drive "id=root,file=$2,format=raw,if=none,readonly=on" \
 		-device "virtio-blk-$bus,drive=root,serial=root" -device "virtio-serial-$bus" \
 		-chardev "file,id=status,path=$WORK/status" -device virtserialport,chardev=status,name=hc.status
 }
-check "a microVM runs a command" boot microvm "$WORK/root/rootfs.erofs" '-- /bin/hc --version'
+check "a microVM runs a command" boot microvm minimal/rootfs.erofs '-- /bin/hc --version'
 says '^hc [0-9]' "and what it says is on the console"
-same "its exit code is told" "$(cat "$WORK/status")" '{"exit":0}'
+same "its exit code is told" "$(cat status)" '{"exit":0}'
 check "q35 runs one from the disk that was a qcow2 image" \
-	boot q35 "$WORK/disk/disk.raw" 'root=serial:root -- /bin/hc no-such-verb'
-same "which fails" "$(cat "$WORK/status")" '{"exit":2}'
-check "a machine without its disk powers off" \
-	boot microvm "$WORK/root/rootfs.erofs" 'root=/dev/vdz -- /bin/hc'
+	boot q35 disk/disk.raw 'root=serial:root -- /bin/hc no-such-verb'
+same "which fails" "$(cat status)" '{"exit":2}'
+check "a machine without its disk powers off" boot microvm minimal/rootfs.erofs 'root=/dev/vdz -- /bin/hc'
 says 'cannot start: no root: /dev/vdz is not there.*there are: vda' "and says why"
-check "the functions in images/ evaluate" "$HC" eval --impure --raw --expr "
-	let builder = builtins.toFile \"hc\" \"\"; src = builder; i = name: import $top/images/\${name}.nix;
-	in toString (map (d: d.drvPath) [
-	  (i \"disk\" { inherit builder src; }) (i \"kernel\" { inherit builder src; })
-	  (i \"initrd\" { inherit builder; kernel = i \"kernel\" { inherit builder src; }; }) ])"
 finish

@@ -1,32 +1,36 @@
 //! Giving up what reading an archive does not need, before its first byte is read.
 //!
 //! The build sandbox gives namespaces of their own: no network, no file but the inputs. On top of that
-//! the builder gives up, for good: writing anywhere but to its output and work directory (Landlock,
-//! where the kernel has it), all system calls that have nothing to do with files and memory (seccomp),
-//! and more memory, files and output than such a build takes (resource limits).
+//! the builder gives up, for good: reading anything but its inputs and writing anywhere but to its
+//! output and work directory (Landlock, where the kernel has it), all system calls that have nothing to
+//! do with files, memory and threads (seccomp), and more memory, files and output than such a build
+//! takes (resource limits).
 
-use crate::archive::Limits;
 use crate::error::{Error, Result};
 use rustix::process::{Resource, Rlimit, setrlimit};
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use seccompiler::{
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
+    SeccompFilter, SeccompRule,
+};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What names, attributes and decoders take; contents are never in memory.
 const MEMORY: u64 = 4 << 30;
 /// The image's own tables, and what a limit on its size leaves out.
 const SLACK: u64 = 4 << 30;
 
-/// Confines this process and all its threads to come to reading `read` and writing below `write`.
+/// Confines this process and all its threads to come to reading `read` and writing below `write`, no
+/// file larger than `most` bytes and some tables.
 ///
 /// # Errors
 /// When the system refuses; nothing is read then.
-pub(crate) fn this_process(read: &[&Path], write: &[&Path], limits: &Limits) -> Result<()> {
+pub(crate) fn this_process(read: &[PathBuf], write: &[&Path], most: u64) -> Result<()> {
     let failed = |what: &str, why: String| Error::Confine { what: what.into(), why };
     for (resource, most) in [
         (Resource::As, MEMORY),
         (Resource::Data, MEMORY),
-        (Resource::Fsize, limits.bytes.saturating_add(SLACK)),
+        (Resource::Fsize, most.saturating_add(SLACK)),
         (Resource::Nofile, 256),
         (Resource::Core, 0),
     ] {
@@ -36,13 +40,15 @@ pub(crate) fn this_process(read: &[&Path], write: &[&Path], limits: &Limits) -> 
             .map_err(|e| failed("set resource limits", e.to_string()))?;
     }
     files(read, write).map_err(|e| failed("restrict access to files", e.to_string()))?;
-    let filter = filter().map_err(|e| failed("restrict system calls", e.to_string()))?;
-    seccompiler::apply_filter_all_threads(&filter)
-        .map_err(|e| failed("restrict system calls", e.to_string()))
+    for filter in filters().map_err(|e| failed("restrict system calls", e.to_string()))? {
+        seccompiler::apply_filter_all_threads(&filter)
+            .map_err(|e| failed("restrict system calls", e.to_string()))?;
+    }
+    Ok(())
 }
 
 /// As much as this kernel knows to refuse.
-fn files(read: &[&Path], write: &[&Path]) -> std::result::Result<(), landlock::RulesetError> {
+fn files(read: &[PathBuf], write: &[&Path]) -> std::result::Result<(), landlock::RulesetError> {
     use landlock::{
         ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr,
         path_beneath_rules,
@@ -58,9 +64,9 @@ fn files(read: &[&Path], write: &[&Path]) -> std::result::Result<(), landlock::R
         .map(drop)
 }
 
-/// Files, memory, and coming to an end. Everything else is refused as not permitted: threads,
-/// programs, sockets, mounts, changes of owner.
-fn filter() -> std::result::Result<BpfProgram, seccompiler::BackendError> {
+/// Files, memory, threads, and coming to an end. Everything else is refused as not permitted:
+/// processes, programs, sockets, mounts, changes of owner.
+fn filters() -> std::result::Result<[BpfProgram; 2], BackendError> {
     const ALLOWED: &[i64] = &[
         libc::SYS_read,
         libc::SYS_readv,
@@ -98,6 +104,10 @@ fn filter() -> std::result::Result<BpfProgram, seccompiler::BackendError> {
         libc::SYS_clock_gettime,
         libc::SYS_getpid,
         libc::SYS_gettid,
+        libc::SYS_set_robust_list,
+        libc::SYS_rseq,
+        // As far as the other filter lets it through.
+        libc::SYS_clone3,
         libc::SYS_tgkill,
         libc::SYS_rt_sigaction,
         libc::SYS_rt_sigprocmask,
@@ -121,9 +131,24 @@ fn filter() -> std::result::Result<BpfProgram, seccompiler::BackendError> {
         #[cfg(target_arch = "x86_64")]
         libc::SYS_poll,
     ];
-    let rules: BTreeMap<i64, Vec<seccompiler::SeccompRule>> =
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
-    let arch = std::env::consts::ARCH.try_into()?;
-    let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    SeccompFilter::new(rules, refused, SeccompAction::Allow, arch)?.try_into()
+    let flag = u64::from(libc::CLONE_THREAD.unsigned_abs());
+    let is_thread = SeccompCmpOp::MaskedEq(flag);
+    let is_thread = SeccompCondition::new(0, SeccompCmpArgLen::Qword, is_thread, flag)?;
+    rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![is_thread])?]);
+    // clone3 has its flags in memory, where a filter can't look. Where it is not there at all, the C
+    // library takes clone.
+    let absent = [(libc::SYS_clone3, Vec::new())].into();
+    let program = |rules, otherwise, action| {
+        SeccompFilter::new(rules, otherwise, action, std::env::consts::ARCH.try_into()?)?.try_into()
+    };
+    let errno = |errno: i32| SeccompAction::Errno(errno.unsigned_abs());
+    Ok([
+        program(absent, SeccompAction::Allow, errno(libc::ENOSYS))?,
+        program(rules, errno(libc::EPERM), SeccompAction::Allow)?,
+    ])
 }
+
+#[cfg(test)]
+mod tests;

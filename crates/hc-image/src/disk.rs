@@ -1,11 +1,12 @@
 //! Disk images to sparse raw ones.
 //!
-//! qcow2 is read here; the crate `imago` would do it too, but it follows backing files by the names
-//! in the image, and the checks that hostile images need would have to be made beside it.
+//! qcow2 is read here, so that backing files are found by what is declared and never by the names in
+//! the image, and each part of the file is checked to be used once.
 
 pub mod qcow2;
 
 use crate::builder::{Env, path, text};
+use crate::confine;
 use crate::error::{Context, Error, Result};
 use qcow2::{Cache, Image, Place, Wrong};
 use std::fs::File;
@@ -22,7 +23,8 @@ const BUFFER: u64 = 1 << 20;
 const HOLE: usize = 4096;
 
 /// Builds `out/disk.raw`, sparse, from `src`: qcow2 or raw (an ISO image is raw); any other format
-/// through `qemuImg`, the path of QEMU's program in the sandbox. `backing` lists the files below a qcow2
+/// through `qemuImg`, the path of QEMU's program in the sandbox. What is read here is read by a process
+/// confined for good; of the others no more than the format's name in the first bytes. `backing` lists the files below a qcow2
 /// image, nearest first: the name in the image is never followed. `maxSize` is in bytes.
 ///
 /// # Errors
@@ -41,12 +43,13 @@ pub fn build(env: &Env) -> Result<()> {
     let mut magic = [0; 8];
     let length = File::open(&source).and_then(|f| f.read_at(&mut magic, 0)).on("read", &source)?;
     if let Some(kind) = foreign(&magic[..length], &source)? {
-        return through_qemu(kind, &source, &target, env);
+        return through_qemu(kind, &source, &target, limit, env);
     }
     let mut files = vec![source];
     if env.contains_key("backing") {
         files.extend(text(env, "backing")?.split_ascii_whitespace().map(PathBuf::from));
     }
+    confine::this_process(&files, &[&out], limit)?;
     convert(&files, &target, limit)
 }
 
@@ -65,7 +68,7 @@ fn foreign(magic: &[u8], source: &Path) -> Result<Option<&'static str>> {
     })
 }
 
-fn through_qemu(kind: &str, source: &Path, target: &Path, env: &Env) -> Result<()> {
+fn through_qemu(kind: &str, source: &Path, target: &Path, limit: u64, env: &Env) -> Result<()> {
     if !env.contains_key("qemuImg") {
         let why = format!(
             "is missing: {} is a {kind} image, which QEMU's qemu-img has to convert; give its path",
@@ -78,7 +81,8 @@ fn through_qemu(kind: &str, source: &Path, target: &Path, env: &Env) -> Result<(
     command.args(["convert", "-f", kind, "-O", "raw", "-S", "4k"]).arg(source).arg(target);
     let done = command.output().on("run", &program)?;
     if done.status.success() {
-        return Ok(());
+        let size = target.metadata().on("look at", target)?.len();
+        return if size <= limit { Ok(()) } else { Err(too_large(source, size, limit)) };
     }
     Err(Error::Command {
         command: format!("{} convert -f {kind}", program.display()),
@@ -110,10 +114,7 @@ pub fn convert(files: &[PathBuf], target: &Path, size_max: u64) -> Result<()> {
             }
             let size = opened.metadata().on("look at", file)?.len();
             if size > size_max {
-                return Err(wrong((
-                    0,
-                    format!("{size} bytes; {size_max} are allowed (`maxSize`)"),
-                )));
+                return Err(too_large(file, size, size_max));
             }
             layers.push(Layer::Raw(opened, size));
             continue;
@@ -148,6 +149,10 @@ pub fn convert(files: &[PathBuf], target: &Path, size_max: u64) -> Result<()> {
             thread.join().unwrap_or_else(|_| Err(damaged(target, 0, "a thread failed".into())))
         })
     })
+}
+
+fn too_large(file: &Path, size: u64, limit: u64) -> Error {
+    damaged(file, 0, format!("the disk has {size} bytes; {limit} are allowed (`maxSize`)"))
 }
 
 fn damaged(file: &Path, at: u64, why: String) -> Error {

@@ -5,9 +5,11 @@ pub mod cpio;
 
 use crate::builder::{Env, path, text};
 use crate::compress::Format;
+use crate::confine;
 use crate::error::{Context, Error, Result};
 use crate::kernel::modules::Modules;
 use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 /// No initrd unpacks to more.
 const MAX: u64 = 2 << 30;
@@ -28,7 +30,7 @@ const COMMON: [&str; 8] = [
 ];
 const VSOCK: &str = "-vmw_vsock_virtio_transport";
 
-/// Builds `out/initrd`. With `src`, of those initrds, one after the other; with `kernel`, an output of
+/// Confines this process, and builds `out/initrd`. With `src`, of those initrds, one after the other; with `kernel`, an output of
 /// the builder `kernel`, hc's own for the type in `machine` (`microvm` or `q35`), with the modules
 /// named in `modules` too, and the text in `config` as `/hc/config`.
 ///
@@ -37,17 +39,22 @@ const VSOCK: &str = "-vmw_vsock_virtio_transport";
 pub fn build(env: &Env) -> Result<()> {
     let out = path(env, "out")?;
     hc_fs::plain::create_dir_all(&out, 0o755)?;
+    let inputs: Vec<PathBuf> = match env.get("src") {
+        Some(_) => text(env, "src")?.split_ascii_whitespace().map(PathBuf::from).collect(),
+        None => vec![path(env, "kernel")?],
+    };
+    confine::this_process(&inputs, &[&out], MAX)?;
     let target = out.join("initrd");
     let file = BufWriter::new(hc_fs::plain::create(&target, 0o644)?);
     let mut writer = cpio::Writer::new(file, MAX);
     if env.contains_key("src") {
-        for source in text(env, "src")?.split_ascii_whitespace().map(std::path::PathBuf::from) {
+        for source in inputs {
             let input = BufReader::new(std::fs::File::open(&source).on("open", &source)?);
             let name = source.file_name().unwrap_or_default().to_string_lossy();
             plain(input, &format!("initrd {name}"), &mut writer)?;
         }
     } else {
-        own(env, &mut writer).and_then(|list| {
+        own(&inputs[0], env, &mut writer).and_then(|list| {
             let about = serde_json::json!({ "schema": 1, "modules": list });
             crate::kernel::write_json(&out.join("initrd.json"), &about)
         })?;
@@ -56,8 +63,7 @@ pub fn build(env: &Env) -> Result<()> {
     Ok(())
 }
 
-fn own<W: Write>(env: &Env, writer: &mut cpio::Writer<W>) -> Result<Vec<String>> {
-    let kernel = path(env, "kernel")?;
+fn own<W: Write>(kernel: &Path, env: &Env, writer: &mut cpio::Writer<W>) -> Result<Vec<String>> {
     let bus = match text(env, "machine")? {
         "microvm" => "virtio_mmio",
         "q35" => "virtio_pci",
@@ -72,11 +78,11 @@ fn own<W: Write>(env: &Env, writer: &mut cpio::Writer<W>) -> Result<Vec<String>>
     wanted.extend(env.get("modules").map_or("", String::as_str).split_ascii_whitespace());
     let mut list = Vec::new();
     let put = |writer: &mut cpio::Writer<W>, name: &str, mode: u32, bytes: &[u8]| {
-        writer.add(name, mode, bytes).on("write", std::path::Path::new(name))
+        writer.add(name, mode, bytes).on("write", Path::new(name))
     };
     put(writer, "hc", 0o040_755, b"")?;
     put(writer, "hc/modules", 0o040_755, b"")?;
-    if let Some(root) = module_tree(&kernel)? {
+    if let Some(root) = module_tree(kernel)? {
         let modules = Modules::read(&root)?;
         for load in modules.order(&wanted)? {
             let name = format!("{}.ko", load.name);
@@ -94,7 +100,7 @@ fn own<W: Write>(env: &Env, writer: &mut cpio::Writer<W>) -> Result<Vec<String>>
 }
 
 /// A kernel with everything built in has none.
-fn module_tree(kernel: &std::path::Path) -> Result<Option<std::path::PathBuf>> {
+fn module_tree(kernel: &Path) -> Result<Option<PathBuf>> {
     let all = kernel.join("lib/modules");
     if !all.is_dir() {
         return Ok(None);

@@ -6,6 +6,7 @@ mod package;
 
 use crate::builder::{Env, path};
 use crate::compress::{Format, all};
+use crate::confine;
 use crate::error::{Context, Error, Result};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -13,7 +14,7 @@ use std::path::Path;
 /// No kernel is larger, packed or unpacked; what is larger is a bomb.
 const MAX: u64 = 512 << 20;
 
-/// Builds `out/vmlinux` and `out/kernel.json` from `src`: a bzImage, an ELF file, either of them
+/// Confines this process, and builds `out/vmlinux` and `out/kernel.json` from `src`: a bzImage, an ELF file, either of them
 /// compressed, or Debian's package of a kernel, which also gives `out/lib/modules/VERSION`.
 ///
 /// # Errors
@@ -21,6 +22,7 @@ const MAX: u64 = 512 << 20;
 pub fn build(env: &Env) -> Result<()> {
     let (source, out) = (path(env, "src")?, path(env, "out")?);
     hc_fs::plain::create_dir_all(&out, 0o755)?;
+    confine::this_process(std::slice::from_ref(&source), &[&out], MAX)?;
     let file = std::fs::File::open(&source).on("open", &source)?;
     let mut magic = [0; 8];
     let is_package =

@@ -8,6 +8,7 @@ use crate::erofs;
 use crate::error::Result;
 use crate::layer::Layers;
 use std::path::PathBuf;
+use std::slice::from_ref;
 
 /// What is built.
 #[derive(Clone, Debug)]
@@ -60,7 +61,11 @@ pub(crate) fn limits(env: &Env) -> Result<Limits> {
 /// When the archive is damaged or hostile, or the system refuses something.
 pub fn build(request: &Request) -> Result<()> {
     hc_fs::plain::create_dir_all(&request.out, 0o755)?;
-    confine::this_process(&[&request.src], &[&request.out, &request.work], &request.limits)?;
+    confine::this_process(
+        from_ref(&request.src),
+        &[&request.out, &request.work],
+        request.limits.bytes,
+    )?;
     let name = name(&request.src);
     let mut budget = Budget::new(request.limits);
     let spool = Spool { work: &request.work };

@@ -152,3 +152,33 @@ fn images_cut_off_or_with_a_flipped_bit_end() {
         }
     }
 }
+
+#[test]
+fn other_formats_go_through_qemu_and_keep_to_the_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = raw(dir.path());
+    let program = std::env::split_paths(&std::env::var_os("PATH").unwrap())
+        .map(|dir| dir.join("qemu-img"))
+        .find(|program| program.exists())
+        .expect("tests need qemu-utils");
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
+    for format in ["vdi", "vmdk", "vhdx"] {
+        let image = dir.path().join(format);
+        qemu(&["convert", "-f", "raw", "-O", format, &path(&source), &path(&image)]);
+        let mut env: Env = [("src", path(&image)), ("out", path(&dir.path().join("built")))]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into();
+        let said = build(&env).unwrap_err().to_string();
+        assert!(said.contains(&format!("is a {format} image")), "{said}");
+        env.insert("qemuImg".into(), path(&program));
+        build(&env).unwrap();
+        let built = std::fs::read(dir.path().join("built/disk.raw")).unwrap();
+        assert!(built == std::fs::read(&source).unwrap(), "{format}");
+        env.insert("maxSize".into(), "4096".into());
+        let said = build(&env).unwrap_err().to_string();
+        assert!(
+            said.ends_with("the disk has 41943040 bytes; 4096 are allowed (`maxSize`)"),
+            "{said}"
+        );
+    }
+}

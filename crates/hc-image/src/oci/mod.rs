@@ -16,6 +16,7 @@ use crate::tree::Tree;
 use document::{Choice, Chosen, Digest};
 use place::Place;
 use std::path::{Path, PathBuf};
+use std::slice::from_ref;
 
 /// The platform that is chosen where nobody says which.
 pub const PLATFORM: &str = "linux/amd64";
@@ -67,7 +68,11 @@ impl Request {
 /// When the image is damaged or hostile, or the system refuses something.
 pub fn build(request: &Request) -> Result<()> {
     hc_fs::plain::create_dir_all(&request.out, 0o755)?;
-    confine::this_process(&[&request.src], &[&request.out, &request.work], &request.limits)?;
+    confine::this_process(
+        from_ref(&request.src),
+        &[&request.out, &request.work],
+        request.limits.bytes,
+    )?;
     let choice = Choice { platform: &request.platform, tag: request.tag.as_deref() };
     let (tree, manifest) = read(&request.src, &request.work, request.limits, &choice)?;
     erofs::write_file(&tree, &request.out.join("rootfs.erofs"))?;
