@@ -14,17 +14,17 @@
 
 pub mod archive;
 pub mod builder;
+pub mod compress;
 pub mod config;
 mod confine;
-pub mod compress;
 pub mod deb;
 pub mod debian;
 pub mod disk;
 pub mod erofs;
 mod error;
-pub mod layer;
 pub mod initrd;
 pub mod kernel;
+pub mod layer;
 pub mod minimal;
 pub mod oci;
 pub mod rootfs;
