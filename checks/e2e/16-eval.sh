@@ -54,6 +54,31 @@ hc instantiate -A hello --add-root root --indirect >/dev/null
 check "--add-root" test -L root
 same "--parse" "$(hc instantiate --parse -E 'x: x + 1')" '(x: (x + 1))'
 
+cp -r flake settings
+sed -i 's/^{$/{ nixConfig.bash-prompt = "x";/; q' settings/flake.nix
+echo ' outputs = _: { top = 1; }; }' >>settings/flake.nix
+same "settings of a flake have no effect" "$(hc eval "path:$WORK/settings#top" 2>error)" 1
+same "and that is said once" "$(grep -c "nixConfig has no effect here: bash-prompt" error)" 1
+
+later='(derivation { name = "x"; system = "x86_64-linux"; builder = "/bin/sh"; __contentAddressed = true; }).outPath'
+status=0
+hc eval --expr "$later" 2>error || status=$?
+same "an experimental feature is off" "$status" 3
+check "and its error says what turns it on" grep -q "'--extra-experimental-features ca-derivations'" error
+for how in "--extra-experimental-features ca-derivations" "--option extra-experimental-features ca-derivations"; do
+	# shellcheck disable=SC2086 # several words
+	check "on with $how" grep -q '^"/' <<<"$(hc eval $how --expr "$later")"
+done
+has='builtins ? outputOf'
+mkdir -p conf/nix
+echo "experimental-features = flakes dynamic-derivations" >conf/nix/nix.conf
+same "features of nix.conf" "$(XDG_CONFIG_HOME="$WORK/conf" hc eval --expr "$has")" true
+same "--experimental-features are all" \
+	"$(XDG_CONFIG_HOME="$WORK/conf" hc eval --experimental-features flakes --expr "$has" 2>error)" false
+same "features of \$NIX_CONFIG" "$(NIX_CONFIG="extra-experimental-features = dynamic-derivations" hc eval --expr "$has")" true
+hc eval --extra-experimental-features bogus --expr 1 >/dev/null 2>error
+same "one that nobody knows" "$(cat error)" "warning: unknown experimental feature 'bogus'"
+
 if command -v nix-instantiate >/dev/null; then
 	for arguments in "" "-A list" "-A hello --argstr name you" "--eval -A text" "--eval --strict --json -A text" \
 		"--eval --strict -A deep" "--eval --strict --xml --no-location -A deep"; do

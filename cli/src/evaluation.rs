@@ -2,6 +2,7 @@
 
 use crate::context::Globals;
 use crate::error::{Code, Coded, Failure};
+use crate::features;
 use crate::nix_io::{self, open_io};
 use crate::output;
 use crate::search_path;
@@ -58,6 +59,12 @@ pub struct EvalArgs {
     /// Change a setting by the name that nix.conf has for it
     #[arg(long, num_args = 2, value_names = ["NAME", "VALUE"], allow_hyphen_values = true)]
     option: Vec<String>,
+    /// Turn experimental features of Nix on, beside those that nix.conf has
+    #[arg(long, value_name = "FEATURES")]
+    extra_experimental_features: Vec<String>,
+    /// Turn these experimental features of Nix on, and no others
+    #[arg(long, value_name = "FEATURES")]
+    experimental_features: Option<String>,
     /// Show every step of an error's trail
     #[arg(long)]
     show_trace: bool,
@@ -113,6 +120,10 @@ impl EvalArgs {
                 show_trace: self.show_trace,
                 colour: output::colour(&std::io::stderr()),
                 home: std::env::home_dir(),
+                features: match &self.experimental_features {
+                    Some(names) => features::named(names),
+                    None => crate::nix_conf::experimental_features()?,
+                },
                 ..Settings::default()
             },
             io: nix_io::Eval {
@@ -126,6 +137,8 @@ impl EvalArgs {
             plan.set(&pair[0], &pair[1], &mut nix_path)?;
         }
         let settings = &mut plan.settings;
+        settings.features.extend(self.extra_experimental_features.iter().flat_map(features::named));
+        features::warn(&settings.features);
         if let Some(depth) = self.max_call_depth {
             settings.max_call_depth = depth;
         }
@@ -207,6 +220,8 @@ impl Plan {
             "allowed-uris" => {
                 settings.allowed_uris = value.split_whitespace().map(str::to_owned).collect();
             }
+            "experimental-features" => settings.features = features::named(value),
+            "extra-experimental-features" => settings.features.extend(features::named(value)),
             "nix-path" => *nix_path = Some(value.split_whitespace().collect::<Vec<_>>().join(":")),
             _ => {
                 return Err(Failure::new(
@@ -215,7 +230,8 @@ impl Plan {
                 )
                 .hint(
                     "known are pure-eval, restrict-eval, allow-import-from-derivation, \
-                     eval-system, show-trace, max-call-depth, allowed-uris, nix-path",
+                     eval-system, show-trace, max-call-depth, allowed-uris, nix-path, \
+                     experimental-features",
                 )
                 .into());
             }

@@ -2,6 +2,7 @@
 
 use crate::error::{Code, Failure};
 use crate::evaluation::{failure, here};
+use crate::output;
 use nix_lang::{Evaluator, FlakeOptions, FlakeRef, Value, parse_attr_path};
 
 /// A flake and where to look in it.
@@ -36,7 +37,9 @@ impl Installable {
         nix: &Evaluator<'a>,
         options: &FlakeOptions,
     ) -> anyhow::Result<Value<'a>> {
-        nix.flake_at(&self.flake, options).map_err(failure)
+        let flake = nix.flake_at(&self.flake, options).map_err(failure)?;
+        warn_of_settings(nix);
+        Ok(flake)
     }
 
     /// The attribute, looked for in the places where Nix looks.
@@ -89,6 +92,14 @@ fn candidates(fragment: &str, system: &str) -> Vec<String> {
         format!("legacyPackages.{system}.{fragment}"),
         fragment.to_owned(),
     ]
+}
+
+/// Says which settings of the flake that was asked for last have no effect.
+pub fn warn_of_settings(nix: &Evaluator<'_>) {
+    let settings = nix.ignored_settings();
+    if !settings.is_empty() {
+        output::warn_once(hc_deploy::ignored_settings(&settings));
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod commands;
 mod context;
 mod error;
 mod evaluation;
+mod features;
 mod installable;
 mod nix_conf;
 mod nix_io;

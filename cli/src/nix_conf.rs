@@ -1,4 +1,4 @@
-//! Settings of the store that this host's `nix.conf` has: both share one store, and one opinion.
+//! Settings that this host's `nix.conf` has: both share one store, and one opinion.
 
 use crate::error::{Code, Failure};
 use nix_store::Keep;
@@ -27,18 +27,26 @@ pub fn auto_optimise() -> anyhow::Result<bool> {
     boolean(&read()?, &["auto-optimise-store"], false)
 }
 
-/// The system's file and `$NIX_CONFIG`, in the order in which C++ Nix reads them.
+/// `experimental-features`: their names.
+pub fn experimental_features() -> anyhow::Result<Vec<String>> {
+    let found = read()?.remove("experimental-features").unwrap_or_default();
+    Ok(found.split_whitespace().map(str::to_owned).collect())
+}
+
+/// The system's file, those of the user and `$NIX_CONFIG`, in the order in which C++ Nix reads them.
 fn read() -> anyhow::Result<BTreeMap<String, String>> {
     let directory =
         std::env::var_os("NIX_CONF_DIR").map_or_else(|| "/etc/nix".into(), PathBuf::from);
-    let file = directory.join("nix.conf");
     let mut settings = BTreeMap::new();
-    match std::fs::read_to_string(&file) {
-        Ok(text) => parse(&text, &file, 0, &mut settings)?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => {
-            let message = format!("cannot read {}: {error}", file.display());
-            return Err(Failure::new(Code::Host, message).into());
+    let files = std::iter::once(directory.join("nix.conf")).chain(user_files());
+    for file in files {
+        match std::fs::read_to_string(&file) {
+            Ok(text) => parse(&text, &file, 0, &mut settings)?,
+            Err(error) if is_absent(&error) => {}
+            Err(error) => {
+                let message = format!("cannot read {}: {error}", file.display());
+                return Err(Failure::new(Code::Host, message).into());
+            }
         }
     }
     if let Ok(text) = std::env::var("NIX_CONFIG") {
@@ -47,7 +55,31 @@ fn read() -> anyhow::Result<BTreeMap<String, String>> {
     Ok(settings)
 }
 
+fn is_absent(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
+}
+
+/// The user's files, what counts most last.
+fn user_files() -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = match std::env::var_os("NIX_USER_CONF_FILES") {
+        Some(named) => std::env::split_paths(&named).collect(),
+        None => {
+            let home = std::env::var_os("XDG_CONFIG_HOME")
+                .map(PathBuf::from)
+                .or_else(|| Some(std::env::home_dir()?.join(".config")));
+            let shared = std::env::var_os("XDG_CONFIG_DIRS").unwrap_or_else(|| "/etc/xdg".into());
+            let directories = home.into_iter().chain(std::env::split_paths(&shared));
+            directories.map(|directory| directory.join("nix/nix.conf")).collect()
+        }
+    };
+    files.retain(|file| file.is_absolute());
+    files.reverse();
+    files
+}
+
 /// `name = value` lines with `#` comments, `include` and `!include` (which may be missing).
+/// `extra-name` adds to what `name` is.
 fn parse(
     text: &str,
     file: &Path,
@@ -74,7 +106,16 @@ fn parse(
                 }
             }
             [name, "=", value @ ..] => {
-                to.insert((*name).to_owned(), value.join(" "));
+                let value = value.join(" ");
+                match name.strip_prefix("extra-") {
+                    Some(name) => {
+                        let known = to.entry(name.to_owned()).or_default();
+                        *known = format!("{known} {value}").trim().to_owned();
+                    }
+                    None => {
+                        to.insert((*name).to_owned(), value);
+                    }
+                }
             }
             // What else is wrong with it is for Nix to say.
             _ => {}
@@ -105,6 +146,14 @@ fn boolean(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_extra_is_added() {
+        let mut settings = BTreeMap::new();
+        let text = "extra-a = 1\na = 2\nextra-a = 3 4";
+        parse(text, Path::new("/x/nix.conf"), 0, &mut settings).unwrap();
+        assert_eq!(settings["a"], "2 3 4");
+    }
 
     #[test]
     fn settings_are_read_as_nix_reads_them() {

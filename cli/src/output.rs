@@ -1,7 +1,9 @@
 //! Tables for people, JSON for programs.
 
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
+use std::sync::Mutex;
 
 /// Whether colour is wanted there (<https://no-color.org>).
 pub fn colour(stream: &impl IsTerminal) -> bool {
@@ -29,6 +31,17 @@ pub fn json_line<T: Serialize + ?Sized>(value: &T) -> anyhow::Result<()> {
 pub fn line(text: impl std::fmt::Display) -> anyhow::Result<()> {
     writeln!(io::stdout().lock(), "{text}")?;
     Ok(())
+}
+
+/// Prints a warning to standard error, each text once.
+pub fn warn_once(text: impl std::fmt::Display) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let text = text.to_string();
+    // What was said is right also when somebody panicked meanwhile.
+    let mut said = SAID.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if said.insert(text.clone()) {
+        eprintln!("warning: {text}");
+    }
 }
 
 /// Prints rows under a header, in columns.

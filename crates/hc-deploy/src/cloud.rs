@@ -120,6 +120,7 @@ pub(crate) fn evaluate<'a>(nix: &Evaluator<'a>, request: &Request) -> Result<Eva
         ..FlakeOptions::default()
     };
     let flake = nix.flake(&request.directory, &options).map_err(rendered)?;
+    let ignored = nix.ignored_settings();
     let clouds = nix.get(flake, "clouds").map_err(rendered)?.ok_or_else(|| {
         Error::Shape(format!(
             "the flake {} has no output 'clouds': write `outputs = {{ hc, ... }}: {{ clouds.NAME = \
@@ -137,7 +138,7 @@ pub(crate) fn evaluate<'a>(nix: &Evaluator<'a>, request: &Request) -> Result<Eva
     let part = |value: Value<'a>, name: &str| nix.select_path(value, &[name]).map_err(rendered);
     let hosts = nix.attributes(part(cloud, "hosts")?).map_err(rendered)?;
     let host = choose(hosts, request.host.as_deref(), "host", "--host HOST")?;
-    let (warnings, _) = nix.to_json(part(cloud, "warnings")?).map_err(rendered)?;
+    let (said, _) = nix.to_json(part(cloud, "warnings")?).map_err(rendered)?;
     let (spec, _) = nix.to_json(part(host, "spec")?).map_err(rendered)?;
     let malformed =
         |e: serde_json::Error| Error::Shape(format!("the cloud does not have hc's shape: {e}"));
@@ -146,11 +147,19 @@ pub(crate) fn evaluate<'a>(nix: &Evaluator<'a>, request: &Request) -> Result<Eva
         let (json, context) = nix.to_json(machine).map_err(rendered)?;
         machines.push((MachineSpec::from_json(json.to_string().as_bytes())?, context));
     }
-    Ok(Evaluated {
-        host: serde_json::from_value(spec).map_err(malformed)?,
-        machines,
-        warnings: serde_json::from_value(warnings).map_err(malformed)?,
-    })
+    let mut warnings: Vec<String> = serde_json::from_value(said).map_err(malformed)?;
+    if !ignored.is_empty() {
+        warnings.insert(0, ignored_settings(&ignored));
+    }
+    Ok(Evaluated { host: serde_json::from_value(spec).map_err(malformed)?, machines, warnings })
+}
+
+/// The warning about settings in a flake's `nixConfig`.
+pub fn ignored_settings(names: &[String]) -> String {
+    format!(
+        "the flake's nixConfig has no effect here: {}; write what is to hold into nix.conf",
+        names.join(", ")
+    )
 }
 
 /// The one asked for, or the only one.

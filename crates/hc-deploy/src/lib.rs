@@ -22,7 +22,7 @@ mod watcher;
 mod write;
 
 pub use assemble::Prepared;
-pub use cloud::{Request, prepare};
+pub use cloud::{Request, ignored_settings, prepare};
 pub use error::{Error, Result};
 pub use fetch::Registries;
 pub use store_io::{IoOptions, StoreIo};

@@ -124,6 +124,8 @@ pub struct Evaluator<'a> {
     pub(crate) allowed: RefCell<Vec<Vec<u8>>>,
     pub(crate) regexes: RefCell<FxHashMap<Vec<u8>, Rc<posix_ere::Regex>>>,
     pub(crate) flakes: RefCell<Vec<Rc<Live<'a>>>>,
+    /// What [`Evaluator::ignored_settings`] says.
+    pub(crate) ignored_settings: RefCell<Vec<String>>,
     pub(crate) fetches: Fetches,
     /// What warm evaluation records; see [`Evaluator::warm`].
     pub(crate) graph: Option<Rc<Graph<'a>>>,
@@ -173,6 +175,7 @@ impl<'a> Evaluator<'a> {
             allowed: RefCell::new(allowed),
             regexes: RefCell::default(),
             flakes: RefCell::default(),
+            ignored_settings: RefCell::default(),
             fetches: Fetches::default(),
             graph: None,
             ticks: Cell::new(0),

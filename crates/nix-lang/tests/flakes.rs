@@ -281,6 +281,27 @@ fn a_lock_file_whose_paths_start_from_themselves_is_made_again() {
 }
 
 #[test]
+fn settings_of_the_flake_that_was_asked_for_are_named() {
+    let (top, input) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let dir = input.path().display();
+    let flake = |settings: &str, more: &str| {
+        format!("{{ nixConfig = {settings}; {more} outputs = _: {{ a = 1; }}; }}")
+    };
+    write(input.path(), &[("flake.nix", &flake("{ z = 1; }", ""))]);
+    let more = format!(r#"inputs.one.url = "path:{dir}";"#);
+    write(top.path(), &[("flake.nix", &flake(r#"{ b = "x"; a = 1; }"#, &more))]);
+    let arena = Arena::new();
+    let nix =
+        Evaluator::new(&arena, ComputeIo::new(), Settings { pure: true, ..Settings::default() });
+    let options = FlakeOptions { lock: LockMode::Memory, ..FlakeOptions::default() };
+    assert!(nix.ignored_settings().is_empty());
+    nix.flake(top.path(), &options).expect("a flake");
+    assert_eq!(nix.ignored_settings(), ["a", "b"]);
+    nix.flake(input.path(), &options).expect("a flake");
+    assert_eq!(nix.ignored_settings(), ["z"]);
+}
+
+#[test]
 fn settings_in_a_flake_are_plain_data() {
     let with = |settings: &str| {
         let dir = tempfile::tempdir().expect("a directory");

@@ -66,7 +66,7 @@ pub fn evaluate(
     let prepared = hc_deploy::far::prepare_with(request(store, args)?, evaluators);
     let prepared = prepared.code(Code::Evaluation)?;
     for warning in prepared.warnings() {
-        eprintln!("warning: {warning}");
+        output::warn_once(warning);
     }
     Ok(prepared)
 }

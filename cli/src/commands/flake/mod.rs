@@ -8,6 +8,7 @@ mod update;
 
 use crate::context::Globals;
 use crate::error::{Code, Coded};
+use crate::installable::warn_of_settings;
 use crate::nix_io::{self, open_io};
 use crate::output;
 use clap::Subcommand;
@@ -164,6 +165,7 @@ impl<'a> Wish<'a> {
                 pure: true,
                 show_trace: self.lock.show_trace,
                 colour: output::colour(&std::io::stderr()),
+                features: crate::nix_conf::experimental_features()?,
                 ..Settings::default()
             };
             let nix = Evaluator::new(&arena, &io, settings);
@@ -172,7 +174,9 @@ impl<'a> Wish<'a> {
             if !fragment.is_empty() {
                 anyhow::bail!("unexpected fragment '{fragment}' in '{}'", self.flake);
             }
-            look(&Look { nix: &nix, io: &io, flake, options: self.options(base) })
+            let found = look(&Look { nix: &nix, io: &io, flake, options: self.options(base) });
+            warn_of_settings(&nix);
+            found
         })?
     }
 }

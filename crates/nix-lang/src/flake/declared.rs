@@ -36,6 +36,8 @@ pub(super) struct Declarations {
     pub(super) inputs: BTreeMap<String, Declared>,
     /// `inputs.self`: how the flake itself is to be fetched.
     pub(super) own: RefAttrs,
+    /// The names of what is in its `nixConfig`.
+    pub(super) settings: Vec<String>,
 }
 
 /// The parts of a path of inputs.
@@ -99,7 +101,10 @@ impl<'a> Evaluator<'a> {
         let attrs = self.read_flake(dir, shown)?;
         let mut found = Declarations::default();
         if let Some(attr) = attrs.get(sym::NIX_CONFIG) {
-            self.check_config(self.force_attrs(attr.value(), attr.pos())?)?;
+            let settings = self.force_attrs(attr.value(), attr.pos())?;
+            self.check_config(settings)?;
+            found.settings = self.entries(settings).iter().map(|it| self.name(it.name)).collect();
+            found.settings.sort();
         }
         if let Some(attr) = attrs.get(sym::DESCRIPTION) {
             found.description = Some(self.force_string(attr.value(), attr.pos())?.text());

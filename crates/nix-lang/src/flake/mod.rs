@@ -118,7 +118,7 @@ impl<'a> Evaluator<'a> {
     pub fn flake(&self, dir: impl AsRef<Path>, options: &FlakeOptions) -> Result<Value<'a>> {
         let dir = canonical(dir.as_ref().as_os_str().as_bytes());
         self.directory_reference(&dir, options.untracked)
-            .and_then(|found| self.load_flake(&found, options))
+            .and_then(|found| self.load_asked(&found, options))
             .and_then(|value| self.force(value, NO_POS))
             .map_err(|error| self.finish(error))
     }
@@ -129,9 +129,16 @@ impl<'a> Evaluator<'a> {
     ///
     /// As for [`Evaluator::flake`], or when it cannot be fetched.
     pub fn flake_at(&self, found: &FlakeRef, options: &FlakeOptions) -> Result<Value<'a>> {
-        self.load_flake(found, options)
+        self.load_asked(found, options)
             .and_then(|value| self.force(value, NO_POS))
             .map_err(|error| self.finish(error))
+    }
+
+    /// The settings for Nix (`nixConfig`) of the flake that was asked for last, by their names in
+    /// order. Nothing here applies them: it is for the caller to say so. Those of inputs count for
+    /// nothing with C++ Nix either.
+    pub fn ignored_settings(&self) -> Vec<String> {
+        self.ignored_settings.borrow().clone()
     }
 
     /// Lock the inputs of a flake, without evaluating its outputs.
@@ -141,7 +148,7 @@ impl<'a> Evaluator<'a> {
     /// As for [`Evaluator::flake_at`].
     pub fn lock_flake(&self, found: &FlakeRef, options: &FlakeOptions) -> Result<LockedFlake> {
         let describe = || -> Result<LockedFlake> {
-            let (flake, locked, _) = self.locked_flake(found, options)?;
+            let (flake, locked, _) = self.asked_flake(found, options)?;
             let input = self.locked_input(&flake.source)?;
             let path = self.source_path(&flake.source, NO_POS)?;
             Ok(LockedFlake {
@@ -179,6 +186,22 @@ impl<'a> Evaluator<'a> {
     fn load_flake(&self, found: &FlakeRef, options: &FlakeOptions) -> Result<Value<'a>> {
         let (_, locked, dirty) = self.locked_flake(found, options)?;
         Ok(self.call_flake(locked, dirty))
+    }
+
+    fn load_asked(&self, found: &FlakeRef, options: &FlakeOptions) -> Result<Value<'a>> {
+        let (_, locked, dirty) = self.asked_flake(found, options)?;
+        Ok(self.call_flake(locked, dirty))
+    }
+
+    /// The same for a flake that somebody asks for by name, and not the expression.
+    fn asked_flake(
+        &self,
+        found: &FlakeRef,
+        options: &FlakeOptions,
+    ) -> Result<(Flake, Locked, bool)> {
+        let asked = self.locked_flake(found, options)?;
+        self.ignored_settings.borrow_mut().clone_from(&asked.0.says.settings);
+        Ok(asked)
     }
 
     /// A flake, its locked inputs, and whether its lock file does not say what it should.
