@@ -5,6 +5,7 @@
 
 mod add;
 mod build;
+pub mod cache;
 mod canonical;
 mod config;
 pub mod copy;

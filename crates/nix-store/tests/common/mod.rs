@@ -190,3 +190,19 @@ impl BuildObserver for Listener {
         self.cancel_after_line.is_some_and(|wanted| lines.iter().any(|line| line == wanted))
     }
 }
+
+/// Runs a command of C++ Nix on a relocated store, which must succeed.
+pub fn nix(root: &Path, arguments: &[&str]) {
+    let home = root.with_extension("home");
+    std::fs::create_dir_all(&home).unwrap();
+    let ran = Command::new(nix_store_program().with_file_name("nix"))
+        .args(["--extra-experimental-features", "nix-command", "--store"])
+        .arg(root)
+        .args(arguments)
+        .env("NIX_CONF_DIR", &home)
+        .env("HOME", &home)
+        .env_remove("NIX_CONFIG")
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+}
