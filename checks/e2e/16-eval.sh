@@ -54,6 +54,26 @@ hc instantiate -A hello --add-root root --indirect >/dev/null
 check "--add-root" test -L root
 same "--parse" "$(hc instantiate --parse -E 'x: x + 1')" '(x: (x + 1))'
 
+# repl LINE: what the repl says to it; errors are in the file `error`.
+repl() { hc repl <<<"$1" 2>error; }
+mkdir -p busybox/bin && cp /bin/busybox busybox/bin/sh
+speaks='derivation { name = "speaks"; system = "x86_64-linux"; builder = "${builtins.path { path = ./busybox; name = "sh"; }}/bin/sh"; args = [ "-c" "echo spoken; echo > $out" ]; }'
+repl ":log ${speaks/speaks/silent}" >said
+check ":log of what was not built is an error" grep -q "there is no log of /nix/store/.*-silent.drv" error
+repl ":bl $speaks" >said
+check ":bl names its link" grep -Eq '^  \./repl-result-out -> /nix/store/.*-speaks$' said
+check "that leads to the output" test -f repl-result-out
+check "and keeps it" grep -q "$WORK/repl-result-out" <<<"$(readlink /nix/var/nix/gcroots/auto/*)"
+same ":log" "$(repl ":log $speaks")" spoken
+rm repl-result-out && echo mine >repl-result-out
+repl ":bl $speaks" >said
+check ":bl replaces no file" grep -q "is in the way" error
+same "that stays" "$(cat repl-result-out)" mine
+for command in i sh u; do
+	repl ":$command $speaks" >said
+	check ":$command says what to do instead" grep -q "nix-env -i\|nix-shell" error
+done
+
 cp -r flake settings
 sed -i 's/^{$/{ nixConfig.bash-prompt = "x";/; q' settings/flake.nix
 echo ' outputs = _: { top = 1; }; }' >>settings/flake.nix

@@ -5,6 +5,7 @@ use crate::context::Globals;
 use crate::error::{Code, Coded, Failure};
 use crate::evaluation::{EvalArgs, LockArgs};
 use crate::output;
+use nix_store::{Store, StorePath};
 use serde_json::json;
 use std::io::Read;
 
@@ -43,11 +44,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     };
     for target in build::targets(globals, &store, &source)? {
         let drv = build::derivation(&store, &target)?;
-        let Some(mut log) = store.build_log(&drv).code(Code::Host)? else {
-            return Err(Failure::new(Code::Failed, format!("there is no log of {drv}"))
-                .hint("only what was built on this host has one")
-                .into());
-        };
+        let mut log = open(&store, &drv)?;
         if args.json {
             let mut text = Vec::new();
             log.read_to_end(&mut text)?;
@@ -58,4 +55,13 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The log of the last build of a derivation.
+pub fn open(store: &Store, drv: &StorePath) -> anyhow::Result<Box<dyn Read>> {
+    store.build_log(drv).code(Code::Host)?.ok_or_else(|| {
+        Failure::new(Code::Failed, format!("there is no log of {drv}"))
+            .hint("only what was built on this host has one")
+            .into()
+    })
 }

@@ -202,17 +202,22 @@ fn make_links(
                 name.push(format!("-{output}"));
             }
             let link = PathBuf::from(name);
-            if link.symlink_metadata().is_ok_and(|there| !there.is_symlink()) {
-                let message = format!("{} is in the way: it is no symlink", link.display());
-                return Err(Failure::new(Code::Failed, message)
-                    .hint("name another with --out-link, or none with --no-link")
-                    .into());
-            }
-            hc_fs::durable::symlink(Path::new(&path.to_string()), &link)?;
-            store.add_root(&link).code(Code::Host)?;
+            keep_link(store, &path, &link)?;
         }
     }
     Ok(())
+}
+
+/// A symlink to a path of the store, which keeps it.
+pub fn keep_link(store: &Store, path: &StorePath, link: &Path) -> anyhow::Result<()> {
+    if link.symlink_metadata().is_ok_and(|there| !there.is_symlink()) {
+        let message = format!("{} is in the way: it is no symlink", link.display());
+        return Err(Failure::new(Code::Failed, message)
+            .hint("move it away, or link from elsewhere (hc build has --out-link and --no-link)")
+            .into());
+    }
+    hc_fs::durable::symlink(Path::new(&path.to_string()), link)?;
+    store.add_root(link).code(Code::Host)
 }
 
 fn show(

@@ -1,5 +1,6 @@
 //! `hc repl`: Nix, line by line.
 
+mod build;
 mod complete;
 mod session;
 

@@ -1,11 +1,11 @@
 //! What has been said so far, and what a line means.
 
+use super::build;
 use crate::error::report;
 use crate::evaluation::{failure, file, here};
 use crate::installable::Installable;
 use hc_deploy::StoreIo;
-use nix_compat::StoreDir;
-use nix_lang::{ContextElem, ErrorKind, Evaluator, FlakeOptions, PrintErrors, PrintOptions, Value};
+use nix_lang::{ErrorKind, Evaluator, FlakeOptions, PrintErrors, PrintOptions, Value};
 use std::collections::BTreeMap;
 
 /// What to do after a line.
@@ -22,12 +22,14 @@ pub enum Next {
 pub const COMMANDS: &[(&str, &str)] = &[
     (":a, :add NIX", "Add the attributes of a set to the variables"),
     (":b NIX", "Build a derivation"),
+    (":bl NIX", "Build a derivation, and link to it from here, which keeps it"),
     (":doc NIX", "Show what is written about a function"),
     (":e, :edit NIX", "Open the file of a function or package in $EDITOR"),
     (":env", "Show the variables that were added"),
     (":l, :load FILE", "Load a file and add its attributes to the variables"),
     (":lf, :load-flake FLAKE", "Load a flake and add its outputs to the variables"),
     (":ll, :last-loaded", "Show what was added last"),
+    (":log NIX", "Show what the build of a derivation wrote"),
     (":p, :print NIX", "Evaluate all of a value and print it; a string as it is"),
     (":q, :quit", "End"),
     (":r, :reload", "Load files and flakes again"),
@@ -219,7 +221,8 @@ impl<'s, 'a> Session<'s, 'a> {
                 }
                 return Ok(Next::Line);
             }
-            "a" | "add" | "b" | "doc" | "e" | "edit" | "p" | "print" | "t" => {}
+            "i" | "sh" | "u" => return Err(build::elsewhere(name)),
+            "a" | "add" | "b" | "bl" | "doc" | "e" | "edit" | "log" | "p" | "print" | "t" => {}
             other => anyhow::bail!("unknown command ':{other}'; :? lists what there is"),
         }
         let Some(value) = self.eval(text)? else { return Ok(Next::More) };
@@ -228,7 +231,9 @@ impl<'s, 'a> Session<'s, 'a> {
             "t" => crate::output::line(self.nix.describe(value).map_err(failure)?)?,
             "doc" => crate::output::line(self.doc(value, text)?)?,
             "e" | "edit" => self.edit(value)?,
-            "b" => self.build(value)?,
+            "b" => build::build(self.nix, self.io, value, false)?,
+            "bl" => build::build(self.nix, self.io, value, true)?,
+            "log" => build::log(self.nix, self.io, value)?,
             _ => match value {
                 Value::String(string) => crate::output::line(string.text())?,
                 value => self.print(value, usize::MAX)?,
@@ -275,31 +280,6 @@ impl<'s, 'a> Session<'s, 'a> {
             .args(["-c", &format!("{editor} \"$@\""), "sh", &format!("+{}", at.1), &at.0])
             .status()?;
         anyhow::ensure!(status.success(), "'{editor}' ended with {status}");
-        Ok(())
-    }
-
-    fn build(&self, value: Value<'a>) -> anyhow::Result<()> {
-        let package = self.nix.package(value).map_err(failure)?;
-        let package = package.ok_or_else(|| anyhow::anyhow!("this is no derivation"))?;
-        let drv = StoreDir::default().parse_path(package.drv_path.as_bytes())?;
-        let store = self.io.store()?;
-        if !store.is_valid(&drv)? {
-            self.io.write_derivation(&store, &drv)?;
-        }
-        let derivation = store.derivation(&drv)?;
-        let outputs: Vec<String> = derivation.outputs().keys().cloned().collect();
-        let wanted: Vec<ContextElem> = outputs
-            .iter()
-            .map(|output| ContextElem::Built { drv: drv.clone(), output: output.clone() })
-            .collect();
-        self.io.make(&wanted)?;
-        crate::output::line("This derivation produced the following outputs:")?;
-        for (name, output) in derivation.resolved_outputs()? {
-            if let Some(path) = &output.path {
-                let path = StoreDir::default().render_path(path);
-                crate::output::line(format!("  {name} -> {path}"))?;
-            }
-        }
         Ok(())
     }
 }
