@@ -45,7 +45,7 @@ pub struct Args {
 /// One end of a copy.
 enum End {
     Store(Store),
-    Cache(BinaryCache),
+    Cache(Box<BinaryCache>),
 }
 
 impl End {
@@ -61,7 +61,7 @@ impl End {
             return Ok(Self::Store(Store::open(StoreConfig { root, ..config })?));
         }
         if address.contains(':') {
-            return Ok(Self::Cache(BinaryCache::open(address, &config)?));
+            return Ok(Self::Cache(Box::new(BinaryCache::open(address, &config)?)));
         }
         let message = format!("{address} is neither a binary cache nor a store");
         Err(Failure::new(Code::Failed, message)
@@ -72,14 +72,14 @@ impl End {
     fn source(&self) -> &dyn Source {
         match self {
             Self::Store(store) => store,
-            Self::Cache(cache) => cache,
+            Self::Cache(cache) => cache.as_ref(),
         }
     }
 
     fn sink(&self) -> &dyn Sink {
         match self {
             Self::Store(store) => store,
-            Self::Cache(cache) => cache,
+            Self::Cache(cache) => cache.as_ref(),
         }
     }
 }
@@ -93,7 +93,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
                            for a store there is `hc store sign`";
             return Err(Failure::new(Code::Failed, message).into());
         };
-        to = End::Cache(cache.signing(secret_key(file)?));
+        to = End::Cache(Box::new(cache.signing(secret_key(file)?)));
     }
     let named = match (&from, &to) {
         (End::Store(store), _) | (_, End::Store(store)) => store.clone(),
