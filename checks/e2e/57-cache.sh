@@ -25,6 +25,12 @@ same "once" "$(hc copy --to "file://$WORK/cache" --json "$thing" | jq -c .copied
 check "C++ Nix reads it" nix --extra-experimental-features nix-command copy --store "$WORK/nix" \
 	--from "file://$WORK/cache" --option trusted-public-keys "$(hc key public <secret)" "$thing"
 
+check "sign in the store" hc store sign --key-file secret --recursive "$thing"
+check "C++ Nix finds all of it signed" nix --extra-experimental-features nix-command store verify \
+	--option substituters "" --option trusted-public-keys "$(hc key public <secret)" -n 1 -r "$thing"
+check "copy to another store" hc copy --to "$WORK/far" --no-check-sigs "$thing"
+same "it is there" "$(hc copy --to "local?root=$WORK/far" --json "$thing" | jq -c .copied)" "[]"
+
 (cd cache && exec python3 -u -m http.server --bind 127.0.0.1 0 >"$WORK/server" 2>/dev/null) &
 server=$!
 trap 'kill $server 2>/dev/null' EXIT
