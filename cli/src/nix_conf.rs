@@ -1,6 +1,7 @@
 //! Settings that this host's `nix.conf` has: both share one store, and one opinion.
 
 use crate::error::{Code, Failure};
+use nix_compat::narinfo::TrustedPublicKey;
 use nix_store::Keep;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,48 @@ pub fn auto_optimise() -> anyhow::Result<bool> {
 pub fn experimental_features() -> anyhow::Result<Vec<String>> {
     let found = read()?.remove("experimental-features").unwrap_or_default();
     Ok(found.split_whitespace().map(str::to_owned).collect())
+}
+
+/// Where built paths may come from, and who must have signed them.
+pub struct Substitution {
+    /// The addresses of binary caches.
+    pub substituters: Vec<String>,
+    /// The keys that are trusted.
+    pub trusted_keys: Vec<TrustedPublicKey>,
+    /// Whether a signature is needed.
+    pub require_signatures: bool,
+}
+
+/// `substitute`, `substituters`, `trusted-public-keys` (these two with their `extra-`) and
+/// `require-sigs`. What is not set is empty: nothing is asked that nobody named.
+pub fn substitution() -> anyhow::Result<Substitution> {
+    let settings = read()?;
+    let wanted = boolean(&settings, &["substitute", "build-use-substitutes"], true)?;
+    let substituters = words(&settings, &["substituters", "binary-caches"]);
+    let keys = words(&settings, &["trusted-public-keys", "binary-cache-public-keys"]);
+    let keys = keys.iter().map(|text| {
+        TrustedPublicKey::parse(text).map_err(|error| {
+            let message = format!("nix.conf: trusted-public-keys has {text:?}: {error}");
+            Failure::new(Code::Host, message).into()
+        })
+    });
+    Ok(Substitution {
+        substituters: if wanted { substituters } else { Vec::new() },
+        trusted_keys: keys.collect::<anyhow::Result<_>>()?,
+        require_signatures: boolean(&settings, &["require-sigs"], true)?,
+    })
+}
+
+/// A list, by all of its names; each word once.
+fn words(settings: &BTreeMap<String, String>, names: &[&str]) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let values = names.iter().filter_map(|name| settings.get(*name));
+    for word in values.flat_map(|value| value.split_ascii_whitespace()) {
+        if !words.iter().any(|known| known == word) {
+            words.push(word.to_owned());
+        }
+    }
+    words
 }
 
 /// The system's file, those of the user and `$NIX_CONFIG`, in the order in which C++ Nix reads them.
@@ -163,6 +206,10 @@ mod tests {
         assert!(boolean(&settings, &["keep-outputs"], false).unwrap());
         assert!(!boolean(&settings, &["auto-optimise-store"], false).unwrap());
         assert!(boolean(&settings, &["keep-derivations"], true).is_err());
+        let text = "substituters = http://a http://b\nextra-substituters = file:///c\nextra-substituters = http://a";
+        parse(text, Path::new("/x/nix.conf"), 0, &mut settings).unwrap();
+        let names = ["substituters", "binary-caches"];
+        assert_eq!(words(&settings, &names), ["http://a", "http://b", "file:///c"]);
         assert!(parse("include /no/such", Path::new("/x"), 0, &mut settings).is_err());
     }
 }

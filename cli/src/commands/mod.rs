@@ -4,6 +4,7 @@ pub mod agent;
 mod build;
 mod builder;
 mod completions;
+mod copy;
 mod deploy;
 mod destroy;
 mod doctor;
@@ -16,6 +17,7 @@ mod generations;
 mod guest;
 mod image;
 mod instantiate;
+mod key;
 mod lifecycle;
 mod log;
 mod logs;
@@ -64,6 +66,8 @@ enum Verb {
     Restart(lifecycle::RestartArgs),
     Gc(gc::Args),
     Store(store::Args),
+    Copy(copy::Args),
+    Key(key::Args),
     Doctor(doctor::Args),
     Destroy(destroy::Args),
     Agent(agent::Args),
@@ -103,6 +107,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Restart(args) => lifecycle::restart(globals, args),
         Verb::Gc(args) => gc::run(globals, args),
         Verb::Store(args) => store::run(globals, args),
+        Verb::Copy(args) => copy::run(globals, args),
+        Verb::Key(args) => key::run(args),
         Verb::Doctor(args) => doctor::run(globals, args),
         Verb::Destroy(args) => destroy::run(globals, args),
         Verb::Agent(args) => agent::run(globals, args),

@@ -1,3 +1,4 @@
+use nix_compat::narinfo::TrustedPublicKey;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -41,6 +42,12 @@ pub struct StoreConfig {
     pub environment: BTreeMap<String, Vec<u8>>,
     /// Build what does not depend on a failed build before giving up.
     pub keep_going: bool,
+    /// The addresses of binary caches, which are asked in this order for what would be built.
+    pub substituters: Vec<String>,
+    /// Whose signatures make a path from a cache good.
+    pub trusted_keys: Vec<TrustedPublicKey>,
+    /// Whether a path from a cache needs one, unless its name follows from its contents.
+    pub require_signatures: bool,
 }
 
 impl Default for StoreConfig {
@@ -64,6 +71,9 @@ impl Default for StoreConfig {
             sandbox_paths: Vec::new(),
             environment: BTreeMap::new(),
             keep_going: false,
+            substituters: Vec::new(),
+            trusted_keys: Vec::new(),
+            require_signatures: true,
         }
     }
 }

@@ -26,6 +26,23 @@ impl Store {
         self.database().info(path)?.ok_or_else(|| Error::NotValid { path: path.clone() })
     }
 
+    /// Adds a signature of a valid path; gives whether it is new.
+    ///
+    /// # Errors
+    /// [`Error::NotValid`], or when the database cannot be written.
+    pub fn add_signature(&self, path: &StorePath, signature: &str) -> Result<bool> {
+        if !self.is_valid(path)? {
+            return Err(Error::NotValid { path: path.clone() });
+        }
+        let database = self.database();
+        let done = database.connection().execute(
+            "update ValidPaths set sigs = trim(coalesce(sigs, '') || ' ' || ?2)
+             where path = ?1 and instr(' ' || coalesce(sigs, '') || ' ', ' ' || ?2 || ' ') = 0",
+            [path.to_string().as_str(), signature],
+        );
+        Ok(done.map_err(|source| database.error(source))? > 0)
+    }
+
     /// The paths that a valid path refers to.
     ///
     /// # Errors

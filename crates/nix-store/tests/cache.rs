@@ -7,7 +7,7 @@ use common::{Home, nix};
 use nix_compat::narinfo::{SecretKey, TrustedPublicKey};
 use nix_store::cache::BinaryCache;
 use nix_store::copy::{Sink, Source, Trust, copy_closure};
-use nix_store::{IngestMethod, PathInfo, Store, StorePath};
+use nix_store::{BuildEvent, BuildObserver, DrvOutput, IngestMethod, PathInfo, Store, StorePath};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -185,6 +185,63 @@ fn what_a_cache_has_wrong_is_refused() {
     refuse(&ANYBODY, "no nix-cache-info");
     to.verify();
     to.nothing_left();
+}
+
+#[derive(Default)]
+struct Seen(std::sync::Mutex<Vec<String>>);
+
+impl BuildObserver for Seen {
+    fn event(&self, event: BuildEvent<'_>) {
+        self.0.lock().unwrap().push(match event {
+            BuildEvent::Started { drv } => format!("build {}", drv.name()),
+            BuildEvent::Substituting { path, .. } => format!("copy {}", path.name()),
+            BuildEvent::Warning { text } => text.into(),
+            _ => return,
+        });
+    }
+}
+
+#[test]
+fn what_a_cache_has_is_not_built() {
+    let from = Home::new();
+    let key = SecretKey::from_seed("cache-1", &[9; 32]).unwrap();
+    let text = from.store.add_text("text", b"x", &BTreeSet::new()).unwrap();
+    let script = |home: &Home| {
+        home.script("top", &format!("cat {text} > $out; echo {text} >> $out"))
+            .input_source(text.clone())
+    };
+    let built = from.build(script(&from)).unwrap();
+    let directory = from.dir.path().join("cache");
+    let cache = open(&url(&directory), &from).signing(key.clone());
+    copy(&from.store, &cache, &built).unwrap();
+    let attempt = |substituters: Vec<String>, key: &SecretKey, copied: bool, said: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let trusted_keys = vec![TrustedPublicKey::parse(&key.public()).unwrap()];
+        let mut config = common::config(&dir.path().join("root"));
+        (config.substituters, config.trusted_keys) = (substituters, trusted_keys);
+        let store = Store::open(config).unwrap();
+        copy(&from.store, &store, &from.busybox).unwrap();
+        copy(&from.store, &store, &text).unwrap();
+        let drv = store.add_derivation(&script(&from).build().unwrap()).unwrap();
+        let (seen, output) = (Seen::default(), DrvOutput::new(drv, "out"));
+        let plan = store.plan(std::slice::from_ref(&output)).unwrap();
+        let made = store.build(std::slice::from_ref(&output), &seen).unwrap();
+        assert_eq!(made[&output], built);
+        let seen = seen.0.into_inner().unwrap();
+        let count = |what: &str| seen.iter().filter(|line| line.starts_with(what)).count();
+        let wanted = if copied { (1, 0) } else { (0, 1) };
+        assert_eq!((count("copy"), count("build")), wanted, "{seen:?}");
+        assert!(seen.iter().any(|line| line.contains(said)), "{seen:?}");
+        assert!(!copied || plan.builds.is_empty() && plan.substitutes.len() == 1);
+    };
+    let here = vec![url(&directory)];
+    attempt(here.clone(), &key, true, "copy top");
+    let broken = ["ftp://nowhere".into(), "file:///no/such/cache".into()];
+    attempt([&broken[..], &here[..]].concat(), &key, true, "ftp://nowhere");
+    attempt(Vec::new(), &key, false, "build top");
+    let other = SecretKey::from_seed("cache-1", &[8; 32]).unwrap();
+    attempt(here, &other, false, "no signature");
+    attempt(broken.to_vec(), &key, false, "no nix-cache-info");
 }
 
 /// A server that breaks each connection after a while, and one that cannot do ranges.

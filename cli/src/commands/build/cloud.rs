@@ -120,9 +120,13 @@ pub fn realise(store: &Store, prepared: &Prepared<'_>, progress: &Progress) -> a
 
 /// How the store of this host is opened.
 pub fn store_config(globals: &Globals) -> anyhow::Result<StoreConfig> {
+    let substitution = crate::nix_conf::substitution()?;
     Ok(StoreConfig {
         root: globals.store.clone(),
         auto_optimise: crate::nix_conf::auto_optimise()?,
+        substituters: substitution.substituters,
+        trusted_keys: substitution.trusted_keys,
+        require_signatures: substitution.require_signatures,
         ..StoreConfig::default()
     })
 }
@@ -158,6 +162,10 @@ pub fn observe(progress: &Progress, event: BuildEvent<'_>) {
             progress.say(format!("{builds} to build, {fetches} to download"));
         }
         BuildEvent::Started { drv } => progress.say(drv.name()),
+        BuildEvent::Substituting { path, from } => {
+            progress.say(format!("{} from {from}", path.name()));
+        }
+        BuildEvent::Warning { text } => eprintln!("warning: {text}"),
         BuildEvent::Log { drv, line } => progress.say(format!("{}: {line}", drv.name())),
         BuildEvent::Progress { drv, done, .. } => {
             progress.say(format!("{}: {}", drv.name(), output::bytes(done)));

@@ -172,9 +172,16 @@ fn dry_run(store: &Store, wanted: &[DrvOutput], json: bool) -> anyhow::Result<()
             paths.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         let (builds, fetches) = (list(&plan.builds), list(&plan.fetches));
-        return output::json(&serde_json::json!({ "builds": builds, "fetches": fetches }));
+        let substitutes = list(&plan.substitutes);
+        return output::json(&serde_json::json!({
+            "builds": builds, "fetches": fetches, "substitutes": substitutes,
+        }));
     }
-    for (what, paths) in [("would be built", &plan.builds), ("would be fetched", &plan.fetches)] {
+    for (what, paths) in [
+        ("would be built", &plan.builds),
+        ("would be fetched", &plan.fetches),
+        ("would come from a binary cache, with what they refer to", &plan.substitutes),
+    ] {
         if !paths.is_empty() {
             output::line(format_args!("{} {what}:", paths.len()))?;
         }

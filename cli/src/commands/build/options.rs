@@ -38,6 +38,12 @@ pub struct BuildOptions {
     /// Show a path of this host to every build, such as /bin/sh=/bin/busybox
     #[arg(long, value_name = "TARGET[=SOURCE]")]
     sandbox_path: Vec<String>,
+    /// Binary caches to ask before building, in place of those of nix.conf
+    #[arg(long, value_name = "URLS", conflicts_with = "no_substitutes")]
+    substituters: Option<String>,
+    /// Build everything: ask no binary cache
+    #[arg(long)]
+    no_substitutes: bool,
 }
 
 /// The store of this host, with these options for its builds.
@@ -59,6 +65,12 @@ pub fn store(globals: &Globals, options: &BuildOptions) -> anyhow::Result<Store>
     for pair in &options.sandbox_path {
         let (target, source) = pair.split_once('=').unwrap_or((pair, pair));
         config.sandbox_paths.push((PathBuf::from(target), PathBuf::from(source)));
+    }
+    if let Some(urls) = &options.substituters {
+        config.substituters = urls.split_ascii_whitespace().map(str::to_owned).collect();
+    }
+    if options.no_substitutes {
+        config.substituters.clear();
     }
     config.environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_vec())))

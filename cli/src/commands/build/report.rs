@@ -143,6 +143,22 @@ impl BuildObserver for Report {
                 }
                 self.refresh();
             }
+            BuildEvent::Substituting { path, from } => {
+                let last = format!("from {from}");
+                let since = Instant::now();
+                let mut state = self.state();
+                state.all += 1;
+                state.running.insert(path.clone(), Running { since, last, bar: None });
+            }
+            BuildEvent::Substituted { path } => self.ended(path),
+            BuildEvent::Warning { text } => {
+                let text = format!("warning: {text}");
+                if self.wanted {
+                    let _ = self.lines.println(text);
+                } else {
+                    eprintln!("{text}");
+                }
+            }
             BuildEvent::Finished { drv } | BuildEvent::Failed { drv } => self.ended(drv),
             _ => {}
         }

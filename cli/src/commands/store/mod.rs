@@ -2,6 +2,7 @@
 
 mod optimise;
 mod roots;
+pub mod sign;
 mod why;
 
 pub use roots::print as roots;
@@ -24,6 +25,7 @@ enum What {
     Roots(roots::Args),
     Why(why::Args),
     Optimise(optimise::Args),
+    Sign(sign::Args),
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
@@ -31,6 +33,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         What::Roots(args) => roots::run(globals, args),
         What::Why(args) => why::run(globals, args),
         What::Optimise(args) => optimise::run(globals, args),
+        What::Sign(args) => sign::run(globals, args),
     }
 }
 

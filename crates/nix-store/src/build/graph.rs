@@ -4,6 +4,7 @@ use super::builtin::Downloader;
 use super::permits::Permits;
 use super::realise::{Realiser, is_builtin};
 use super::realised::Realised;
+use super::substitute::Substituters;
 use super::{BuildEvent, BuildMode, BuildObserver};
 use crate::error::{Error, Result};
 use crate::store::Store;
@@ -33,16 +34,23 @@ pub(super) struct Graph {
     by_path: HashMap<StorePath, usize>,
     outputs: HashMap<StorePath, BTreeMap<String, Option<StorePath>>>,
     pub realised: Realised,
+    /// Outputs that a binary cache has: nothing is built for them.
+    pub substitutes: BTreeSet<StorePath>,
     mode: BuildMode,
 }
 
 impl Graph {
-    pub fn new(store: &Store, wanted: &[DrvOutput], mode: BuildMode) -> Result<Self> {
+    pub fn new(
+        store: &Store,
+        wanted: &[DrvOutput],
+        mode: BuildMode,
+        substituters: &Substituters,
+    ) -> Result<Self> {
         let mut graph = Self { mode, ..Self::default() };
         let mut open: Vec<(DrvOutput, Option<usize>)> =
             wanted.iter().map(|output| (output.clone(), None)).collect();
         while let Some((output, dependent)) = open.pop() {
-            let node = graph.look(store, &output, dependent.is_none(), &mut open)?;
+            let node = graph.look(store, &output, dependent.is_none(), &mut open, substituters)?;
             if let (Some(dependent), Some(node)) = (dependent, node)
                 && graph.nodes[node].dependents.insert(dependent)
             {
@@ -59,6 +67,7 @@ impl Graph {
         output: &DrvOutput,
         asked: bool,
         open: &mut Vec<(DrvOutput, Option<usize>)>,
+        substituters: &Substituters,
     ) -> Result<Option<usize>> {
         let drv = output.drv_path();
         let mut read = None;
@@ -75,9 +84,9 @@ impl Graph {
             return Ok(Some(*node));
         }
         let again = asked && self.mode != BuildMode::Normal;
-        if let Some(path) = path
+        if let Some(path) = &path
             && !again
-            && store.is_valid(&path)?
+            && store.is_valid(path)?
         {
             return Ok(None);
         }
@@ -85,6 +94,13 @@ impl Graph {
             Some(derivation) => derivation,
             None => store.derivation(drv)?,
         };
+        if let Some(path) = path
+            && !again
+            && substituters.offer(&path, &derivation)
+        {
+            self.substitutes.insert(path);
+            return Ok(None);
+        }
         let node = self.nodes.len();
         for (input, wanted) in derivation.input_derivations() {
             for name in wanted.outputs() {

@@ -19,6 +19,7 @@ mod references;
 mod register;
 mod sandbox;
 mod seccomp;
+mod substitute;
 mod users;
 
 pub(crate) use outputs::hash_output;
@@ -27,6 +28,7 @@ use crate::error::Result;
 use crate::store::Store;
 use nix_compat::{DrvOutput, StorePath};
 use std::collections::{BTreeMap, BTreeSet};
+use substitute::Substituters;
 
 /// What happens in a build, as it happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +66,23 @@ pub enum BuildEvent<'a> {
     Finished {
         /// The derivation.
         drv: &'a StorePath,
+    },
+    /// A path is begun to be copied from a binary cache.
+    Substituting {
+        /// The path.
+        path: &'a StorePath,
+        /// The address of the cache.
+        from: &'a str,
+    },
+    /// The copy ended, well or not.
+    Substituted {
+        /// The path.
+        path: &'a StorePath,
+    },
+    /// Something went wrong that the build goes on without, such as a binary cache.
+    Warning {
+        /// What.
+        text: &'a str,
     },
     /// A derivation failed; the error comes from the call.
     Failed {
@@ -125,7 +144,16 @@ impl Store {
         mode: BuildMode,
         observer: &dyn BuildObserver,
     ) -> Result<BTreeMap<DrvOutput, StorePath>> {
-        let graph = graph::Graph::new(self, outputs, mode)?;
+        let substituters = Substituters::new(self.config());
+        let graph = loop {
+            let graph = graph::Graph::new(self, outputs, mode, &substituters)?;
+            if graph.substitutes.is_empty() {
+                break graph;
+            }
+            // What a cache promised and did not give is not asked for again: this comes to an end.
+            substituters.fetch(self, &graph.substitutes, observer)?;
+        };
+        substituters.warn(observer);
         graph::run(self, &graph, observer)?;
         let path = |output: &DrvOutput| {
             graph.realised.output(self, output.drv_path(), output.output_name())
@@ -138,11 +166,13 @@ impl Store {
     /// # Errors
     /// When a derivation is not there or not right.
     pub fn plan(&self, outputs: &[DrvOutput]) -> Result<Plan> {
-        let graph = graph::Graph::new(self, outputs, BuildMode::Normal)?;
+        let substituters = Substituters::new(self.config());
+        let graph = graph::Graph::new(self, outputs, BuildMode::Normal, &substituters)?;
+        let substitutes = graph.substitutes;
         let (fetches, builds) =
             graph.nodes.into_iter().partition::<Vec<_>, _>(|n| realise::is_builtin(&n.derivation));
         let paths = |nodes: Vec<graph::Node>| nodes.into_iter().map(|node| node.path).collect();
-        Ok(Plan { builds: paths(builds), fetches: paths(fetches) })
+        Ok(Plan { builds: paths(builds), fetches: paths(fetches), substitutes })
     }
 }
 
@@ -165,4 +195,6 @@ pub struct Plan {
     pub builds: BTreeSet<StorePath>,
     /// Derivations that would be downloaded or made by the store itself.
     pub fetches: BTreeSet<StorePath>,
+    /// Outputs that would come from a binary cache, with what they refer to.
+    pub substitutes: BTreeSet<StorePath>,
 }

@@ -29,6 +29,15 @@ pub(super) fn flag(derivation: &Derivation, name: &str) -> bool {
     }
 }
 
+/// Whether its outputs may come from a binary cache: unless `allowSubstitutes` is set and false.
+pub(super) fn may_substitute(derivation: &Derivation) -> bool {
+    let said = match derivation.structured_attrs() {
+        Some(all) => all.get("allowSubstitutes").is_some(),
+        None => derivation.environment().contains_key("allowSubstitutes"),
+    };
+    !said || flag(derivation, "allowSubstitutes")
+}
+
 /// A list of words: separated by white space as a variable, a list of texts as a value.
 pub(super) fn words(derivation: &Derivation, name: &str) -> Option<Vec<String>> {
     match derivation.structured_attrs() {

@@ -1,0 +1,62 @@
+# Binary caches: written by hc, served over HTTP, taken instead of building, and shared with C++ Nix.
+# own store
+. "$(dirname "$0")/../lib/test.sh"
+
+cd "$WORK"
+mkdir -p busybox/bin conf
+cp /bin/busybox busybox/bin/busybox
+ln -s busybox busybox/bin/sh
+cat >default.nix <<'NIX'
+let sh = builtins.path { path = ./busybox; name = "busybox"; };
+in derivation {
+  name = "thing"; system = "x86_64-linux"; builder = "${sh}/bin/sh";
+  args = [ "-ec" "echo ${sh} > $out; echo built >&2" ];
+}
+NIX
+export NIX_CONF_DIR="$WORK/conf"
+
+hc key generate cache-1 >secret
+hc key generate cache-1 >other
+same "its public half is the one Nix makes" "$(hc key public <secret)" \
+	"$(nix --extra-experimental-features nix-command key convert-secret-to-public <secret)"
+thing=$(hc build --file . --no-link --print-out-paths)
+check "copy to a cache" hc copy --to "file://$WORK/cache" --key-file secret "$thing"
+same "once" "$(hc copy --to "file://$WORK/cache" --json "$thing" | jq -c .copied)" "[]"
+check "C++ Nix reads it" nix --extra-experimental-features nix-command copy --store "$WORK/nix" \
+	--from "file://$WORK/cache" --option trusted-public-keys "$(hc key public <secret)" "$thing"
+
+check "sign in the store" hc store sign --key-file secret --recursive "$thing"
+check "C++ Nix finds all of it signed" nix --extra-experimental-features nix-command store verify \
+	--option substituters "" --option trusted-public-keys "$(hc key public <secret)" -n 1 -r "$thing"
+check "copy to another store" hc copy --to "$WORK/far" --no-check-sigs "$thing"
+same "it is there" "$(hc copy --to "local?root=$WORK/far" --json "$thing" | jq -c .copied)" "[]"
+
+(cd cache && exec python3 -u -m http.server --bind 127.0.0.1 0 >"$WORK/server" 2>/dev/null) &
+server=$!
+trap 'kill $server 2>/dev/null' EXIT
+for _ in $(seq 100); do grep -q Serving server && break; sleep 0.1; done
+url=$(sed -n 's/.*(\(http:[^)]*\)\/).*/\1/p' server)
+
+# An empty store for each: what it wrote to standard error is in `log`.
+take() {
+	name=$1
+	shift
+	hc build --store "$WORK/$name" --file . --no-link --print-out-paths -L "$@" 2>log
+}
+conf() { printf 'substituters = %s\ntrusted-public-keys = %s\n' "$url" "$(hc key public <"$1")" >conf/nix.conf; }
+conf secret
+same "taken from the cache" "$(take one)" "$thing"
+refuse 1 "" "not built" grep -q built log
+same "or built, when that is asked for" "$(take two --no-substitutes)" "$thing"
+check "built" grep -q built log
+conf other
+same "a wrong signature: built" "$(take three)" "$thing"
+check "and said" grep -q "no signature" log
+check "and built" grep -q built log
+conf secret
+nar=$(sed -n 's/^URL: //p' "cache/$(basename "$thing" | cut -d- -f1).narinfo")
+truncate -s -3 "cache/$nar"
+same "a truncated archive: built" "$(take four)" "$thing"
+check "and said" grep -q "bytes" log
+check "and built" grep -q built log
+finish

@@ -1,0 +1,119 @@
+//! `hc copy`: paths between stores and binary caches.
+
+use super::build;
+use super::store::{sign::secret_key, store_path};
+use crate::context::Globals;
+use crate::error::{Code, Failure};
+use crate::output;
+use crate::progress::Progress;
+use nix_store::cache::BinaryCache;
+use nix_store::copy::{Sink, Source, Trust, copy_closure};
+use nix_store::{Store, StoreConfig};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// Copy paths, with everything they refer to, from or to a binary cache or another store
+///
+/// URL is file://DIR or http(s)://… of a binary cache (those over HTTP can only be read), or the
+/// directory of another store: DIR or local?root=DIR. A cache in a directory may say how it is
+/// written: file://DIR?compression=xz (zstd, xz, bzip2, gzip or none; zstd if it is not said).
+///
+/// What comes into a store must be signed by a key of nix.conf's `trusted-public-keys`, unless
+/// nix.conf has `require-sigs = false` or the path follows from its contents.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Paths of the store, or links to them
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// Where they are, if not in the store of this host
+    #[arg(long, value_name = "URL", required_unless_present = "to")]
+    from: Option<String>,
+    /// Where they go, if not to the store of this host
+    #[arg(long, value_name = "URL")]
+    to: Option<String>,
+    /// Take them without the signature of a trusted key
+    #[arg(long)]
+    no_check_sigs: bool,
+    /// Sign what is written to a binary cache with the secret key in this file
+    #[arg(short, long, value_name = "FILE", requires = "to")]
+    key_file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One end of a copy.
+enum End {
+    Store(Store),
+    Cache(Box<BinaryCache>),
+}
+
+impl End {
+    fn open(globals: &Globals, address: Option<&str>) -> anyhow::Result<Self> {
+        let config = build::store_config(globals)?;
+        let Some(address) = address else { return Ok(Self::Store(build::store(globals)?)) };
+        let root = match address.strip_prefix("local?root=") {
+            Some(root) => Some(root),
+            None => address.starts_with('/').then_some(address),
+        };
+        if let Some(root) = root {
+            let root = Some(std::path::absolute(root)?);
+            return Ok(Self::Store(Store::open(StoreConfig { root, ..config })?));
+        }
+        if address.contains(':') {
+            return Ok(Self::Cache(Box::new(BinaryCache::open(address, &config)?)));
+        }
+        let message = format!("{address} is neither a binary cache nor a store");
+        Err(Failure::new(Code::Failed, message)
+            .hint("say file://DIR, https://…, or the whole path of a store's directory")
+            .into())
+    }
+
+    fn source(&self) -> &dyn Source {
+        match self {
+            Self::Store(store) => store,
+            Self::Cache(cache) => cache.as_ref(),
+        }
+    }
+
+    fn sink(&self) -> &dyn Sink {
+        match self {
+            Self::Store(store) => store,
+            Self::Cache(cache) => cache.as_ref(),
+        }
+    }
+}
+
+pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
+    let from = End::open(globals, args.from.as_deref())?;
+    let mut to = End::open(globals, args.to.as_deref())?;
+    if let Some(file) = &args.key_file {
+        let End::Cache(cache) = to else {
+            let message = "--key-file signs what is written to a binary cache; \
+                           for a store there is `hc store sign`";
+            return Err(Failure::new(Code::Failed, message).into());
+        };
+        to = End::Cache(Box::new(cache.signing(secret_key(file)?)));
+    }
+    let named = match (&from, &to) {
+        (End::Store(store), _) | (_, End::Store(store)) => store.clone(),
+        _ => build::store(globals)?,
+    };
+    let paths = args.paths.iter().map(|path| store_path(&named, path));
+    let paths = paths.collect::<anyhow::Result<BTreeSet<_>>>()?;
+    let conf = crate::nix_conf::substitution()?;
+    // A cache takes what it is given; whoever reads it asks for signatures.
+    let required = matches!(to, End::Store(_)) && conf.require_signatures && !args.no_check_sigs;
+    let trust = Trust { keys: conf.trusted_keys, required };
+    let progress = Progress::new();
+    let copied = copy_closure(from.source(), to.sink(), &paths, &trust, &|info| {
+        progress.say(format!("{} ({})", info.path.name(), output::bytes(info.nar_size)));
+    });
+    progress.clear();
+    let copied = copied.map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
+    if args.json {
+        let copied: Vec<_> = copied.iter().map(ToString::to_string).collect();
+        return output::json(&serde_json::json!({ "copied": copied }));
+    }
+    output::line(format_args!("copied {} paths", copied.len()))
+}
