@@ -142,8 +142,9 @@ impl<'a> Slot<'a> {
     fn get_plain(self) -> Value<'a> {
         match self.bits >> KIND {
             INT => Value::Int(self.int()),
-            // SAFETY: these kinds are only made from references to such numbers for `'a`.
+            // SAFETY: this kind is only made from references to such numbers for `'a`.
             BOXED_INT => Value::Int(unsafe { *reference(self.bits) }),
+            // SAFETY: as above.
             BOXED_FLOAT => Value::Float(unsafe { *reference(self.bits) }),
             _ => match self.bits {
                 NULL => Value::Null,
