@@ -20,6 +20,9 @@ pub(crate) struct TempRoots {
     file: File,
     path: PathBuf,
     gc_lock: File,
+    /// The connection to the collector that runs. One for all paths: C++ Nix's collector can die of
+    /// clients that come and go.
+    collector: Option<UnixStream>,
     known: BTreeSet<StorePath>,
 }
 
@@ -37,7 +40,7 @@ impl TempRoots {
             }
             let size = file.metadata().on("read", &path)?.len();
             if size == 0 && path.exists() {
-                return Ok(Self { file, path, gc_lock, known: BTreeSet::new() });
+                return Ok(Self { file, path, gc_lock, collector: None, known: BTreeSet::new() });
             }
             // Left by a dead process of this number, or deleted by a collector just now.
             let _ = hc_fs::plain::remove_file(&path)?;
@@ -46,7 +49,7 @@ impl TempRoots {
                 && file.metadata().on("read", &path)?.len() == 0
                 && path.exists()
             {
-                return Ok(Self { file, path, gc_lock, known: BTreeSet::new() });
+                return Ok(Self { file, path, gc_lock, collector: None, known: BTreeSet::new() });
             }
         }
         unreachable!("the range has no end")
@@ -63,13 +66,18 @@ impl TempRoots {
         self.file.write_all(&line).on("write", &self.path)?;
         let gc_lock_path = layout.gc_lock();
         while !lock::try_lock(&self.gc_lock, false, &gc_lock_path)? {
-            if tell_collector(layout, path).is_ok() {
+            let mut collector = self.collector.take().map_or_else(|| connect(layout), Ok);
+            if let Ok(socket) = &mut collector
+                && tell(socket, path).is_ok()
+            {
+                self.collector = collector.ok();
                 self.known.insert(path.clone());
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
         lock::unlock(&self.gc_lock, &gc_lock_path)?;
+        self.collector = None; // of a collector that has ended
         self.known.insert(path.clone());
         Ok(())
     }
@@ -81,14 +89,17 @@ impl Drop for TempRoots {
     }
 }
 
-fn tell_collector(layout: &Layout, path: &StorePath) -> std::io::Result<()> {
+fn connect(layout: &Layout) -> std::io::Result<UnixStream> {
     // A socket's address is short; the directory may be deep.
     let directory = File::open(layout.state.join("gc-socket"))?;
-    let mut socket =
-        UnixStream::connect(format!("/proc/self/fd/{}/socket", directory.as_raw_fd()))?;
-    socket.write_all(format!("{path}\n").as_bytes())?;
+    UnixStream::connect(format!("/proc/self/fd/{}/socket", directory.as_raw_fd()))
+}
+
+/// Tells the collector of a path, and waits until it is safe or gone.
+fn tell(collector: &mut UnixStream, path: &StorePath) -> std::io::Result<()> {
+    collector.write_all(format!("{path}\n").as_bytes())?;
     let mut answer = [0];
-    socket.read_exact(&mut answer)
+    collector.read_exact(&mut answer)
 }
 
 /// What all processes that have the store open need. Files of dead processes are deleted.
@@ -110,4 +121,55 @@ pub(crate) fn read_all(layout: &Layout) -> Result<BTreeSet<StorePath>> {
         }
     }
     Ok(roots)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods)]
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    /// C++ Nix up to 2.34 can die of clients that hang up at once: one whose thread ends before it
+    /// was written down leaves its descriptor's number behind, and the next client with that number
+    /// ends the collector.
+    #[test]
+    fn a_collector_of_nix_survives_many_roots() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        let store = crate::Store::open(crate::StoreConfig {
+            root: Some(root.clone()),
+            ..crate::StoreConfig::default()
+        });
+        drop(store.unwrap());
+        let layout = Layout::new(Some(&root)).unwrap();
+        let hold = dir.path().join("hold");
+        assert!(Command::new("mkfifo").arg(&hold).status().unwrap().success());
+        let mut collector = Command::new("nix-store")
+            .args(["--store", root.to_str().unwrap(), "--gc"])
+            .env("HOME", dir.path())
+            .env("NIX_CONF_DIR", dir.path())
+            .env("NIX_CONFIG", "build-users-group =\nsubstitute = false")
+            // Both names of the point where C++ Nix's own tests hold its collector.
+            .env("_NIX_TEST_GC_SYNC", &hold)
+            .env("_NIX_TEST_GC_SYNC_2", &hold)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("nix-store is missing: install nix-bin, the judge of this test");
+        while !layout.state.join("gc-socket/socket").exists() {
+            assert!(collector.try_wait().unwrap().is_none(), "the collector ended by itself");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let mut roots = TempRoots::new(&layout).unwrap();
+        for n in 0..10_000 {
+            let path: StorePath = format!("/nix/store/{n:0>32}-asked").parse().unwrap();
+            roots.add(&layout, &path).unwrap();
+        }
+        assert!(collector.try_wait().unwrap().is_none(), "the collector ended meanwhile");
+        // Opened for writing and closed: the collector goes on.
+        std::fs::write(&hold, "").unwrap();
+        let ended = collector.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
 }
