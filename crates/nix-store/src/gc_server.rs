@@ -4,6 +4,7 @@
 use crate::error::{Context, Result};
 use crate::layout::Layout;
 use nix_compat::StorePath;
+use rustix::event::{PollFd, PollFlags, poll};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -48,6 +49,8 @@ impl Shared {
 pub(crate) struct Server {
     shared: Arc<Shared>,
     thread: Option<std::thread::JoinHandle<()>>,
+    /// Closed when the collector is done: that ends the thread.
+    running: Option<UnixStream>,
     path: PathBuf,
 }
 
@@ -64,11 +67,12 @@ impl Server {
         listener.set_nonblocking(true).on("listen at", &path)?;
         crate::layout::chmod(&path, 0o666)?;
         let shared = Arc::new(Shared::default());
+        let (running, ended) = UnixStream::pair().on("listen at", &path)?;
         let thread = std::thread::spawn({
             let shared = Arc::clone(&shared);
-            move || serve(&listener, &shared)
+            move || serve(&listener, &ended, &shared)
         });
-        Ok(Self { shared, thread: Some(thread), path })
+        Ok(Self { shared, thread: Some(thread), running: Some(running), path })
     }
 
     /// Marks paths as being deleted, except those that somebody needs, which it gives back.
@@ -100,6 +104,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         self.release();
+        self.running = None;
         let _ = hc_fs::plain::remove_file(&self.path);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -107,13 +112,26 @@ impl Drop for Server {
     }
 }
 
-fn serve(listener: &UnixListener, shared: &Arc<Shared>) {
-    while !shared.stop.load(Ordering::Relaxed) {
-        if let Ok((client, _)) = listener.accept() {
-            let shared = Arc::clone(shared);
-            std::thread::spawn(move || answer(&client, &shared));
-        } else {
-            std::thread::sleep(Duration::from_millis(10));
+/// Takes clients in the moment they come: a collection may be over in milliseconds, and they wait.
+fn serve(listener: &UnixListener, ended: &UnixStream, shared: &Arc<Shared>) {
+    loop {
+        let mut ready = [PollFd::new(listener, PollFlags::IN), PollFd::new(ended, PollFlags::IN)];
+        match poll(&mut ready, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            // Without a server, clients wait for the lock that the collector holds.
+            Err(_) => return,
+        }
+        if !ready[1].revents().is_empty() {
+            return;
+        }
+        match listener.accept() {
+            Ok((client, _)) => {
+                let shared = Arc::clone(shared);
+                std::thread::spawn(move || answer(&client, &shared));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            // No descriptor is free, say: it is tried again, but not at once.
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
         }
     }
 }

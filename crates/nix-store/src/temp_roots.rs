@@ -66,11 +66,14 @@ impl TempRoots {
         self.file.write_all(&line).on("write", &self.path)?;
         let gc_lock_path = layout.gc_lock();
         while !lock::try_lock(&self.gc_lock, false, &gc_lock_path)? {
-            let mut collector = self.collector.take().map_or_else(|| connect(layout), Ok);
-            if let Ok(socket) = &mut collector
-                && tell(socket, path).is_ok()
-            {
-                self.collector = collector.ok();
+            // The connection there is may be to a collector that has ended since.
+            let kept = self.collector.take().filter(|socket| tell(socket, path).is_ok());
+            let told = kept.map_or_else(
+                || connect(layout).and_then(|socket| tell(&socket, path).map(|()| socket)),
+                Ok,
+            );
+            if let Ok(socket) = told {
+                self.collector = Some(socket);
                 self.known.insert(path.clone());
                 return Ok(());
             }
@@ -96,7 +99,7 @@ fn connect(layout: &Layout) -> std::io::Result<UnixStream> {
 }
 
 /// Tells the collector of a path, and waits until it is safe or gone.
-fn tell(collector: &mut UnixStream, path: &StorePath) -> std::io::Result<()> {
+fn tell(mut collector: &UnixStream, path: &StorePath) -> std::io::Result<()> {
     collector.write_all(format!("{path}\n").as_bytes())?;
     let mut answer = [0];
     collector.read_exact(&mut answer)
