@@ -104,15 +104,18 @@ impl Database {
     /// Registers paths that are complete on disk, all or none.
     pub fn register(&mut self, paths: &[Registration<'_>]) -> Result<()> {
         let path = self.path.clone();
-        self.try_register(paths).map_err(|source| match source {
+        let missing = self.try_register(paths).map_err(|source| match source {
             source if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => {
                 Error::NoSpace { action: "write", path }
             }
             source => Error::Database { path, source },
-        })
+        })?;
+        missing.map_or(Ok(()), |path| Err(Error::NotValid { path }))
     }
 
-    fn try_register(&mut self, paths: &[Registration<'_>]) -> rusqlite::Result<()> {
+    /// Gives a reference that is not there, in place of registering anything: a collector of C++
+    /// Nix 2.8 may delete what it was told to keep, if it had looked at it already.
+    fn try_register(&mut self, paths: &[Registration<'_>]) -> rusqlite::Result<Option<StorePath>> {
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for Registration { info, derivation } in paths {
@@ -124,15 +127,18 @@ impl Database {
         // After all rows are there: they may refer to each other.
         for Registration { info, .. } in paths {
             let mut insert = transaction.prepare_cached(
-                "insert or replace into Refs (referrer, reference) values
-                 ((select id from ValidPaths where path = ?1),
-                  (select id from ValidPaths where path = ?2))",
+                "insert or replace into Refs (referrer, reference)
+                 select (select id from ValidPaths where path = ?1), id
+                 from ValidPaths where path = ?2",
             )?;
             for reference in &info.references {
-                insert.execute([info.path.to_string(), reference.to_string()])?;
+                if insert.execute([info.path.to_string(), reference.to_string()])? == 0 {
+                    return Ok(Some(reference.clone()));
+                }
             }
         }
-        transaction.commit()
+        transaction.commit()?;
+        Ok(None)
     }
 
     pub fn info(&self, path: &StorePath) -> Result<Option<PathInfo>> {
@@ -310,4 +316,39 @@ fn insert_outputs(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_registered_that_refers_to_what_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut database = Database::open(&dir.path().join("db.sqlite")).unwrap();
+        database.create().unwrap();
+        let path = |name: &str| -> StorePath {
+            format!("/nix/store/miacmq2d49l5qm1xgkpr982m3rd9ax08-{name}").parse().unwrap()
+        };
+        let info = |name: &str, references: &[&str]| PathInfo {
+            path: path(name),
+            nar_hash: nix_compat::hash_bytes(nix_compat::HashAlgorithm::Sha256, b""),
+            nar_size: 1,
+            references: references.iter().map(|name| path(name)).collect(),
+            deriver: None,
+            registered: UNIX_EPOCH,
+            ultimate: false,
+            signatures: Vec::new(),
+            ca: None,
+        };
+        let (whole, refers) = (info("whole", &["whole"]), info("refers", &["whole", "zzz"]));
+        let all = [&whole, &refers].map(|info| Registration { info, derivation: None });
+        match database.register(&all) {
+            Err(Error::NotValid { path: missing }) => assert_eq!(missing, path("zzz")),
+            other => panic!("{other:?}"),
+        }
+        assert!(database.valid_paths().unwrap().is_empty());
+        database.register(&all[..1]).unwrap();
+        assert_eq!(database.references(&whole.path).unwrap(), whole.references);
+    }
 }
