@@ -226,6 +226,9 @@ impl Collector<'_> {
         if scratch::in_use(layout, Path::new(name))? {
             return Ok(true);
         }
+        if is_link_of_living(name) {
+            return Ok(true);
+        }
         if name.as_bytes().ends_with(b".lock") {
             return Ok(OwnedLock::try_take(&layout.store.join(name))?.is_none());
         }
@@ -262,6 +265,14 @@ impl Collector<'_> {
     }
 }
 
+/// Whether it is a file that C++ Nix is about to put in place of an equal one:
+/// `.tmp-link-PROCESS-NUMBER`. One of a dead process is rubbish.
+fn is_link_of_living(name: &OsStr) -> bool {
+    let rest = name.to_str().and_then(|name| name.strip_prefix(".tmp-link-"));
+    let process = rest.and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+    process.is_some_and(|process| Path::new("/proc").join(process.to_string()).exists())
+}
+
 /// The bytes that deleting a tree frees: of files with at most so many names. What cannot be read
 /// counts nothing.
 fn disk_usage(path: &Path, names: u64) -> u64 {
@@ -278,4 +289,18 @@ fn disk_usage(path: &Path, names: u64) -> u64 {
         bytes += metadata.blocks() * 512;
     }
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_that_a_living_process_makes_are_in_use() {
+        let link = |process: u32| OsString::from(format!(".tmp-link-{process}-1460100984"));
+        assert!(is_link_of_living(&link(std::process::id())));
+        assert!(!is_link_of_living(&link(u32::MAX)));
+        assert!(!is_link_of_living(OsStr::new(".tmp-link-1x-2")));
+        assert!(!is_link_of_living(OsStr::new(".links")));
+    }
 }

@@ -5,15 +5,23 @@ use crate::layout::Layout;
 use crate::lock;
 use nix_compat::StorePath;
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// The highest process number Linux gives, plus one.
 const PIDS: u32 = 1 << 22;
+
+/// How many names a process has: C++ Nix reads numbers below 2^31.
+const NAMES: u32 = (1 << 31) / PIDS;
+
+/// How often this process has opened a store.
+static OPENED: AtomicU32 = AtomicU32::new(0);
 
 /// A file named after the process with the paths it needs; locked as long as it is meant.
 pub(crate) struct TempRoots {
@@ -30,29 +38,22 @@ impl TempRoots {
     pub fn new(layout: &Layout) -> Result<Self> {
         let gc_lock = lock::open(&layout.gc_lock())?;
         // C++ Nix takes these names for numbers, and thinks that a file of its own number must be
-        // left over; a process that opens the store twice needs numbers no process has.
-        for nth in 0.. {
+        // left over; a process that opens the store twice needs numbers no process has. None is
+        // used again soon: a collector that has just seen the old file would delete the new one.
+        loop {
+            let nth = OPENED.fetch_add(1, Ordering::Relaxed) % NAMES;
             let name = std::process::id() + nth * PIDS;
             let path = layout.temp_roots().join(name.to_string());
             let file = lock::open(&path)?;
             if !lock::try_lock(&file, true, &path)? {
                 continue;
             }
-            let size = file.metadata().on("read", &path)?.len();
-            if size == 0 && path.exists() {
+            if file.metadata().on("read", &path)?.len() == 0 && is_at(&file, &path) {
                 return Ok(Self { file, path, gc_lock, collector: None, known: BTreeSet::new() });
             }
             // Left by a dead process of this number, or deleted by a collector just now.
-            let _ = hc_fs::plain::remove_file(&path)?;
-            let file = lock::open(&path)?;
-            if lock::try_lock(&file, true, &path)?
-                && file.metadata().on("read", &path)?.len() == 0
-                && path.exists()
-            {
-                return Ok(Self { file, path, gc_lock, collector: None, known: BTreeSet::new() });
-            }
+            bury(&file, &path)?;
         }
-        unreachable!("the range has no end")
     }
 
     pub fn add(&mut self, layout: &Layout, path: &StorePath) -> Result<()> {
@@ -88,8 +89,24 @@ impl TempRoots {
 
 impl Drop for TempRoots {
     fn drop(&mut self) {
-        let _ = hc_fs::plain::remove_file(&self.path);
+        let _ = bury(&self.file, &self.path);
     }
+}
+
+/// Whether the name is still this file's.
+fn is_at(file: &File, path: &Path) -> bool {
+    let same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+    matches!((file.metadata(), path.symlink_metadata()), (Ok(a), Ok(b)) if same(&a, &b))
+}
+
+/// Deletes a file of roots that is meant no longer, which the caller has locked; whoever has it open
+/// and waits for the lock sees that it is not empty.
+fn bury(mut file: &File, path: &Path) -> Result<()> {
+    let _ = file.write_all(b"d");
+    if is_at(file, path) {
+        hc_fs::plain::remove_file(path)?;
+    }
+    Ok(())
 }
 
 fn connect(layout: &Layout) -> std::io::Result<UnixStream> {
@@ -111,10 +128,9 @@ pub(crate) fn read_all(layout: &Layout) -> Result<BTreeSet<StorePath>> {
     let directory = layout.temp_roots();
     for entry in std::fs::read_dir(&directory).on("read", &directory)? {
         let path = entry.on("read", &directory)?.path();
-        let Ok(mut file) = lock::open(&path) else { continue };
+        let Ok(file) = lock::open(&path) else { continue };
         if lock::try_lock(&file, true, &path)? {
-            let _ = file.write_all(b"d");
-            let _ = hc_fs::plain::remove_file(&path);
+            let _ = bury(&file, &path);
             continue;
         }
         let Ok(file) = File::open(&path) else { continue };
@@ -131,6 +147,27 @@ mod tests {
     #![allow(clippy::disallowed_methods)]
     use super::*;
     use std::process::{Command, Stdio};
+
+    /// A collector that opened the file of a store that was closed meanwhile deletes no other.
+    #[test]
+    fn the_file_of_a_store_opened_again_is_not_taken_for_the_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(Some(dir.path())).unwrap();
+        layout.create().unwrap();
+        let first = TempRoots::new(&layout).unwrap();
+        let (path, seen) = (first.path.clone(), lock::open(&first.path).unwrap());
+        drop(first);
+        let second = TempRoots::new(&layout).unwrap();
+        assert_ne!(second.path, path, "collectors of C++ Nix do not look twice");
+        let again = lock::open(&path).unwrap();
+        assert!(lock::try_lock(&again, true, &path).unwrap());
+        assert!(lock::try_lock(&seen, true, &path).unwrap());
+        bury(&seen, &path).unwrap();
+        assert!(path.exists());
+        drop(seen);
+        bury(&again, &path).unwrap();
+        assert!(!path.exists());
+    }
 
     /// C++ Nix up to 2.34 can die of clients that hang up at once: one whose thread ends before it
     /// was written down leaves its descriptor's number behind, and the next client with that number
