@@ -265,10 +265,11 @@ impl Collector<'_> {
     }
 }
 
-/// Whether it is a file that C++ Nix is about to put in place of an equal one:
-/// `.tmp-link-PROCESS-NUMBER`. One of a dead process is rubbish.
+/// Whether it is a file that is about to be put in place of an equal one: `.tmp-link-PROCESS-NUMBER`
+/// where C++ Nix does it, `.tmp-link-hc-…` where hc does. One of a dead process is rubbish.
 fn is_link_of_living(name: &OsStr) -> bool {
     let rest = name.to_str().and_then(|name| name.strip_prefix(".tmp-link-"));
+    let rest = rest.map(|rest| rest.strip_prefix("hc-").unwrap_or(rest));
     let process = rest.and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
     process.is_some_and(|process| Path::new("/proc").join(process.to_string()).exists())
 }
@@ -300,6 +301,8 @@ mod tests {
         let link = |process: u32| OsString::from(format!(".tmp-link-{process}-1460100984"));
         assert!(is_link_of_living(&link(std::process::id())));
         assert!(!is_link_of_living(&link(u32::MAX)));
+        let ours = format!(".tmp-link-hc-{}-0", std::process::id());
+        assert!(is_link_of_living(OsStr::new(&ours)));
         assert!(!is_link_of_living(OsStr::new(".tmp-link-1x-2")));
         assert!(!is_link_of_living(OsStr::new(".links")));
     }

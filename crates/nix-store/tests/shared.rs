@@ -233,9 +233,9 @@ fn helper() {
             }
         }
         for path in &told {
-            let whole =
-                store.is_valid(path).unwrap() && store.physical(path).symlink_metadata().is_ok();
-            assert!(whole, "{path} was valid, and went away");
+            let valid = store.is_valid(path).unwrap();
+            let there = store.physical(path).symlink_metadata().is_ok();
+            assert!(valid && there, "{path} was valid; now it is: {valid}, and there: {there}");
         }
         for path in store.closure(&told).unwrap() {
             assert!(store.physical(&path).symlink_metadata().is_ok(), "{path} is gone");
