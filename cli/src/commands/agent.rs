@@ -101,20 +101,7 @@ pub fn start(globals: &Globals) -> anyhow::Result<Client> {
 }
 
 fn stop(globals: &Globals) -> anyhow::Result<()> {
-    let client = Client::new(config(globals)?.socket());
-    match client.shutdown(false) {
-        // It may be gone before its answer is out.
-        Ok(()) | Err(ClientError::NotRunning { .. } | ClientError::Broken(_)) => {}
-        Err(error) => return Err(failure(error)),
-    }
-    let patience = std::time::Instant::now() + std::time::Duration::from_secs(5);
-    while client.status().is_ok() {
-        if std::time::Instant::now() > patience {
-            return Err(Failure::new(Code::Host, "the agent does not end").into());
-        }
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    Ok(())
+    hc_agent::stop(&config(globals)?, false).map_err(failure)
 }
 
 /// The agent's own log: what it does, and of the libraries below it only what is wrong.

@@ -37,7 +37,8 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let client = hc_agent::Client::new(agent::config(globals)?.socket());
     let running = !matches!(client.status(), Err(ClientError::NotRunning { .. }));
     if running || deployed {
-        agent::start(globals)?.shutdown(true).map_err(agent::failure)?;
+        agent::start(globals)?;
+        hc_agent::stop(&agent::config(globals)?, true).map_err(agent::failure)?;
     }
     hc_agent::unregister(&agent::config(globals)?)?;
     clear_machines(globals)?;

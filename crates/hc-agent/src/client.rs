@@ -40,6 +40,12 @@ pub enum ClientError {
     /// The connection broke before the answer was there: the agent was killed, or refused us.
     #[error("the agent ended before it answered: {0}")]
     Broken(String),
+    /// It was told to end and has not.
+    #[error("the agent was told to end and still runs (its lock is {})", lock.display())]
+    Stays {
+        /// The lock it holds.
+        lock: PathBuf,
+    },
     /// The answer makes no sense, as from an agent of another version.
     #[error("the agent's answer cannot be read: {0}")]
     Answer(#[from] serde_json::Error),

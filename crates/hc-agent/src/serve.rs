@@ -3,17 +3,15 @@
 use crate::agent::Agent;
 use crate::api;
 use crate::config::AgentConfig;
-use crate::error::{AgentError, Context, Result};
+use crate::error::{Context, Result};
+use crate::lock;
 use crate::machines::{Machines, ProcessMachines};
 use crate::networks::Networks;
 use crate::roots::Roots;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
-use rustix::fs::FlockOperation;
 use rustix::process::{Resource, Rlimit};
 use std::fmt;
-use std::fs::File;
-use std::io::{Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -60,7 +58,7 @@ pub fn run(config: AgentConfig, parts: impl FnOnce() -> Result<Parts>) -> Result
 pub async fn serve(config: AgentConfig, parts: Parts) -> Result<()> {
     hc_fs::durable::create_dir_all(&config.state_dir, 0o755)?;
     hc_fs::plain::create_dir_all(&config.run_dir, 0o755)?;
-    let _lock = own(&config.lock())?;
+    let _lock = lock::own(&config.lock())?;
     let machines = match parts.machines {
         Some(machines) => machines,
         None => Arc::new(ProcessMachines::new(&config)?),
@@ -105,24 +103,6 @@ pub async fn serve(config: AgentConfig, parts: Parts) -> Result<()> {
     }
     hc_fs::plain::remove_file(&socket)?;
     Ok(())
-}
-
-/// Takes the lock of the run directory; the system lets it go with the process. A record lock
-/// (fcntl(2)), not flock(2): a child that was forked to start a machine must not inherit it.
-fn own(lock: &Path) -> Result<File> {
-    let mut file = hc_fs::plain::append(lock, 0o644)?;
-    match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => {
-            let mut pid = String::new();
-            let _ = File::open(lock).and_then(|mut f| f.read_to_string(&mut pid));
-            let pid = pid.trim().to_owned();
-            return Err(AgentError::AlreadyRunning { pid, lock: lock.into() });
-        }
-        locked => locked.on("lock", lock)?,
-    }
-    file.set_len(0).and_then(|()| file.rewind()).on("write", lock)?;
-    writeln!(file, "{}", std::process::id()).on("write", lock)?;
-    Ok(file)
 }
 
 fn listen(socket: &Path) -> Result<UnixListener> {

@@ -3,6 +3,7 @@
 use crate::client::{Client, ClientError};
 use crate::config::AgentConfig;
 use crate::error::{AgentError, Context, Result};
+use crate::lock;
 use crate::unit;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -42,6 +43,11 @@ pub fn start(config: &AgentConfig) -> Result<bool> {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+    // One that was told to end still holds the lock for a moment.
+    if !lock::wait(&config.lock(), PATIENCE, || client.status().is_ok())? && client.status().is_ok()
+    {
+        return Ok(true);
+    }
     let mut child = detached(config)?;
     loop {
         if client.status().is_ok() {
@@ -58,6 +64,26 @@ pub fn start(config: &AgentConfig) -> Result<bool> {
             return Err(with_log(config, error));
         }
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Ends the agent, if one runs, and with `machines` the machines too; returns when its process is
+/// gone. Without, machines go on running.
+///
+/// # Errors
+/// When it does not end within five seconds.
+pub fn stop(config: &AgentConfig, machines: bool) -> std::result::Result<(), ClientError> {
+    match Client::new(config.socket()).shutdown(machines) {
+        Ok(()) => {}
+        // It may be gone before its answer is out.
+        Err(ClientError::NotRunning { .. } | ClientError::Broken(_)) if !machines => {}
+        Err(error) => return Err(error),
+    }
+    let lock = config.lock();
+    match lock::wait(&lock, PATIENCE, || false) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(ClientError::Stays { lock }),
+        Err(error) => Err(ClientError::Io { socket: lock, source: std::io::Error::other(error) }),
     }
 }
 
