@@ -95,7 +95,8 @@ impl Store {
         for link in &collector.report.stale_roots {
             hc_fs::durable::remove_file(link)?;
         }
-        collector.delete_rubbish(&valid)?;
+        let rubbish = collector.rubbish(&valid)?;
+        collector.delete_rubbish(rubbish)?;
         collector.delete(&valid)?;
         collector.report.freed += links::remove_unused(layout)?;
         layout.reserve();
@@ -229,8 +230,8 @@ impl Collector<'_> {
         if is_link_of_living(name) {
             return Ok(true);
         }
-        if name.as_bytes().ends_with(b".lock") {
-            return Ok(OwnedLock::try_take(&layout.store.join(name))?.is_none());
+        if is_lock(name) {
+            return lock::is_held(&layout.store.join(name));
         }
         // Files beside a path (`….drv.chroot`) begin with its hash.
         let Some(path) = path else { return Ok(false) };
@@ -238,9 +239,16 @@ impl Collector<'_> {
         Ok(self.live.iter().any(same) || self.server.keeps(path))
     }
 
-    fn delete_rubbish(&mut self, valid: &BTreeSet<StorePath>) -> Result<()> {
-        for name in self.rubbish(valid)? {
+    fn delete_rubbish(&mut self, names: Vec<OsString>) -> Result<()> {
+        for name in names {
             let at = self.store.layout().store.join(&name);
+            if is_lock(&name) {
+                // Only its holder may delete it: by now somebody may build under it.
+                if OwnedLock::try_take(&at)?.is_some() {
+                    self.report.rubbish.push(name);
+                }
+                continue;
+            }
             // It may have become valid, or somebody's, since we looked.
             if let Ok(path) = StorePath::from_basename(name.as_bytes())
                 && (!self.server.condemn(std::slice::from_ref(&path)).is_empty()
@@ -263,6 +271,11 @@ impl Collector<'_> {
         self.report.freed += bytes;
         Ok(())
     }
+}
+
+/// Whether it is the lock of a path.
+fn is_lock(name: &OsStr) -> bool {
+    name.as_bytes().ends_with(b".lock")
 }
 
 /// Whether it is a file that is about to be put in place of an equal one: `.tmp-link-PROCESS-NUMBER`
@@ -294,7 +307,40 @@ fn disk_usage(path: &Path, names: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods)]
     use super::*;
+    use crate::StoreConfig;
+
+    /// Two builders would think that they have the lock, and the second take away what the first
+    /// has registered.
+    #[test]
+    fn a_lock_that_is_taken_after_the_collector_looked_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = StoreConfig { root: Some(dir.path().into()), ..StoreConfig::default() };
+        let store = Store::open(config).unwrap();
+        let server = Server::start(store.layout()).unwrap();
+        let path =
+            store.layout().store.join(format!("{:0>32}-made", "")).with_added_extension("lock");
+        std::fs::write(&path, "").unwrap();
+        let mut report = GcReport::default();
+        let mut collector = Collector {
+            store: &store,
+            server: &server,
+            live: BTreeSet::new(),
+            max_freed: u64::MAX,
+            report: &mut report,
+        };
+        let rubbish = collector.rubbish(&BTreeSet::new()).unwrap();
+        assert_eq!(rubbish, [path.file_name().unwrap()]);
+        let lock = OwnedLock::try_take(&path).unwrap().unwrap();
+        collector.delete_rubbish(rubbish.clone()).unwrap();
+        assert!(path.exists() && collector.report.rubbish.is_empty());
+        assert!(OwnedLock::try_take(&path).unwrap().is_none());
+        drop(lock);
+        std::fs::write(&path, "").unwrap();
+        collector.delete_rubbish(rubbish).unwrap();
+        assert!(!path.exists() && collector.report.rubbish.len() == 1);
+    }
 
     #[test]
     fn links_that_a_living_process_makes_are_in_use() {

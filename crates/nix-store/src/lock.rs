@@ -5,7 +5,7 @@ use hc_fs::plain;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -45,6 +45,14 @@ pub(crate) fn lock(file: &File, exclusive: bool, path: &Path) -> Result<()> {
 
 pub(crate) fn unlock(file: &File, path: &Path) -> Result<()> {
     rustix::fs::flock(file, FlockOperation::Unlock).on("unlock", path)
+}
+
+/// Whether somebody has the lock on a file, which is neither made nor deleted for the question.
+pub(crate) fn is_held(path: &Path) -> Result<bool> {
+    match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        file => Ok(!try_lock(&file.on("open", path)?, false, path)?),
+    }
 }
 
 /// The lock on a file that is deleted with it. Whoever deletes it writes into it first, so that

@@ -2,7 +2,7 @@
 
 use crate::error::{Context, Result};
 use crate::layout::Layout;
-use crate::lock::OwnedLock;
+use crate::lock::{self, OwnedLock};
 use crate::store::Store;
 use nix_compat::StorePath;
 use std::mem::MaybeUninit;
@@ -83,6 +83,5 @@ pub(crate) fn clear_stale(layout: &Layout) -> Result<()> {
 
 /// Whether somebody is making the tree of this name.
 pub(crate) fn in_use(layout: &Layout, name: &Path) -> Result<bool> {
-    let record = layout.scratch_records().join(name);
-    Ok(record.exists() && OwnedLock::try_take(&record)?.is_none())
+    lock::is_held(&layout.scratch_records().join(name))
 }
