@@ -196,16 +196,17 @@ impl Generations {
         Ok(switched?)
     }
 
-    /// Those that go when the newest `keep` stay and what was made after `since` (Unix
-    /// milliseconds) does; the current and the previous one always stay.
+    /// Those that go when the current and the previous one stay, the newest `keep` besides them,
+    /// and what was made after `since` (Unix milliseconds).
     ///
     /// # Errors
     /// When the directory cannot be read.
     pub fn to_prune(&self, keep: usize, since: u64) -> Result<Vec<Generation>> {
         let journalled = crate::journal::read(&self.state_dir)?;
         let mut all = self.list()?;
+        all.retain(|g| !g.current && !g.previous);
         all.truncate(all.len().saturating_sub(keep));
-        all.retain(|g| !g.current && !g.previous && g.created <= since);
+        all.retain(|g| g.created <= since);
         // An activation is under way: neither link points yet to what its journal names.
         all.retain(|g| {
             journalled.as_ref().is_none_or(|j| j.new != g.number && j.old != Some(g.number))
@@ -278,6 +279,13 @@ mod tests {
         let left = generations.list().unwrap();
         assert!(left[0].current && left[1].previous);
         assert!(generations.to_prune(0, 0).unwrap().is_empty(), "all are younger than 1970");
+        for number in 5..=9 {
+            generations.add(number, Path::new("/nix/store/x")).unwrap();
+        }
+        generations.switch(Some(9)).unwrap();
+        generations.set_previous(Some(8)).unwrap();
+        assert_eq!(numbers(&generations.prune(1, u64::MAX).unwrap()), [2, 4, 5, 6]);
+        assert_eq!(numbers(&generations.list().unwrap()), [7, 8, 9], "one besides these two");
     }
 
     #[test]

@@ -53,14 +53,21 @@ fn nix_stores() -> Vec<PathBuf> {
 }
 
 /// Paths that anybody made, for everybody to choose from.
-fn known(dir: &Path) -> Vec<StorePath> {
-    let text = std::fs::read_to_string(dir.join("known")).unwrap_or_default();
+const KNOWN: &str = "known";
+/// Paths that somebody was told are valid, and are not.
+const LOST: &str = "lost";
+/// Paths that C++ Nix's `--verify` has made invalid. It reads the store's directory first and the
+/// database later, and takes what was added in between for gone.
+const DISAPPEARED: &str = "disappeared";
+
+fn read(dir: &Path, list: &str) -> Vec<StorePath> {
+    let text = std::fs::read_to_string(dir.join(list)).unwrap_or_default();
     text.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
-fn tell(dir: &Path, path: &str) {
+fn write(dir: &Path, list: &str, path: &str) {
     let mut file =
-        std::fs::OpenOptions::new().append(true).create(true).open(dir.join("known")).unwrap();
+        std::fs::OpenOptions::new().append(true).create(true).open(dir.join(list)).unwrap();
     file.write_all(format!("{path}\n").as_bytes()).unwrap();
 }
 
@@ -116,6 +123,9 @@ fn round(seed: u64) {
             });
         }
     });
+    let excused = read(dir, DISAPPEARED);
+    let lost = read(dir, LOST);
+    assert!(lost.iter().all(|path| excused.contains(path)), "seed {seed}: {lost:?} went away");
     // Now that it is quiet, everybody sees the same.
     let Home { dir, store, busybox } = home;
     drop(store);
@@ -179,7 +189,7 @@ fn nix_worker(home: &Home, program: &Path, seed: u64, worker: u64) {
     let dir = home.dir.path();
     let mut dice = Dice::new(seed * 1000 + 500 + worker);
     for step in 0..STEPS {
-        let known = known(dir);
+        let known = read(dir, KNOWN);
         let chosen =
             dice.pick(&known).map_or_else(|| home.busybox.to_string(), ToString::to_string);
         let link = dir.join(format!("roots/nix-{}", dice.roll(3)));
@@ -205,8 +215,11 @@ fn nix_worker(home: &Home, program: &Path, seed: u64, worker: u64) {
             "seed {seed}, step {step}: {} {arguments:?}: {said}",
             program.display()
         );
+        for line in said.lines().filter(|line| line.contains("disappeared, removing")) {
+            write(dir, DISAPPEARED, line.split('\'').nth(1).unwrap());
+        }
         for line in String::from_utf8_lossy(&ran.stdout).lines().filter(|l| l.starts_with('/')) {
-            tell(dir, line);
+            write(dir, KNOWN, line);
         }
     }
 }
@@ -232,11 +245,14 @@ fn helper() {
                 Err(error) => panic!("{error}"),
             }
         }
-        for path in &told {
-            let valid = store.is_valid(path).unwrap();
-            let there = store.physical(path).symlink_metadata().is_ok();
-            assert!(valid && there, "{path} was valid; now it is: {valid}, and there: {there}");
-        }
+        told.retain(|path| {
+            let (valid, at) = (store.is_valid(path).unwrap(), store.physical(path));
+            assert!(at.symlink_metadata().is_ok(), "{path} is gone; it is valid: {valid}");
+            if !valid {
+                write(&dir, LOST, &path.to_string());
+            }
+            valid
+        });
         for path in store.closure(&told).unwrap() {
             assert!(store.physical(&path).symlink_metadata().is_ok(), "{path} is gone");
         }
@@ -251,7 +267,7 @@ fn step(
     worker: u64,
     dice: &mut Dice,
 ) -> nix_store::Result<Option<StorePath>> {
-    let known = known(dir);
+    let known = read(dir, KNOWN);
     let chosen = dice.pick(&known).unwrap_or(busybox).clone();
     let none = BTreeSet::new();
     let made = match dice.roll(8) {
@@ -278,7 +294,7 @@ fn step(
                     .input_source(chosen)
                     .input_addressed_output("out");
             let drv = store.add_derivation(&derivation.build().unwrap())?;
-            tell(dir, &drv.to_string());
+            write(dir, KNOWN, &drv.to_string());
             let wanted = DrvOutput::new(drv, "out");
             store.build(std::slice::from_ref(&wanted), &Quiet)?.remove(&wanted).unwrap()
         }
@@ -307,7 +323,7 @@ fn step(
             chosen
         }
     };
-    tell(dir, &made.to_string());
+    write(dir, KNOWN, &made.to_string());
     Ok(Some(made))
 }
 
