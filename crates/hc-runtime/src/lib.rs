@@ -11,8 +11,10 @@
 //! process is hc's own and not dumpable. Without a user namespace the machine's root is the host's:
 //! then a script of the image that names `/proc/self/exe` as its interpreter executes hc inside.
 
+pub mod base;
 mod cgroup;
 mod config;
+pub mod disk;
 mod error;
 mod exec;
 mod fork;
