@@ -197,6 +197,23 @@ pub(crate) fn mounts_files(image: &Path) -> io::Result<()> {
     erofs(image.as_os_str()).map(drop)
 }
 
+/// Whether a file system can carry the writable layer of an overlay: one is mounted, seen by nobody.
+pub(crate) fn carries(dir: &Path) -> Res<()> {
+    let place = dir.join(format!(".hc-probe-{}", std::process::id()));
+    hc_fs::tree::remove(&place)?;
+    let tried = || -> Res<()> {
+        for name in ["", "lower", "upper", "work"] {
+            hc_fs::plain::create_dir(&place.join(name), 0o700)?;
+        }
+        let open =
+            |path: &Path| mount::copy(CWD, path).doing_with(|| format!("open {}", path.display()));
+        overlay(open(&place.join("lower"))?, open(&place)?, 0).map(drop)
+    };
+    let tried = tried();
+    hc_fs::tree::remove(&place)?;
+    tried
+}
+
 /// Removes a machine's fork and log.
 pub(crate) fn remove(places: &Places) -> Res<()> {
     hc_fs::tree::remove(&places.state).map_err(Problem::from)

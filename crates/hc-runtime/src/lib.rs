@@ -36,6 +36,6 @@ pub use error::RunError;
 pub use exec::exec;
 pub use network::{Attached, Network, NetworkError, NoNetwork};
 pub use notify::tell;
-pub use probe::{Features, probe};
+pub use probe::{Features, RootMethod, Roots, probe, probe_roots};
 pub use status::{Exit, Phase, Status, boot_id, start_time};
 pub use supervise::{cleanup, run};

@@ -11,6 +11,7 @@ mod probe;
 pub mod qcow2;
 
 pub use plan::{Findings, Method, Plan, plan};
+pub(crate) use probe::kind;
 pub use probe::probe;
 
 use crate::base::{self, Bases, Copying, Doing, ForkError, ImageFile, Keep, names};
@@ -64,6 +65,14 @@ pub struct Disk {
     pub size: u64,
     /// Bytes on disk; of a raw one, those it shares count too.
     pub bytes: u64,
+}
+
+impl Disk {
+    /// `MACHINE/DISK`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.machine, self.disk)
+    }
 }
 
 impl Disks {

@@ -91,7 +91,7 @@ fn existing(dir: &Path) -> PathBuf {
 
 /// The name of a directory's file system, from the mount table; its magic number where that does
 /// not help.
-fn kind(dir: &Path) -> String {
+pub(crate) fn kind(dir: &Path) -> String {
     let named = || -> Option<String> {
         let found = rustix::fs::stat(dir).ok()?;
         let (major, minor) = (rustix::fs::major(found.st_dev), rustix::fs::minor(found.st_dev));
