@@ -150,7 +150,7 @@ pub fn watch(progress: &Progress) -> impl Fn(Copying<'_>) {
         let file = copying.file.display();
         if !said.replace(true) {
             eprintln!(
-                "copying {file} ({}) once: the store is on another file system",
+                "copying {file} ({}) to the state directory's file system, once",
                 output::bytes(copying.total)
             );
         }

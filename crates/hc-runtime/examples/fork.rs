@@ -1,6 +1,7 @@
 //! `fork STATE_DIR STORE_ROOT IMAGE_FILE MACHINE DISK [--replace]`: makes a fork as a process of its
-//! own, for tests that kill it. Prints how, and `copied` for each base it made; `--gc` instead of a
-//! machine collects the bases that no fork needs, of images that are gone.
+//! own, for tests that kill it. Prints how, and `copied` for each base it made. Instead of a machine,
+//! `--root` makes the base that roots are snapshots of, and `--gc` collects the bases that no fork
+//! needs, of images that are gone.
 
 use hc_runtime::base::{Bases, ImageFile};
 use hc_runtime::disk::{Disks, Request};
@@ -14,8 +15,11 @@ fn main() {
         std::process::exit(2);
     };
     let (state, root) = (Path::new(state), Path::new(root));
-    let done =
-        if machine == "--gc" { gc(state, root) } else { fork(state, root, image, machine, rest) };
+    let done = match machine.as_str() {
+        "--gc" => gc(state, root),
+        "--root" => make_root(state, root, image),
+        _ => fork(state, root, image, machine, rest),
+    };
     if let Err(error) = done {
         eprintln!("{error}");
         std::process::exit(1);
@@ -41,6 +45,12 @@ fn fork(state: &Path, root: &Path, image: &str, machine: &str, rest: &[String]) 
         }
     })?;
     println!("{:?} {}", made.method, made.path.display());
+    Ok(())
+}
+
+fn make_root(state: &Path, root: &Path, image: &str) -> Done {
+    let image = ImageFile::new(Path::new(image), Some(root))?;
+    println!("{}", Bases::new(state).make_root(&image, &|_| ())?.display());
     Ok(())
 }
 

@@ -94,12 +94,17 @@ pub enum RootMethod {
 pub fn probe_roots(state_dir: &Path) -> Roots {
     let machines = state_dir.join("machines");
     let there = machines.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("/"));
+    let (kind, place) = (crate::disk::kind(there), there.display());
+    let snapshots = if crate::sys::btrfs::is_btrfs(there) {
+        "snapshots: only of images that `hc image base` has copied here".to_owned()
+    } else {
+        format!("snapshots: {kind} has none ({place}); btrfs has")
+    };
     match crate::fork::carries(there) {
-        Ok(()) => Roots { method: RootMethod::Overlay, passed_over: Vec::new() },
+        Ok(()) => Roots { method: RootMethod::Overlay, passed_over: vec![snapshots] },
         Err(problem) => {
-            let kind = crate::disk::kind(there);
-            let why = format!("a layer on {kind} ({}): {problem}", there.display());
-            Roots { method: RootMethod::Memory, passed_over: vec![why] }
+            let overlay = format!("overlays on {kind} ({place}): {problem}");
+            Roots { method: RootMethod::Memory, passed_over: vec![snapshots, overlay] }
         }
     }
 }

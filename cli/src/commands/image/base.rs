@@ -3,15 +3,16 @@
 use super::found::{self, Kind};
 use crate::commands::disk;
 use crate::context::Globals;
-use crate::error::{Code, Failure};
 use crate::output;
 use crate::progress::Progress;
 use hc_runtime::base::{Bases, ImageFile};
 
-/// Copy the disk of an image to the file system of the state directory, where forks need that
+/// Copy an image to the file system of the state directory, for forks to share
 ///
-/// The first fork does it too; this is for doing it before a machine is waited for. The copy is
-/// made once, with its holes, and `hc gc` removes it with the image.
+/// A disk is copied where forks of it need that, and its first fork does it too; this is for doing
+/// it before a machine is waited for. A root file system is copied on btrfs: containers that are new
+/// from then on get snapshots of it instead of overlays, and write into its large files without
+/// copying them. Either is made once, and `hc gc` removes it with the image.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Name or store path of the image, or a link to it
@@ -24,22 +25,19 @@ pub struct Args {
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     Globals::need_root("image base")?;
     let image = found::one(globals, &args.image)?;
-    if image.kind != Kind::Disk {
-        let message =
-            format!("{} is a root file system, which needs no base", image.path.display());
-        let hint = "machines mount it where it lies in the store";
-        return Err(Failure::new(Code::Failed, message).hint(hint).into());
-    }
     let file = ImageFile::new(&image.path.join(image.kind.file()), globals.store.as_deref())?;
-    let plan = disk::plan(globals)?;
-    let made = if plan.of_copy {
-        let progress = Progress::new();
-        Some(Bases::new(&globals.state_dir).make_disk(&file, &disk::watch(&progress))?)
-    } else {
-        None
+    let bases = Bases::new(&globals.state_dir);
+    let progress = Progress::new();
+    let watch = disk::watch(&progress);
+    let made = match image.kind {
+        Kind::Disk if disk::plan(globals)?.of_copy => Some(bases.make_disk(&file, &watch)?),
+        Kind::Disk => None,
+        Kind::Rootfs => Some(bases.make_root(&file, &watch)?),
     };
+    drop(watch);
+    progress.clear();
     if args.json {
-        return output::json(&serde_json::json!({ "copy": made, "method": plan.method }));
+        return output::json(&serde_json::json!({ "copy": made }));
     }
     match made {
         Some(path) => output::line(path.display()),

@@ -27,8 +27,9 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         ("machines", image.machines.join(", ")),
         ("disks", image.forks.join(", ")),
     ];
-    if let Some(copy) = image.base.as_ref().and_then(|base| base.copy.as_ref()) {
-        rows.push(("base", copy.display().to_string()));
+    if let Some(base) = &image.base {
+        let copies = base.copy.iter().chain(&base.root);
+        rows.extend(copies.map(|copy| ("base", copy.display().to_string())));
     }
     if let Some(manifest) = &image.manifest {
         let config = &manifest.config;

@@ -37,7 +37,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
             found::Kind::Disk => "disk",
         };
         let base = match &image.base {
-            Some(base) if base.copy.is_some() => output::bytes(base.bytes),
+            Some(base) if base.copy.is_some() || base.root.is_some() => output::bytes(base.bytes),
             Some(_) => "in the store".to_owned(),
             None => "-".to_owned(),
         };

@@ -4,6 +4,7 @@ use super::{Copying, Doing, ForkError};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
@@ -16,41 +17,52 @@ const ZEROS: [u8; PIECE] = [0; PIECE];
 pub(super) fn sparse(from: &Path, to: &Path, watch: &dyn Fn(Copying<'_>)) -> Result<(), ForkError> {
     let source = File::open(from).doing("open", from)?;
     let metadata = source.metadata().doing("look at", from)?;
-    let (length, total) = (metadata.len(), metadata.blocks() * 512);
+    let total = metadata.blocks() * 512;
     let room = super::free(to.parent().unwrap_or(to))?;
     if room < total {
         return Err(ForkError::NoRoom { file: to.into(), needed: total, room });
     }
     let target = hc_fs::plain::create_new(to, 0o600)?;
-    rustix::fs::ftruncate(&target, length).doing("size", to)?;
-    let mut buffer = vec![0; BUFFER];
-    let (mut at, mut done) = (0, 0);
-    while let Some((begin, end)) = data(&source, at, length).doing("find the data of", from)? {
+    let mut done = 0;
+    data(&source, &target, &mut |bytes| {
+        done += bytes;
+        watch(Copying { file: from, done, total: total.max(done) });
+    })
+    .map_err(|error| super::no_room(error, to, total))?;
+    rustix::fs::fsync(&target).map_err(|e| super::no_room(e.into(), to, total))
+}
+
+/// Copies a file's data into an empty one, holes and zeros left out; `watch` is told of what was
+/// read.
+pub(super) fn data(source: &File, target: &File, watch: &mut dyn FnMut(u64)) -> io::Result<()> {
+    let length = source.metadata()?.len();
+    rustix::fs::ftruncate(target, length)?;
+    let mut buffer = vec![0; BUFFER.min(usize::try_from(length).unwrap_or(BUFFER))];
+    let mut at = 0;
+    while let Some((begin, end)) = run(source, at, length)? {
         at = begin;
         while at < end {
-            let want = usize::try_from(end - at).unwrap_or(BUFFER).min(BUFFER);
-            let got = source.read_at(&mut buffer[..want], at).doing("read", from)?;
+            let want = usize::try_from(end - at).unwrap_or(BUFFER).min(buffer.len());
+            let got = source.read_at(&mut buffer[..want], at)?;
             if got == 0 {
-                let error = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-                return Err(error).doing("read", from);
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
             let mut offset = at;
             for piece in buffer[..got].chunks(PIECE) {
                 if *piece != ZEROS[..piece.len()] {
-                    target.write_all_at(piece, offset).map_err(|e| super::no_room(e, to, total))?;
+                    target.write_all_at(piece, offset)?;
                 }
                 offset += piece.len() as u64;
             }
             at = offset;
-            done += got as u64;
-            watch(Copying { file: from, done, total: total.max(done) });
+            watch(got as u64);
         }
     }
-    rustix::fs::fsync(&target).map_err(|e| super::no_room(e.into(), to, total))
+    Ok(())
 }
 
 /// The next run of data at or after `at`.
-fn data(file: &File, at: u64, length: u64) -> Result<Option<(u64, u64)>, Errno> {
+fn run(file: &File, at: u64, length: u64) -> Result<Option<(u64, u64)>, Errno> {
     if at >= length {
         return Ok(None);
     }

@@ -5,6 +5,7 @@
 //! | file | what |
 //! |---|---|
 //! | `disk.raw` | a copy of the image's disk, where forks share blocks with it and the store is on another file system |
+//! | `rootfs` | a subvolume with the image's root file system, that roots are snapshots of |
 //! | `image` | link to the store path, a root of the store's: forks read the image where it lies |
 //! | `kept` | the link is known to the store |
 //!
@@ -15,20 +16,23 @@
 mod copy;
 mod error;
 mod image;
+mod tree;
 
 pub(crate) use error::Doing;
 pub use error::ForkError;
 pub use image::{ImageFile, NotAnImage};
 
+use crate::sys::btrfs;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The name of a base's disk, whatever the image's file is called.
 const DISK: &str = "disk.raw";
+const ROOT: &str = "rootfs";
 const LINK: &str = "image";
 const KEPT: &str = "kept";
 
@@ -61,7 +65,9 @@ pub struct Base {
     pub image: String,
     /// The copy, where there is one.
     pub copy: Option<PathBuf>,
-    /// Bytes the copy takes on disk.
+    /// The subvolume with its root file system, where there is one.
+    pub root: Option<PathBuf>,
+    /// Bytes that both take on disk.
     pub bytes: u64,
     /// The link that keeps the image, where forks read it in the store.
     pub link: Option<PathBuf>,
@@ -71,7 +77,7 @@ pub struct Base {
 #[derive(Debug)]
 pub(crate) struct Slot {
     dir: PathBuf,
-    _lock: OwnedFd,
+    lock: OwnedFd,
 }
 
 impl Bases {
@@ -92,7 +98,7 @@ impl Bases {
         loop {
             hc_fs::durable::create_dir_all(&dir, 0o700)?;
             if let Some(lock) = lock(&dir, operation)? {
-                return Ok(Slot { dir, _lock: lock });
+                return Ok(Slot { dir, lock });
             }
         }
     }
@@ -101,7 +107,7 @@ impl Bases {
     pub(crate) fn disk(&self, image: &ImageFile) -> Result<Option<(File, Slot)>, ForkError> {
         let dir = self.dir.join(&image.image);
         let Some(lock) = lock(&dir, FlockOperation::LockShared)? else { return Ok(None) };
-        let slot = Slot { dir, _lock: lock };
+        let slot = Slot { dir, lock };
         Ok(slot.disk(image)?.map(|file| (file, slot)))
     }
 
@@ -129,6 +135,44 @@ impl Bases {
             return Err(error);
         }
         Ok(path)
+    }
+
+    /// The subvolume with the image's root file system, if it is there and whole.
+    pub(crate) fn root(&self, image: &ImageFile) -> Result<Option<(OwnedFd, Slot)>, ForkError> {
+        let dir = self.dir.join(&image.image);
+        let Some(lock) = lock(&dir, FlockOperation::LockShared)? else { return Ok(None) };
+        let slot = Slot { dir, lock };
+        let path = slot.dir.join(ROOT);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::open(&path, flags, Mode::empty()) {
+            Ok(root) => Ok(Some((root, slot))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error).doing("open", &path),
+        }
+    }
+
+    /// Copies the image's root file system, an EROFS file, into a subvolume, unless it is there:
+    /// containers that are new from then on run on snapshots of it. Only on btrfs.
+    ///
+    /// # Errors
+    /// [`ForkError::NoRoom`], [`ForkError::Impossible`], or when the image cannot be mounted.
+    pub fn make_root(
+        &self,
+        image: &ImageFile,
+        watch: &dyn Fn(Copying<'_>),
+    ) -> Result<PathBuf, ForkError> {
+        let slot = self.slot(&image.image, FlockOperation::LockExclusive)?;
+        let path = slot.dir.join(ROOT);
+        if path.is_dir() {
+            return Ok(path);
+        }
+        slot.clear()?;
+        let copied = slot.copy_root(image, watch);
+        if copied.is_err() {
+            let _ = slot.clear();
+            slot.remove_if_empty();
+        }
+        copied.map(|()| path)
     }
 
     /// Keeps the image in the store as long as forks read it there.
@@ -161,12 +205,13 @@ impl Bases {
         for image in names(&self.dir)? {
             let dir = self.dir.join(&image);
             let found = dir.join(DISK).symlink_metadata();
-            let bytes = found.as_ref().map_or(0, |m| m.blocks() * 512);
+            let bytes = found.as_ref().map_or(0, |m| m.blocks() * 512) + usage(&dir.join(ROOT));
             let link = dir.join(LINK);
             bases.push(Base {
                 image,
                 copy: found.is_ok().then(|| dir.join(DISK)),
                 bytes,
+                root: Some(dir.join(ROOT)).filter(|root| root.is_dir()),
                 link: link.is_symlink().then_some(link),
             });
         }
@@ -191,7 +236,7 @@ impl Bases {
             let Some(lock) = lock(&dir, FlockOperation::NonBlockingLockExclusive)? else {
                 continue;
             };
-            let slot = Slot { dir, _lock: lock };
+            let slot = Slot { dir, lock };
             if link.symlink_metadata().is_err() || needed(&image)? {
                 continue;
             }
@@ -222,11 +267,12 @@ impl Bases {
             let Some(lock) = lock(&dir, FlockOperation::NonBlockingLockExclusive)? else {
                 continue;
             };
-            let slot = Slot { dir, _lock: lock };
+            let slot = Slot { dir, lock };
             // A link says that forks are there; without the image they are lost, but known.
             let dead = !in_store(&base.image) && base.link.is_none();
             if !dry_run {
                 if dead {
+                    discard(&slot.dir.join(ROOT))?;
                     hc_fs::tree::remove(&slot.dir)?;
                 } else {
                     slot.clear()?;
@@ -254,12 +300,40 @@ impl Slot {
         Ok(same.then_some(file))
     }
 
+    fn copy_root(&self, image: &ImageFile, watch: &dyn Fn(Copying<'_>)) -> Result<(), ForkError> {
+        if !btrfs::is_btrfs(&self.dir) {
+            let reasons = vec!["only btrfs has snapshots".into()];
+            return Err(ForkError::Impossible { dir: self.dir.clone(), reasons });
+        }
+        let name = "rootfs.tmp";
+        let temporary = self.dir.join(name);
+        let source = crate::fork::mount_image(&image.physical).map_err(|problem| {
+            let source = std::io::Error::other(problem.to_string());
+            ForkError::System { action: "read", path: image.physical.clone(), source }
+        })?;
+        let from =
+            rustix::fs::openat(&source, c".", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
+                .doing("read", &image.physical)?;
+        btrfs::create(self.lock.as_fd(), name.as_ref()).doing("make the subvolume", &temporary)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let to = rustix::fs::open(&temporary, flags, Mode::empty()).doing("open", &temporary)?;
+        let total = image.physical.metadata().map_or(0, |metadata| metadata.len());
+        let mut done = 0;
+        tree::copy(from, to, &mut |bytes| {
+            done += bytes;
+            watch(Copying { file: &image.physical, done, total: total.max(done) });
+        })
+        .map_err(|error| no_room(error, &temporary, 0))?;
+        rustix::fs::syncfs(&self.lock).doing("flush", &temporary)?;
+        Ok(hc_fs::durable::rename(&temporary, &self.dir.join(ROOT))?)
+    }
+
     /// Removes what makers that were killed left; under an exclusive lock.
     fn clear(&self) -> Result<(), ForkError> {
         for entry in std::fs::read_dir(&self.dir).doing("read", &self.dir)? {
             let path = entry.doing("read", &self.dir)?.path();
             if path.extension().is_some_and(|extension| extension == "tmp") {
-                hc_fs::tree::remove(&path)?;
+                discard(&path)?;
             }
         }
         Ok(())
@@ -289,6 +363,32 @@ pub(crate) fn lock(dir: &Path, operation: FlockOperation) -> Result<Option<Owned
     let ours = rustix::fs::fstat(&lock).doing("look at", dir)?;
     let there = dir.symlink_metadata().is_ok_and(|m| m.ino() == ours.st_ino);
     Ok(there.then_some(lock))
+}
+
+/// Removes a subvolume or any other tree.
+pub(crate) fn discard(path: &Path) -> Result<(), ForkError> {
+    if btrfs::is_subvolume(path)
+        && let (Some(parent), Some(name)) = (path.parent(), path.file_name())
+    {
+        let dir = File::open(parent).doing("open", parent)?;
+        // What is left is a subvolume with others in it.
+        if btrfs::destroy(dir.as_fd(), name).is_ok() {
+            return Ok(());
+        }
+    }
+    Ok(hc_fs::tree::remove(path)?)
+}
+
+/// Bytes on disk of a tree that nobody writes to; what cannot be read counts as nothing.
+fn usage(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let sizes = entries.map(|entry| match entry.metadata() {
+        Ok(found) if found.is_dir() => usage(&entry.path()),
+        // Small files lie in the metadata, and have no blocks.
+        Ok(found) => (found.blocks() * 512).max(found.len().min(2048)),
+        Err(_) => 0,
+    });
+    sizes.sum()
 }
 
 /// Bytes that are free for root.

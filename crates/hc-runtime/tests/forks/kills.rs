@@ -1,6 +1,6 @@
 //! Killed at every system call that changes something, refused at every one, and many at once.
 
-use crate::place::{Place, contents, on};
+use crate::place::{Place, contents, digest, on};
 use hc_runtime::base::ImageFile;
 
 /// What changes or locks something, by whatever name the C library calls it.
@@ -80,17 +80,12 @@ fn rubbish(place: &Place) -> Vec<String> {
     found.lines().map(str::to_owned).collect()
 }
 
-/// The state as it was before anything.
-fn clear(place: &Place) {
-    hc_fs::tree::remove(&place.state).unwrap();
-}
-
 fn matrix(mkfs: &[&str], what: &'static str) {
     on(mkfs, 512, |place| {
         let (old, new) = (place.image("old", 4), place.image("newer", 4));
-        at_every_call(&place, &new, &["m", "root"], what, &|| clear(&place));
+        at_every_call(&place, &new, &["m", "root"], what, &|| place.clear());
         let begin = || {
-            clear(&place);
+            place.clear();
             assert!(place.process(&[], &old, &["m", "root"]).status.success());
         };
         at_every_call(&place, &new, &["m", "root", "--replace"], what, &begin);
@@ -111,6 +106,41 @@ fn killed_at_any_call_with_an_overlay_there_is_the_old_or_the_new() {
 fn refused_at_any_call_there_is_the_old_or_the_new() {
     matrix(&["mkfs.xfs", "-q"], "error=ENOSPC");
     matrix(&["mkfs.ext4", "-q"], "error=ENOSPC");
+}
+
+#[test]
+fn killed_at_any_call_a_subvolume_is_whole_or_not_there() {
+    on(&["mkfs.btrfs", "-q"], 512, |place| {
+        let (image, tree) = place.root_image();
+        let whole = digest(&tree);
+        let base = place.state.join("bases").join(&image.image).join("rootfs");
+        let log = place.elsewhere.path().join("strace");
+        let log = log.to_str().unwrap();
+        let mut happened = 0;
+        for call in
+            ["openat", "/^mkdir", "/^symlink", "/chown", "ioctl", "pwrite64", "/^rename", "syncfs"]
+        {
+            for when in 1.. {
+                place.clear();
+                let (trace, inject) =
+                    (format!("trace={call}"), format!("inject={call}:signal=KILL:when={when}"));
+                let under = ["strace", "-o", log, "-e", &trace, "-e", &inject];
+                let ran = place.process(&under, &image, &["--root"]);
+                let killed = std::fs::read_to_string(log).unwrap().contains("killed by SIGKILL");
+                assert!(killed || ran.status.success(), "{ran:?}");
+                assert!(!base.exists() || digest(&base) == whole, "{call} {when}");
+                let again = place.process(&[], &image, &["--root"]);
+                assert!(again.status.success(), "{call} {when}: {again:?}");
+                assert!(digest(&base) == whole, "{call} {when}");
+                assert_eq!(rubbish(&place), Vec::<String>::new(), "{call} {when}");
+                if !killed {
+                    break;
+                }
+                happened += 1;
+            }
+        }
+        assert!(happened > 20, "only {happened} calls were there to be killed at");
+    });
 }
 
 #[test]

@@ -94,6 +94,33 @@ impl Place {
         image
     }
 
+    /// An image of a root file system with one of everything in it; and the tree it is of.
+    pub fn root_image(&self) -> (ImageFile, PathBuf) {
+        let tree = self.elsewhere.path().join("tree");
+        let logical = format!("/nix/store/{:0>32}-root/rootfs.erofs", 1);
+        let image = ImageFile::new(Path::new(&logical), Some(&self.root)).unwrap();
+        std::fs::create_dir_all(image.physical.parent().unwrap()).unwrap();
+        let script = "mkdir -p dir/deep empty && chmod 1777 empty && echo text >dir/file && \
+            ln dir/file dir/deep/linked && ln -s ../file dir/deep/link && ln -s /nowhere dangling && \
+            mknod null c 1 3 && mknod fifo p && head -c 300000 /dev/urandom >large && \
+            truncate -s 900000 large && cp /bin/true setuid && chown 7:8 setuid dir/deep && \
+            chmod 6755 setuid && setfattr -n user.note -v kept dir/file && \
+            setfattr -n trusted.of -v dir dir && setcap cap_net_raw+ep large && chown -h 5:6 dangling && \
+            touch -h -d @1234567890.123456789 dir/file dangling && chmod 0 large && touch 'odd name'";
+        std::fs::create_dir(&tree).unwrap();
+        run(Command::new("sh").args(["-ec", script]).current_dir(&tree));
+        run(Command::new("mkfs.erofs").args(["--quiet", "-x1"]).args([&image.physical, &tree]));
+        (image, tree)
+    }
+
+    /// The state as it was before anything.
+    pub fn clear(&self) {
+        for base in self.bases().list().unwrap() {
+            self.bases().collect(&|image| image != base.image, false).unwrap();
+        }
+        hc_fs::tree::remove(&self.state).unwrap();
+    }
+
     pub fn disks(&self) -> Disks {
         Disks::new(&self.state)
     }
@@ -160,6 +187,15 @@ impl Place {
         words.extend(rest.iter().map(|word| std::ffi::OsStr::new(*word)));
         Command::new(words[0]).args(&words[1..]).output().unwrap()
     }
+}
+
+/// A digest of everything in a tree but its own directory: names, kinds, owners, modes, times,
+/// links, devices, attributes, contents.
+pub fn digest(tree: &Path) -> String {
+    let script = "ls -A | LC_ALL=C sort | tr '\\n' '\\0' | tar --xattrs '--xattrs-include=*' \
+        --numeric-owner --sort=name --format=posix --pax-option=delete=atime,delete=ctime \
+        --null --files-from=- -c | sha256sum";
+    run(Command::new("bash").args(["-o", "pipefail", "-ec", script]).current_dir(tree))
 }
 
 /// What the machine would read: through QEMU for an overlay.
