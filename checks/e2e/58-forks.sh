@@ -91,4 +91,47 @@ image=$(build disk)
 refuse 1 "no room for .*hc gc" "says so, and what to do" h disk fork "$image" web
 check "and nothing is left" bash -c '[ -z "$(find small/hc -type f)" ]'
 umount small btrfs xfs
+
+# Containers on btrfs: overlays, and snapshots of an image that has a base.
+mkdir -p state && truncate -s 1G state.img && mkfs.btrfs -q state.img 2>/dev/null
+check "btrfs below /var/lib/hc" mount -o loop state.img /var/lib/hc
+mkdir -p tree/bin tree/etc tree/srv cloud
+cp /bin/busybox tree/bin/ && for tool in sh sleep stat cat id mkdir; do ln -sf busybox "tree/bin/$tool"; done
+echo 'root:x:0:0::/:/bin/sh' >tree/etc/passwd && chown 33:33 tree/srv && chmod 2750 tree/srv
+head -c 8M /dev/urandom >tree/srv/large
+tar -C tree -cf cloud/root.tar .
+describe() {
+	cloud <<-NIX
+		{ images, ... }: {
+		  cloud.name = "test";
+		  hosts.one.networks.lan = { };
+		  hosts.one.machines = builtins.listToAttrs (map (name: {
+		    inherit name;
+		    value = { image = images.tar { src = ./root.tar; }; command = [ "/bin/sleep" "1000" ]; stop.signal = "KILL"; };
+		  }) [ $1 ]);
+		}
+	NIX
+}
+root_of() { hc exec "$1" -- cat /proc/mounts | awk '$2 == "/" { print $3 }'; }
+check "doctor says where snapshots come from" bash -c '"$HC" doctor | grep "roots in" | grep -q "hc image base"'
+describe '"layered"'
+check "a container" deploy
+same "is on an overlay" "$(root_of layered)" overlay
+check "base of its image" hc image base tar-rootfs
+check "ls shows it" bash -c '"$HC" image ls --json | jq -e ".[] | select(.name == \"tar-rootfs\") | .base.root"'
+describe '"layered" "snapped" "other"'
+check "another two containers" deploy
+same "are on snapshots" "$(root_of snapped)" btrfs
+same "owners and modes are the image's" "$(hc exec snapped -- stat -c '%u:%g %a' /srv)" "33:33 2750"
+same "root is root" "$(hc exec snapped -- stat -c '%u' /)" 0
+check "what one writes" hc exec snapped -- sh -c 'echo mine >/srv/large; mkdir /new'
+check "is not in the other" hc exec other -- sh -c '[ "$(stat -c %s /srv/large)" = 8388608 ] && ! [ -e /new ]'
+check "nor in the base" bash -c '[ "$(stat -c %s /var/lib/hc/bases/*/rootfs/srv/large)" = 8388608 ]'
+check "a restart" hc restart snapped
+same "keeps it" "$(hc exec snapped -- cat /srv/large)" mine
+same "the one from before stays as it is" "$(root_of layered)" overlay
+check "a collection keeps the base of what runs" bash -c '"$HC" gc && ls -d /var/lib/hc/bases/*/rootfs'
+check "destroy" hc destroy --yes
+same "leaves no subvolume" "$(btrfs subvolume list /var/lib/hc)" ""
+umount /var/lib/hc
 finish

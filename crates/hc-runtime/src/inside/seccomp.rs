@@ -284,6 +284,8 @@ mod tests {
             (SYS_clone3, [0, 0], "ENOSYS"),
             (SYS_ioctl, [0, 0x5401], "allow"),
             (SYS_ioctl, [0, 0x5412], "EPERM"),
+            (SYS_ioctl, [0, 0x5000_940e], "EPERM"),
+            (SYS_ioctl, [0, 0x4008_941a], "EPERM"),
             (SYS_socket, [2, 0], "allow"),
             (SYS_socket, [38, 0], "EPERM"),
             (SYS_socket, [40, 0], "EPERM"),

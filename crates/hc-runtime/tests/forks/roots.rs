@@ -44,3 +44,21 @@ fn a_full_file_system_is_said_and_left_as_it_was() {
         assert!(place.bases().list().unwrap().is_empty());
     });
 }
+
+#[test]
+fn a_tree_goes_with_the_subvolumes_in_it() {
+    on(&["mkfs.btrfs", "-q"], 512, |place| {
+        let (image, _) = place.root_image();
+        let base = place.bases().make_root(&image, &|_| ()).unwrap();
+        for inside in [&base, &base.join("dir/deep")] {
+            let subvolume = inside.join("inner");
+            crate::place::run(
+                std::process::Command::new("btrfs").args(["subvolume", "create"]).arg(&subvolume),
+            );
+            std::fs::create_dir_all(subvolume.join("a/b/c/d")).unwrap();
+            std::fs::write(subvolume.join("a/b/c/file"), "x").unwrap();
+        }
+        hc_fs::tree::remove(&place.state).unwrap();
+        assert!(!place.state.exists());
+    });
+}
