@@ -4,6 +4,8 @@ use crate::context::Globals;
 use crate::error::{Code, Failure};
 use crate::output;
 use hc_net::probe::Verdict;
+use hc_runtime::RootMethod;
+use hc_runtime::disk::Method;
 use serde::Serialize;
 
 /// Say what this host can and cannot do, and what would help
@@ -18,23 +20,43 @@ pub struct Args {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Row {
     what: String,
     verdict: &'static str,
     detail: String,
+    /// Of forks: how they are made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'static str>,
+    /// Better ways of making them, and why they do not work here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    passed_over: Vec<String>,
+}
+
+impl Row {
+    fn new(what: impl Into<String>, verdict: Verdict, detail: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            verdict: word(verdict),
+            detail: detail.into(),
+            method: None,
+            passed_over: Vec::new(),
+        }
+    }
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let mut rows: Vec<Row> = machines();
-    rows.extend(hc_net::probe::probe().into_iter().map(|check| Row {
-        what: check.what.to_owned(),
-        verdict: word(check.verdict),
-        detail: check.detail,
-    }));
+    rows.extend(
+        hc_net::probe::probe()
+            .into_iter()
+            .map(|check| Row::new(check.what, check.verdict, check.detail)),
+    );
     rows.push(match super::build::store(globals) {
-        Ok(_) => Row { what: "store".into(), verdict: "good", detail: "opens".into() },
-        Err(error) => Row { what: "store".into(), verdict: "bad", detail: error.to_string() },
+        Ok(_) => Row::new("store", Verdict::Good, "opens"),
+        Err(error) => Row::new("store", Verdict::Bad, error.to_string()),
     });
+    rows.extend([roots(globals), disks(globals)]);
     let missing: Vec<String> = rows
         .iter()
         .filter(|row| row.verdict == word(Verdict::Bad))
@@ -55,10 +77,9 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
 /// What machines need of the kernel.
 fn machines() -> Vec<Row> {
     let features = hc_runtime::probe();
-    let row = |what: &str, there: bool, without: &str| Row {
-        what: what.into(),
-        verdict: word(if there { Verdict::Good } else { Verdict::Bad }),
-        detail: if there { "works".into() } else { without.into() },
+    let row = |what: &str, there: bool, without: &str| match there {
+        true => Row::new(what, Verdict::Good, "works"),
+        false => Row::new(what, Verdict::Bad, without),
     };
     let mut rows = vec![
         row("root", features.root, "hc makes namespaces, links and mounts: run it as root"),
@@ -78,13 +99,58 @@ fn machines() -> Vec<Row> {
         ),
     ];
     if features.erofs && !features.erofs_files {
-        rows.push(Row {
-            what: "EROFS from files".into(),
-            verdict: word(if features.loop_devices { Verdict::Weak } else { Verdict::Bad }),
-            detail: "needs Linux 6.12; images are mounted through loop devices".into(),
-        });
+        rows.push(Row::new(
+            "EROFS from files",
+            if features.loop_devices { Verdict::Weak } else { Verdict::Bad },
+            "needs Linux 6.12; images are mounted through loop devices",
+        ));
     }
     rows
+}
+
+/// How the roots of containers are forked.
+fn roots(globals: &Globals) -> Row {
+    let found = hc_runtime::probe_roots(&globals.state_dir);
+    let what = format!("roots in {}", globals.state_dir.display());
+    let (verdict, method, detail) = match found.method {
+        RootMethod::Overlay => (Verdict::Good, "overlay", "overlays over the image in the store"),
+        RootMethod::Memory => (
+            Verdict::Weak,
+            "memory",
+            "what machines write is kept in memory and lost when they stop",
+        ),
+    };
+    let detail = because(detail, &found.passed_over);
+    Row { method: Some(method), passed_over: found.passed_over, ..Row::new(what, verdict, detail) }
+}
+
+/// How the disks of virtual machines are forked.
+fn disks(globals: &Globals) -> Row {
+    let what = format!("disks in {}", globals.state_dir.display());
+    let plan = match super::disk::plan(globals) {
+        Ok(plan) => plan,
+        Err(error) => return Row::new(what, Verdict::Bad, error.to_string()),
+    };
+    let (verdict, method, detail) = match (plan.method, plan.of_copy) {
+        (Method::Reflink, false) => {
+            (Verdict::Good, "reflink", "reflinks of the image in the store")
+        }
+        (Method::Reflink, true) => {
+            (Verdict::Good, "reflink-of-copy", "reflinks of one copy of each image")
+        }
+        (Method::Overlay, _) => {
+            (Verdict::Weak, "qcow2-overlay", "qcow2 overlays over the image in the store")
+        }
+    };
+    let detail = because(detail, &plan.passed_over);
+    Row { method: Some(method), passed_over: plan.passed_over, ..Row::new(what, verdict, detail) }
+}
+
+fn because(detail: &str, passed_over: &[String]) -> String {
+    match passed_over {
+        [] => detail.to_owned(),
+        reasons => format!("{detail} (not {})", reasons.join("; not ")),
+    }
 }
 
 fn word(verdict: Verdict) -> &'static str {

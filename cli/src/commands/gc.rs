@@ -6,6 +6,9 @@ use crate::error::{Code, Failure};
 use crate::output;
 use crate::progress::Progress;
 use hc_agent::Generations;
+use hc_runtime::base::Bases;
+use hc_runtime::disk::Disks;
+use nix_compat::StorePath;
 use nix_store::{GcOptions, Keep};
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,7 +19,8 @@ const KEEP: usize = 10;
 /// Delete old generations, and store paths that nothing refers to
 ///
 /// What runs, what can be rolled back to, and what Nix keeps for other reasons stays. What keeps
-/// what besides references is as nix.conf says it (keep-derivations, keep-outputs).
+/// what besides references is as nix.conf says it (keep-derivations, keep-outputs). Copies of images
+/// that disks are forked from go with their images; an image that a disk reads stays.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Generations to keep besides the current and the previous one [default: 10, or with --older-than 0]
@@ -62,6 +66,9 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     progress.say("collecting");
     let store = build::store(globals)?;
     let Keep { derivations, outputs } = crate::nix_conf::keep()?;
+    // What reads images in the store keeps them: the links of those that are gone go first.
+    let (bases, disks) = (Bases::new(&globals.state_dir), Disks::new(&globals.state_dir));
+    let released = bases.release(&|image| disks.read_image(image), args.dry_run)?;
     let options = GcOptions {
         dry_run: args.dry_run,
         keep: Keep {
@@ -69,21 +76,33 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
             outputs: args.keep_outputs.unwrap_or(outputs),
         },
         max_freed: args.max.unwrap_or(u64::MAX),
-        without: pruned.iter().map(|g| generations.root(g.number)).collect(),
+        without: pruned.iter().map(|g| generations.root(g.number)).chain(released).collect(),
     };
     let report = store.gc(&options, &BTreeSet::new())?;
+    let valid = store.valid_paths()?;
+    let stays = |image: &str| {
+        let path = StorePath::from_basename(image.as_bytes());
+        path.is_ok_and(|path| valid.contains(&path) && !report.deleted.contains(&path))
+    };
+    let gone = bases.collect(&stays, args.dry_run)?;
+    let in_bases: u64 = gone.iter().map(|base| base.bytes).sum();
     progress.clear();
     if args.json {
         return output::json(&serde_json::json!({
             "generations": pruned.iter().map(|g| g.number).collect::<Vec<_>>(),
             "paths": report.deleted.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "bytes": report.freed,
+            "bases": gone,
             "dryRun": args.dry_run,
         }));
     }
     let verb = if args.dry_run { "would delete" } else { "deleted" };
+    let bases = match gone.len() {
+        0 => String::new(),
+        number => format!("; bases of {number} images, {}", output::bytes(in_bases)),
+    };
     output::line(format_args!(
-        "{verb} {} generations and {} store paths, {}",
+        "{verb} {} generations and {} store paths, {}{bases}",
         pruned.len(),
         report.deleted.len(),
         output::bytes(report.freed),
@@ -110,7 +129,7 @@ fn age(text: &str) -> Result<Duration, Failure> {
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
 }
 
-fn size(text: &str) -> Result<u64, Failure> {
+pub fn size(text: &str) -> Result<u64, Failure> {
     let wrong =
         || Failure::new(Code::Failed, "a size is a number of bytes, or one with K, M, G or T");
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());

@@ -7,6 +7,7 @@ mod completions;
 mod copy;
 mod deploy;
 mod destroy;
+mod disk;
 mod doctor;
 mod eval;
 mod evaluator;
@@ -72,6 +73,7 @@ enum Verb {
     Destroy(destroy::Args),
     Agent(agent::Args),
     Image(image::Args),
+    Disk(disk::Args),
     Completions(completions::CompletionsArgs),
     Man(completions::ManArgs),
     #[command(hide = true)]
@@ -113,6 +115,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Destroy(args) => destroy::run(globals, args),
         Verb::Agent(args) => agent::run(globals, args),
         Verb::Image(args) => image::run(globals, args),
+        Verb::Disk(args) => disk::run(globals, args),
         Verb::Completions(args) => completions::completions(args),
         Verb::Man(args) => completions::man(args),
         Verb::Builder(args) => builder::run(args),

@@ -113,6 +113,15 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
     std::fs::rename(from, to).on("rename to", to)
 }
 
+/// Two files or directories, each under the other's name, in one step.
+///
+/// # Errors
+/// When one is missing, or the system refuses.
+pub fn exchange(one: &Path, other: &Path) -> Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).on("exchange", other)
+}
+
 /// Removes a file or symlink; says whether it was there.
 ///
 /// # Errors

@@ -36,7 +36,8 @@ pub fn remove(path: &Path) -> Result<()> {
 }
 
 /// Two descriptors and no recursion, however deep a hostile tree is: directories below the
-/// second level are hoisted into the first before their parent goes.
+/// second level are hoisted into the first before their parent goes. Only subvolumes in one another
+/// nest.
 fn remove_entry(parent: BorrowedFd<'_>, name: &OsStr, shown: &Path) -> Result<()> {
     match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
@@ -54,8 +55,12 @@ fn remove_entry(parent: BorrowedFd<'_>, name: &OsStr, shown: &Path) -> Result<()
             let at = shown.join(&child);
             let directory = open_below(top.as_fd(), &child, &at)?;
             for grandchild in remove_leaves(directory.as_fd(), &at)? {
-                hoist(directory.as_fd(), &grandchild, top.as_fd(), &mut hoisted)
-                    .on("delete", &at.join(&grandchild))?;
+                let below = at.join(&grandchild);
+                match hoist(directory.as_fd(), &grandchild, top.as_fd(), &mut hoisted) {
+                    // This directory or that one is a subvolume of btrfs: nothing moves out of it.
+                    Err(Errno::XDEV) => remove_entry(directory.as_fd(), &grandchild, &below)?,
+                    hoisted => hoisted.on("delete", &below)?,
+                }
             }
             remove_dir(top.as_fd(), &child, &at)?;
         }

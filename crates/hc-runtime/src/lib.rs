@@ -11,8 +11,10 @@
 //! process is hc's own and not dumpable. Without a user namespace the machine's root is the host's:
 //! then a script of the image that names `/proc/self/exe` as its interpreter executes hc inside.
 
+pub mod base;
 mod cgroup;
 mod config;
+pub mod disk;
 mod error;
 mod exec;
 mod fork;
@@ -34,6 +36,6 @@ pub use error::RunError;
 pub use exec::exec;
 pub use network::{Attached, Network, NetworkError, NoNetwork};
 pub use notify::tell;
-pub use probe::{Features, probe};
+pub use probe::{Features, RootMethod, Roots, probe, probe_roots};
 pub use status::{Exit, Phase, Status, boot_id, start_time};
 pub use supervise::{cleanup, run};

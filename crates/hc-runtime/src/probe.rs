@@ -69,6 +69,46 @@ pub fn probe() -> Features {
     }
 }
 
+/// What roots of the machines of a state directory are.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Roots {
+    /// How.
+    pub method: RootMethod,
+    /// Better ways, and why they do not work here.
+    pub passed_over: Vec<String>,
+}
+
+/// How the root of a container keeps what is written to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RootMethod {
+    /// An overlay over the image, where it lies in the store.
+    Overlay,
+    /// The same, with what is written kept in memory and lost when the machine stops.
+    Memory,
+}
+
+/// Finds out how the roots of machines are forked, by mounting one.
+#[must_use]
+pub fn probe_roots(state_dir: &Path) -> Roots {
+    let machines = state_dir.join("machines");
+    let there = machines.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("/"));
+    let (kind, place) = (crate::disk::kind(there), there.display());
+    let snapshots = if crate::sys::btrfs::is_btrfs(there) {
+        "snapshots: only of images that `hc image base` has copied here".to_owned()
+    } else {
+        format!("snapshots: {kind} has none ({place}); btrfs has")
+    };
+    match crate::fork::carries(there) {
+        Ok(()) => Roots { method: RootMethod::Overlay, passed_over: vec![snapshots] },
+        Err(problem) => {
+            let overlay = format!("overlays on {kind} ({place}): {problem}");
+            Roots { method: RootMethod::Memory, passed_over: vec![snapshots, overlay] }
+        }
+    }
+}
+
 fn makes(kind: &str) -> bool {
     rustix::mount::fsopen(kind, rustix::mount::FsOpenFlags::FSOPEN_CLOEXEC).is_ok()
 }

@@ -1,9 +1,12 @@
-//! The images in the store, and who uses them.
+//! The images in the store, who uses them, and what of them is on the host's file system.
 
 use crate::commands::build;
 use crate::context::Globals;
+use crate::error::{Code, Failure};
 use hc_agent::Generations;
 use hc_image::config::Manifest;
+use hc_runtime::base::{Base, Bases};
+use hc_runtime::disk::{Disk, Disks};
 use hc_spec::MachineSpec;
 use nix_compat::StoreDir;
 use serde::Serialize;
@@ -19,7 +22,9 @@ pub struct Image {
     pub path: PathBuf,
     /// Its name.
     pub name: String,
-    /// The size of its root file system.
+    /// What it is.
+    pub kind: Kind,
+    /// The size of its root file system or disk.
     pub size: u64,
     /// Bytes it takes on disk.
     pub disk: u64,
@@ -31,6 +36,30 @@ pub struct Image {
     pub shared_layers: Vec<String>,
     /// Other images with exactly the same file.
     pub same_as: Vec<PathBuf>,
+    /// What its forks share on the state directory's file system.
+    pub base: Option<Base>,
+    /// Disks that are forks of it, `MACHINE/DISK`.
+    pub forks: Vec<String>,
+}
+
+/// What an image is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A root file system, as EROFS.
+    Rootfs,
+    /// A disk of a virtual machine, raw.
+    Disk,
+}
+
+impl Kind {
+    /// Its file in the image.
+    pub fn file(self) -> &'static str {
+        match self {
+            Self::Rootfs => "rootfs.erofs",
+            Self::Disk => "disk.raw",
+        }
+    }
 }
 
 impl Image {
@@ -47,24 +76,32 @@ impl Image {
 pub fn all(globals: &Globals) -> anyhow::Result<Vec<Image>> {
     let store = build::store(globals)?;
     let users = users(globals)?;
+    let bases = Bases::new(&globals.state_dir).list()?;
+    let disks = Disks::new(&globals.state_dir).list()?;
     let mut images = Vec::new();
     let mut files: BTreeMap<(u64, u64), Vec<usize>> = BTreeMap::new();
     for path in store.valid_paths()? {
         let at = store.physical(&path);
-        let Ok(found) = at.join("rootfs.erofs").symlink_metadata() else { continue };
+        let file = |kind: Kind| Some((kind, at.join(kind.file()).symlink_metadata().ok()?));
+        let Some((kind, found)) = [Kind::Rootfs, Kind::Disk].into_iter().find_map(file) else {
+            continue;
+        };
         let path = PathBuf::from(StoreDir::default().render_path(&path));
         let manifest = std::fs::read(at.join(hc_image::config::MANIFEST)).ok();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         files.entry((found.dev(), found.ino())).or_default().push(images.len());
         images.push(Image {
             name: name.get(33..).unwrap_or_default().to_owned(),
+            kind,
             size: found.size(),
             disk: found.blocks() * 512,
             // A Debian image has a list of packages there instead.
             manifest: manifest.and_then(|text| serde_json::from_slice(&text).ok()),
-            machines: users.get(&path.join("rootfs.erofs")).cloned().unwrap_or_default(),
+            machines: users.get(&path.join(kind.file())).cloned().unwrap_or_default(),
             shared_layers: Vec::new(),
             same_as: Vec::new(),
+            base: bases.iter().find(|base| name == base.image.as_str()).cloned(),
+            forks: disks.iter().filter(|d| d.image.starts_with(&path)).map(Disk::name).collect(),
             path,
         });
     }
@@ -86,6 +123,25 @@ pub fn all(globals: &Globals) -> anyhow::Result<Vec<Image>> {
     }
     images.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
     Ok(images)
+}
+
+/// The image that a name, a store path or a link to one means.
+pub fn one(globals: &Globals, text: &str) -> anyhow::Result<Image> {
+    let wanted = PathBuf::from(text);
+    let linked = std::fs::read_link(&wanted).unwrap_or_else(|_| wanted.clone());
+    let mut images = all(globals)?;
+    images.retain(|image| image.path == wanted || image.path == linked || image.name == text);
+    if images.len() == 1 {
+        return Ok(images.swap_remove(0));
+    }
+    let (what, hint) = if images.is_empty() {
+        ("no image", "`hc image ls` lists them".to_owned())
+    } else {
+        let paths: Vec<_> = images.iter().map(|i| i.path.display().to_string()).collect();
+        ("more than one image", format!("name one by its path: {}", paths.join(", ")))
+    };
+    let message = format!("there is {what} '{text}' in the store");
+    Err(Failure::new(Code::Failed, message).hint(hint).into())
 }
 
 /// Machines of the current generation, by the file they run from.

@@ -2,10 +2,8 @@
 
 use super::found;
 use crate::context::Globals;
-use crate::error::{Code, Failure};
 use crate::output;
 use hc_image::config::Origin;
-use std::path::PathBuf;
 
 /// Show what an image was made from, and how it is run where a machine does not say
 #[derive(Debug, clap::Args)]
@@ -18,22 +16,7 @@ pub struct Args {
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
-    let wanted = PathBuf::from(&args.image);
-    let linked = std::fs::read_link(&wanted).unwrap_or_else(|_| wanted.clone());
-    let mut images = found::all(globals)?;
-    images.retain(|image| image.path == wanted || image.path == linked || image.name == args.image);
-    let [image] = &images[..] else {
-        let hint = match images.is_empty() {
-            true => "`hc image ls` lists them".to_owned(),
-            false => {
-                let paths: Vec<_> = images.iter().map(|i| i.path.display().to_string()).collect();
-                format!("name one by its path: {}", paths.join(", "))
-            }
-        };
-        let what = if images.is_empty() { "no image" } else { "more than one image" };
-        let message = format!("there is {what} '{}' in the store", args.image);
-        return Err(Failure::new(Code::Failed, message).hint(&hint).into());
-    };
+    let image = &found::one(globals, &args.image)?;
     if args.json {
         return output::json(image);
     }
@@ -42,7 +25,12 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         ("size", output::bytes(image.size)),
         ("on disk", output::bytes(image.disk)),
         ("machines", image.machines.join(", ")),
+        ("disks", image.forks.join(", ")),
     ];
+    if let Some(base) = &image.base {
+        let copies = base.copy.iter().chain(&base.root);
+        rows.extend(copies.map(|copy| ("base", copy.display().to_string())));
+    }
     if let Some(manifest) = &image.manifest {
         let config = &manifest.config;
         let pairs = config.env.iter().map(|(key, value)| format!("{key}={value}"));

@@ -30,12 +30,20 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
             (layers, 0) => format!("{layers} layers"),
             (_, same) => format!("whole, with {same}"),
         };
-        let machines = match image.machines.is_empty() {
-            true => "-".to_owned(),
-            false => image.machines.join(", "),
+        let users: Vec<&str> = image.machines.iter().chain(&image.forks).map(|u| &**u).collect();
+        let machines = if users.is_empty() { "-".to_owned() } else { users.join(", ") };
+        let kind = match image.kind {
+            found::Kind::Rootfs => "rootfs",
+            found::Kind::Disk => "disk",
+        };
+        let base = match &image.base {
+            Some(base) if base.copy.is_some() || base.root.is_some() => output::bytes(base.bytes),
+            Some(_) => "in the store".to_owned(),
+            None => "-".to_owned(),
         };
         let (size, disk) = (output::bytes(image.size), output::bytes(image.disk));
-        vec![image.name.clone(), size, disk, shared, machines, image.path.display().to_string()]
+        let path = image.path.display().to_string();
+        vec![image.name.clone(), kind.to_owned(), size, disk, shared, base, machines, path]
     });
-    output::table(&["NAME", "SIZE", "ON DISK", "SHARED", "MACHINES", "PATH"], rows)
+    output::table(&["NAME", "KIND", "SIZE", "ON DISK", "SHARED", "BASE", "MACHINES", "PATH"], rows)
 }

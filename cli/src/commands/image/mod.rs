@@ -1,7 +1,8 @@
 //! `hc image`: what machines run from. One file per verb; this one only routes.
 
+mod base;
 mod build;
-mod found;
+pub mod found;
 mod import;
 mod inspect;
 mod lock;
@@ -24,6 +25,7 @@ enum What {
     Build(build::Args),
     Import(import::Args),
     Lock(lock::Args),
+    Base(base::Args),
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
@@ -33,5 +35,6 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         What::Build(args) => build::run(globals, args),
         What::Import(args) => import::run(globals, args),
         What::Lock(args) => lock::run(globals, args),
+        What::Base(args) => base::run(globals, args),
     }
 }

@@ -97,8 +97,11 @@ enum Verdict {
 
 /// Linux, with or without `UNAME26` and short inodes; and the question what it is.
 const PERSONALITIES: [u32; 5] = [0, 0x0008, 0x2_0000, 0x2_0008, 0xffff_ffff];
-/// Typing into a terminal, and the same on the host's consoles.
-const TYPING: [u32; 2] = [0x5412, 0x541c];
+/// Typing into a terminal, and the same on the host's consoles; making subvolumes of btrfs, with
+/// and without arguments after the first, and making them read-only: a root that is a snapshot
+/// must go in one step.
+const REQUESTS: [u32; 7] =
+    [0x5412, 0x541c, 0x5000_940e, 0x5000_9418, 0x5000_9401, 0x5000_9417, 0x4008_941a];
 /// AF_ALG and AF_VSOCK: the kernel's cryptography, and the way to the hypervisor.
 const FAMILIES: [u32; 2] = [38, 40];
 
@@ -115,7 +118,7 @@ fn verdict(number: u32, capabilities: u64) -> Verdict {
         SYS_clone3 if !has("SYS_ADMIN") => Verdict::Errno(ENOSYS),
         SYS_clone if !has("SYS_ADMIN") => Verdict::Without(0, NAMESPACES),
         SYS_personality => Verdict::OneOf(0, &PERSONALITIES),
-        SYS_ioctl => Verdict::NotOneOf(1, &TYPING),
+        SYS_ioctl => Verdict::NotOneOf(1, &REQUESTS),
         SYS_socket => Verdict::NotOneOf(0, &FAMILIES),
         _ => Verdict::Allow,
     }
@@ -281,6 +284,8 @@ mod tests {
             (SYS_clone3, [0, 0], "ENOSYS"),
             (SYS_ioctl, [0, 0x5401], "allow"),
             (SYS_ioctl, [0, 0x5412], "EPERM"),
+            (SYS_ioctl, [0, 0x5000_940e], "EPERM"),
+            (SYS_ioctl, [0, 0x4008_941a], "EPERM"),
             (SYS_socket, [2, 0], "allow"),
             (SYS_socket, [38, 0], "EPERM"),
             (SYS_socket, [40, 0], "EPERM"),

@@ -1,6 +1,7 @@
 //! From nothing to a payload about to be executed.
 
 use super::Run;
+use crate::base::{Bases, ImageFile};
 use crate::cgroup::CgroupMode;
 use crate::error::{Doing, Hint, Problem, Res, RunError};
 use crate::fork::Fork;
@@ -57,7 +58,11 @@ impl Run<'_> {
         let (init, control, ids) = prepared.map_err(|problem| problem.of(name))?;
         self.status.payload_pid = Some(init.pid);
         let (fork, root) = {
-            let fork = Fork::prepare(&self.places, &self.config.closure);
+            let bases = Bases::new(&self.config.state_dir);
+            let rootfs = &self.spec.image.rootfs;
+            let image = ImageFile::new(rootfs, self.config.store_root.as_deref()).ok();
+            let image = image.as_ref().map(|image| (&bases, image));
+            let fork = Fork::prepare(&self.places, &self.config.closure, image);
             let fork = fork.map_err(|problem| problem.of(name))?;
             (fork, self.config.physical(&self.spec.image.rootfs))
         };
@@ -80,7 +85,7 @@ impl Run<'_> {
             let attached = attach.join().unwrap_or_else(|_| Err("the network code failed".into()));
             (attached, mounted)
         });
-        if fork.volatile {
+        if fork.is_volatile() {
             self.log.say(
                 "hc: the state directory is on an overlay, which cannot carry another: what this \
                  machine writes is kept in memory and lost when it stops",

@@ -1,5 +1,7 @@
 //! System calls that the libraries do not wrap, each behind a safe or documented function.
 
+pub mod btrfs;
+pub mod clone;
 pub mod loopdev;
 pub mod mount;
 pub mod process;

@@ -106,8 +106,13 @@ fn mount_setattr(mount: BorrowedFd<'_>, attr: &MountAttr) -> io::Result<()> {
 
 /// Turns attributes of one mount on.
 pub fn restrict(mount: BorrowedFd<'_>, attributes: MountAttrFlags) -> io::Result<()> {
-    let set = u64::from(attributes.bits());
-    mount_setattr(mount, &MountAttr { set, clear: 0, propagation: 0, userns: 0 })
+    change(mount, attributes, MountAttrFlags::empty())
+}
+
+/// Turns attributes of one mount on, and others off.
+pub fn change(mount: BorrowedFd<'_>, on: MountAttrFlags, off: MountAttrFlags) -> io::Result<()> {
+    let (set, clear) = (u64::from(on.bits()), u64::from(off.bits()));
+    mount_setattr(mount, &MountAttr { set, clear, propagation: 0, userns: 0 })
 }
 
 /// Shows a detached mount with the ids of a user namespace.

@@ -1,0 +1,170 @@
+//! `hc disk`: what virtual machines write to.
+
+use super::build;
+use super::image::found::{self, Kind};
+use crate::context::Globals;
+use crate::error::{Code, Failure};
+use crate::output;
+use crate::progress::Progress;
+use clap::Subcommand;
+use hc_runtime::base::{Copying, ImageFile};
+use hc_runtime::disk::{Disks, Method, Plan, Request, probe};
+use hc_spec::Name;
+use std::path::Path;
+
+/// Look at the writable disks of machines, make them and remove them
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// List the disks, how they share what they did not change, and with which image
+    Ls {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    Fork(ForkArgs),
+    /// Remove a disk of a machine that does not run, and what was written to it
+    Rm {
+        /// The machine
+        machine: Name,
+        /// Its disk
+        #[arg(default_value = "root")]
+        disk: Name,
+    },
+}
+
+/// Make a disk from an image, without copying it: what is not written to stays shared
+///
+/// A disk of this name from the same image is left as it is.
+#[derive(Debug, clap::Args)]
+struct ForkArgs {
+    /// Name or store path of the image, or a link to it
+    image: String,
+    /// The machine that it is for
+    machine: Name,
+    /// Its name there
+    #[arg(default_value = "root")]
+    disk: Name,
+    /// Size, where it is to be larger than the image, such as 20G (1024 each)
+    #[arg(long, value_name = "BYTES", value_parser = super::gc::size)]
+    size: Option<u64>,
+    /// Replace a disk that is there; what was written to it is lost
+    #[arg(long)]
+    replace: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
+    match &args.what {
+        What::Ls { json } => ls(globals, *json),
+        What::Fork(args) => fork(globals, args),
+        What::Rm { machine, disk } => rm(globals, machine, disk),
+    }
+}
+
+fn ls(globals: &Globals, json: bool) -> anyhow::Result<()> {
+    let disks = Disks::new(&globals.state_dir).list()?;
+    if json {
+        return output::json(&disks);
+    }
+    if disks.is_empty() {
+        return output::line("no disks; `hc disk fork IMAGE MACHINE` makes one");
+    }
+    let rows = disks.into_iter().map(|disk| {
+        let (size, bytes) = (output::bytes(disk.size), output::bytes(disk.bytes));
+        let image = disk.image.display().to_string();
+        vec![disk.machine, disk.disk, word(disk.method).to_owned(), size, bytes, image]
+    });
+    output::table(&["MACHINE", "DISK", "KIND", "SIZE", "ON DISK", "IMAGE"], rows)
+}
+
+fn fork(globals: &Globals, args: &ForkArgs) -> anyhow::Result<()> {
+    Globals::need_root("disk fork")?;
+    idle(globals, &args.machine, args.replace)?;
+    let image = found::one(globals, &args.image)?;
+    if image.kind != Kind::Disk {
+        let message = format!("{} is a root file system, no disk", image.path.display());
+        return Err(Failure::new(Code::Failed, message)
+            .hint("`hc image ls` says which are")
+            .into());
+    }
+    let file = ImageFile::new(&image.path.join(image.kind.file()), globals.store.as_deref())?;
+    let request = Request {
+        machine: &args.machine,
+        disk: &args.disk,
+        image: &file,
+        size: args.size,
+        replace: args.replace,
+    };
+    let keep = |link: &Path| Ok(build::store(globals)?.add_root(link)?);
+    let progress = Progress::new();
+    let disk = Disks::new(&globals.state_dir).fork(&request, &keep, &watch(&progress))?;
+    progress.clear();
+    if args.json {
+        return output::json(&disk);
+    }
+    output::line(disk.path.display())
+}
+
+fn rm(globals: &Globals, machine: &Name, disk: &Name) -> anyhow::Result<()> {
+    Globals::need_root("disk rm")?;
+    idle(globals, machine, true)?;
+    if Disks::new(&globals.state_dir).remove(machine, disk)? {
+        return Ok(());
+    }
+    let message = format!("machine '{machine}' has no disk '{disk}'");
+    Err(Failure::new(Code::Failed, message).hint("`hc disk ls` lists them").into())
+}
+
+/// Fails when the machine runs and would lose what it writes to.
+fn idle(globals: &Globals, machine: &Name, matters: bool) -> anyhow::Result<()> {
+    let status = hc_runtime::Status::read(&globals.run_dir, machine.as_str())?;
+    if matters && status.is_some_and(|status| status.is_supervised()) {
+        let message = format!("machine '{machine}' runs, and may be writing to its disks");
+        return Err(Failure::new(Code::Failed, message)
+            .hint(format!("stop it first: hc stop {machine}"))
+            .into());
+    }
+    Ok(())
+}
+
+/// How a disk that is made now would be.
+pub fn plan(globals: &Globals) -> anyhow::Result<Plan> {
+    let store = globals.physical(Path::new("/nix/store"));
+    let findings = probe(&globals.state_dir, &store)?;
+    hc_runtime::disk::plan(&findings)
+        .map_err(|reasons| Failure::new(Code::Host, reasons.join("; ")).into())
+}
+
+/// Tells how far the copy of an image is: on a terminal as it goes, elsewhere once.
+pub fn watch(progress: &Progress) -> impl Fn(Copying<'_>) {
+    let said = std::cell::Cell::new(false);
+    move |copying| {
+        let file = copying.file.display();
+        if !said.replace(true) {
+            eprintln!(
+                "copying {file} ({}) to the state directory's file system, once",
+                output::bytes(copying.total)
+            );
+        }
+        progress.say(format!(
+            "copying {file}, {} of {}",
+            output::bytes(copying.done),
+            output::bytes(copying.total)
+        ));
+    }
+}
+
+pub fn word(method: Method) -> &'static str {
+    match method {
+        Method::Reflink => "reflink",
+        Method::Overlay => "qcow2 overlay",
+    }
+}
