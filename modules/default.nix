@@ -13,6 +13,7 @@ let
     minimal = import (imagesDir + "/minimal.nix") { inherit builder; };
     tar = args: archives.tar ({ inherit builder; } // args);
     oci = args: archives.oci ({ inherit builder; } // args);
+    nixos = toplevel: archives.nixos { inherit builder toplevel; };
     inherit (archives) imported;
   };
 

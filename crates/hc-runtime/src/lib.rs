@@ -13,6 +13,7 @@
 
 mod cgroup;
 mod config;
+mod description;
 mod error;
 mod exec;
 mod fork;
