@@ -92,4 +92,8 @@ rec {
     in
     if lock.schema or null == 1 then lock
     else throw "${toString path}: not a lock file of schema 1; write it again with `hc image lock`";
+
+  # They themselves.
+  debs = path:
+    map (package: fetch { name = package.file; inherit (package) urls sha256; }) (readLock path).packages;
 }

@@ -10,6 +10,9 @@ mod configure;
 mod order;
 mod slim;
 mod unpack;
+mod users;
+
+pub use users::User;
 
 use crate::builder::{Env, number, path, text, work};
 use crate::deb::control::paragraphs;
@@ -52,31 +55,39 @@ pub struct Request {
     pub epoch: i64,
     /// Files by absolute path.
     pub files: BTreeMap<String, ExtraFile>,
+    /// Users by name.
+    pub users: BTreeMap<String, User>,
 }
 
 impl Request {
     /// From a build's environment: `out`, `debs` (paths with spaces between), `epoch`, and, where
-    /// wanted, `files` (JSON by path: `text`, `mode`, `uid`, `gid`).
+    /// wanted, `files` (JSON by path: [`ExtraFile`]) and `users` (JSON by name: [`User`]).
     ///
     /// # Errors
     /// When one is missing or wrong.
     pub fn from_env(env: &Env) -> Result<Self> {
-        let wrong = |name: &str, why: String| Error::Attribute { name: name.into(), why };
         let debs: Vec<PathBuf> =
             text(env, "debs")?.split_ascii_whitespace().map(PathBuf::from).collect();
-        let files: BTreeMap<String, ExtraFile> = match env.get("files").filter(|f| !f.is_empty()) {
-            None => BTreeMap::new(),
-            Some(json) => serde_json::from_str(json)
-                .map_err(|e| wrong("files", format!("is not what is expected: {e}")))?,
-        };
         Ok(Self {
             out: path(env, "out")?,
             work: work(env)?,
             debs,
             epoch: number(env, "epoch")?,
-            files,
+            files: by_name(env, "files")?,
+            users: by_name(env, "users")?,
         })
     }
+}
+
+/// An attribute that is JSON by some name, or nothing.
+fn by_name<T: serde::de::DeserializeOwned>(env: &Env, name: &str) -> Result<BTreeMap<String, T>> {
+    let Some(json) = env.get(name).filter(|json| !json.is_empty()) else {
+        return Ok(BTreeMap::new());
+    };
+    serde_json::from_str(json).map_err(|e| Error::Attribute {
+        name: name.into(),
+        why: format!("is not what is expected: {e}"),
+    })
 }
 
 /// One package of the manifest.
@@ -122,6 +133,7 @@ pub fn build(request: &Request) -> Result<()> {
     configure::prepare(&root)?;
     configure::install(&root, &packages, &first, request.epoch)?;
     clean::clean(&root)?;
+    users::add(&root, &request.users, request.epoch)?;
     lay_over(&root, &request.files)?;
     let mut tree = Tree::walk(&root)?;
     tree.clamp_mtimes(request.epoch);
