@@ -82,7 +82,8 @@ fn read(root: &Path, file: &str) -> Result<Table> {
             let why = "a package put something else than a file here".into();
             return Err(Error::Tree { path: format!("/{file}"), why });
         }
-        looked => drop(looked.on("look at", &path)?),
+        Err(error) => return Err(error).on("look at", &path),
+        Ok(_) => {}
     }
     let text = std::fs::read_to_string(&path).on("read", &path)?;
     Ok(text.lines().map(|line| line.split(':').map(str::to_owned).collect()).collect())
