@@ -71,13 +71,14 @@ impl Request {
     pub fn from_env(env: &Env) -> Result<Self> {
         let debs: Vec<PathBuf> =
             text(env, "debs")?.split_ascii_whitespace().map(PathBuf::from).collect();
+        let (files, users) = (by_name(env, "files")?, by_name(env, "users")?);
         Ok(Self {
             out: path(env, "out")?,
             work: work(env)?,
             debs,
             epoch: number(env, "epoch")?,
-            files: by_name(env, "files")?,
-            users: by_name(env, "users")?,
+            files,
+            users,
         })
     }
 }
