@@ -72,10 +72,28 @@ rec {
         // limits { inherit maxSize maxEntries; };
     };
 
+  # A NixOS system that runs straight off the store: nothing is copied, the image is the places that
+  # the paths of its closure are mounted on.
+  #
+  #   toplevel    config.system.build.toplevel, of a system with boot.isContainer
+  nixos = { builder, toplevel, name ? "nixos-rootfs" }:
+    mkArchiveImage {
+      inherit builder name;
+      what = "nixos-rootfs";
+      attrs = {
+        toplevel = "${toplevel}";
+        exportReferencesGraph = [ "closure" "${toplevel}" ];
+      };
+    };
+
   # The packages of a lock file, as `hc image lock` writes it.
   readLock = path:
     let lock = builtins.fromJSON (builtins.readFile path);
     in
     if lock.schema or null == 1 then lock
     else throw "${toString path}: not a lock file of schema 1; write it again with `hc image lock`";
+
+  # They themselves.
+  debs = path:
+    map (package: fetch { name = package.file; inherit (package) urls sha256; }) (readLock path).packages;
 }

@@ -9,10 +9,28 @@ let
   archives = import (imagesDir + "/lib.nix");
   imagesFor = builder: {
     debian = import (imagesDir + "/debian.nix") { inherit builder; };
-    debianWith = args: import (imagesDir + "/debian.nix") ({ inherit builder; } // args);
+    debianWith =
+      args:
+      let
+        inherit
+          (lib.evalModules {
+            modules = [
+              ./image/debian.nix
+              args
+            ];
+          })
+          config
+          ;
+      in
+      import (imagesDir + "/debian.nix") {
+        inherit builder;
+        inherit (config) lock name files;
+        users = lib.mapAttrs (_: lib.filterAttrs (_: value: value != null)) config.users;
+      };
     minimal = import (imagesDir + "/minimal.nix") { inherit builder; };
     tar = args: archives.tar ({ inherit builder; } // args);
     oci = args: archives.oci ({ inherit builder; } // args);
+    nixos = toplevel: archives.nixos { inherit builder toplevel; };
     inherit (archives) imported;
   };
 

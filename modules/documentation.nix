@@ -2,6 +2,7 @@
 let
   lib = import ./lib;
   inherit (lib.evalModules { modules = [ ./cloud ]; }) options;
+  debian = (lib.evalModules { modules = [ ./image/debian.nix ]; }).options;
 in
 ''
   # Options
@@ -10,3 +11,8 @@ in
 
 ''
 + lib.optionsToMarkdown (removeAttrs options [ "_module" ])
++ ''
+  # Arguments of `images.debianWith`
+
+''
++ lib.optionsToMarkdown (removeAttrs debian [ "_module" ])

@@ -96,6 +96,16 @@ in
       description = "User in the image, name or number, that runs the command.";
     };
 
+    init = mkOption {
+      type = types.nullOr types.bool;
+      default = null;
+      defaultText = lib.literalMD "the image's own, or `false`";
+      description = ''
+        Whether the command is process 1 of the machine, as systemd and other init systems have to
+        be. It then gets no signal that it has no handler for, and reaps what nobody waits for.
+      '';
+    };
+
     workdir = mkOption {
       type = types.nullOr (types.strMatching "/.*");
       default = null;

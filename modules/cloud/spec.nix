@@ -26,7 +26,7 @@ let
     limits = withoutNulls machine.limits;
     ready = withoutNulls machine.ready;
   }
-  // withoutNulls { inherit (machine) user workdir; };
+  // withoutNulls { inherit (machine) init user workdir; };
 in
 {
   name = cloud;

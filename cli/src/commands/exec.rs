@@ -46,6 +46,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<ExitCode> {
     }
     let mut config =
         hc_runtime::ExecConfig::new(&globals.run_dir, &args.machine, args.command.clone());
+    config.store_root.clone_from(&globals.store);
     config.tty = args.tty;
     config.user.clone_from(&args.user);
     config.workdir.clone_from(&args.workdir);

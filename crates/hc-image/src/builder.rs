@@ -7,8 +7,8 @@ use std::path::PathBuf;
 /// The environment of a build: the derivation's attributes as strings.
 pub type Env = BTreeMap<String, String>;
 
-/// Runs the builder `what`: `debian-rootfs`, `minimal-rootfs`, `tar-rootfs`, `oci-rootfs`, `disk`,
-/// `kernel` or `initrd`.
+/// Runs the builder `what`: `debian-rootfs`, `minimal-rootfs`, `nixos-rootfs`, `tar-rootfs`,
+/// `oci-rootfs`, `disk`, `kernel` or `initrd`.
 ///
 /// # Errors
 /// When there is no such builder, an attribute is missing or wrong, or the build fails.
@@ -19,6 +19,7 @@ pub fn main(what: &str, env: &Env) -> Result<()> {
             let exe = PathBuf::from("/proc/self/exe");
             crate::minimal::build(&exe, &path(env, "out")?, number(env, "epoch")?)
         }
+        "nixos-rootfs" => crate::nixos::build(&crate::nixos::Request::from_env(env)?),
         "tar-rootfs" => crate::tarball::build(&crate::tarball::Request::from_env(env)?),
         "oci-rootfs" => crate::oci::build(&crate::oci::Request::from_env(env)?),
         "disk" => crate::disk::build(env),
@@ -28,7 +29,7 @@ pub fn main(what: &str, env: &Env) -> Result<()> {
             name: "args".into(),
             why: format!(
                 "names the builder `{other}`; there are `debian-rootfs`, `minimal-rootfs`, \
-                 `tar-rootfs`, `oci-rootfs`, `disk`, `kernel` and `initrd`"
+                 `nixos-rootfs`, `tar-rootfs`, `oci-rootfs`, `disk`, `kernel` and `initrd`"
             ),
         }),
     }

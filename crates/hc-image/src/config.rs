@@ -30,6 +30,9 @@ pub struct Config {
     /// The signal that asks it to stop, without `SIG`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_signal: Option<String>,
+    /// Whether the program is an init system, and has to be process 1.
+    #[serde(skip_serializing_if = "is_false")]
+    pub init: bool,
     /// The ports it listens on, such as `80/tcp`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exposed_ports: Vec<String>,
@@ -39,6 +42,11 @@ pub struct Config {
     /// What its maker notes about it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// One layer of an OCI image.
@@ -57,6 +65,11 @@ pub struct Layer {
 pub enum Origin {
     /// A tar file.
     Tar,
+    /// A NixOS system.
+    Nixos {
+        /// The store path of `system.build.toplevel`.
+        toplevel: String,
+    },
     /// An OCI layout or archive, or what `docker save` writes.
     Oci {
         /// The digest of its manifest; `docker save` has none.
@@ -78,6 +91,9 @@ pub struct Manifest {
     pub origin: Origin,
     /// How it is run.
     pub config: Config,
+    /// Store paths that a machine sees below `/nix/store` beside the image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub store: Vec<String>,
 }
 
 impl Manifest {

@@ -6,6 +6,10 @@
 //! do with files, memory and threads (seccomp), and more memory, files and output than such a build
 //! takes (resource limits).
 
+mod child;
+
+pub(crate) use child::in_child;
+
 use crate::error::{Error, Result};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use seccompiler::{
@@ -20,12 +24,25 @@ const MEMORY: u64 = 4 << 30;
 /// The image's own tables, and what a limit on its size leaves out.
 const SLACK: u64 = 4 << 30;
 
+/// What a confined process does besides reading and writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Calls {
+    /// Nothing.
+    Files,
+    /// It makes files of every kind and gives them away, as unpacking to a directory takes.
+    Owners,
+}
+
 /// Confines this process and all its threads to come to reading `read` and writing below `write`, no
 /// file larger than `most` bytes and some tables.
 ///
 /// # Errors
 /// When the system refuses; nothing is read then.
 pub(crate) fn this_process(read: &[PathBuf], write: &[&Path], most: u64) -> Result<()> {
+    confine(read, write, most, Calls::Files)
+}
+
+fn confine(read: &[PathBuf], write: &[&Path], most: u64, calls: Calls) -> Result<()> {
     let failed = |what: &str, why: String| Error::Confine { what: what.into(), why };
     for (resource, most) in [
         (Resource::As, MEMORY),
@@ -40,7 +57,7 @@ pub(crate) fn this_process(read: &[PathBuf], write: &[&Path], most: u64) -> Resu
             .map_err(|e| failed("set resource limits", e.to_string()))?;
     }
     files(read, write).map_err(|e| failed("restrict access to files", e.to_string()))?;
-    for filter in filters().map_err(|e| failed("restrict system calls", e.to_string()))? {
+    for filter in filters(calls).map_err(|e| failed("restrict system calls", e.to_string()))? {
         seccompiler::apply_filter_all_threads(&filter)
             .map_err(|e| failed("restrict system calls", e.to_string()))?;
     }
@@ -65,8 +82,24 @@ fn files(read: &[PathBuf], write: &[&Path]) -> std::result::Result<(), landlock:
 }
 
 /// Files, memory, threads, and coming to an end. Everything else is refused as not permitted:
-/// processes, programs, sockets, mounts, changes of owner.
-fn filters() -> std::result::Result<[BpfProgram; 2], BackendError> {
+/// processes, programs, sockets, mounts, and but for [`Calls::Owners`] changes of owner.
+fn filters(calls: Calls) -> std::result::Result<[BpfProgram; 2], BackendError> {
+    const OWNERS: &[i64] = &[
+        libc::SYS_fchown,
+        libc::SYS_fchownat,
+        libc::SYS_fchmod,
+        libc::SYS_fchmodat,
+        libc::SYS_linkat,
+        libc::SYS_mknodat,
+        libc::SYS_symlinkat,
+        libc::SYS_utimensat,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_chown,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_chmod,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_symlink,
+    ];
     const ALLOWED: &[i64] = &[
         libc::SYS_read,
         libc::SYS_readv,
@@ -131,8 +164,9 @@ fn filters() -> std::result::Result<[BpfProgram; 2], BackendError> {
         #[cfg(target_arch = "x86_64")]
         libc::SYS_poll,
     ];
+    let more = if calls == Calls::Owners { OWNERS } else { &[] };
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-        ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
+        ALLOWED.iter().chain(more).map(|call| (*call, Vec::new())).collect();
     let flag = u64::from(libc::CLONE_THREAD.unsigned_abs());
     let is_thread = SeccompCmpOp::MaskedEq(flag);
     let is_thread = SeccompCondition::new(0, SeccompCmpArgLen::Qword, is_thread, flag)?;

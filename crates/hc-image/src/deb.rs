@@ -7,12 +7,13 @@ pub mod version;
 
 use crate::error::{Context, Error, Result};
 use control::Paragraph;
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Take};
 use std::path::{Path, PathBuf};
 
 /// No package of Debian unpacks to more; what does is a bomb.
-const DATA_MAX: u64 = 16 << 30;
+pub(crate) const DATA_MAX: u64 = 16 << 30;
 /// Nor has one a larger control archive.
 const CONTROL_MAX: u64 = 256 << 20;
 const CONTROL_FILE_MAX: u64 = 4 << 20;
@@ -122,7 +123,7 @@ pub(crate) fn decompress(kind: &str, raw: impl Read + 'static) -> Result<Box<dyn
 }
 
 /// What names a package to its user: the control fields an image is made by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Info {
     /// The package's name.
     pub name: String,

@@ -74,6 +74,9 @@ pub enum Error {
         /// What the system said.
         why: String,
     },
+    /// What a confined process refused, in its words.
+    #[error("{0}")]
+    Child(String),
     /// A disk, kernel or initrd is damaged, hostile, or of a kind that is not read.
     #[error("{what}: at byte {at}: {why}")]
     Input {

@@ -9,6 +9,7 @@
 //! * [`disk`] — qcow2 and other disk images to sparse raw ones;
 //! * [`kernel`] — kernels to ELF files with a PVH entry, and their modules;
 //! * [`initrd`] — plain cpio archives, with hc's first process of a virtual machine;
+//! * [`nixos`] — a NixOS system that runs straight off the store;
 //! * [`minimal`] — a root file system with nothing in it but hc;
 //! * [`builder`] — what `hc builder <what>` calls.
 
@@ -26,6 +27,7 @@ pub mod initrd;
 pub mod kernel;
 pub mod layer;
 pub mod minimal;
+pub mod nixos;
 pub mod oci;
 pub mod rootfs;
 pub mod tarball;

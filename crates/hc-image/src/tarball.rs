@@ -74,7 +74,7 @@ pub fn build(request: &Request) -> Result<()> {
     layers.lay(data, &name, false, &mut budget)?;
     erofs::write_file(&layers.into_tree(), &request.out.join("rootfs.erofs"))?;
     let config = request.config.clone();
-    Manifest { schema: SCHEMA, origin: Origin::Tar, config }.write(&request.out)
+    Manifest { schema: SCHEMA, origin: Origin::Tar, config, store: Vec::new() }.write(&request.out)
 }
 
 /// What errors call an archive: its file's name without the hash that the store has before it.

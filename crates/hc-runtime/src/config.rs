@@ -44,10 +44,15 @@ impl RunConfig {
 
     /// The file that stands for a store path on this machine.
     pub(crate) fn physical(&self, logical: &Path) -> PathBuf {
-        match &self.store_root {
-            Some(root) => root.join(logical.strip_prefix("/").unwrap_or(logical)),
-            None => logical.to_path_buf(),
-        }
+        physical(self.store_root.as_deref(), logical)
+    }
+}
+
+/// The file that stands for a store path, where a store is relocated to `root`.
+pub(crate) fn physical(root: Option<&Path>, logical: &Path) -> PathBuf {
+    match root {
+        Some(root) => root.join(logical.strip_prefix("/").unwrap_or(logical)),
+        None => logical.to_path_buf(),
     }
 }
 
@@ -56,6 +61,8 @@ impl RunConfig {
 pub struct ExecConfig {
     /// Where running machines are described, `/run/hc`.
     pub run_dir: PathBuf,
+    /// Physical root in front of `/nix/store` paths, when the store is relocated.
+    pub store_root: Option<PathBuf>,
     /// Name of the machine.
     pub name: String,
     /// Program and arguments.
@@ -76,6 +83,7 @@ impl ExecConfig {
     pub fn new(run_dir: impl Into<PathBuf>, name: impl Into<String>, argv: Vec<String>) -> Self {
         Self {
             run_dir: run_dir.into(),
+            store_root: None,
             name: name.into(),
             argv,
             tty: false,

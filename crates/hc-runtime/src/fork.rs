@@ -203,12 +203,56 @@ const OPTIONS: [(&str, &str); 3] = [("index", "off"), ("metacopy", "off"), ("red
 
 /// The kernel writes to the upper layer as whoever mounts it: somebody who has an id there.
 fn overlay(lower: OwnedFd, upper: OwnedFd, owner: u32) -> Res<OwnedFd> {
-    match process::as_owner(owner, || overlay_of_descriptors(&lower, &upper)) {
+    layered(Layers::Writable { lower, upper }, owner)
+        .doing("put the machine's layer over its image")
+        .hint("; the state directory has to be on a local file system such as ext4 or XFS")
+}
+
+/// The store at `store`, detached, with the ids of a user namespace, and read-only whatever its user
+/// may do: an overlay without an upper layer cannot be made writable, which a flag of a mount can.
+pub(crate) fn store(store: &Path, userns: Option<(BorrowedFd<'_>, u32)>) -> Res<OwnedFd> {
+    let action = || format!("show {} to the machine", store.display());
+    let files = mount::copy(CWD, store).doing_with(action)?;
+    if let Some((userns, _)) = userns {
+        mount::map_ids(files.as_fd(), userns).doing_with(action).hint(
+            "; the store's file system has to be ext4, XFS or btrfs, or the machine needs \
+             isolation.userNamespace = false",
+        )?;
+    }
+    // Without an upper layer there have to be two.
+    let below = mount::make("tmpfs", &[("mode", Some("755"))], MountAttrFlags::empty())
+        .doing_with(action)?;
+    let mounted = layered(Layers::ReadOnly([files, below]), userns.map_or(0, |(_, base)| base))
+        .doing_with(action)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOSUID;
+    mount::restrict(mounted.as_fd(), attributes).doing_with(action)?;
+    Ok(mounted)
+}
+
+/// Detached mounts to be laid over each other.
+enum Layers {
+    Writable {
+        lower: OwnedFd,
+        upper: OwnedFd,
+    },
+    /// From the highest down.
+    ReadOnly([OwnedFd; 2]),
+}
+
+impl Layers {
+    fn mounts(&self) -> [BorrowedFd<'_>; 2] {
+        match self {
+            Self::Writable { lower, upper } => [lower.as_fd(), upper.as_fd()],
+            Self::ReadOnly([first, second]) => [first.as_fd(), second.as_fd()],
+        }
+    }
+}
+
+fn layered(layers: Layers, owner: u32) -> io::Result<OwnedFd> {
+    match process::as_owner(owner, || overlay_of_descriptors(&layers)) {
         Ok(root) => Ok(root),
         // Kernels before 6.15 take layers only from where the caller's own mounts are.
-        Err(_) => overlay_of_paths(lower, upper, owner)
-            .doing("put the machine's layer over its image")
-            .hint("; the state directory has to be on a local file system such as ext4 or XFS"),
+        Err(_) => overlay_of_paths(layers, owner),
     }
 }
 
@@ -227,18 +271,26 @@ fn context() -> io::Result<OwnedFd> {
     Ok(context)
 }
 
-fn overlay_of_descriptors(lower: &OwnedFd, upper: &OwnedFd) -> io::Result<OwnedFd> {
+fn overlay_of_descriptors(layers: &Layers) -> io::Result<OwnedFd> {
     let context = context()?;
-    let (data, work) = (layer(upper.as_fd(), "upper")?, layer(upper.as_fd(), "work")?);
-    for (key, fd) in [("lowerdir+", lower), ("upperdir", &data), ("workdir", &work)] {
-        fsconfig_set_fd(context.as_fd(), key, fd.as_fd())
-            .map_err(|error| mount::explain(&context, error))?;
+    let set = |key, fd: BorrowedFd<'_>| {
+        fsconfig_set_fd(context.as_fd(), key, fd).map_err(|error| mount::explain(&context, error))
+    };
+    match layers {
+        Layers::Writable { lower, upper } => {
+            set("lowerdir+", lower.as_fd())?;
+            set("upperdir", layer(upper.as_fd(), "upper")?.as_fd())?;
+            set("workdir", layer(upper.as_fd(), "work")?.as_fd())?;
+        }
+        Layers::ReadOnly(all) => {
+            all.iter().try_for_each(|lower| set("lowerdir+", lower.as_fd()))?;
+        }
     }
     mount::finish(&context, MountAttrFlags::MOUNT_ATTR_NODEV)
 }
 
 /// The same through paths, on a thread whose mount namespace ends with it.
-fn overlay_of_paths(lower: OwnedFd, upper: OwnedFd, owner: u32) -> io::Result<OwnedFd> {
+fn overlay_of_paths(layers: Layers, owner: u32) -> io::Result<OwnedFd> {
     let attached = move || -> io::Result<OwnedFd> {
         process::unshare(libc::CLONE_FS | libc::CLONE_NEWNS)?;
         rustix::mount::mount_change(
@@ -248,15 +300,25 @@ fn overlay_of_paths(lower: OwnedFd, upper: OwnedFd, owner: u32) -> io::Result<Ow
         )?;
         // Any two directories do: nobody else sees what is mounted here, and the layers are named
         // by descriptor.
-        mount::attach_at(lower.as_fd(), Path::new("/tmp"))?;
-        mount::attach_at(upper.as_fd(), Path::new("/sys"))?;
+        for (mount, at) in layers.mounts().into_iter().zip(["/tmp", "/sys"]) {
+            mount::attach_at(mount, Path::new(at))?;
+        }
         process::as_owner(owner, || {
             let context = context()?;
-            let (data, work) = (layer(upper.as_fd(), "upper")?, layer(upper.as_fd(), "work")?);
-            for (key, fd) in [("lowerdir", &lower), ("upperdir", &data), ("workdir", &work)] {
-                let path = format!("/proc/thread-self/fd/{}", fd.as_raw_fd());
-                fsconfig_set_string(context.as_fd(), key, path)
-                    .map_err(|error| mount::explain(&context, error))?;
+            let path = |fd: &OwnedFd| format!("/proc/thread-self/fd/{}", fd.as_raw_fd());
+            let set = |key, value: String| {
+                fsconfig_set_string(context.as_fd(), key, value)
+                    .map_err(|error| mount::explain(&context, error))
+            };
+            match &layers {
+                Layers::Writable { lower, upper } => {
+                    set("lowerdir", path(lower))?;
+                    set("upperdir", path(&layer(upper.as_fd(), "upper")?))?;
+                    set("workdir", path(&layer(upper.as_fd(), "work")?))?;
+                }
+                Layers::ReadOnly([first, second]) => {
+                    set("lowerdir", format!("{}:{}", path(first), path(second)))?;
+                }
             }
             mount::finish(&context, MountAttrFlags::MOUNT_ATTR_NODEV)
         })
@@ -355,16 +417,35 @@ mod tests {
                 std::fs::create_dir(dir.path().join(name)).unwrap();
             }
             let upper = mount::copy(CWD, dir.path()).unwrap();
+            let layers = Layers::Writable { lower, upper };
             let root = if by_paths {
-                overlay_of_paths(lower, upper, 0).unwrap()
+                overlay_of_paths(layers, 0).unwrap()
             } else {
-                overlay_of_descriptors(&lower, &upper).unwrap()
+                overlay_of_descriptors(&layers).unwrap()
             };
             assert_eq!(read(&root), "of the image");
             let mut file = open(&root, "new", OFlags::CREATE | OFlags::WRONLY).unwrap();
             file.write_all(b"mine").unwrap();
             drop((file, root));
             assert_eq!(std::fs::read(dir.path().join("upper/new")).unwrap(), b"mine");
+        }
+    }
+
+    #[test]
+    fn what_shows_the_store_cannot_be_made_writable() {
+        for by_paths in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join("base"), "of the image").unwrap();
+            let make = || mount::make("tmpfs", &[], MountAttrFlags::empty()).unwrap();
+            let layers = Layers::ReadOnly([mount::copy(CWD, dir.path()).unwrap(), make()]);
+            let root = if by_paths {
+                overlay_of_paths(layers, 0).unwrap()
+            } else {
+                overlay_of_descriptors(&layers).unwrap()
+            };
+            assert_eq!(read(&root), "of the image");
+            let written = open(&root, "base", OFlags::WRONLY).map(drop);
+            assert_eq!(written, Err(rustix::io::Errno::ROFS));
         }
     }
 }

@@ -14,6 +14,7 @@
 pub mod base;
 mod cgroup;
 mod config;
+mod description;
 pub mod disk;
 mod error;
 mod exec;

@@ -11,6 +11,8 @@ pub(crate) enum Order {
     Mapped,
     /// The root file system, as a detached mount.
     Root(OwnedFd),
+    /// The whole store, as a detached mount that cannot be written: to take some paths from.
+    Store(OwnedFd),
     /// The network is connected: execute the payload.
     Go,
     /// Send this signal to the payload.
@@ -47,6 +49,7 @@ impl Order {
         match self {
             Self::Mapped => socket::send(to, b"m", &[]),
             Self::Root(root) => socket::send(to, b"r", &[root.as_fd()]),
+            Self::Store(store) => socket::send(to, b"t", &[store.as_fd()]),
             Self::Go => socket::send(to, b"g", &[]),
             Self::Signal(signal) => socket::send(to, &packet(b's', &signal.to_ne_bytes()), &[]),
         }
@@ -59,6 +62,7 @@ impl Order {
             ([], _) => Ok(None),
             (b"m", _) => Ok(Some(Self::Mapped)),
             (b"r", Some(root)) => Ok(Some(Self::Root(root))),
+            (b"t", Some(store)) => Ok(Some(Self::Store(store))),
             (b"g", _) => Ok(Some(Self::Go)),
             ([b's', rest @ ..], _) if let Some(signal) = number(rest) => {
                 Ok(Some(Self::Signal(signal)))

@@ -37,6 +37,9 @@ pub struct MachineSpec {
     /// Working directory in the image; absent for the image's own, or `/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workdir: Option<PathBuf>,
+    /// Whether the command is process 1 of the machine; absent for the image's own, or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<bool>,
     /// Files laid over the image, by absolute path in it.
     #[serde(default)]
     pub files: BTreeMap<PathBuf, File>,
@@ -299,6 +302,7 @@ impl MachineSpec {
         self.user = self.user.take().or_else(|| image.user.clone());
         self.workdir = self.workdir.take().or_else(|| image.workdir.clone());
         self.stop.signal = self.stop.signal.take().or_else(|| image.stop_signal.clone());
+        self.init = self.init.or(Some(image.init));
         if self.command.is_empty() {
             return Err(SpecError::Field {
                 machine: self.name.clone(),
@@ -313,6 +317,12 @@ impl MachineSpec {
     #[must_use]
     pub fn user(&self) -> &str {
         self.user.as_deref().unwrap_or("root")
+    }
+
+    /// Whether the command is process 1.
+    #[must_use]
+    pub fn is_init(&self) -> bool {
+        self.init.unwrap_or(false)
     }
 
     /// Where the command starts.
@@ -437,20 +447,24 @@ mod tests {
         };
         let image = manifest(serde_json::json!({
             "command": ["/entry", "arg"], "env": {"A": "image", "B": "image"}, "user": "33:4",
-            "workdir": "/srv", "stopSignal": "QUIT", "labels": {"x": "y"},
+            "workdir": "/srv", "stopSignal": "QUIT", "init": true, "labels": {"x": "y"},
         }));
         let mut spec = parse(&value).unwrap();
         assert_eq!((spec.user(), spec.stop.signal()), ("root", "TERM"));
+        assert!(!spec.is_init());
         spec.adopt(&image).unwrap();
+        assert!(spec.is_init());
         assert_eq!(spec.command, ["/entry", "arg"]);
         assert_eq!((&*spec.env["A"], &*spec.env["B"]), ("own", "image"));
         assert_eq!((spec.user(), spec.stop.signal()), ("33:4", "QUIT"));
         assert_eq!(spec.workdir(), std::path::Path::new("/srv"));
         value["command"] = serde_json::json!(["/own"]);
         value["user"] = "7".into();
+        value["init"] = false.into();
         let mut spec = parse(&value).unwrap();
         spec.adopt(&image).unwrap();
         assert_eq!((spec.command.join(" "), spec.user()), ("/own".into(), "7"));
+        assert!(!spec.is_init());
         value["command"] = serde_json::json!([]);
         let nothing = parse(&value).unwrap().adopt(&manifest(serde_json::json!({})));
         assert!(nothing.unwrap_err().to_string().contains("the image has none either"));

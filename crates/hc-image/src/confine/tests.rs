@@ -45,6 +45,46 @@ fn confined() {
     .unwrap();
 }
 
+#[test]
+fn a_child_is_confined_and_this_process_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let done = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "confine::tests::with_children", "--ignored", "--nocapture"])
+        .args(["--test-threads", "1"])
+        .env(ROLE, dir.path())
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
+}
+
+#[test]
+#[ignore = "started by a_child_is_confined_and_this_process_is_not"]
+fn with_children() {
+    let dir = PathBuf::from(std::env::var_os(ROLE).expect("started by the other test"));
+    let (input, out) = (dir.join("input"), dir.join("out"));
+    hc_fs::plain::write(&input, b"input", 0o644).unwrap();
+    hc_fs::plain::create_dir(&out, 0o755).unwrap();
+    // The tests' own threads are two; a copy of one of them is what a copy of a process is.
+    let child = |work: &dyn Fn() -> Result<String>| -> Result<String> {
+        child::of_this_thread(std::slice::from_ref(&input), &[&out], 1 << 20, work)
+    };
+    let read = child(&|| {
+        rustix::fs::chown(&out, None, None).unwrap();
+        hc_fs::plain::symlink(Path::new("x"), &out.join("link")).map(drop)?;
+        assert!(Command::new("/bin/true").status().is_err(), "a program was started");
+        assert!(!has_landlock() || std::fs::read("/proc/version").is_err());
+        Ok(String::from_utf8(std::fs::read(&input).unwrap()).unwrap())
+    });
+    assert_eq!(read.unwrap(), "input");
+    assert!(out.join("link").is_symlink());
+    let why = Error::Tree { path: "/x".into(), why: "is odd".into() };
+    let refused = child(&|| Err(Error::Tree { path: "/x".into(), why: "is odd".into() }));
+    assert_eq!(refused.unwrap_err().to_string(), why.to_string());
+    let died = child(&|| std::process::abort()).unwrap_err().to_string();
+    assert!(died.contains("ended before it was done"), "{died}");
+    assert!(Command::new("/bin/true").status().unwrap().success(), "this one may do all it could");
+}
+
 /// Whether this kernel has Landlock.
 fn has_landlock() -> bool {
     std::fs::read_to_string("/sys/kernel/security/lsm").is_ok_and(|all| all.contains("landlock"))

@@ -1,10 +1,11 @@
 //! What packages say of each other: `a (>= 1) | b, c:any [amd64]`.
 
 use super::version;
+use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
 /// How a version must compare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Op {
     /// `<<`
     Before,
@@ -19,7 +20,7 @@ pub enum Op {
 }
 
 /// One package that would do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Relation {
     /// Its name.
     pub name: String,

@@ -109,7 +109,7 @@ fn read(src: &Path, work: &Path, limits: Limits, choice: &Choice<'_>) -> Result<
     }
     let Chosen { config, manifest, platform, .. } = chosen;
     let origin = Origin::Oci { manifest, platform, layers: noted };
-    Ok((layers.into_tree(), Manifest { schema: SCHEMA, origin, config }))
+    Ok((layers.into_tree(), Manifest { schema: SCHEMA, origin, config, store: Vec::new() }))
 }
 
 /// A layer as a tar file, and that file's digest; what it is packed in must have `digest`.
@@ -158,6 +158,7 @@ impl From<document::Run> for Config {
             workdir: filled(run.working_dir),
             stop_signal: filled(run.stop_signal)
                 .map(|name| name.strip_prefix("SIG").unwrap_or(&name).to_owned()),
+            init: false,
             exposed_ports: keys(run.exposed_ports),
             volumes: keys(run.volumes),
             labels: run.labels.unwrap_or_default(),

@@ -1,8 +1,7 @@
 //! Running the new system's own `dpkg` inside it.
 
 use super::unpack::{Owner, write_in};
-use super::{chmod, slim};
-use crate::deb::{Deb, Info};
+use super::{Package, chmod, slim};
 use crate::error::{Context, Error, Result};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::thread::UnshareFlags;
@@ -58,7 +57,7 @@ pub(super) fn prepare(root: &Path) -> Result<()> {
 /// Installs all packages: first those that `dpkg` itself needs, then the rest together.
 pub(super) fn install(
     root: &Path,
-    packages: &[(Info, Deb)],
+    packages: &[Package],
     first: &[usize],
     epoch: i64,
 ) -> Result<()> {
@@ -69,7 +68,7 @@ pub(super) fn install(
         scope
             .spawn(|| {
                 mount_inside(root, packages)?;
-                let name = |at: usize| format!("/{INSIDE}/{at}-{}.deb", packages[at].0.name);
+                let name = |at: usize| format!("/{INSIDE}/{at}-{}.deb", packages[at].info.name);
                 let essential: Vec<String> = first.iter().map(|at| name(*at)).collect();
                 let rest: Vec<String> =
                     (0..packages.len()).filter(|at| !first.contains(at)).map(name).collect();
@@ -86,7 +85,7 @@ pub(super) fn install(
     thread.map_err(|_| lost())?
 }
 
-fn mount_inside(root: &Path, packages: &[(Info, Deb)]) -> Result<()> {
+fn mount_inside(root: &Path, packages: &[Package]) -> Result<()> {
     // SAFETY: unsharing the mount namespace and the working directory concerns this thread only;
     // no memory or descriptor table is unshared.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS | UnshareFlags::FS) }
@@ -118,10 +117,10 @@ fn mount_inside(root: &Path, packages: &[(Info, Deb)]) -> Result<()> {
     let inside = root.join(INSIDE);
     hc_fs::plain::create_dir(&inside, 0o755)?;
     hc_fs::plain::create_dir(&root.join("run/lock"), 0o755)?;
-    for (at, (info, deb)) in packages.iter().enumerate() {
+    for (at, Package { info, path, .. }) in packages.iter().enumerate() {
         let to = inside.join(format!("{at}-{}.deb", info.name));
         hc_fs::plain::write(&to, b"", 0o644)?;
-        bind(&std::fs::canonicalize(deb.path()).on("find", deb.path())?, &to)?;
+        bind(&std::fs::canonicalize(path).on("find", path)?, &to)?;
     }
     Ok(())
 }

@@ -52,6 +52,21 @@ pub(super) fn write_in(
     file(parent.as_fd(), name, contents, owner).map(drop)
 }
 
+/// Makes a directory at `path` below `root`, and says whether it was not there before; one that was
+/// stays as it is.
+pub(super) fn directory_at(root: &Path, path: &Path, owner: Owner) -> Result<bool, String> {
+    let root = open_root(root)?;
+    let parts = parts(path.as_os_str().as_bytes())?;
+    match open_in(root.as_fd(), &Path::new(".").join(path)) {
+        Ok(_) => return Ok(false),
+        Err(Errno::NOENT) => {}
+        Err(e) => return Err(format!("the directory {}: {e}", path.display())),
+    }
+    let made = directory(root.as_fd(), &parts)?;
+    own(made.as_fd(), owner).map_err(|e| owning(e, owner))?;
+    Ok(true)
+}
+
 fn open_root(root: &Path) -> Result<OwnedFd, String> {
     rustix::fs::open(root, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|e| format!("cannot open {}: {e}", root.display()))

@@ -46,6 +46,7 @@ fn a_build_without_a_range_of_ids_is_told_so() {
 #[test]
 fn what_is_missing_is_named() {
     let place = Workplace::new();
+    let work = place.path().to_str().unwrap();
     let run = |what: &str, env: &[(&str, &str)]| {
         let mut command = Command::new(place.path().join("builder"));
         let done = command.arg(what).env_clear().envs(env.iter().copied()).output().unwrap();
@@ -58,7 +59,7 @@ fn what_is_missing_is_named() {
         run("minimal-rootfs", &[("out", "/x"), ("epoch", "now")]),
         run("debian-rootfs", &[("out", "/x")]),
         run("debian-rootfs", &[("debs", "/a"), ("files", "{\"/x\": 1}")]),
-        run("debian-rootfs", &[("debs", "/nonexistent.deb"), ("out", "/x"), ("TMPDIR", "/x")]),
+        run("debian-rootfs", &[("debs", "/nonexistent.deb"), ("out", "/x"), ("TMPDIR", work)]),
     ];
     insta::assert_snapshot!(lines.concat(), @r"
     the builder's attribute `out` is missing

@@ -42,6 +42,7 @@ fn packages_are_configured_and_the_bytes_are_the_same_twice() {
             &[
                 ("etc/daemon.conf", "a = 1\n", 0o640, 0, 42),
                 ("usr/bin/daemon", "#!/bin/sh\n", 0o4755, 0, 0),
+                ("etc/skel/.profile", "umask 27\n", 0o644, 0, 0),
             ],
             &[(
                 "postinst",
@@ -67,8 +68,11 @@ fn packages_are_configured_and_the_bytes_are_the_same_twice() {
         ),
     ];
     let files = r#"{"/etc/extra/file": {"text": "extra", "mode": "0600", "uid": 7}}"#;
-    let one = place.build("one", &debs, &[("files", files)]).unwrap();
-    let two = place.build("two", &debs, &[("files", files)]).unwrap();
+    let users =
+        r#"{"ada": {"uid": 1000, "sshKeys": ["ssh-ed25519 AAAA ada"], "passwordHash": "$y$x"}}"#;
+    let more = [("files", files), ("users", users)];
+    let one = place.build("one", &debs, &more).unwrap();
+    let two = place.build("two", &debs, &more).unwrap();
     assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(&two).unwrap());
     let manifest = std::fs::read_to_string(one.with_file_name("manifest.json")).unwrap();
     assert!(manifest.contains("\"name\": \"zz-daemon\""), "{manifest}");
@@ -80,6 +84,11 @@ fn packages_are_configured_and_the_bytes_are_the_same_twice() {
             ("setuid", stat("usr/bin/daemon")),
             ("owned", stat("var/lib/daemon")),
             ("extra", stat("etc/extra/file")),
+            ("home", stat("home/ada")),
+            ("profile", stat("home/ada/.profile")),
+            ("key", stat("home/ada/.ssh/authorized_keys")),
+            ("shadow", stat("etc/shadow") + " " + &read("etc/shadow")),
+            ("passwd", read("etc/passwd")),
             ("log", stat("var/log/daemon.log")),
             ("apt cache", format!("{:?}", root.join("var/cache/apt").read_dir().unwrap().next())),
             ("run", format!("{:?}", root.join("run").read_dir().unwrap().next())),
@@ -101,16 +110,21 @@ fn packages_are_configured_and_the_bytes_are_the_same_twice() {
         "conf": "100640 0:42 @1000000000",
         "dev": "None",
         "extra": "100600 7:0 @1000000000",
+        "home": "40700 1000:1000 @1000000000",
         "installed": "3",
+        "key": "100600 1000:1000 @1000000000",
         "licence": "true",
         "log": "100644 0:0 @1000000000",
         "machine-id": "",
         "manual": "false",
         "owned": "42750 33:33 @1000000000",
+        "passwd": "root:x:0:0::/root:/bin/sh\nada:x:1000:1000::/home/ada:/bin/bash\n",
         "policy": "false",
+        "profile": "100644 1000:1000 @1000000000",
         "ready": "1000000000 noninteractive\n",
         "run": "None",
         "setuid": "104755 0:0 @1000000000",
+        "shadow": "100640 0:42 @1000000000 ada:$y$x:11574:0:99999:7:::\n",
     }
     "#);
 }

@@ -4,6 +4,7 @@ mod enter;
 mod terminal;
 
 use crate::config::ExecConfig;
+use crate::description::Description;
 use crate::error::{Doing, Hint, Problem, Res, RunError};
 use crate::inside::{capabilities, seccomp};
 use crate::status::{Status, start_time};
@@ -34,10 +35,7 @@ pub fn exec(config: &ExecConfig) -> Result<i32, RunError> {
         .ok_or_else(not_running)?;
     let pid = status.payload_pid.ok_or_else(not_running)?;
     let closure = &status.closure;
-    let text = std::fs::read(closure)
-        .map_err(|source| RunError::Closure { path: closure.clone(), source })?;
-    let spec = MachineSpec::from_json(&text)
-        .map_err(|source| RunError::Spec { path: closure.clone(), source })?;
+    let spec = Description::read(closure, config.store_root.as_deref())?.spec;
     let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     if threads > 1 {
         return Err(RunError::Threads { name: name.into(), threads });

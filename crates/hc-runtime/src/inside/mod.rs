@@ -8,6 +8,7 @@
 pub mod account;
 pub mod capabilities;
 pub mod files;
+mod first;
 mod mounts;
 pub mod payload;
 mod probe;
@@ -21,13 +22,19 @@ use hc_spec::MachineSpec;
 use hc_spec::machine::ReadyWhen;
 use rustix::fs::{CWD, Mode, OFlags};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 /// Where the payload finds its notify socket.
 pub(crate) const NOTIFY: &str = "/run/host/notify";
 
+/// Where the store is, on the host and in a machine that sees some of it.
+pub(crate) const STORE: &str = "/nix/store";
+
 /// Everything init needs; it opens nothing of the host's by path but kernel file systems.
 pub(crate) struct Inputs<'a> {
     pub spec: &'a MachineSpec,
+    /// Store paths that it sees.
+    pub store: &'a [PathBuf],
     pub control: BorrowedFd<'a>,
     pub capabilities: u64,
     pub filter: &'a [libc::sock_filter],
@@ -78,6 +85,12 @@ fn set_up(inputs: &Inputs<'_>) -> Res<reaper::Reaper> {
             .doing("open the machine's root")?;
     system.attach(slash.as_fd())?;
     mounts::mask()?;
+    if !inputs.store.is_empty() {
+        let Order::Store(store) = order(inputs)? else {
+            return Err(Problem::plain("the supervisor is of another version"));
+        };
+        mounts::show_store(store.as_fd(), slash.as_fd(), inputs.store)?;
+    }
     for file in inputs.files {
         file.lay(slash.as_fd())?;
     }
@@ -118,6 +131,9 @@ fn set_up(inputs: &Inputs<'_>) -> Res<reaper::Reaper> {
         return Err(Problem::plain("the supervisor is of another version"));
     }
     let port = spec.ready.port.filter(|_| spec.ready.when == ReadyWhen::Tcp);
+    if spec.is_init() {
+        match first::become_payload(&payload, inputs.capabilities, port, inputs.control)? {}
+    }
     reaper::Reaper::start(&payload, inputs.capabilities, port)
 }
 

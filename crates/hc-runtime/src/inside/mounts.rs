@@ -2,13 +2,13 @@
 
 use crate::error::{Doing, Hint, Res};
 use crate::sys::mount::{attach, attach_at, copy, make, restrict, target};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     MountAttrFlags as Attr, MountPropagationFlags, UnmountFlags, mount_change, unmount,
 };
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Devices every program counts on, and no others.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
@@ -147,6 +147,38 @@ pub(super) fn enter_root(root: BorrowedFd<'_>) -> Res<()> {
     // The old root now lies over the new one.
     unmount(".", UnmountFlags::DETACH).doing("let go of the host's file systems")?;
     rustix::process::chdir("/").doing("enter the machine's root")
+}
+
+/// Shows some paths of the store, as mounts below `/nix/store` of the machine. The mount of the whole
+/// store is never where the payload could see it.
+pub(super) fn show_store(
+    store: BorrowedFd<'_>,
+    root: BorrowedFd<'_>,
+    paths: &[PathBuf],
+) -> Res<()> {
+    let action = "show the store to the machine";
+    // A copy of a mount can only be made where that is attached (before Linux 6.15).
+    let aside = Path::new("/run/store");
+    rustix::fs::mkdir(aside, Mode::from_raw_mode(0o700)).doing(action)?;
+    attach_at(store, aside).doing(action)?;
+    let place = target(root, Path::new("nix/store"), OFlags::DIRECTORY)
+        .doing("use /nix/store of the image")?;
+    for path in paths {
+        let missing = || format!("show {} to the machine", path.display());
+        let name = Path::new(path.file_name().unwrap_or_default());
+        let at = target(place.as_fd(), name, OFlags::empty()).doing_with(missing)?;
+        // The image has the store's symlinks themselves: nothing is mounted on one.
+        if FileType::from_raw_mode(rustix::fs::fstat(&at).doing_with(missing)?.st_mode).is_symlink()
+        {
+            continue;
+        }
+        copy(store, name)
+            .and_then(|mount| attach(mount.as_fd(), at.as_fd()))
+            .doing_with(missing)
+            .hint("; the machine's closure is not complete in the store: deploy again")?;
+    }
+    unmount(aside, UnmountFlags::DETACH).doing(action)?;
+    rustix::fs::rmdir(aside).doing(action)
 }
 
 /// Hides and locks what the kernel shows of the host.

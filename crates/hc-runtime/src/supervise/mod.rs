@@ -6,6 +6,7 @@ mod watch;
 
 use crate::cgroup::{Group, Hierarchies};
 use crate::config::{Places, RunConfig};
+use crate::description::Description;
 use crate::error::{Problem, Res, RunError};
 use crate::ids;
 use crate::logs::Writer;
@@ -13,13 +14,14 @@ use crate::network::Network;
 use crate::status::{Exit, Phase, Status};
 use crate::sys::signals::Blocked;
 use hc_spec::MachineSpec;
-use hc_spec::image::Manifest;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One run of one machine, from nothing to nothing.
 struct Run<'a> {
     config: &'a RunConfig,
     spec: &'a MachineSpec,
+    /// Store paths that it sees beside its image.
+    store: &'a [PathBuf],
     network: &'a dyn Network,
     places: Places,
     hierarchies: Hierarchies,
@@ -40,14 +42,7 @@ struct Run<'a> {
 /// [`RunError::AlreadyRunning`] and a closure that cannot be read.
 pub fn run(config: &RunConfig, network: &dyn Network) -> Result<Exit, RunError> {
     let closure = &config.closure;
-    let text = std::fs::read(closure)
-        .map_err(|source| RunError::Closure { path: closure.clone(), source })?;
-    let refused = |source| RunError::Spec { path: closure.clone(), source };
-    let mut spec = MachineSpec::from_json(&text).map_err(refused)?;
-    if let Some(manifest) = &spec.image.manifest {
-        let manifest = read_manifest(&config.physical(manifest))?;
-        spec.adopt(&manifest).map_err(refused)?;
-    }
+    let Description { spec, store } = Description::read(closure, config.store_root.as_deref())?;
     let name = spec.name.as_str();
     let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     if threads > 1 {
@@ -68,18 +63,12 @@ pub fn run(config: &RunConfig, network: &dyn Network) -> Result<Exit, RunError> 
         let status = Status::starting(&spec.name, closure).doing("read /proc")?;
         let log = Writer::open(&places.log())?;
         let signals = Blocked::new(&[libc::SIGTERM, libc::SIGINT]).doing("take over signals")?;
-        let (config, spec) = (config, &spec);
-        Ok(Run { config, spec, network, places, hierarchies, group, status, log, signals })
+        let (config, spec, store) = (config, &spec, &store[..]);
+        Ok(Run { config, spec, store, network, places, hierarchies, group, status, log, signals })
     })();
     let ended = prepared.map_err(|problem: Problem| problem.of(name)).and_then(|mut run| run.all());
     drop(lock);
     ended
-}
-
-fn read_manifest(path: &Path) -> Result<Manifest, RunError> {
-    let wrong = |problem| RunError::Manifest { path: path.into(), problem };
-    let text = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    Manifest::from_json(&text).map_err(wrong)
 }
 
 impl Run<'_> {

@@ -10,7 +10,8 @@ use crate::inside::{self, capabilities, seccomp};
 use crate::protocol::{Order, Report};
 use crate::sys::{process, signals, socket};
 use rustix::fs::{Mode, OFlags};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 /// A machine whose init waits for the word to execute the payload, or has got it.
 pub(super) struct Machine {
@@ -31,7 +32,16 @@ pub(super) struct Init {
 
 impl Init {
     pub fn kill(&self) {
-        let _ = signals::kill_fd(self.pidfd.as_fd(), libc::SIGKILL);
+        self.signal(libc::SIGKILL);
+    }
+
+    pub fn signal(&self, signal: i32) {
+        let _ = signals::kill_fd(self.pidfd.as_fd(), signal);
+    }
+
+    /// Readable when it has ended.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
     }
 
     /// Waits until the last process of the machine is gone.
@@ -81,7 +91,8 @@ impl Run<'_> {
             let attach = scope.spawn(|| self.network.attach(netns.as_fd(), self.spec));
             let mounted = fork
                 .mount(&root, userns.as_ref().map(|(fd, base)| (fd.as_fd(), *base)))
-                .and_then(|root| tell(&control, &Order::Root(root)));
+                .and_then(|root| tell(&control, &Order::Root(root)))
+                .and_then(|()| self.show_store(&control, userns.as_ref()));
             let attached = attach.join().unwrap_or_else(|_| Err("the network code failed".into()));
             (attached, mounted)
         });
@@ -104,6 +115,16 @@ impl Run<'_> {
             Ok(Machine { init, control, out, err, notify, _ids: ids })
         };
         begin().map_err(|problem| problem.of(name))
+    }
+
+    /// Hands over the store, for init to take from it what this machine may see.
+    fn show_store(&self, control: &OwnedFd, userns: Option<&(OwnedFd, u32)>) -> Res<()> {
+        if self.store.is_empty() {
+            return Ok(());
+        }
+        let store = self.config.physical(Path::new(inside::STORE));
+        let userns = userns.map(|(fd, base)| (fd.as_fd(), *base));
+        tell(control, &Order::Store(crate::fork::store(&store, userns)?))
     }
 
     /// Makes the machine's first process in its namespaces and control groups.
@@ -147,6 +168,7 @@ impl Run<'_> {
         let Some(cloned) = cloned else {
             inside::main(&inside::Inputs {
                 spec,
+                store: self.store,
                 control: theirs.as_fd(),
                 capabilities,
                 filter: &filter,

@@ -23,6 +23,8 @@ struct Course {
     kill_at: Option<Instant>,
     failed: Option<String>,
     gone: bool,
+    /// The payload is the first process itself: nobody speaks for it any more.
+    silent: bool,
 }
 
 impl Run<'_> {
@@ -45,10 +47,11 @@ impl Run<'_> {
                 let left = at.saturating_duration_since(Instant::now());
                 Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 })
             });
-            let mut wanted = vec![
-                PollFd::new(&self.signals.fd, PollFlags::IN),
-                PollFd::new(&machine.control, PollFlags::IN),
-            ];
+            let mut wanted = vec![PollFd::new(&self.signals.fd, PollFlags::IN)];
+            wanted.push(match course.silent {
+                true => PollFd::from_borrowed_fd(machine.init.pidfd(), PollFlags::IN),
+                false => PollFd::new(&machine.control, PollFlags::IN),
+            });
             wanted.extend(machine.notify.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
             for (fd, open) in [(&machine.out, open[0]), (&machine.err, open[1])] {
                 if open {
@@ -59,6 +62,7 @@ impl Run<'_> {
                 Err(rustix::io::Errno::INTR) => continue,
                 ready => ready.doing("wait for the machine")?,
             };
+            course.gone = course.silent && !wanted[1].revents().is_empty();
             drop(wanted);
             open = self.read_output(machine, true);
             self.hear_init(machine, &mut course)?;
@@ -110,7 +114,8 @@ impl Run<'_> {
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error).doing("hear from the machine's init"),
                 Ok(None) => {
-                    course.gone = true;
+                    course.silent = true;
+                    course.gone |= !self.spec.is_init();
                     return Ok(());
                 }
                 Ok(Some(Report::Started)) => {
@@ -160,6 +165,10 @@ impl Run<'_> {
             let timeout = Duration::from_secs(self.spec.stop.timeout_sec.into());
             course.kill_at = Some(Instant::now() + timeout);
             let signal = crate::signal::number(self.spec.stop.signal()).unwrap_or(libc::SIGTERM);
+            if self.spec.is_init() {
+                machine.init.signal(signal);
+                continue;
+            }
             // Init may have ended this moment; then its last words are still to be read.
             let _ = Order::Signal(signal).send(machine.control.as_fd());
         }

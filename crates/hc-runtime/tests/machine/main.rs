@@ -8,6 +8,7 @@
 mod bench;
 mod death;
 mod enter;
+mod init;
 mod isolation;
 mod life;
 mod place;
