@@ -7,10 +7,11 @@ use crate::error::{Code, Failure};
 use crate::output;
 use crate::progress::Progress;
 use nix_store::cache::BinaryCache;
-use nix_store::copy::{Sink, Source, Trust, copy_closure};
-use nix_store::{Store, StoreConfig};
+use nix_store::copy::{CopyObserver, Sink, Source, Trust, copy_closure};
+use nix_store::{PathInfo, Store, StoreConfig};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 /// Copy paths, with everything they refer to, from or to a binary cache or another store
 ///
@@ -106,9 +107,8 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let required = matches!(to, End::Store(_)) && conf.require_signatures && !args.no_check_sigs;
     let trust = Trust { keys: conf.trusted_keys, required };
     let progress = Progress::new();
-    let copied = copy_closure(from.source(), to.sink(), &paths, &trust, &|info| {
-        progress.say(format!("{} ({})", info.path.name(), output::bytes(info.nar_size)));
-    });
+    let meter = Meter { progress: &progress, counts: Mutex::default() };
+    let copied = copy_closure(from.source(), to.sink(), &paths, &trust, &meter);
     progress.clear();
     let copied = copied.map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
     if args.json {
@@ -116,4 +116,47 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         return output::json(&serde_json::json!({ "copied": copied }));
     }
     output::line(format_args!("copied {} paths", copied.len()))
+}
+
+/// Says on the terminal how far a copy is.
+struct Meter<'a> {
+    progress: &'a Progress,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    paths: (usize, usize),
+    bytes: (u64, u64),
+    last: String,
+}
+
+impl Meter<'_> {
+    fn count(&self, change: impl FnOnce(&mut Counts)) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut counts);
+        let Counts { paths, bytes, last } = &*counts;
+        self.progress.say_with(|| {
+            let (done, all) = (output::bytes(bytes.0), output::bytes(bytes.1));
+            format!("{}/{} paths, {done} of {all}: {last}", paths.0, paths.1)
+        });
+    }
+}
+
+impl CopyObserver for Meter<'_> {
+    fn planned(&self, paths: usize, bytes: u64) {
+        self.count(|counts| (counts.paths.1, counts.bytes.1) = (paths, bytes));
+    }
+
+    fn begun(&self, info: &PathInfo) {
+        self.count(|counts| info.path.name().clone_into(&mut counts.last));
+    }
+
+    fn sent(&self, bytes: u64) {
+        self.count(|counts| counts.bytes.0 += bytes);
+    }
+
+    fn done(&self, _: &PathInfo) {
+        self.count(|counts| counts.paths.0 += 1);
+    }
 }

@@ -43,7 +43,7 @@ fn open(address: &str, home: &Home) -> BinaryCache {
 }
 
 fn copy(from: &dyn Source, to: &dyn Sink, path: &StorePath) -> nix_store::Result<Vec<StorePath>> {
-    copy_closure(from, to, &BTreeSet::from([path.clone()]), &ANYBODY, &|_| {})
+    copy_closure(from, to, &BTreeSet::from([path.clone()]), &ANYBODY, &())
 }
 
 fn archive(from: &Store, path: &StorePath) -> Vec<u8> {
@@ -150,8 +150,7 @@ fn what_a_cache_has_wrong_is_refused() {
     let to = Home::new();
     let refuse = |trust: &Trust, why: &str| {
         let cache = open(&url(&directory), &to);
-        let error =
-            copy_closure(&cache, &to.store, &BTreeSet::from([built.clone()]), trust, &|_| {});
+        let error = copy_closure(&cache, &to.store, &BTreeSet::from([built.clone()]), trust, &());
         let error = error.unwrap_err().to_string();
         assert!(error.contains(why), "{error}");
         assert!(to.store.query(&built).unwrap().is_none());

@@ -87,7 +87,7 @@ impl Substituters {
                 let cache = &self.caches[number];
                 let from = Watched { cache, observer };
                 let one = BTreeSet::from([path.clone()]);
-                let copied = copy_closure(&from, store, &one, &self.trust, &|_| {});
+                let copied = copy_closure(&from, store, &one, &self.trust, &());
                 match copied {
                     Ok(_) => break,
                     Err(_) if observer.cancelled() => return Err(Error::Cancelled),
