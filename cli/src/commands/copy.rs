@@ -15,9 +15,10 @@ use std::sync::{Mutex, PoisonError};
 
 /// Copy paths, with everything they refer to, from or to a binary cache or another store
 ///
-/// URL is file://DIR or http(s)://… of a binary cache (those over HTTP can only be read), or the
-/// directory of another store: DIR or local?root=DIR. A cache in a directory may say how it is
-/// written: file://DIR?compression=xz (zstd, xz, bzip2, gzip or none; zstd if it is not said).
+/// URL is file://DIR or http(s)://… of a binary cache, or the directory of another store: DIR or
+/// local?root=DIR. A cache over HTTP is written with PUT. How a cache is written can be said behind
+/// its address: file://DIR?compression=xz (zstd, xz, bzip2, gzip or none; zstd if it is not said),
+/// compression-level=N, and for a new one priority=N and want-mass-query=true.
 ///
 /// What comes into a store must be signed by a key of nix.conf's `trusted-public-keys`, unless
 /// nix.conf has `require-sigs = false` or the path follows from its contents.
@@ -38,6 +39,9 @@ pub struct Args {
     /// Sign what is written to a binary cache with the secret key in this file
     #[arg(short, long, value_name = "FILE", requires = "to")]
     key_file: Option<PathBuf>,
+    /// Archives on their way at once (nix.conf's max-substitution-jobs, or 16)
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<usize>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -50,9 +54,12 @@ enum End {
 }
 
 impl End {
-    fn open(globals: &Globals, address: Option<&str>) -> anyhow::Result<Self> {
-        let config = build::store_config(globals)?;
-        let Some(address) = address else { return Ok(Self::Store(build::store(globals)?)) };
+    fn open(globals: &Globals, address: Option<&str>, jobs: Option<usize>) -> anyhow::Result<Self> {
+        let mut config = build::store_config(globals)?;
+        if let Some(jobs) = jobs {
+            (config.fetches, config.cores) = (jobs.max(1), jobs.max(1));
+        }
+        let Some(address) = address else { return Ok(Self::Store(build::open(config)?)) };
         let root = match address.strip_prefix("local?root=") {
             Some(root) => Some(root),
             None => address.starts_with('/').then_some(address),
@@ -86,8 +93,8 @@ impl End {
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
-    let from = End::open(globals, args.from.as_deref())?;
-    let mut to = End::open(globals, args.to.as_deref())?;
+    let from = End::open(globals, args.from.as_deref(), args.jobs)?;
+    let mut to = End::open(globals, args.to.as_deref(), args.jobs)?;
     if let Some(file) = &args.key_file {
         let End::Cache(cache) = to else {
             let message = "--key-file signs what is written to a binary cache; \

@@ -9,12 +9,15 @@ mod memory;
 mod read;
 mod write;
 
+pub(crate) use read::at_once;
+
 use crate::config::StoreConfig;
 use crate::error::{Error, Result};
+use crate::realisations::Realisation;
 use address::Settings;
 use answers::Answers;
 use files::Files;
-use nix_compat::narinfo::{MAX_NARINFO_SIZE, NarInfo, SecretKey};
+use nix_compat::narinfo::{MAX_NARINFO_SIZE, MAX_REALISATION_SIZE, NarInfo, SecretKey};
 use nix_compat::{NixHasher, STORE_DIR, StoreDir, StorePath};
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -169,18 +172,7 @@ impl BinaryCache {
             return Ok(record.clone());
         }
         let name = record_name(path);
-        let answers = self.answers.as_ref().filter(|_| remembered);
-        let text = match answers.and_then(|answers| answers.get(&name)) {
-            Some(text) => text,
-            None => {
-                let text = self.files.read(&name, MAX_NARINFO_SIZE as u64);
-                let text = text.map_err(|e| self.peer(format!("{name}: {e}")))?;
-                if let Some(answers) = &self.answers {
-                    answers.put(&name, text.as_deref());
-                }
-                text
-            }
-        };
+        let text = self.ask(&name, MAX_NARINFO_SIZE as u64, remembered)?;
         let record = text.map(|text| self.parse(path, &name, &text)).transpose();
         if let (Err(_), Some(answers)) = (&record, &self.answers) {
             answers.forget(path);
@@ -197,6 +189,34 @@ impl BinaryCache {
             return Err(self.peer(format!("{name} is about {}", record.store_path())));
         }
         Ok(record)
+    }
+
+    /// What it says that an output of a derivation (by its key, `sha256:…`) came to.
+    ///
+    /// # Errors
+    /// When it cannot be asked, or its answer makes no sense.
+    pub fn realisation(&self, derivation: &str, output: &str) -> Result<Option<Realisation>> {
+        self.needed()?;
+        let name = Realisation::file(derivation, output);
+        let text = self.ask(&name, MAX_REALISATION_SIZE as u64, true)?;
+        let Some(text) = text else { return Ok(None) };
+        let same = |r: &Realisation| r.derivation == derivation && r.output == output;
+        let wrong = || self.peer(format!("{name} is not about that output"));
+        Realisation::parse(&text).filter(same).map(Some).ok_or_else(wrong)
+    }
+
+    /// A small file, as it is remembered or as it is.
+    fn ask(&self, name: &str, limit: u64, remembered: bool) -> Result<Option<Vec<u8>>> {
+        let answers = self.answers.as_ref().filter(|_| remembered);
+        if let Some(text) = answers.and_then(|answers| answers.get(name)) {
+            return Ok(text);
+        }
+        let text = self.files.read(name, limit);
+        let text = text.map_err(|e| self.peer(format!("{name}: {e}")))?;
+        if let Some(answers) = &self.answers {
+            answers.put(name, text.as_deref());
+        }
+        Ok(text)
     }
 
     /// What it said about a path turned out not to be so.

@@ -104,7 +104,7 @@ impl BinaryCache {
 }
 
 /// Does something for each of many, several at once; the first error ends it.
-pub(super) fn at_once<K: Sync, T: Send>(
+pub(crate) fn at_once<K: Sync, T: Send>(
     threads: usize,
     many: impl IntoIterator<Item = K>,
     one: impl Fn(&K) -> Result<T> + Sync,

@@ -6,6 +6,7 @@ use super::{BinaryCache, Hashing, INFO, compression, record_name};
 use crate::copy::Sink;
 use crate::error::{Context, Error, Result};
 use crate::info::PathInfo;
+use crate::realisations::Realisation;
 use hc_fs::{durable, plain};
 use nix_compat::narinfo::{NarInfo, NixSignature};
 use nix_compat::{HashAlgorithm, NixHasher, STORE_DIR, StorePath};
@@ -57,6 +58,18 @@ impl Sink for BinaryCache {
             answers.put(&name, Some(&bytes));
         }
         self.records().insert(info.path.clone(), Some(record));
+        Ok(())
+    }
+
+    fn add_realisations(&self, realisations: &[Realisation]) -> Result<()> {
+        for realisation in realisations {
+            let mut realisation = realisation.clone();
+            if let Some(key) = &self.key {
+                realisation.sign(key);
+            }
+            let name = Realisation::file(&realisation.derivation, &realisation.output);
+            self.write(&name, "application/json", realisation.to_json().as_bytes())?;
+        }
         Ok(())
     }
 

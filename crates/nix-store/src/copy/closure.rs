@@ -8,7 +8,7 @@ use nix_compat::StorePath;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Copies `paths` and what they refer to, as far as `to` lacks it, several at once, references
-/// first: what has come when it is interrupted stays, and the next copy goes on from there. Every
+/// first, and what outputs are known to have come to them: what has come when it is interrupted stays, and the next copy goes on from there. Every
 /// path is checked by `trust` before the first byte is sent. Gives those that were sent, references
 /// first.
 ///
@@ -30,6 +30,11 @@ pub fn copy_closure(
     let infos: Vec<PathInfo> = order.iter().map(|path| missing[path].clone()).collect();
     observer.planned(infos.len(), infos.iter().map(|info| info.nar_size).sum());
     Work { from, to, trust, observer, infos: &infos }.run()?;
+    for path in paths.iter().chain(order.iter().filter(|path| !paths.contains(path))) {
+        let mut realisations = from.realisations(path)?;
+        realisations.retain(|realisation| trust.accepts_realisation(realisation));
+        to.add_realisations(&realisations)?;
+    }
     Ok(order)
 }
 

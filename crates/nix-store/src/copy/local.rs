@@ -8,6 +8,7 @@ use crate::db::Registration;
 use crate::error::{Context, Error, Result, archive};
 use crate::info::PathInfo;
 use crate::lock::{OwnedLock, path_lock};
+use crate::realisations::Realisation;
 use crate::scratch::Scratch;
 use crate::store::Store;
 use nix_compat::{
@@ -45,6 +46,10 @@ impl Source for Store {
         to.flush().on("send the archive of", &at)
     }
 
+    fn realisations(&self, path: &StorePath) -> Result<Vec<Realisation>> {
+        self.realisations_of(path)
+    }
+
     fn at_once(&self) -> usize {
         self.config().cores.max(2)
     }
@@ -76,6 +81,10 @@ impl Sink for Store {
                 }
             }
         }
+    }
+
+    fn add_realisations(&self, realisations: &[Realisation]) -> Result<()> {
+        if realisations.is_empty() { Ok(()) } else { self.register_realisations(realisations) }
     }
 
     fn at_once(&self) -> usize {

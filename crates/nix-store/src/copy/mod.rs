@@ -11,6 +11,7 @@ pub use trust::Trust;
 
 use crate::error::{Error, Result};
 use crate::info::PathInfo;
+use crate::realisations::Realisation;
 use crate::store::Store;
 use nix_compat::StorePath;
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,6 +54,15 @@ pub trait Source: Send + Sync {
         1
     }
 
+    /// Which outputs of derivations are known to have come to a path.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    fn realisations(&self, path: &StorePath) -> Result<Vec<Realisation>> {
+        let _ = path;
+        Ok(Vec::new())
+    }
+
     /// Called when a copy of the path failed: what is said about it elsewhere, if there is another
     /// place, from where [`Source::nar`] then reads it.
     fn elsewhere(&self, path: &StorePath, why: &Error) -> Option<PathInfo> {
@@ -80,6 +90,15 @@ pub trait Sink: Send + Sync {
     /// When the archive is malformed or not the one promised, a reference is missing, or it cannot
     /// be written.
     fn add(&self, info: &PathInfo, nar: &mut dyn Read) -> Result<()>;
+
+    /// Remembers what outputs came to; it has the paths.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    fn add_realisations(&self, realisations: &[Realisation]) -> Result<()> {
+        let _ = realisations;
+        Ok(())
+    }
 
     /// How many paths may be added at once.
     fn at_once(&self) -> usize {
