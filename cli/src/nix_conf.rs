@@ -2,9 +2,10 @@
 
 use crate::error::{Code, Failure};
 use nix_compat::narinfo::TrustedPublicKey;
-use nix_store::Keep;
+use nix_store::{Keep, StoreConfig};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Files that may include each other, at most so deep.
 const DEPTH: u32 = 16;
@@ -64,6 +65,56 @@ pub fn substitution() -> anyhow::Result<Substitution> {
     })
 }
 
+/// How servers are asked: `http-connections`, `max-substitution-jobs`, `download-attempts`,
+/// `stalled-download-timeout`, `narinfo-cache-positive-ttl`, `narinfo-cache-negative-ttl`,
+/// `netrc-file` and `ssl-cert-file` (or `$NIX_SSL_CERT_FILE`, or `$SSL_CERT_FILE`).
+pub fn network(config: &mut StoreConfig) -> anyhow::Result<()> {
+    let settings = read()?;
+    let number = |names: &[&str]| number(&settings, names);
+    if let Some(connections) = number(&["http-connections", "binary-caches-parallel-connections"])?
+    {
+        // Zero is as many as there is work for.
+        config.connections = if connections == 0 { 64 } else { connections };
+    }
+    if let Some(jobs) = number(&["max-substitution-jobs", "substitution-max-jobs"])? {
+        config.fetches = jobs.max(1);
+    }
+    if let Some(tries) = number(&["download-attempts"])? {
+        config.fetch_tries = u32::try_from(tries).unwrap_or(u32::MAX);
+    }
+    let seconds = |names: &[&str]| -> anyhow::Result<Option<Duration>> {
+        Ok(number(names)?.map(|seconds| Duration::from_secs(seconds as u64)))
+    };
+    if let Some(timeout) = seconds(&["stalled-download-timeout"])? {
+        config.fetch_timeout = timeout;
+    }
+    if let Some(ttl) = seconds(&["narinfo-cache-positive-ttl"])? {
+        config.positive_ttl = ttl;
+    }
+    if let Some(ttl) = seconds(&["narinfo-cache-negative-ttl"])? {
+        config.negative_ttl = ttl;
+    }
+    let netrc = settings.get("netrc-file").map(PathBuf::from);
+    config.netrc_file = Some(netrc.unwrap_or_else(|| directory().join("netrc")));
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    config.ca_file = settings
+        .get("ssl-cert-file")
+        .filter(|file| !file.is_empty())
+        .map(PathBuf::from)
+        .or_else(|| variable("NIX_SSL_CERT_FILE").map(PathBuf::from))
+        .or_else(|| variable("SSL_CERT_FILE").map(PathBuf::from));
+    Ok(())
+}
+
+fn number(settings: &BTreeMap<String, String>, names: &[&str]) -> anyhow::Result<Option<usize>> {
+    let found = names.iter().find_map(|name| Some((name, settings.get(*name)?)));
+    let Some((name, value)) = found else { return Ok(None) };
+    value.parse().map(Some).map_err(|_| {
+        let message = format!("nix.conf: {name} must be a number, not {value:?}");
+        Failure::new(Code::Host, message).into()
+    })
+}
+
 /// A list, by all of its names; each word once.
 fn words(settings: &BTreeMap<String, String>, names: &[&str]) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
@@ -78,10 +129,8 @@ fn words(settings: &BTreeMap<String, String>, names: &[&str]) -> Vec<String> {
 
 /// The system's file, those of the user and `$NIX_CONFIG`, in the order in which C++ Nix reads them.
 fn read() -> anyhow::Result<BTreeMap<String, String>> {
-    let directory =
-        std::env::var_os("NIX_CONF_DIR").map_or_else(|| "/etc/nix".into(), PathBuf::from);
     let mut settings = BTreeMap::new();
-    let files = std::iter::once(directory.join("nix.conf")).chain(user_files());
+    let files = std::iter::once(directory().join("nix.conf")).chain(user_files());
     for file in files {
         match std::fs::read_to_string(&file) {
             Ok(text) => parse(&text, &file, 0, &mut settings)?,
@@ -96,6 +145,11 @@ fn read() -> anyhow::Result<BTreeMap<String, String>> {
         parse(&text, Path::new("/"), 0, &mut settings)?;
     }
     Ok(settings)
+}
+
+/// Where the system's file is.
+fn directory() -> PathBuf {
+    std::env::var_os("NIX_CONF_DIR").map_or_else(|| "/etc/nix".into(), PathBuf::from)
 }
 
 fn is_absent(error: &std::io::Error) -> bool {

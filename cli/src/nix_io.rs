@@ -40,7 +40,7 @@ impl Default for Eval {
 /// Opens evaluation's door to the world. The store is touched when something must really exist.
 pub fn open_io(globals: &Globals, eval: Eval) -> StoreIo {
     StoreIo::new(IoOptions {
-        store: StoreConfig { root: globals.store.clone(), ..StoreConfig::default() },
+        store: network(StoreConfig { root: globals.store.clone(), ..StoreConfig::default() }),
         environment: eval.environment,
         system: eval.system,
         fetch: fetch_config().map(|config| match eval.ttl {
@@ -75,7 +75,8 @@ pub fn evaluation_cache() -> PathBuf {
     cache_directory().join("hc/evaluations")
 }
 
-fn cache_directory() -> PathBuf {
+/// Where what can be had again is kept.
+pub fn cache_directory() -> PathBuf {
     user_directory("XDG_CACHE_HOME", ".cache").unwrap_or_else(|| "/var/cache".into())
 }
 
@@ -83,7 +84,16 @@ fn cache_directory() -> PathBuf {
 pub fn fetch_config() -> Option<nix_fetch::Config> {
     let mut config = nix_fetch::Config::new(cache_directory().join("hc/fetch"));
     config.message = |text| eprintln!("{text}");
+    config.http = network(config.http);
     Some(config)
+}
+
+/// How servers are asked. What is wrong with nix.conf is no reason not to evaluate.
+fn network(mut config: StoreConfig) -> StoreConfig {
+    if let Err(error) = crate::nix_conf::network(&mut config) {
+        eprintln!("warning: {error}");
+    }
+    config
 }
 
 /// Says on the terminal what is being built while evaluation waits for it.

@@ -27,6 +27,11 @@ impl Progress {
 
     /// Says what is going on now.
     pub fn say(&self, message: impl Into<String>) {
+        self.say_with(|| message.into());
+    }
+
+    /// The same, for texts that nobody needs where they are not shown.
+    pub fn say_with(&self, message: impl FnOnce() -> String) {
         if !self.wanted || self.started.elapsed() < PATIENCE {
             return;
         }
@@ -39,7 +44,7 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        bar.set_message(message.into());
+        bar.set_message(message());
     }
 
     /// Takes the line away.

@@ -7,16 +7,18 @@ use crate::error::{Code, Failure};
 use crate::output;
 use crate::progress::Progress;
 use nix_store::cache::BinaryCache;
-use nix_store::copy::{Sink, Source, Trust, copy_closure};
-use nix_store::{Store, StoreConfig};
+use nix_store::copy::{CopyObserver, Sink, Source, Trust, copy_closure};
+use nix_store::{PathInfo, Store, StoreConfig};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 /// Copy paths, with everything they refer to, from or to a binary cache or another store
 ///
-/// URL is file://DIR or http(s)://… of a binary cache (those over HTTP can only be read), or the
-/// directory of another store: DIR or local?root=DIR. A cache in a directory may say how it is
-/// written: file://DIR?compression=xz (zstd, xz, bzip2, gzip or none; zstd if it is not said).
+/// URL is file://DIR or http(s)://… of a binary cache, or the directory of another store: DIR or
+/// local?root=DIR. A cache over HTTP is written with PUT. How a cache is written can be said behind
+/// its address: file://DIR?compression=xz (zstd, xz, bzip2, gzip or none; zstd if it is not said),
+/// compression-level=N, and for a new one priority=N and want-mass-query=true.
 ///
 /// What comes into a store must be signed by a key of nix.conf's `trusted-public-keys`, unless
 /// nix.conf has `require-sigs = false` or the path follows from its contents.
@@ -37,6 +39,9 @@ pub struct Args {
     /// Sign what is written to a binary cache with the secret key in this file
     #[arg(short, long, value_name = "FILE", requires = "to")]
     key_file: Option<PathBuf>,
+    /// Archives on their way at once (nix.conf's max-substitution-jobs, or 16)
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<usize>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -49,9 +54,12 @@ enum End {
 }
 
 impl End {
-    fn open(globals: &Globals, address: Option<&str>) -> anyhow::Result<Self> {
-        let config = build::store_config(globals)?;
-        let Some(address) = address else { return Ok(Self::Store(build::store(globals)?)) };
+    fn open(globals: &Globals, address: Option<&str>, jobs: Option<usize>) -> anyhow::Result<Self> {
+        let mut config = build::store_config(globals)?;
+        if let Some(jobs) = jobs {
+            (config.fetches, config.cores) = (jobs.max(1), jobs.max(1));
+        }
+        let Some(address) = address else { return Ok(Self::Store(build::open(config)?)) };
         let root = match address.strip_prefix("local?root=") {
             Some(root) => Some(root),
             None => address.starts_with('/').then_some(address),
@@ -85,8 +93,8 @@ impl End {
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
-    let from = End::open(globals, args.from.as_deref())?;
-    let mut to = End::open(globals, args.to.as_deref())?;
+    let from = End::open(globals, args.from.as_deref(), args.jobs)?;
+    let mut to = End::open(globals, args.to.as_deref(), args.jobs)?;
     if let Some(file) = &args.key_file {
         let End::Cache(cache) = to else {
             let message = "--key-file signs what is written to a binary cache; \
@@ -106,9 +114,8 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let required = matches!(to, End::Store(_)) && conf.require_signatures && !args.no_check_sigs;
     let trust = Trust { keys: conf.trusted_keys, required };
     let progress = Progress::new();
-    let copied = copy_closure(from.source(), to.sink(), &paths, &trust, &|info| {
-        progress.say(format!("{} ({})", info.path.name(), output::bytes(info.nar_size)));
-    });
+    let meter = Meter { progress: &progress, counts: Mutex::default() };
+    let copied = copy_closure(from.source(), to.sink(), &paths, &trust, &meter);
     progress.clear();
     let copied = copied.map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
     if args.json {
@@ -116,4 +123,47 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         return output::json(&serde_json::json!({ "copied": copied }));
     }
     output::line(format_args!("copied {} paths", copied.len()))
+}
+
+/// Says on the terminal how far a copy is.
+struct Meter<'a> {
+    progress: &'a Progress,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    paths: (usize, usize),
+    bytes: (u64, u64),
+    last: String,
+}
+
+impl Meter<'_> {
+    fn count(&self, change: impl FnOnce(&mut Counts)) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut counts);
+        let Counts { paths, bytes, last } = &*counts;
+        self.progress.say_with(|| {
+            let (done, all) = (output::bytes(bytes.0), output::bytes(bytes.1));
+            format!("{}/{} paths, {done} of {all}: {last}", paths.0, paths.1)
+        });
+    }
+}
+
+impl CopyObserver for Meter<'_> {
+    fn planned(&self, paths: usize, bytes: u64) {
+        self.count(|counts| (counts.paths.1, counts.bytes.1) = (paths, bytes));
+    }
+
+    fn begun(&self, info: &PathInfo) {
+        self.count(|counts| info.path.name().clone_into(&mut counts.last));
+    }
+
+    fn sent(&self, bytes: u64) {
+        self.count(|counts| counts.bytes.0 += bytes);
+    }
+
+    fn done(&self, _: &PathInfo) {
+        self.count(|counts| counts.paths.0 += 1);
+    }
 }

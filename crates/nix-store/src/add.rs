@@ -1,6 +1,6 @@
 //! Adding files, texts and derivations.
 
-use crate::canonical::{canonicalise, flush, remove_tree, rename_tree};
+use crate::canonical::{canonicalise, flush, remove_tree, rename_trees};
 use crate::db::Registration;
 use crate::error::{Context, Error, Result, archive};
 use crate::info::PathInfo;
@@ -14,7 +14,7 @@ use nix_compat::{CAHash, Derivation, HashAlgorithm, NixHash, StorePath, nar, pat
 use std::collections::BTreeSet;
 use std::fs::{File, FileType};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// How something that is added is addressed by its content.
@@ -219,11 +219,21 @@ impl Store {
     /// Moves a flushed tree to its place. The path is locked and not valid: what is there is
     /// left over from somebody who was killed.
     pub(crate) fn install(&self, from: &Path, path: &StorePath) -> Result<()> {
-        let to = self.physical(path);
-        remove_tree(&to)?;
-        rename_tree(from, &to)?;
+        self.install_all(&[(from, path)])
+    }
+
+    /// The same for several trees, in one go.
+    pub(crate) fn install_all(&self, trees: &[(&Path, &StorePath)]) -> Result<()> {
+        let moves: Vec<(&Path, PathBuf)> =
+            trees.iter().map(|(from, path)| (*from, self.physical(path))).collect();
+        for (_, to) in &moves {
+            remove_tree(to)?;
+        }
+        rename_trees(&self.layout().store, &moves)?;
         if self.config().auto_optimise {
-            crate::links::optimise_tree(self.layout(), &to)?;
+            for (_, to) in &moves {
+                crate::links::optimise_tree(self.layout(), to)?;
+            }
         }
         Ok(())
     }

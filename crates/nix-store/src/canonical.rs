@@ -2,9 +2,10 @@
 
 use crate::error::{Context, Result, io};
 use rustix::fs::{AtFlags, Timespec, Timestamps};
+use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// More files than this are flushed with their whole file system, which is then quicker.
 const FLUSH_ONE_BY_ONE: usize = 64;
@@ -12,9 +13,24 @@ const FLUSH_ONE_BY_ONE: usize = 64;
 /// Gives the tree at `path` canonical metadata (modes 444 or 555, time 1, owner root, no extended
 /// attributes) and flushes it. `owners` are those that its files may have besides our own.
 pub(crate) fn canonicalise(path: &Path, owners: Option<&std::ops::Range<u32>>) -> Result<()> {
+    let files = make_canonical(path, owners)?;
+    flush(path, files)
+}
+
+/// The same without flushing; gives the number of files, directories and symlinks.
+pub(crate) fn make_canonical(path: &Path, owners: Option<&std::ops::Range<u32>>) -> Result<usize> {
     let mut files = 0;
     visit(path, owners, &mut files)?;
-    flush(path, files)
+    Ok(files)
+}
+
+/// Flushes trees in one directory, each of so many files.
+pub(crate) fn flush_all(directory: &Path, trees: &[(&Path, usize)]) -> Result<()> {
+    if trees.iter().map(|(_, files)| files).sum::<usize>() > FLUSH_ONE_BY_ONE {
+        let directory_file = File::open(directory).on("open", directory)?;
+        return rustix::fs::syncfs(&directory_file).on("flush", directory);
+    }
+    trees.iter().try_for_each(|(tree, _)| flush_each(tree))
 }
 
 /// Flushes a tree of so many files.
@@ -138,17 +154,30 @@ pub(crate) fn remove_tree(path: &Path) -> Result<()> {
     Ok(hc_fs::tree::remove(path)?)
 }
 
-/// Moves a canonical tree: without root, a directory must be writable to change its parent.
+/// Moves a canonical tree.
 pub(crate) fn rename_tree(from: &Path, to: &Path) -> Result<()> {
-    let is_directory = from.symlink_metadata().on("read", from)?.is_dir();
-    let unlock = is_directory && !rustix::process::geteuid().is_root();
-    if unlock {
-        crate::layout::chmod(from, 0o700)?;
+    rename_trees(to.parent().unwrap_or(to), &[(from, to.into())])
+}
+
+/// Moves canonical trees into one directory: without root, a directory must be writable to change
+/// its parent. What they leave and where they come is flushed once for all.
+pub(crate) fn rename_trees(directory: &Path, moves: &[(&Path, PathBuf)]) -> Result<()> {
+    for (from, to) in moves {
+        let is_directory = from.symlink_metadata().on("read", from)?.is_dir();
+        let unlock = is_directory && !rustix::process::geteuid().is_root();
+        if unlock {
+            crate::layout::chmod(from, 0o700)?;
+        }
+        hc_fs::plain::rename(from, to)?;
+        if unlock {
+            crate::layout::chmod(to, 0o555)?;
+            File::open(to).and_then(|tree| tree.sync_all()).on("flush", to)?;
+        }
     }
-    hc_fs::durable::rename(from, to)?;
-    if unlock {
-        crate::layout::chmod(to, 0o555)?;
-        File::open(to).and_then(|directory| directory.sync_all()).on("flush", to)?;
+    hc_fs::durable::sync_dir(directory)?;
+    let left: BTreeSet<&Path> = moves.iter().filter_map(|(from, _)| from.parent()).collect();
+    for other in left.into_iter().filter(|other| *other != directory) {
+        hc_fs::durable::sync_dir(other)?;
     }
     Ok(())
 }

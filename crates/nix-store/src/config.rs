@@ -13,12 +13,16 @@ pub struct StoreConfig {
     pub auto_optimise: bool,
     /// Builds that run at once.
     pub jobs: usize,
-    /// Downloads that run at once.
+    /// Downloads, and copies from binary caches, that run at once.
     pub fetches: usize,
     /// What builders are told in `NIX_BUILD_CORES`.
     pub cores: usize,
     /// Certificates (PEM) that downloads trust; `None` looks where systems keep them.
     pub ca_file: Option<PathBuf>,
+    /// Logins for servers, in the form of netrc(5); one that is not there has none.
+    pub netrc_file: Option<PathBuf>,
+    /// Requests to one server that run at once (`http-connections`).
+    pub connections: usize,
     /// The proxy of downloads, such as `http://proxy:3128`.
     pub proxy: Option<String>,
     /// (prefix, replacement): an address that begins with the prefix is first tried with the
@@ -44,6 +48,14 @@ pub struct StoreConfig {
     pub keep_going: bool,
     /// The addresses of binary caches, which are asked in this order for what would be built.
     pub substituters: Vec<String>,
+    /// Where it is kept what servers said about paths; `None` keeps nothing.
+    pub cache_dir: Option<PathBuf>,
+    /// How long it holds that a cache has a path (`narinfo-cache-positive-ttl`).
+    pub positive_ttl: Duration,
+    /// How long it holds that it has not (`narinfo-cache-negative-ttl`).
+    pub negative_ttl: Duration,
+    /// Where archives are made that are uploaded to a cache.
+    pub temporary: PathBuf,
     /// Whose signatures make a path from a cache good.
     pub trusted_keys: Vec<TrustedPublicKey>,
     /// Whether a path from a cache needs one, unless its name follows from its contents.
@@ -57,9 +69,11 @@ impl Default for StoreConfig {
             root: None,
             auto_optimise: false,
             jobs: cores,
-            fetches: 8,
+            fetches: 16,
             cores,
             ca_file: None,
+            netrc_file: None,
+            connections: 25,
             proxy: None,
             mirrors: Vec::new(),
             fetch_tries: 4,
@@ -72,6 +86,10 @@ impl Default for StoreConfig {
             environment: BTreeMap::new(),
             keep_going: false,
             substituters: Vec::new(),
+            cache_dir: None,
+            positive_ttl: Duration::from_hours(30 * 24),
+            negative_ttl: Duration::from_hours(1),
+            temporary: "/tmp".into(),
             trusted_keys: Vec::new(),
             require_signatures: true,
         }

@@ -37,5 +37,6 @@ pub use info::PathInfo;
 pub use links::OptimiseReport;
 pub use live::{Keep, Reason};
 pub use nix_compat::{Derivation, DrvOutput, StorePath};
+pub use realisations::Realisation;
 pub use roots::Root;
 pub use store::Store;

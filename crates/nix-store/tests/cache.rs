@@ -43,7 +43,7 @@ fn open(address: &str, home: &Home) -> BinaryCache {
 }
 
 fn copy(from: &dyn Source, to: &dyn Sink, path: &StorePath) -> nix_store::Result<Vec<StorePath>> {
-    copy_closure(from, to, &BTreeSet::from([path.clone()]), &ANYBODY, &|_| {})
+    copy_closure(from, to, &BTreeSet::from([path.clone()]), &ANYBODY, &())
 }
 
 fn archive(from: &Store, path: &StorePath) -> Vec<u8> {
@@ -150,8 +150,7 @@ fn what_a_cache_has_wrong_is_refused() {
     let to = Home::new();
     let refuse = |trust: &Trust, why: &str| {
         let cache = open(&url(&directory), &to);
-        let error =
-            copy_closure(&cache, &to.store, &BTreeSet::from([built.clone()]), trust, &|_| {});
+        let error = copy_closure(&cache, &to.store, &BTreeSet::from([built.clone()]), trust, &());
         let error = error.unwrap_err().to_string();
         assert!(error.contains(why), "{error}");
         assert!(to.store.query(&built).unwrap().is_none());
@@ -242,6 +241,47 @@ fn what_a_cache_has_is_not_built() {
     let other = SecretKey::from_seed("cache-1", &[8; 32]).unwrap();
     attempt(here, &other, false, "no signature");
     attempt(broken.to_vec(), &key, false, "no nix-cache-info");
+}
+
+/// What an output came to whose path follows from its contents: it is copied with it, and C++ Nix
+/// finds it; who does not trust the key builds.
+#[test]
+fn what_floating_outputs_came_to_is_told() {
+    let from = Home::new();
+    let key = SecretKey::from_seed("cache-1", &[9; 32]).unwrap();
+    let script = |home: &Home| {
+        let hash_algorithm = nix_compat::HashAlgorithm::Sha256;
+        let method = nix_compat::ContentAddressMethod::Nar;
+        home.script("floating", "echo made > $out")
+            .output("out", nix_compat::Output::Floating { method, hash_algorithm })
+            .environment("out", nix_compat::path::hash_placeholder("out"))
+    };
+    let built = from.build(script(&from)).unwrap();
+    let directory = from.dir.path().join("cache");
+    let cache = open(&url(&directory), &from).signing(key.clone());
+    copy(&from.store, &cache, &built).unwrap();
+    assert_eq!(std::fs::read_dir(directory.join("realisations")).unwrap().count(), 1);
+    for (seed, copied) in [(9, true), (8, false)] {
+        let key = SecretKey::from_seed("cache-1", &[seed; 32]).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = common::config(&dir.path().join("root"));
+        config.substituters = vec![url(&directory)];
+        config.trusted_keys = vec![TrustedPublicKey::parse(&key.public()).unwrap()];
+        let store = Store::open(config).unwrap();
+        copy(&from.store, &store, &from.busybox).unwrap();
+        let drv = store.add_derivation(&script(&from).build().unwrap()).unwrap();
+        let (seen, output) = (Seen::default(), DrvOutput::new(drv, "out"));
+        let made = store.build(std::slice::from_ref(&output), &seen).unwrap();
+        assert_eq!(made[&output], built);
+        let seen = seen.0.into_inner().unwrap();
+        assert_eq!(seen.iter().any(|line| line == "copy floating"), copied, "{seen:?}");
+        assert_eq!(seen.iter().any(|line| line == "build floating.drv"), !copied, "{seen:?}");
+        assert_eq!(seen.iter().any(|line| line.contains("came to")), !copied, "{seen:?}");
+        // Once more: it is known.
+        let seen = Seen::default();
+        store.build(std::slice::from_ref(&output), &seen).unwrap();
+        assert!(seen.0.into_inner().unwrap().is_empty());
+    }
 }
 
 /// A server that breaks each connection after a while, and one that cannot do ranges.

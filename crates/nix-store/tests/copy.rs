@@ -114,18 +114,18 @@ fn a_closure_is_copied_once_and_only_from_whom_is_trusted() {
     let trust = Trust { keys: Vec::new(), required: true };
     let wanted = BTreeSet::from([text.path.clone()]);
     let signed = Signed(&from.store, "other-1:AAAA");
-    let error = copy_closure(&signed, &to.store, &wanted, &trust, &|_| ()).unwrap_err();
+    let error = copy_closure(&signed, &to.store, &wanted, &trust, &()).unwrap_err();
     assert!(error.to_string().contains("no signature for it by a trusted key"), "{error}");
     assert!(to.store.query(&tree.path).unwrap().is_none());
 
     // Paths that follow from their contents need none.
-    let sent = copy_closure(&from.store, &to.store, &wanted, &trust, &|_| ()).unwrap();
+    let sent = copy_closure(&from.store, &to.store, &wanted, &trust, &()).unwrap();
     assert_eq!(sent, [tree.path.clone(), text.path.clone()]);
-    let sent = copy_closure(&from.store, &to.store, &wanted, &trust, &|_| ()).unwrap();
+    let sent = copy_closure(&from.store, &to.store, &wanted, &trust, &()).unwrap();
     assert!(sent.is_empty());
     let nowhere = nix_compat::path::source("x", [7; 32], &BTreeSet::new()).unwrap();
     let wanted = BTreeSet::from([nowhere]);
-    let error = copy_closure(&from.store, &to.store, &wanted, &trust, &|_| ()).unwrap_err();
+    let error = copy_closure(&from.store, &to.store, &wanted, &trust, &()).unwrap_err();
     assert!(error.to_string().contains("does not have"), "{error}");
     to.verify();
 }
@@ -158,9 +158,9 @@ fn a_signature_by_a_trusted_key_is_enough() {
     let keys = vec![nix_compat::narinfo::TrustedPublicKey::parse(public.trim()).unwrap()];
     let wanted = BTreeSet::from([built.clone()]);
     let none = Trust { keys: Vec::new(), required: true };
-    assert!(copy_closure(&from.store, &to.store, &wanted, &none, &|_| ()).is_err());
+    assert!(copy_closure(&from.store, &to.store, &wanted, &none, &()).is_err());
     let trust = Trust { keys, required: true };
-    copy_closure(&from.store, &to.store, &wanted, &trust, &|_| ()).unwrap();
+    copy_closure(&from.store, &to.store, &wanted, &trust, &()).unwrap();
     let there = to.store.query(&built).unwrap().unwrap();
     assert!(!there.ultimate && there.signatures.len() == 1 && trust.accepts(&there));
     to.verify();

@@ -121,14 +121,18 @@ pub fn realise(store: &Store, prepared: &Prepared<'_>, progress: &Progress) -> a
 /// How the store of this host is opened.
 pub fn store_config(globals: &Globals) -> anyhow::Result<StoreConfig> {
     let substitution = crate::nix_conf::substitution()?;
-    Ok(StoreConfig {
+    let mut config = StoreConfig {
         root: globals.store.clone(),
         auto_optimise: crate::nix_conf::auto_optimise()?,
         substituters: substitution.substituters,
         trusted_keys: substitution.trusted_keys,
         require_signatures: substitution.require_signatures,
+        cache_dir: Some(crate::nix_io::cache_directory().join("hc")),
+        temporary: std::env::temp_dir(),
         ..StoreConfig::default()
-    })
+    };
+    crate::nix_conf::network(&mut config)?;
+    Ok(config)
 }
 
 /// The store of this host.

@@ -1,13 +1,16 @@
 //! What is to be built before what, and who builds it.
 
 use super::builtin::Downloader;
+use super::options::may_substitute;
 use super::permits::Permits;
 use super::realise::{Realiser, is_builtin};
-use super::realised::Realised;
+use super::realised::{self, Realised};
 use super::substitute::Substituters;
 use super::{BuildEvent, BuildMode, BuildObserver};
 use crate::error::{Error, Result};
+use crate::realisations::Realisation;
 use crate::store::Store;
+use nix_compat::resolve::is_impure;
 use nix_compat::{Derivation, DrvOutput, StorePath};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,6 +39,10 @@ pub(super) struct Graph {
     pub realised: Realised,
     /// Outputs that a binary cache has: nothing is built for them.
     pub substitutes: BTreeSet<StorePath>,
+    /// What a cache says that outputs came to, whose paths are valid or among `substitutes`.
+    pub promised: Vec<Realisation>,
+    /// Derivations that were read and not looked at yet.
+    read: HashMap<StorePath, Derivation>,
     mode: BuildMode,
 }
 
@@ -49,15 +56,57 @@ impl Graph {
         let mut graph = Self { mode, ..Self::default() };
         let mut open: Vec<(DrvOutput, Option<usize>)> =
             wanted.iter().map(|output| (output.clone(), None)).collect();
-        while let Some((output, dependent)) = open.pop() {
-            let node = graph.look(store, &output, dependent.is_none(), &mut open, substituters)?;
-            if let (Some(dependent), Some(node)) = (dependent, node)
-                && graph.nodes[node].dependents.insert(dependent)
-            {
-                graph.nodes[dependent].waits += 1;
+        while !open.is_empty() {
+            let level = std::mem::take(&mut open);
+            graph.prepare(store, &level, substituters)?;
+            for (output, dependent) in level {
+                let asked = dependent.is_none();
+                let node = graph.look(store, &output, asked, &mut open, substituters)?;
+                if let (Some(dependent), Some(node)) = (dependent, node)
+                    && graph.nodes[node].dependents.insert(dependent)
+                {
+                    graph.nodes[dependent].waits += 1;
+                }
             }
         }
         Ok(graph)
+    }
+
+    /// Reads a derivation and what is known of its outputs, once.
+    fn read(&mut self, store: &Store, drv: &StorePath) -> Result<()> {
+        if !self.outputs.contains_key(drv) {
+            let derivation = store.derivation(drv)?;
+            let outputs = self.realised.outputs(store, drv, &derivation)?;
+            self.outputs.insert(drv.clone(), outputs);
+            self.read.insert(drv.clone(), derivation);
+        }
+        Ok(())
+    }
+
+    /// Caches are asked for all outputs of one level together.
+    fn prepare(
+        &mut self,
+        store: &Store,
+        level: &[(DrvOutput, Option<usize>)],
+        substituters: &Substituters,
+    ) -> Result<()> {
+        if substituters.is_empty() {
+            return Ok(());
+        }
+        let mut paths = BTreeSet::new();
+        for (output, _) in level {
+            let drv = output.drv_path();
+            self.read(store, drv)?;
+            let path = self.outputs[drv].get(output.output_name()).and_then(Option::as_ref);
+            if let (Some(path), Some(derivation)) = (path, self.read.get(drv))
+                && may_substitute(derivation)
+                && !store.is_valid(path)?
+            {
+                paths.insert(path.clone());
+            }
+        }
+        substituters.prepare(&paths);
+        Ok(())
     }
 
     /// The node that must be built for an output.
@@ -70,13 +119,7 @@ impl Graph {
         substituters: &Substituters,
     ) -> Result<Option<usize>> {
         let drv = output.drv_path();
-        let mut read = None;
-        if !self.outputs.contains_key(drv) {
-            let derivation = store.derivation(drv)?;
-            let outputs = self.realised.outputs(store, drv, &derivation)?;
-            self.outputs.insert(drv.clone(), outputs);
-            read = Some(derivation);
-        }
+        self.read(store, drv)?;
         let path = self.outputs[drv].get(output.output_name()).cloned();
         let path = path.ok_or_else(|| Error::NoSuchOutput { output: output.clone() })?;
         if let Some(node) = self.by_path.get(drv) {
@@ -90,15 +133,11 @@ impl Graph {
         {
             return Ok(None);
         }
-        let derivation = match read {
+        let derivation = match self.read.remove(drv) {
             Some(derivation) => derivation,
             None => store.derivation(drv)?,
         };
-        if let Some(path) = path
-            && !again
-            && substituters.offer(&path, &derivation)
-        {
-            self.substitutes.insert(path);
+        if !again && self.substitute(store, output, path, &derivation, substituters)? {
             return Ok(None);
         }
         let node = self.nodes.len();
@@ -111,6 +150,39 @@ impl Graph {
         self.nodes.push(Node { path: drv.clone(), derivation, asked, dependents, waits });
         self.by_path.insert(drv.clone(), node);
         Ok(Some(node))
+    }
+
+    /// Whether a cache has an output, or knows what it came to and has that.
+    fn substitute(
+        &mut self,
+        store: &Store,
+        output: &DrvOutput,
+        path: Option<StorePath>,
+        derivation: &Derivation,
+        substituters: &Substituters,
+    ) -> Result<bool> {
+        let open = path.is_none();
+        if substituters.is_empty() || !may_substitute(derivation) || open && is_impure(derivation) {
+            return Ok(false);
+        }
+        let mut promised = None;
+        if open {
+            let key = realised::key(store, output.drv_path())?;
+            promised = substituters.realisation(&key, output.output_name());
+        }
+        let Some(path) = path.or_else(|| Some(promised.as_ref()?.path.clone())) else {
+            return Ok(false);
+        };
+        if open && store.is_valid(&path)? {
+            self.promised.extend(promised);
+            return Ok(true);
+        }
+        let offered = substituters.offer(&path, derivation);
+        if offered {
+            self.promised.extend(promised);
+            self.substitutes.insert(path);
+        }
+        Ok(offered)
     }
 }
 

@@ -147,11 +147,20 @@ impl Store {
         let substituters = Substituters::new(self.config());
         let graph = loop {
             let graph = graph::Graph::new(self, outputs, mode, &substituters)?;
-            if graph.substitutes.is_empty() {
+            if graph.substitutes.is_empty() && graph.promised.is_empty() {
                 break graph;
             }
             // What a cache promised and did not give is not asked for again: this comes to an end.
             substituters.fetch(self, &graph.substitutes, observer)?;
+            let mut came = Vec::new();
+            for realisation in graph.promised {
+                if self.is_valid(&realisation.path)? {
+                    came.push(realisation);
+                }
+            }
+            if !came.is_empty() {
+                self.register_realisations(&came)?;
+            }
         };
         substituters.warn(observer);
         graph::run(self, &graph, observer)?;

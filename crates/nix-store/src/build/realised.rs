@@ -38,7 +38,7 @@ impl Realised {
     ) -> Result<()> {
         let key = key(store, drv)?;
         let rows: Vec<_> =
-            outputs.iter().map(|(name, path)| (key.clone(), name.clone(), path.clone())).collect();
+            outputs.iter().map(|(name, path)| realisations::made(&key, name, path)).collect();
         store.register_realisations(&rows)
     }
 
@@ -104,7 +104,8 @@ impl Realised {
     }
 }
 
-fn key(store: &Store, drv: &StorePath) -> Result<String> {
+/// By what a derivation is known whose outputs follow from what is built.
+pub(super) fn key(store: &Store, drv: &StorePath) -> Result<String> {
     let wrong = |reason: String| Error::Derivation { path: drv.clone(), reason };
     let mut hashes = store.modulo();
     let hash = realisation_hash(&mut hashes, drv, |path| store.derivation(path));

@@ -1,36 +1,56 @@
 //! Binary caches: stores as files, in a directory or on a server, in the layout of C++ Nix
-//! (`nix-cache-info`, `HASH.narinfo`, `nar/…`).
+//! (`nix-cache-info`, `HASH.narinfo`, `nar/…`, `realisations/…`).
 
+mod address;
+mod answers;
 mod compression;
 mod files;
+mod memory;
+mod read;
 mod write;
 
+pub(crate) use read::at_once;
+
 use crate::config::StoreConfig;
-use crate::copy::Source;
 use crate::error::{Error, Result};
-use crate::info::PathInfo;
+use crate::realisations::Realisation;
+use address::Settings;
+use answers::Answers;
 use files::Files;
-use nix_compat::narinfo::{Compression, MAX_NARINFO_SIZE, NarInfo, SecretKey};
-use nix_compat::{HashAlgorithm, NixHasher, STORE_DIR, StoreDir, StorePath};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use nix_compat::narinfo::{MAX_NARINFO_SIZE, MAX_REALISATION_SIZE, NarInfo, SecretKey};
+use nix_compat::{NixHasher, STORE_DIR, StoreDir, StorePath};
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::SystemTime;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// More is not what `nix-cache-info` is for.
+/// What a cache says of itself.
+const INFO: &str = "nix-cache-info";
+/// More is not what that is for.
 const MAX_CACHE_INFO: u64 = 64 << 10;
-/// Records that are asked for at once.
-const AT_ONCE: usize = 16;
+/// The priority of a cache that says none (as C++ Nix has it).
+const PRIORITY: i64 = 50;
 
-/// A binary cache. It is read over `file://`, `http://` and `https://`, and written over
-/// `file://`.
+/// A binary cache: over `file://`, `http://` or `https://`.
 pub struct BinaryCache {
     address: String,
     files: Files,
-    compression: Compression,
+    settings: Settings,
     key: Option<SecretKey>,
-    known: OnceLock<bool>,
-    records: Mutex<HashMap<StorePath, NarInfo>>,
+    info: OnceLock<Info>,
+    records: Mutex<HashMap<StorePath, Option<NarInfo>>>,
+    answers: Option<Answers>,
+    /// Archives, and records, that are asked for at once.
+    at_once: (usize, usize),
+    /// Where archives are made that are uploaded.
+    temporary: PathBuf,
+}
+
+/// What a cache says of itself.
+#[derive(Debug, Clone, Copy)]
+struct Info {
+    priority: i64,
+    mass_query: bool,
 }
 
 impl std::fmt::Debug for BinaryCache {
@@ -40,28 +60,35 @@ impl std::fmt::Debug for BinaryCache {
 }
 
 impl BinaryCache {
-    /// The cache at an address, which may end in `?compression=zstd` (or `xz`, `bzip2`, `gzip`,
-    /// `none`): how it is written. Nothing is read yet.
+    /// The cache at an address, which may go on with `?` and settings, joined by `&`:
+    /// `compression=zstd` (or `xz`, `bzip2`, `gzip`, `none`) and `compression-level=N`, how it is
+    /// written; `priority=N` and `want-mass-query=BOOL`, in place of what it says of itself;
+    /// `trusted=BOOL`. Nothing is read yet.
     ///
     /// # Errors
     /// When it is not the address of a cache, or says what is not known.
     pub fn open(address: &str, config: &StoreConfig) -> Result<Self> {
         let wrong = |reason: String| Error::Peer { address: address.into(), reason };
-        let (place, said) = address.split_once('?').unwrap_or((address, ""));
-        let mut compression = Compression::Zstd;
-        for setting in said.split('&').filter(|setting| !setting.is_empty()) {
-            compression = match setting.split_once('=') {
-                Some(("compression", name)) => Compression::parse(name),
-                _ => return Err(wrong(format!("the setting {setting:?} is not known"))),
-            };
-        }
-        if let Compression::Other(name) = compression {
-            return Err(wrong(format!("the compression {name:?} is not known")));
-        }
+        let (place, settings) = Settings::parse(address).map_err(wrong)?;
         let files = Files::open(place, config)?;
-        let records = Mutex::default();
-        let address = place.to_owned();
-        Ok(Self { address, files, compression, key: None, known: OnceLock::new(), records })
+        let answers = match (&files, &config.cache_dir) {
+            (Files::Server { base, .. }, Some(directory)) => {
+                let (positive, negative) = (config.positive_ttl, config.negative_ttl);
+                Answers::open(directory, base, positive, negative)
+            }
+            _ => None,
+        };
+        Ok(Self {
+            address: place.to_owned(),
+            files,
+            settings,
+            key: None,
+            info: OnceLock::new(),
+            records: Mutex::default(),
+            answers,
+            at_once: (config.fetches.max(1), config.connections.max(1)),
+            temporary: config.temporary.clone(),
+        })
     }
 
     /// Signs what is written from now on.
@@ -71,147 +98,139 @@ impl BinaryCache {
         self
     }
 
+    /// Whether its address says that it needs no signatures.
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        self.settings.trusted
+    }
+
+    /// Caches with a smaller one are asked first.
+    ///
+    /// # Errors
+    /// When it cannot be asked, or there is no cache for this store.
+    pub fn priority(&self) -> Result<i64> {
+        Ok(self.settings.priority.unwrap_or(self.needed()?.priority))
+    }
+
+    /// Whether it wants to be asked for much that nobody may need.
+    ///
+    /// # Errors
+    /// As for [`BinaryCache::priority`].
+    pub fn wants_mass_query(&self) -> Result<bool> {
+        Ok(self.settings.mass_query.unwrap_or(self.needed()?.mass_query))
+    }
+
     fn peer(&self, reason: impl ToString) -> Error {
         Error::Peer { address: self.address.clone(), reason: reason.to_string() }
     }
 
-    /// Whether there is a cache, which is for this store directory.
-    fn there(&self) -> Result<bool> {
-        if self.known.get().is_some() {
-            return Ok(true);
-        }
-        let text = self.files.read("nix-cache-info", MAX_CACHE_INFO).map_err(|e| self.peer(e))?;
-        let Some(text) = text else { return Ok(false) };
-        let text = String::from_utf8_lossy(&text);
-        let directory = text.lines().find_map(|line| line.strip_prefix("StoreDir:"));
-        if let Some(directory) = directory.map(str::trim).filter(|d| *d != STORE_DIR) {
-            return Err(self.peer(format!("it is a cache for {directory}, not for {STORE_DIR}")));
-        }
-        let _ = self.known.set(true);
-        Ok(true)
+    fn needed(&self) -> Result<Info> {
+        let none = || self.peer(format!("there is no binary cache: it has no {INFO}"));
+        self.info(true)?.ok_or_else(none)
     }
 
-    fn record(&self, path: &StorePath) -> Result<Option<NarInfo>> {
-        let known = || self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(record) = known().get(path) {
-            return Ok(Some(record.clone()));
+    /// What it says of itself, if there is a cache, which is for this store directory.
+    fn info(&self, remembered: bool) -> Result<Option<Info>> {
+        if let Some(info) = self.info.get() {
+            return Ok(Some(*info));
+        }
+        let answers = self.answers.as_ref().filter(|_| remembered);
+        let text = match answers.and_then(|answers| answers.get(INFO)).flatten() {
+            Some(text) => text,
+            None => {
+                let text = self.files.read(INFO, MAX_CACHE_INFO);
+                let text = text.map_err(|e| self.peer(format!("{INFO}: {e}")))?;
+                let Some(text) = text else { return Ok(None) };
+                if let Some(answers) = &self.answers {
+                    answers.put(INFO, Some(&text));
+                }
+                text
+            }
+        };
+        let text = String::from_utf8_lossy(&text);
+        let value = |name: &str| {
+            let line =
+                |line: &str| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim().to_owned());
+            text.lines().find_map(line)
+        };
+        if let Some(directory) = value("StoreDir").filter(|directory| directory != STORE_DIR) {
+            return Err(self.peer(format!("it is a cache for {directory}, not for {STORE_DIR}")));
+        }
+        let priority = value("Priority").and_then(|text| text.parse().ok()).unwrap_or(PRIORITY);
+        let mass_query = value("WantMassQuery").is_some_and(|text| text == "1");
+        Ok(Some(*self.info.get_or_init(|| Info { priority, mass_query })))
+    }
+
+    fn records(&self) -> MutexGuard<'_, HashMap<StorePath, Option<NarInfo>>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The record of a path. What it said before, to this process or (if `remembered`) to others,
+    /// is not asked again.
+    fn record(&self, path: &StorePath, remembered: bool) -> Result<Option<NarInfo>> {
+        if let Some(record) = self.records().get(path) {
+            return Ok(record.clone());
         }
         let name = record_name(path);
-        let limit = MAX_NARINFO_SIZE as u64;
-        let text = self.files.read(&name, limit).map_err(|e| self.peer(format!("{name}: {e}")))?;
-        let Some(text) = text else { return Ok(None) };
-        let record = NarInfo::parse_in(&StoreDir::default(), &text)
+        let text = self.ask(&name, MAX_NARINFO_SIZE as u64, remembered)?;
+        let record = text.map(|text| self.parse(path, &name, &text)).transpose();
+        if let (Err(_), Some(answers)) = (&record, &self.answers) {
+            answers.forget(path);
+        }
+        let record = record?;
+        self.records().insert(path.clone(), record.clone());
+        Ok(record)
+    }
+
+    fn parse(&self, path: &StorePath, name: &str, text: &[u8]) -> Result<NarInfo> {
+        let record = NarInfo::parse_in(&StoreDir::default(), text)
             .map_err(|e| self.peer(format!("{name}: {e}")))?;
         if record.store_path() != path {
             return Err(self.peer(format!("{name} is about {}", record.store_path())));
         }
-        known().insert(path.clone(), record.clone());
-        Ok(Some(record))
+        Ok(record)
+    }
+
+    /// What it says that an output of a derivation (by its key, `sha256:…`) came to.
+    ///
+    /// # Errors
+    /// When it cannot be asked, or its answer makes no sense.
+    pub fn realisation(&self, derivation: &str, output: &str) -> Result<Option<Realisation>> {
+        self.needed()?;
+        let name = Realisation::file(derivation, output);
+        let text = self.ask(&name, MAX_REALISATION_SIZE as u64, true)?;
+        let Some(text) = text else { return Ok(None) };
+        let same = |r: &Realisation| r.derivation == derivation && r.output == output;
+        let wrong = || self.peer(format!("{name} is not about that output"));
+        Realisation::parse(&text).filter(same).map(Some).ok_or_else(wrong)
+    }
+
+    /// A small file, as it is remembered or as it is.
+    fn ask(&self, name: &str, limit: u64, remembered: bool) -> Result<Option<Vec<u8>>> {
+        let answers = self.answers.as_ref().filter(|_| remembered);
+        if let Some(text) = answers.and_then(|answers| answers.get(name)) {
+            return Ok(text);
+        }
+        let text = self.files.read(name, limit);
+        let text = text.map_err(|e| self.peer(format!("{name}: {e}")))?;
+        if let Some(answers) = &self.answers {
+            answers.put(name, text.as_deref());
+        }
+        Ok(text)
+    }
+
+    /// What it said about a path turned out not to be so.
+    fn forget(&self, path: &StorePath) {
+        self.records().remove(path);
+        if let Some(answers) = &self.answers {
+            answers.forget(path);
+        }
     }
 }
 
 /// The name of the record of a path.
 fn record_name(path: &StorePath) -> String {
     format!("{}.narinfo", nix_compat::path::hash_part(path))
-}
-
-impl Source for BinaryCache {
-    fn name(&self) -> String {
-        self.address.clone()
-    }
-
-    fn query(&self, path: &StorePath) -> Result<Option<PathInfo>> {
-        if !self.there()? {
-            return Err(self.peer("there is no binary cache: it has no nix-cache-info"));
-        }
-        let Some(record) = self.record(path)? else { return Ok(None) };
-        Ok(Some(PathInfo {
-            path: path.clone(),
-            nar_hash: record.nar_hash().clone(),
-            nar_size: record.nar_size(),
-            references: record.references().clone(),
-            deriver: record.deriver().cloned(),
-            registered: SystemTime::now(),
-            ultimate: false,
-            signatures: record.signatures().iter().map(ToString::to_string).collect(),
-            ca: record.content_address().cloned(),
-        }))
-    }
-
-    fn query_many(&self, paths: &BTreeSet<StorePath>) -> Result<BTreeMap<StorePath, PathInfo>> {
-        let paths: Vec<&StorePath> = paths.iter().collect();
-        let share = paths.len().div_ceil(AT_ONCE).max(1);
-        let mut found = BTreeMap::new();
-        let parts: Vec<Result<Vec<PathInfo>>> = std::thread::scope(|scope| {
-            let ask = |part: &[&StorePath]| -> Result<Vec<PathInfo>> {
-                let infos = part.iter().map(|path| self.query(path));
-                infos.filter_map(Result::transpose).collect()
-            };
-            let asking: Vec<_> =
-                paths.chunks(share).map(|part| scope.spawn(move || ask(part))).collect();
-            let done = asking.into_iter().map(std::thread::ScopedJoinHandle::join);
-            done.map(|part| part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-        });
-        for part in parts {
-            found.extend(part?.into_iter().map(|info| (info.path.clone(), info)));
-        }
-        Ok(found)
-    }
-
-    fn nar(&self, path: &StorePath, to: &mut dyn Write) -> Result<()> {
-        let record = self.record(path)?;
-        let record = record.ok_or_else(|| self.peer(format!("it does not have {path}")))?;
-        let name = record.url();
-        let wrong = |reason: String| self.peer(format!("{name}: {reason}"));
-        let file = self.files.get(name).map_err(|e| wrong(e.to_string()))?;
-        let file = file.ok_or_else(|| wrong("it is not there".into()))?;
-        // One byte more than promised is enough to know.
-        let limit = record.file_size().map_or(u64::MAX, |size| size.saturating_add(1));
-        let algorithm = record.file_hash().map_or(HashAlgorithm::Sha256, |hash| hash.algorithm());
-        let mut file =
-            Hashing { from: file.take(limit), hasher: NixHasher::new(algorithm), done: 0 };
-        let decoder = compression::decoder(record.compression(), &mut file);
-        let mut decoder = decoder.map_err(|e| wrong(e.to_string()))?.ok_or_else(|| {
-            wrong(format!("the compression {:?} is not known", record.compression().as_str()))
-        })?;
-        let sent = pump(&mut decoder, to);
-        drop(decoder);
-        if let Err(Stopped::Receiver(source)) = sent {
-            return Err(crate::error::io("send", std::path::Path::new(name), source));
-        }
-        io::copy(&mut file, &mut io::sink()).map_err(|e| wrong(e.to_string()))?;
-        if let Some(size) = record.file_size().filter(|size| *size != file.done) {
-            let more = if file.done > size { "or more " } else { "" };
-            return Err(wrong(format!("it has {} bytes {more}instead of {size}", file.done)));
-        }
-        let got = file.hasher.finalize();
-        if let Some(hash) = record.file_hash().filter(|hash| **hash != got) {
-            let (hash, got) = (hash.to_sri_string(), got.to_sri_string());
-            return Err(wrong(format!("its hash is {got} instead of {hash}")));
-        }
-        match sent {
-            Err(Stopped::Sender(error)) => Err(wrong(error.to_string())),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Which end of a copy failed.
-enum Stopped {
-    Sender(io::Error),
-    Receiver(io::Error),
-}
-
-fn pump(from: &mut dyn Read, to: &mut dyn Write) -> std::result::Result<(), Stopped> {
-    let mut buffer = vec![0; 128 << 10];
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return to.flush().map_err(Stopped::Receiver),
-            Ok(n) => to.write_all(&buffer[..n]).map_err(Stopped::Receiver)?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Stopped::Sender(error)),
-        }
-    }
 }
 
 /// Hashes and counts what is read or written.

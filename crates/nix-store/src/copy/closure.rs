@@ -1,15 +1,16 @@
 //! Copying paths with everything they refer to.
 
-use super::{Sink, Source, Trust};
-use crate::error::{Context, Error, Result};
+use super::work::Work;
+use super::{CopyObserver, Sink, Source, Trust};
+use crate::error::{Error, Result};
 use crate::info::PathInfo;
 use nix_compat::StorePath;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
-/// Copies `paths` and what they refer to, as far as `to` lacks it, references first: what has come
-/// when it is interrupted stays, and the next copy goes on from there. Every path is checked by
-/// `trust` before the first byte is sent. `begun` is told of each path; gives those that were sent.
+/// Copies `paths` and what they refer to, as far as `to` lacks it, several at once, references
+/// first, and what outputs are known to have come to them: what has come when it is interrupted stays, and the next copy goes on from there. Every
+/// path is checked by `trust` before the first byte is sent. Gives those that were sent, references
+/// first.
 ///
 /// # Errors
 /// When `from` lacks a path or is not trusted for it, or either side fails.
@@ -18,7 +19,7 @@ pub fn copy_closure(
     to: &dyn Sink,
     paths: &BTreeSet<StorePath>,
     trust: &Trust,
-    begun: &dyn Fn(&PathInfo),
+    observer: &dyn CopyObserver,
 ) -> Result<Vec<StorePath>> {
     let missing = missing(from, to, paths)?;
     if let Some(info) = missing.values().find(|info| !trust.accepts(info)) {
@@ -26,9 +27,13 @@ pub fn copy_closure(
         return Err(Error::Refused { path: info.path.clone(), reason });
     }
     let order = in_order(&missing)?;
-    for path in &order {
-        begun(&missing[path]);
-        send(from, to, &missing[path])?;
+    let infos: Vec<PathInfo> = order.iter().map(|path| missing[path].clone()).collect();
+    observer.planned(infos.len(), infos.iter().map(|info| info.nar_size).sum());
+    Work { from, to, trust, observer, infos: &infos }.run()?;
+    for path in paths.iter().chain(order.iter().filter(|path| !paths.contains(path))) {
+        let mut realisations = from.realisations(path)?;
+        realisations.retain(|realisation| trust.accepts_realisation(realisation));
+        to.add_realisations(&realisations)?;
     }
     Ok(order)
 }
@@ -82,27 +87,4 @@ fn in_order(infos: &BTreeMap<StorePath, PathInfo>) -> Result<Vec<StorePath>> {
         }
     }
     Ok(order)
-}
-
-/// One archive through a pipe: it is never in memory.
-fn send(from: &dyn Source, to: &dyn Sink, info: &PathInfo) -> Result<()> {
-    let (mut reader, mut writer) = std::io::pipe().on("make a pipe for", Path::new("a copy"))?;
-    std::thread::scope(|scope| {
-        // The writer is closed when the sender is done, the reader when the receiver is.
-        let sender = scope.spawn(move || from.nar(&info.path, &mut writer));
-        let received = to.add(info, &mut reader);
-        drop(reader);
-        let sent = sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        match (received, sent) {
-            // Nobody reads any more: somebody else added it meanwhile.
-            (Ok(()), _) => Ok(()),
-            // An archive that ends too soon is the receiver's trouble; the sender knows why.
-            (Err(_), Err(sent)) if !is_closed_pipe(&sent) => Err(sent),
-            (received, _) => received,
-        }
-    })
-}
-
-fn is_closed_pipe(error: &Error) -> bool {
-    matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -1,12 +1,14 @@
 //! The local store as a place to copy from and to.
 
+use super::batch::Taken;
 use super::{Sink, Source};
 use crate::build::hash_output;
-use crate::canonical::canonicalise;
+use crate::canonical::{flush_all, make_canonical};
 use crate::db::Registration;
 use crate::error::{Context, Error, Result, archive};
 use crate::info::PathInfo;
 use crate::lock::{OwnedLock, path_lock};
+use crate::realisations::Realisation;
 use crate::scratch::Scratch;
 use crate::store::Store;
 use nix_compat::{
@@ -15,10 +17,12 @@ use nix_compat::{
 use std::collections::BTreeSet;
 use std::io::{BufReader, Read, Write};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Archives are read from and written to in pieces of this size.
 const BUFFER: usize = 256 << 10;
+/// How long a path is left alone that somebody else is just adding.
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl Source for Store {
     fn name(&self) -> String {
@@ -41,6 +45,14 @@ impl Source for Store {
         nar::dump(&at, &mut to).map_err(archive(&at))?;
         to.flush().on("send the archive of", &at)
     }
+
+    fn realisations(&self, path: &StorePath) -> Result<Vec<Realisation>> {
+        self.realisations_of(path)
+    }
+
+    fn at_once(&self) -> usize {
+        self.config().cores.max(2)
+    }
 }
 
 impl Sink for Store {
@@ -59,33 +71,108 @@ impl Sink for Store {
     }
 
     fn add(&self, info: &PathInfo, nar: &mut dyn Read) -> Result<()> {
+        loop {
+            match self.begin(info)? {
+                Taken::Valid => return Ok(()),
+                Taken::Busy => std::thread::sleep(PAUSE),
+                Taken::Place(space) => {
+                    self.check_references(info)?;
+                    return self.commit(vec![self.receive(space, info, nar)?]);
+                }
+            }
+        }
+    }
+
+    fn add_realisations(&self, realisations: &[Realisation]) -> Result<()> {
+        if realisations.is_empty() { Ok(()) } else { self.register_realisations(realisations) }
+    }
+
+    fn at_once(&self) -> usize {
+        usize::MAX
+    }
+
+    fn local(&self) -> Option<&Store> {
+        Some(self)
+    }
+}
+
+/// A place to unpack a path in. The path is locked, and kept from collectors.
+pub(super) struct Space {
+    // The first that is dropped: the lock says that nobody else uses the name.
+    scratch: Scratch,
+    _lock: OwnedLock,
+}
+
+/// A path that has come, as it was promised, and is not valid yet.
+pub(super) struct Incoming {
+    pub info: PathInfo,
+    space: Space,
+    derivation: Option<Derivation>,
+    /// Files, directories and symlinks.
+    entries: usize,
+}
+
+impl Store {
+    /// Takes a place for a path.
+    pub(super) fn begin(&self, info: &PathInfo) -> Result<Taken> {
         let path = &info.path;
         self.add_temp_root(path)?;
         if self.database().is_valid(path)? {
-            return Ok(());
+            return Ok(Taken::Valid);
         }
         check_address(info)?;
-        for reference in info.references.iter().filter(|r| *r != path) {
+        let Some(lock) = OwnedLock::try_take(&path_lock(&self.physical(path)))? else {
+            return Ok(Taken::Busy);
+        };
+        if self.database().is_valid(path)? {
+            return Ok(Taken::Valid);
+        }
+        Ok(Taken::Place(Space { scratch: incoming(self, path)?, _lock: lock }))
+    }
+
+    /// Unpacks an archive, which must be what was promised.
+    pub(super) fn receive(
+        &self,
+        space: Space,
+        info: &PathInfo,
+        nar: &mut dyn Read,
+    ) -> Result<Incoming> {
+        let at = &space.scratch.path;
+        restore(info, nar, at)?;
+        check_contents(info, at)?;
+        let derivation = read_derivation(info, at)?;
+        let entries = make_canonical(at, None)?;
+        // What the sender thinks of itself does not count here.
+        let info = PathInfo { registered: SystemTime::now(), ultimate: false, ..info.clone() };
+        Ok(Incoming { info, space, derivation, entries })
+    }
+
+    /// Makes paths valid, all or none; what they refer to is valid or among them.
+    pub(super) fn commit(&self, paths: Vec<Incoming>) -> Result<()> {
+        let trees: Vec<(&Path, usize)> =
+            paths.iter().map(|p| (p.space.scratch.path.as_path(), p.entries)).collect();
+        flush_all(&self.layout().store, &trees)?;
+        let moves: Vec<(&Path, &StorePath)> =
+            paths.iter().map(|p| (p.space.scratch.path.as_path(), &p.info.path)).collect();
+        self.install_all(&moves)?;
+        let registrations: Vec<Registration<'_>> = paths
+            .iter()
+            .map(|p| Registration { info: &p.info, derivation: p.derivation.as_ref() })
+            .collect();
+        self.database().register(&registrations)?;
+        Ok(())
+    }
+
+    fn check_references(&self, info: &PathInfo) -> Result<()> {
+        for reference in info.references.iter().filter(|r| **r != info.path) {
             if !self.is_valid(reference)? {
                 return Err(Error::MissingReference {
-                    path: path.clone(),
+                    path: info.path.clone(),
                     reference: reference.clone(),
                 });
             }
         }
-        let _lock = OwnedLock::take(&path_lock(&self.physical(path)), &|| false)?;
-        if self.database().is_valid(path)? {
-            return Ok(());
-        }
-        let scratch = incoming(self, path)?;
-        restore(info, nar, &scratch.path)?;
-        check_contents(info, &scratch.path)?;
-        let derivation = read_derivation(info, &scratch.path)?;
-        canonicalise(&scratch.path, None)?;
-        // What the sender thinks of itself does not count here.
-        let info = PathInfo { registered: SystemTime::now(), ultimate: false, ..info.clone() };
-        self.install(&scratch.path, path)?;
-        self.database().register(&[Registration { info: &info, derivation: derivation.as_ref() }])
+        Ok(())
     }
 }
 

@@ -1,14 +1,18 @@
 //! Moving store paths between stores: where they can be read from, and where they can be put.
 
+mod batch;
 mod closure;
 mod local;
 mod trust;
+mod work;
 
 pub use closure::copy_closure;
 pub use trust::Trust;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::info::PathInfo;
+use crate::realisations::Realisation;
+use crate::store::Store;
 use nix_compat::StorePath;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -44,6 +48,27 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// When it does not have the path, stops half way, or `to` refuses.
     fn nar(&self, path: &StorePath, to: &mut dyn Write) -> Result<()>;
+
+    /// How many archives may be read at once.
+    fn at_once(&self) -> usize {
+        1
+    }
+
+    /// Which outputs of derivations are known to have come to a path.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    fn realisations(&self, path: &StorePath) -> Result<Vec<Realisation>> {
+        let _ = path;
+        Ok(Vec::new())
+    }
+
+    /// Called when a copy of the path failed: what is said about it elsewhere, if there is another
+    /// place, from where [`Source::nar`] then reads it.
+    fn elsewhere(&self, path: &StorePath, why: &Error) -> Option<PathInfo> {
+        let _ = (path, why);
+        None
+    }
 }
 
 /// Where store paths can be put.
@@ -65,4 +90,55 @@ pub trait Sink: Send + Sync {
     /// When the archive is malformed or not the one promised, a reference is missing, or it cannot
     /// be written.
     fn add(&self, info: &PathInfo, nar: &mut dyn Read) -> Result<()>;
+
+    /// Remembers what outputs came to; it has the paths.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    fn add_realisations(&self, realisations: &[Realisation]) -> Result<()> {
+        let _ = realisations;
+        Ok(())
+    }
+
+    /// How many paths may be added at once.
+    fn at_once(&self) -> usize {
+        1
+    }
+
+    /// The store itself, where it is on this host: it takes archives in any order, and makes many
+    /// paths valid in one go.
+    fn local(&self) -> Option<&Store> {
+        None
+    }
 }
+
+/// Who is told about a copy; called from several threads.
+pub trait CopyObserver: Sync {
+    /// So many paths will be sent, with so many bytes in their archives.
+    fn planned(&self, paths: usize, bytes: u64) {
+        let _ = (paths, bytes);
+    }
+
+    /// A path is begun to be sent.
+    fn begun(&self, info: &PathInfo) {
+        let _ = info;
+    }
+
+    /// More bytes of archives have come.
+    fn sent(&self, bytes: u64) {
+        let _ = bytes;
+    }
+
+    /// A path has come.
+    fn done(&self, info: &PathInfo) {
+        let _ = info;
+    }
+
+    /// Asked several times a second: `true` ends the copy with [`Error::Cancelled`].
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody.
+impl CopyObserver for () {}

@@ -1,6 +1,7 @@
 //! Whom a store believes that a path is what its name says.
 
 use crate::info::PathInfo;
+use crate::realisations::Realisation;
 use nix_compat::narinfo::{NixSignature, TrustedPublicKey};
 
 /// What a path must show before it is copied.
@@ -26,5 +27,11 @@ impl Trust {
             NixSignature::parse(signature)
                 .is_ok_and(|s| s.verify(fingerprint.as_bytes(), &self.keys).unwrap_or(false))
         })
+    }
+
+    /// Whether it is believed what an output came to: that follows from nothing else.
+    #[must_use]
+    pub fn accepts_realisation(&self, realisation: &Realisation) -> bool {
+        !self.required || realisation.is_signed(&self.keys)
     }
 }
