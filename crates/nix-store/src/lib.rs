@@ -22,6 +22,7 @@ mod live;
 mod lock;
 mod query;
 mod realisations;
+pub mod remote;
 mod roots;
 mod runtime_roots;
 mod scratch;
