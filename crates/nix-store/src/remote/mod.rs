@@ -6,14 +6,14 @@ mod client;
 mod daemon;
 mod pool;
 mod process;
-//mod server;
+mod server;
 mod ssh;
 mod stream;
 mod wire_info;
 
 pub use client::ServeClient;
 pub use daemon::{Daemon, DaemonInfo};
-//pub use server::{Access, serve, serve_daemon};
+pub use server::{Access, Client, serve, serve_daemon};
 
 use crate::copy::{Sink, Source};
 use crate::error::Result;
