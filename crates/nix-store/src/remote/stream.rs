@@ -80,7 +80,12 @@ impl Stream {
 
     /// What went wrong, as far as this side knows, and what the other side said last.
     pub fn broken(&mut self, address: &Address, error: &wire::Error) -> Error {
-        let mut reason = error.to_string();
+        let mut reason = match error {
+            wire::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                "the connection ended too soon".into()
+            }
+            other => other.to_string(),
+        };
         if let Some(process) = &mut self.process {
             let ended = matches!(error, wire::Error::Io(_));
             if !ended {

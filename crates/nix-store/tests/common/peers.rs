@@ -23,6 +23,11 @@ impl Peer {
         all
     }
 
+    /// Whether it is older than `DRV^OUTPUT`.
+    pub fn is_old(self) -> bool {
+        self.0.is_none()
+    }
+
     /// A command of it that sees `dir` at the path that is returned.
     pub fn command(self, program: &str, dir: &Path) -> (Command, PathBuf) {
         let settings = "build-users-group =\nbuilders =\nsubstitute = false\nsandbox = true\n";
