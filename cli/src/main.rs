@@ -10,6 +10,7 @@ mod nix_conf;
 mod nix_io;
 mod output;
 mod progress;
+mod remote;
 mod search_path;
 mod warm;
 

@@ -8,6 +8,7 @@ use crate::output;
 use crate::progress::Progress;
 use nix_store::cache::BinaryCache;
 use nix_store::copy::{CopyObserver, Sink, Source, Trust, copy_closure};
+use nix_store::remote::{Remote, RemoteOptions};
 use nix_store::{PathInfo, Store, StoreConfig};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -19,6 +20,11 @@ use std::sync::{Mutex, PoisonError};
 /// local?root=DIR. A cache over HTTP is written with PUT. How a cache is written can be said behind
 /// its address: file://DIR?compression=xz (zstd, xz, bzip2, gzip or none; zstd if it is not said),
 /// compression-level=N, and for a new one priority=N and want-mass-query=true.
+///
+/// URL can also be `daemon` or unix://SOCKET, a Nix daemon, or a store of another host, over ssh:
+/// ssh://[USER@]HOST[:PORT] or ssh-ng://…, which need nix or hc there. Behind ssh's addresses can
+/// stand ssh-key=FILE, remote-program=PROGRAM, remote-store=DIR, compress=true and
+/// max-connections=N; NIX_SSHOPTS has more options for ssh.
 ///
 /// What comes into a store must be signed by a key of nix.conf's `trusted-public-keys`, unless
 /// nix.conf has `require-sigs = false` or the path follows from its contents.
@@ -48,17 +54,24 @@ pub struct Args {
 }
 
 /// One end of a copy.
-enum End {
+pub enum End {
     Store(Store),
     Cache(Box<BinaryCache>),
+    Remote(Remote),
 }
 
 impl End {
-    fn open(globals: &Globals, address: Option<&str>, jobs: Option<usize>) -> anyhow::Result<Self> {
-        let mut config = build::store_config(globals)?;
-        if let Some(jobs) = jobs {
-            (config.fetches, config.cores) = (jobs.max(1), jobs.max(1));
-        }
+    /// The store, cache or remote store at an address; the store of this host without one.
+    pub fn open(globals: &Globals, address: Option<&str>) -> anyhow::Result<Self> {
+        Self::open_with(build::store_config(globals)?, address, true)
+    }
+
+    /// `check_signatures`: whether a daemon is to ask for signatures of what it gets.
+    fn open_with(
+        config: StoreConfig,
+        address: Option<&str>,
+        check_signatures: bool,
+    ) -> anyhow::Result<Self> {
         let Some(address) = address else { return Ok(Self::Store(build::open(config)?)) };
         let root = match address.strip_prefix("local?root=") {
             Some(root) => Some(root),
@@ -68,19 +81,25 @@ impl End {
             let root = Some(std::path::absolute(root)?);
             return Ok(Self::Store(Store::open(StoreConfig { root, ..config })?));
         }
+        if Remote::is_address(address) {
+            let options = RemoteOptions { check_signatures, ..crate::remote::options() };
+            return Ok(Self::Remote(crate::remote::open(address, &options)?));
+        }
         if address.contains(':') {
             return Ok(Self::Cache(Box::new(BinaryCache::open(address, &config)?)));
         }
         let message = format!("{address} is neither a binary cache nor a store");
         Err(Failure::new(Code::Failed, message)
-            .hint("say file://DIR, https://…, or the whole path of a store's directory")
+            .hint("say file://DIR, https://…, ssh://HOST, daemon, or the whole path of a store's directory")
             .into())
     }
 
-    fn source(&self) -> &dyn Source {
+    /// As a place to copy from.
+    pub fn source(&self) -> &dyn Source {
         match self {
             Self::Store(store) => store,
             Self::Cache(cache) => cache.as_ref(),
+            Self::Remote(remote) => remote.source(),
         }
     }
 
@@ -88,13 +107,18 @@ impl End {
         match self {
             Self::Store(store) => store,
             Self::Cache(cache) => cache.as_ref(),
+            Self::Remote(remote) => remote.sink(),
         }
     }
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
-    let from = End::open(globals, args.from.as_deref(), args.jobs)?;
-    let mut to = End::open(globals, args.to.as_deref(), args.jobs)?;
+    let mut config = build::store_config(globals)?;
+    if let Some(jobs) = args.jobs {
+        (config.fetches, config.cores) = (jobs.max(1), jobs.max(1));
+    }
+    let from = End::open_with(config.clone(), args.from.as_deref(), true)?;
+    let mut to = End::open_with(config, args.to.as_deref(), !args.no_check_sigs)?;
     if let Some(file) = &args.key_file {
         let End::Cache(cache) = to else {
             let message = "--key-file signs what is written to a binary cache; \
@@ -110,7 +134,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let paths = args.paths.iter().map(|path| store_path(&named, path));
     let paths = paths.collect::<anyhow::Result<BTreeSet<_>>>()?;
     let conf = crate::nix_conf::substitution()?;
-    // A cache takes what it is given; whoever reads it asks for signatures.
+    // A cache takes what it is given; whoever reads it asks for signatures. A remote store asks itself.
     let required = matches!(to, End::Store(_)) && conf.require_signatures && !args.no_check_sigs;
     let trust = Trust { keys: conf.trusted_keys, required };
     let progress = Progress::new();

@@ -4,6 +4,7 @@
 //! `nix-archive`, `nix-narinfo`, `nix-flake-lock`). What they do right is passed through under the
 //! field's names; what they lack is added here, purely: nothing in this crate keeps state.
 
+pub mod export;
 pub mod flake_lock;
 pub mod flake_ref;
 pub mod git_tree;
@@ -14,6 +15,7 @@ pub mod narinfo;
 pub mod path;
 pub mod resolve;
 pub mod rewrite;
+pub mod serve;
 mod unusual;
 pub mod url;
 pub mod wire;

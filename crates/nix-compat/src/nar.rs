@@ -7,6 +7,10 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::path::Path;
 
+mod stream;
+
+pub use stream::ArchiveReader;
+
 pub use nix_archive::nar::{
     Encoder, Error, Event, NamedNode, NarHash, Node, decode, decode_events, decode_events_reader,
     encode_tree, hash_tree,

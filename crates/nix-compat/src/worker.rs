@@ -4,7 +4,7 @@ mod log;
 mod request;
 
 pub use log::{Field, Message};
-pub use request::Request;
+pub use request::{Request, SubstitutableInfo};
 
 use crate::wire::{Reader, Result, Writer, malformed};
 use std::collections::BTreeSet;

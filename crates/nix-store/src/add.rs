@@ -13,7 +13,7 @@ use nix_compat::modulo::ModuloError;
 use nix_compat::{CAHash, Derivation, HashAlgorithm, NixHash, StorePath, nar, path};
 use std::collections::BTreeSet;
 use std::fs::{File, FileType};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -85,6 +85,34 @@ impl Store {
         ingest::copy_file(from, &scratch.path, true, &mut [0; 64 << 10])?;
         canonicalise(&scratch.path, None)?;
         self.add_copied(name, scratch, IngestMethod::Recursive, &BTreeSet::new(), None)
+    }
+
+    /// Adds what comes in a stream, addressed by its content: an archive, or the bytes of a file.
+    ///
+    /// # Errors
+    /// When the name breaks the rules, a reference is not valid, the archive is malformed, or it
+    /// cannot be written.
+    pub(crate) fn add_incoming(
+        &self,
+        name: &str,
+        method: IngestMethod,
+        references: &BTreeSet<StorePath>,
+        mut from: &mut dyn Read,
+    ) -> Result<StorePath> {
+        let scratch = Scratch::temporary(self)?;
+        let at = &scratch.path;
+        match method {
+            IngestMethod::Recursive => {
+                let mut tree = nar::ArchiveReader::new(&mut from);
+                nar::restore(&mut tree, at).map_err(archive(Path::new(name)))?;
+            }
+            IngestMethod::Flat => {
+                let mut file = plain::create_new(at, 0o444)?;
+                std::io::copy(from, &mut file).on("write", at)?;
+            }
+        }
+        canonicalise(at, None)?;
+        self.add_copied(name, scratch, method, references, None)
     }
 
     /// Adds a derivation: writes it as the text `<name>.drv`.

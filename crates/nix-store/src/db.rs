@@ -219,6 +219,19 @@ impl Database {
         self.column("select path from ValidPaths where ? = 0", 0).map_err(|e| self.error(e))
     }
 
+    pub fn path_from_hash_part(&self, hash_part: &str) -> Result<Option<StorePath>> {
+        let prefix = format!("{}/{hash_part}", nix_compat::STORE_DIR);
+        let find = || -> rusqlite::Result<Option<String>> {
+            self.connection
+                .prepare_cached("select path from ValidPaths where path >= ? limit 1")?
+                .query_row([&prefix], |row| row.get(0))
+                .optional()
+        };
+        let found = find().map_err(|error| self.error(error))?;
+        let path = found.and_then(|path| path.parse::<StorePath>().ok());
+        Ok(path.filter(|path| nix_compat::path::hash_part(path) == hash_part))
+    }
+
     fn column(
         &self,
         sql: &str,

@@ -112,4 +112,24 @@ impl Store {
         let bytes = std::fs::read(&file).on("read", &file)?;
         Derivation::from_aterm_bytes(&bytes, name).map_err(|error| malformed(error.to_string()))
     }
+
+    /// The valid path with this hash part.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn path_from_hash_part(&self, hash_part: &str) -> Result<Option<StorePath>> {
+        let found = self.database().path_from_hash_part(hash_part)?;
+        match found {
+            Some(path) if self.is_valid(&path)? => Ok(Some(path)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The valid derivations that have a path as an output.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn valid_derivers(&self, path: &StorePath) -> Result<BTreeSet<StorePath>> {
+        self.database().derivers(path)
+    }
 }

@@ -1,8 +1,14 @@
-//! `hc store`: what is in the store of this host.
+//! `hc store`: what is in the store of this host, and how others get at it.
 
+mod export;
+mod files;
+mod info;
 mod optimise;
+mod ping;
 mod roots;
+mod serve;
 pub mod sign;
+mod verify;
 mod why;
 
 pub use roots::print as roots;
@@ -13,7 +19,7 @@ use clap::Subcommand;
 use nix_store::{Store, StorePath};
 use std::path::Path;
 
-/// Look into the store, and keep it small
+/// Look into the store, keep it small, and serve it
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -26,6 +32,14 @@ enum What {
     Why(why::Args),
     Optimise(optimise::Args),
     Sign(sign::Args),
+    Info(info::Args),
+    Ls(files::LsArgs),
+    Cat(files::CatArgs),
+    Verify(verify::Args),
+    Export(export::ExportArgs),
+    Import(export::ImportArgs),
+    Serve(serve::Args),
+    Ping(ping::Args),
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
@@ -34,6 +48,14 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         What::Why(args) => why::run(globals, args),
         What::Optimise(args) => optimise::run(globals, args),
         What::Sign(args) => sign::run(globals, args),
+        What::Info(args) => info::run(globals, args),
+        What::Ls(args) => files::ls(globals, args),
+        What::Cat(args) => files::cat(globals, args),
+        What::Verify(args) => verify::run(globals, args),
+        What::Export(args) => export::export(globals, args),
+        What::Import(args) => export::import(globals, args),
+        What::Serve(args) => serve::run(globals, args),
+        What::Ping(args) => ping::run(globals, args),
     }
 }
 

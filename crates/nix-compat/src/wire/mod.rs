@@ -13,6 +13,7 @@ mod result;
 pub use derivation::{BasicDerivation, BasicOutput};
 pub use frame::{FramedReader, FramedWriter};
 pub use path_info::UnkeyedPathInfo;
+pub(crate) use path_info::{parse_ca, parse_nar_hash};
 pub use realisation::{Realisation, RealisationId};
 pub use result::{BuildResult, BuildStatus};
 

@@ -1,10 +1,50 @@
 use super::*;
-use crate::hash::NixHash;
+use crate::hash::{CAHash, NixHash};
 use proptest::prelude::*;
 
 pub fn path() -> impl Strategy<Value = StorePath> {
     (any::<[u8; 20]>(), "[a-z][a-z0-9.+-]{0,20}")
         .prop_map(|(digest, name)| StorePath::from_parts(digest, &name).unwrap())
+}
+
+pub fn path_info() -> impl Strategy<Value = UnkeyedPathInfo> {
+    let paths = proptest::collection::btree_set(path(), 0..4);
+    let signatures = proptest::collection::vec("[a-z]{1,5}:[a-z]{1,5}", 0..3);
+    (proptest::option::of(path()), paths, signatures, any::<(u64, u64, bool)>(), any::<[u8; 32]>())
+        .prop_map(|(deriver, references, signatures, (registered, nar_size, ultimate), hash)| {
+            UnkeyedPathInfo {
+                deriver,
+                nar_hash: NixHash::Sha256(hash),
+                references,
+                registered,
+                nar_size,
+                ultimate,
+                signatures,
+                ca: ultimate.then_some(CAHash::Nar(NixHash::Sha256(hash))),
+            }
+        })
+}
+
+pub fn basic_derivation() -> impl Strategy<Value = BasicDerivation> {
+    let environment = proptest::collection::btree_map("[a-z]{1,5}", any::<Vec<u8>>(), 0..4);
+    let fixed = any::<Option<[u8; 2]>>();
+    (path(), environment, any::<Vec<String>>(), fixed).prop_map(
+        |(path, environment, arguments, fixed)| {
+            let output = BasicOutput {
+                path: fixed.is_none().then(|| path.clone()),
+                method: fixed.map(|_| "r:sha256".to_owned()).unwrap_or_default(),
+                digest: fixed.map(|[a, b]| format!("{a:02x}{b:02x}")).unwrap_or_default(),
+            };
+            BasicDerivation {
+                outputs: [("out".into(), output)].into(),
+                input_sources: [path].into(),
+                system: "x86_64-linux".into(),
+                builder: "/bin/sh".into(),
+                arguments,
+                environment,
+            }
+        },
+    )
 }
 
 fn result() -> impl Strategy<Value = BuildResult> {
@@ -59,23 +99,17 @@ proptest! {
     }
 
     #[test]
-    fn basic_derivations_are_read_back(
-        path in path(),
-        names in proptest::collection::btree_map("[a-z]{1,5}", any::<Vec<u8>>(), 0..4),
-        arguments: Vec<String>,
-    ) {
-        let output = BasicOutput { path: Some(path.clone()), method: "r:sha256".into(), digest: "00".into() };
-        let derivation = BasicDerivation {
-            outputs: [("out".into(), output)].into(),
-            input_sources: [path].into(),
-            system: "x86_64-linux".into(),
-            builder: "/bin/sh".into(),
-            arguments,
-            environment: names,
-        };
+    fn basic_derivations_are_read_back(derivation in basic_derivation()) {
         let mut writer = Writer::new(Vec::new());
         writer.basic_derivation(&derivation).unwrap();
         prop_assert_eq!(Reader::new(writer.into_inner().as_slice()).basic_derivation().unwrap(), derivation);
+    }
+
+    #[test]
+    fn path_infos_are_read_back(info in path_info()) {
+        let mut writer = Writer::new(Vec::new());
+        writer.path_info(&info).unwrap();
+        prop_assert_eq!(Reader::new(writer.into_inner().as_slice()).path_info().unwrap(), info);
     }
 
     #[test]

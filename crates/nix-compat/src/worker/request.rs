@@ -1,7 +1,11 @@
 //! What a client asks a daemon for.
 
 use crate::StorePath;
-use crate::wire::{BasicDerivation, Reader, Result, UnkeyedPathInfo, Writer, malformed};
+use crate::hash::CAHash;
+use crate::wire::{
+    BasicDerivation, Reader, Realisation, RealisationId, Result, UnkeyedPathInfo, Writer,
+    malformed, parse_ca,
+};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 
@@ -138,6 +142,65 @@ pub enum Request {
         /// `name:base64` signatures.
         signatures: Vec<String>,
     },
+    /// What a substituter says of a path. Answer: a truth value, and [`SubstitutableInfo`].
+    QuerySubstitutablePathInfo(StorePath),
+    /// What substituters say of paths, which may be content addressed. Answer: the number of those
+    /// that can be had, and of each the path and [`SubstitutableInfo`].
+    QuerySubstitutablePathInfos(Vec<(StorePath, Option<CAHash>)>),
+    /// Where an output of a derivation is. Answer: realisations, at most one.
+    QueryRealisation(RealisationId),
+    /// Remember where an output of a derivation is. Answer: nothing.
+    RegisterDrvOutput(Realisation),
+    /// Keep a build's log of a derivation; the log follows. Answer: 1.
+    AddBuildLog(StorePath),
+    /// Make a link on the daemon's host that keeps the path. Answer: the link.
+    AddPermRoot {
+        /// The path.
+        path: StorePath,
+        /// Where the link will be.
+        link: Vec<u8>,
+    },
+}
+
+/// What a substituter says of a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubstitutableInfo {
+    /// The derivation it was built from.
+    pub deriver: Option<StorePath>,
+    /// What it refers to.
+    pub references: BTreeSet<StorePath>,
+    /// Bytes that have to be downloaded; 0 is unknown.
+    pub download_size: u64,
+    /// The size of its archive in bytes; 0 is unknown.
+    pub nar_size: u64,
+}
+
+impl<R: Read> Reader<R> {
+    /// What a substituter says of a path.
+    ///
+    /// # Errors
+    /// When it makes no sense, or the connection ends.
+    pub fn substitutable_info(&mut self) -> Result<SubstitutableInfo> {
+        Ok(SubstitutableInfo {
+            deriver: self.optional_path()?,
+            references: self.paths()?,
+            download_size: self.number()?,
+            nar_size: self.number()?,
+        })
+    }
+}
+
+impl<W: Write> Writer<W> {
+    /// What a substituter says of a path.
+    ///
+    /// # Errors
+    /// When the connection broke.
+    pub fn substitutable_info(&mut self, info: &SubstitutableInfo) -> Result<()> {
+        self.optional_path(info.deriver.as_ref())?;
+        self.paths(&info.references)?;
+        self.number(info.download_size)?;
+        self.number(info.nar_size)
+    }
 }
 
 impl Request {
@@ -174,9 +237,13 @@ impl Request {
                 }
                 Self::CollectGarbage { action, paths, max_freed }
             }
+            21 => Self::QuerySubstitutablePathInfo(from.path()?),
             23 => Self::QueryAllValidPaths,
             26 => Self::QueryPathInfo(from.path()?),
             29 => Self::QueryPathFromHashPart(from.string()?),
+            30 => Self::QuerySubstitutablePathInfos(
+                from.many(|from| Ok((from.path()?, parse_ca(&from.string()?)?)))?,
+            ),
             31 => Self::QueryValidPaths { paths: from.paths()?, substitute: from.bool()? },
             32 => Self::QuerySubstitutablePaths(from.paths()?),
             33 => Self::QueryValidDerivers(from.path()?),
@@ -197,8 +264,12 @@ impl Request {
             },
             40 => Self::QueryMissing(from.strings()?),
             41 => Self::QueryDerivationOutputMap(from.path()?),
+            42 => Self::RegisterDrvOutput(from.realisation()?),
+            43 => Self::QueryRealisation(RealisationId::parse(&from.string()?)?),
             44 => Self::AddMultipleToStore { repair: from.bool()?, trusted: from.bool()? },
+            45 => Self::AddBuildLog(from.path()?),
             46 => Self::BuildPathsWithResults { targets: from.strings()?, mode: from.number()? },
+            47 => Self::AddPermRoot { path: from.path()?, link: from.bytes()? },
             other => return Err(malformed(format!("operation {other} is not supported"))),
         }))
     }
@@ -218,7 +289,19 @@ impl Request {
             | Self::QueryPathInfo(path)
             | Self::QueryValidDerivers(path)
             | Self::NarFromPath(path)
-            | Self::QueryDerivationOutputMap(path) => to.path(path),
+            | Self::QueryDerivationOutputMap(path)
+            | Self::QuerySubstitutablePathInfo(path)
+            | Self::AddBuildLog(path) => to.path(path),
+            Self::QuerySubstitutablePathInfos(paths) => to.many(paths, |to, (path, ca)| {
+                to.path(path)?;
+                to.bytes(ca.as_ref().map(CAHash::to_nix_string).unwrap_or_default())
+            }),
+            Self::QueryRealisation(id) => to.bytes(id.to_string()),
+            Self::RegisterDrvOutput(realisation) => to.realisation(realisation),
+            Self::AddPermRoot { path, link } => {
+                to.path(path)?;
+                to.bytes(link)
+            }
             Self::BuildPaths { targets, mode } | Self::BuildPathsWithResults { targets, mode } => {
                 to.strings(targets)?;
                 to.number(*mode)
@@ -283,9 +366,11 @@ impl Request {
             Self::FindRoots => 14,
             Self::SetOptions { .. } => 19,
             Self::CollectGarbage { .. } => 20,
+            Self::QuerySubstitutablePathInfo(_) => 21,
             Self::QueryAllValidPaths => 23,
             Self::QueryPathInfo(_) => 26,
             Self::QueryPathFromHashPart(_) => 29,
+            Self::QuerySubstitutablePathInfos(_) => 30,
             Self::QueryValidPaths { .. } => 31,
             Self::QuerySubstitutablePaths(_) => 32,
             Self::QueryValidDerivers(_) => 33,
@@ -297,8 +382,12 @@ impl Request {
             Self::AddToStoreNar { .. } => 39,
             Self::QueryMissing(_) => 40,
             Self::QueryDerivationOutputMap(_) => 41,
+            Self::RegisterDrvOutput(_) => 42,
+            Self::QueryRealisation(_) => 43,
             Self::AddMultipleToStore { .. } => 44,
+            Self::AddBuildLog(_) => 45,
             Self::BuildPathsWithResults { .. } => 46,
+            Self::AddPermRoot { .. } => 47,
         }
     }
 

@@ -1,27 +1,40 @@
 use super::*;
 use crate::hash::{CAHash, NixHash};
-use crate::wire::UnkeyedPathInfo;
-use crate::wire::tests::path;
+use crate::wire::tests::{basic_derivation, path, path_info};
+use crate::wire::{Realisation, RealisationId};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::os::unix::net::UnixStream;
 
 fn request() -> impl Strategy<Value = Request> {
     let paths = || proptest::collection::btree_set(path(), 0..4);
-    let info = (path(), paths(), any::<(u64, u64, bool)>(), any::<[u8; 32]>()).prop_map(
-        |(deriver, references, (registered, nar_size, ultimate), hash)| UnkeyedPathInfo {
-            deriver: Some(deriver),
-            nar_hash: NixHash::Sha256(hash),
-            references,
-            registered,
-            nar_size,
-            ultimate,
-            signatures: vec!["a:b".into()],
-            ca: ultimate.then_some(CAHash::Nar(NixHash::Sha256(hash))),
-        },
-    );
     let text = "[a-z!:/]{0,20}";
+    let id = || {
+        (any::<[u8; 32]>(), "[a-z]{1,8}")
+            .prop_map(|(hash, output)| RealisationId { drv_hash: NixHash::Sha256(hash), output })
+    };
+    let addressed = (path(), any::<Option<[u8; 32]>>())
+        .prop_map(|(path, hash)| (path, hash.map(|hash| CAHash::Nar(NixHash::Sha256(hash)))));
+    let rest = prop_oneof![
+        path().prop_map(Request::QuerySubstitutablePathInfo),
+        proptest::collection::vec(addressed, 0..4).prop_map(Request::QuerySubstitutablePathInfos),
+        id().prop_map(Request::QueryRealisation),
+        (id(), path()).prop_map(|(id, path)| {
+            let signatures = vec!["a:b".into()];
+            Request::RegisterDrvOutput(Realisation { id, path, signatures })
+        }),
+        path().prop_map(Request::AddBuildLog),
+        (path(), any::<Vec<u8>>()).prop_map(|(path, link)| Request::AddPermRoot { path, link }),
+        (path(), basic_derivation()).prop_map(|(path, derivation)| Request::BuildDerivation {
+            path,
+            derivation,
+            mode: 2
+        }),
+        (any::<bool>(), any::<bool>())
+            .prop_map(|(repair, trusted)| Request::AddMultipleToStore { repair, trusted }),
+    ];
     prop_oneof![
+        rest,
         path().prop_map(Request::IsValidPath),
         path().prop_map(Request::NarFromPath),
         Just(Request::FindRoots),
@@ -33,7 +46,7 @@ fn request() -> impl Strategy<Value = Request> {
         }),
         (paths(), any::<bool>())
             .prop_map(|(paths, substitute)| Request::QueryValidPaths { paths, substitute }),
-        (path(), info, any::<(bool, bool)>()).prop_map(|(path, info, (repair, trusted))| {
+        (path(), path_info(), any::<(bool, bool)>()).prop_map(|(path, info, (repair, trusted))| {
             Request::AddToStoreNar { path, info, repair, trusted }
         }),
         (text, text, paths()).prop_map(|(name, method, references)| Request::AddToStore {
@@ -93,6 +106,9 @@ proptest! {
         let mut left = written.as_slice();
         prop_assert_eq!(Request::read(&mut Reader::new(&mut left)).unwrap(), Some(request));
         prop_assert!(left.is_empty());
+        for cut in 1..written.len() {
+            prop_assert!(Request::read(&mut Reader::new(&written[..cut])).is_err());
+        }
     }
 
     #[test]

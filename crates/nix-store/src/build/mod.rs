@@ -170,6 +170,14 @@ impl Store {
         outputs.iter().map(|output| Ok((output.clone(), path(output)?))).collect()
     }
 
+    /// The outputs of a derivation, with the paths that are known, valid or not.
+    ///
+    /// # Errors
+    /// When the derivation is not there or not right.
+    pub fn outputs(&self, drv: &StorePath) -> Result<BTreeMap<String, Option<StorePath>>> {
+        realised::Realised::default().outputs(self, drv, &self.derivation(drv)?)
+    }
+
     /// What would be built and downloaded to make the outputs valid.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! A store in a temporary directory, a static shell to build with, and C++ Nix to judge.
 #![allow(dead_code, missing_docs, clippy::disallowed_methods)]
 
+pub mod peers;
+
 use nix_compat::{CAHash, DerivationBuilder, NixHash, Output, StorePath, ValidatedDerivation};
 use nix_store::{BuildEvent, BuildObserver, DrvOutput, IngestMethod, Quiet, Store, StoreConfig};
 use std::collections::BTreeSet;

@@ -1,0 +1,56 @@
+//! `hc store ping`: whether a store answers.
+
+use crate::commands::copy::End;
+use crate::context::Globals;
+use crate::error::{Code, Coded, Failure};
+use crate::output;
+use nix_store::remote::Remote;
+use serde_json::json;
+
+/// See whether a store answers, who it is and whether it trusts us
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Its address, as of `hc copy`; the store of this host if it is not said
+    url: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
+    let end = End::open(globals, args.url.as_deref())?;
+    let name = end.source().name();
+    let (version, protocol, trusted) = match &end {
+        End::Store(_) => (None, None, Some(true)),
+        End::Cache(_) => {
+            let message = format!("{name} is a binary cache: files, and nobody who answers");
+            return Err(Failure::new(Code::Failed, message)
+                .hint("`hc store info --from URL PATH` asks it for a path")
+                .into());
+        }
+        End::Remote(Remote::Serve(client)) => {
+            client.ping().code(Code::Failed)?;
+            (None, Some("2.7".to_owned()), None)
+        }
+        End::Remote(Remote::Daemon(daemon)) => {
+            let told = daemon.ping().code(Code::Failed)?;
+            (Some(told.release), Some(format!("1.{}", told.minor)), told.trusts_us)
+        }
+    };
+    if args.json {
+        return output::json(&json!({
+            "store": name, "version": version, "protocol": protocol, "trusted": trusted,
+        }));
+    }
+    let mut text = format!("{name} answers");
+    if let Some(version) = version {
+        text.push_str(&format!("; version {version}"));
+    }
+    if let Some(protocol) = protocol {
+        text.push_str(&format!("; protocol {protocol}"));
+    }
+    if let Some(trusted) = trusted {
+        text.push_str(if trusted { "; it trusts us" } else { "; it does not trust us" });
+    }
+    output::line(text)
+}

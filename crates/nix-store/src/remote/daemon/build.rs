@@ -1,0 +1,147 @@
+//! A daemon builds; its messages become what an observer is told.
+
+use super::{Connection, Daemon, Refusal};
+use crate::build::{BuildEvent, BuildMode, BuildObserver};
+use crate::error::{Error, Result};
+use nix_compat::wire::BuildResult;
+use nix_compat::worker::{Field, Message, Request};
+use nix_compat::{DrvOutput, StorePath};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How often the observer is asked whether it has had enough.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+impl Daemon {
+    /// Makes outputs valid: the daemon substitutes and builds what is missing.
+    ///
+    /// # Errors
+    /// Why it did not come to that, by the daemon's words.
+    pub fn build(
+        &self,
+        outputs: &[DrvOutput],
+        mode: BuildMode,
+        observer: &dyn BuildObserver,
+    ) -> Result<BTreeMap<DrvOutput, StorePath>> {
+        let mut wanted: BTreeMap<&StorePath, BTreeSet<&str>> = BTreeMap::new();
+        for output in outputs {
+            wanted.entry(output.drv_path()).or_default().insert(output.output_name());
+        }
+        let targets = wanted.iter().map(|(drv, names)| {
+            format!("{drv}!{}", names.iter().copied().collect::<Vec<_>>().join(","))
+        });
+        let mode = match mode {
+            BuildMode::Normal => 0,
+            BuildMode::Repair => 1,
+            BuildMode::Check => 2,
+        };
+        let request = Request::BuildPathsWithResults { targets: targets.collect(), mode };
+        let results = self.with_both(|connection| run(connection, &request, observer))?;
+        let mut errors: Vec<Error> = results
+            .into_iter()
+            .filter(|(_, result)| !result.status.is_success())
+            .map(|(target, result)| {
+                let drv = target.split('!').next().unwrap_or_default().to_owned();
+                let said = super::plain(&result.error);
+                let reason = if said.contains(&drv) { said } else { format!("{drv}: {said}") };
+                self.address.error(reason)
+            })
+            .collect();
+        match errors.len() {
+            0 => {}
+            1 => return Err(errors.remove(0)),
+            _ => return Err(Error::Several { errors }),
+        }
+        let mut paths = BTreeMap::new();
+        for (drv, _) in wanted {
+            let known = self.outputs(drv)?;
+            for output in outputs.iter().filter(|output| output.drv_path() == drv) {
+                match known.get(output.output_name()) {
+                    Some(Some(path)) => paths.insert(output.clone(), path.clone()),
+                    _ => return Err(Error::NoSuchOutput { output: output.clone() }),
+                };
+            }
+        }
+        Ok(paths)
+    }
+}
+
+type Results = Vec<(String, BuildResult)>;
+
+/// Asks, and waits for the answer or for the observer to have had enough.
+fn run(
+    connection: &mut Connection,
+    request: &Request,
+    observer: &dyn BuildObserver,
+) -> Result<std::result::Result<Results, Refusal>> {
+    let (done, cancelled) = (AtomicBool::new(false), AtomicBool::new(false));
+    let abort = std::mem::replace(&mut connection.stream.abort, Box::new(|| ()));
+    let answer = std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                if observer.cancelled() {
+                    cancelled.store(true, Ordering::Relaxed);
+                    abort();
+                    return;
+                }
+                std::thread::park_timeout(PATIENCE);
+            }
+        });
+        let answer = ask(connection, request, observer);
+        done.store(true, Ordering::Relaxed);
+        watcher.thread().unpark();
+        answer
+    });
+    connection.stream.abort = abort;
+    if cancelled.load(Ordering::Relaxed) {
+        return Err(Error::Cancelled);
+    }
+    Ok(answer)
+}
+
+fn ask(
+    connection: &mut Connection,
+    request: &Request,
+    observer: &dyn BuildObserver,
+) -> std::result::Result<Results, Refusal> {
+    request.write(&mut connection.stream.to)?;
+    let mut builds = HashMap::new();
+    connection.wait(&mut |message| tell(message, &mut builds, observer))?;
+    let cpu = connection.version.has_cpu_times();
+    let from = &mut connection.stream.from;
+    Ok(from.many(|from| Ok((from.string()?, from.build_result(cpu)?)))?)
+}
+
+/// Passes on what a daemon says. `builds` are the derivations of what is under way.
+fn tell(message: Message, builds: &mut HashMap<u64, StorePath>, observer: &dyn BuildObserver) {
+    match message {
+        Message::Start { id, kind: Message::BUILD, fields, .. } => {
+            let drv = match fields.first() {
+                Some(Field::Text(text)) => text.parse::<StorePath>().ok(),
+                _ => None,
+            };
+            if let Some(drv) = drv {
+                observer.event(BuildEvent::Started { drv: &drv });
+                builds.insert(id, drv);
+            }
+        }
+        Message::Result { id, kind: Message::LOG_LINE, fields } => {
+            if let (Some(drv), Some(Field::Text(line))) = (builds.get(&id), fields.first()) {
+                observer.event(BuildEvent::Log { drv, line });
+            }
+        }
+        Message::Stop { id } => {
+            if let Some(drv) = builds.remove(&id) {
+                observer.event(BuildEvent::Finished { drv: &drv });
+            }
+        }
+        Message::Line(text) => {
+            let text = super::plain(&text);
+            if !text.trim().is_empty() {
+                observer.event(BuildEvent::Warning { text: text.trim() });
+            }
+        }
+        _ => {}
+    }
+}
