@@ -23,19 +23,20 @@ pub fn is_impure(derivation: &Derivation) -> bool {
     derivation.outputs().values().any(|output| matches!(output, Output::Impure { .. }))
 }
 
+/// Paths of outputs of input derivations. A chain of more than one output leads to one of a
+/// derivation that the output before it is.
+pub type Inputs = BTreeMap<(StorePath, Vec<String>), StorePath>;
+
 /// The derivation with the paths of its inputs' outputs instead of these derivations: those of
 /// outputs that follow from inputs are known then.
 ///
 /// # Errors
 /// When it is not right with them.
-pub fn resolve(
-    derivation: &Derivation,
-    inputs: &BTreeMap<(StorePath, String), StorePath>,
-) -> Result<Derivation, DerivationError> {
+pub fn resolve(derivation: &Derivation, inputs: &Inputs) -> Result<Derivation, DerivationError> {
     let replacements: Vec<(String, String)> = inputs
         .iter()
-        .map(|((drv, output), path)| {
-            (path::downstream_placeholder(drv, &[output]), path.to_string())
+        .map(|((drv, outputs), path)| {
+            (path::downstream_placeholder(drv, outputs), path.to_string())
         })
         .collect();
     let bytes = |mut text: Vec<u8>| {
@@ -197,7 +198,7 @@ mod tests {
         let second = hashes.finish(second).unwrap().into_derivation();
         assert!(is_open(&second));
         let real: StorePath = "/nix/store/miacmq2d49l5qm1xgkpr982m3rd9ax08-a".parse().unwrap();
-        let inputs = BTreeMap::from([((drv.clone(), "out".to_owned()), real.clone())]);
+        let inputs = BTreeMap::from([((drv.clone(), vec!["out".to_owned()]), real.clone())]);
         let resolved = resolve(&second, &inputs).unwrap();
         assert!(!is_open(&resolved) && resolved.input_derivations().is_empty());
         assert_eq!(resolved.arguments(), [real.to_string()]);

@@ -33,9 +33,8 @@ fn files_and_trees_by_every_method_and_algorithm() {
         [HashAlgorithm::Sha256, HashAlgorithm::Sha1, HashAlgorithm::Md5, HashAlgorithm::Sha512];
     let flat =
         algorithms.map(|algorithm| fixed("f", Method::Flat, &hash_bytes(algorithm, b"hi\n")));
-    let recursive = algorithms.map(|algorithm| {
-        fixed("t", Method::Nar, &nar::hash_path_with(algorithm, &tree).unwrap())
-    });
+    let recursive = algorithms
+        .map(|algorithm| fixed("t", Method::Nar, &nar::hash_path_with(algorithm, &tree).unwrap()));
     assert_eq!(
         flat,
         [
@@ -66,10 +65,8 @@ fn files_and_trees_as_git_has_them() {
         fixed(name, Method::Git, &git_tree::hash_path(algorithm, path).unwrap())
     };
     assert_eq!(
-        [HashAlgorithm::Sha1, HashAlgorithm::Sha256].map(|algorithm| [
-            at("t", algorithm, &tree),
-            at("f", algorithm, &tree.join("a"))
-        ]),
+        [HashAlgorithm::Sha1, HashAlgorithm::Sha256]
+            .map(|algorithm| [at("t", algorithm, &tree), at("f", algorithm, &tree.join("a"))]),
         [
             [
                 "/nix/store/cn0ik7mvpd5l35jqigbv7s8lmivh2f8w-t",

@@ -145,7 +145,7 @@ impl Store {
     }
 
     /// Computes the output paths again from what is in the store.
-    fn check_derivation(&self, path: &StorePath, derivation: &Derivation) -> Result<()> {
+    pub(crate) fn check_derivation(&self, path: &StorePath, derivation: &Derivation) -> Result<()> {
         let wrong = |reason: String| Error::Derivation { path: path.clone(), reason };
         let mut hashes = self.modulo();
         for input in derivation.input_derivations().keys() {

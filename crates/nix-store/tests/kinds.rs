@@ -75,6 +75,70 @@ fn what_depends_on_floating_outputs_gets_their_paths_and_is_not_built_again() {
     home.verify();
 }
 
+/// A derivation whose output is the derivation `text`.
+fn maker(home: &Home, text: &[u8]) -> (StorePath, nix_compat::ValidatedDerivation) {
+    let source = home.store.add_text("text", text, &BTreeSet::from([home.busybox.clone()]));
+    let source = source.unwrap();
+    let method = ContentAddressMethod::Text;
+    let output = Output::Floating { method, hash_algorithm: HashAlgorithm::Sha256 };
+    let script = format!("cat {source} > $out");
+    home.add(
+        home.script("inner.drv", &script)
+            .output("out", output)
+            .environment("out", path::hash_placeholder("out"))
+            .input_source(source),
+    )
+}
+
+/// A derivation that reads what the derivation that `maker` makes comes to.
+fn reader(home: &Home, maker: &(StorePath, nix_compat::ValidatedDerivation)) -> DerivationBuilder {
+    let chain = ["out", "out"];
+    let inner = InputDerivation::new::<_, String>([]);
+    let inner = inner.with_dynamic_output("out", InputDerivation::new(["out"]));
+    let reader = home
+        .script("reader", "cat $dep > $out; echo $dep >> $out")
+        .output("out", Output::Deferred)
+        .environment("dep", path::downstream_placeholder(&maker.0, &chain))
+        .input_derivation(maker.0.clone(), inner.unwrap());
+    let mut hashes = nix_compat::ModuloHashes::default();
+    hashes.tell::<()>(&maker.0, &maker.1).unwrap();
+    hashes.finish(reader).unwrap().into_builder()
+}
+
+#[test]
+fn derivations_that_a_build_makes_are_built() {
+    let home = Home::new();
+    let inner = home.script("inner", "echo from the inner one > $out").build().unwrap();
+    let maker = maker(&home, &inner.to_aterm_bytes());
+    let out = home.build(reader(&home, &maker)).unwrap();
+    let outputs = inner.resolved_outputs();
+    let made = outputs["out"].path.as_ref().unwrap();
+    assert_eq!(read(&home, &out), format!("from the inner one\n{made}\n"));
+    let drv = inner.drv_path();
+    assert_eq!(home.store.info(made).unwrap().deriver.as_ref(), Some(&drv));
+    // It is an ordinary derivation of the store.
+    assert_eq!(home.store.derivation(&drv).unwrap(), *inner);
+    assert!(home.store.info(&drv).unwrap().ca.is_some());
+    home.verify();
+    home.nothing_left();
+}
+
+#[test]
+fn what_a_build_makes_in_the_place_of_a_derivation_is_checked() {
+    let home = Home::new();
+    let error = home.build(reader(&home, &maker(&home, b"Derive(")));
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("it is no derivation"), "{error}");
+    // One that claims the output of another.
+    let inner = home.script("inner", "echo right > $out").build().unwrap().to_aterm_bytes();
+    let text = String::from_utf8(inner).unwrap().replace("echo right", "echo wrong");
+    let error = home.build(reader(&home, &maker(&home, text.as_bytes())));
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("inner.drv") && error.contains("output"), "{error}");
+    assert!(home.store.valid_paths().unwrap().iter().all(|path| path.name() != "inner"));
+    home.nothing_left();
+}
+
 #[test]
 fn floating_outputs_refer_to_each_other_but_not_in_a_circle() {
     let home = Home::new();

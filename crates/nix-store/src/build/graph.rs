@@ -1,12 +1,11 @@
 //! What is to be built before what, and who builds it.
 
-use super::builtin::Downloader;
+use super::call::Call;
 use super::options::may_substitute;
-use super::permits::Permits;
 use super::realise::{Realiser, is_builtin};
 use super::realised::{self, Realised};
 use super::substitute::Substituters;
-use super::{BuildEvent, BuildMode, BuildObserver};
+use super::{BuildEvent, BuildMode};
 use crate::error::{Error, Result};
 use crate::realisations::Realisation;
 use crate::store::Store;
@@ -142,7 +141,7 @@ impl Graph {
         }
         let node = self.nodes.len();
         for (input, wanted) in derivation.input_derivations() {
-            for name in wanted.outputs() {
+            for name in wanted.outputs().iter().chain(wanted.dynamic_outputs().keys()) {
                 open.push((DrvOutput::new(input.clone(), name), Some(node)));
             }
         }
@@ -196,41 +195,42 @@ struct State {
 }
 
 struct Work<'a> {
-    store: &'a Store,
+    call: &'a Call<'a>,
     graph: &'a Graph,
-    downloader: Downloader,
-    permits: Permits,
-    observer: &'a dyn BuildObserver,
+    cancelled: &'a (dyn Fn() -> bool + Sync),
     state: Mutex<State>,
     changed: Condvar,
     stop: AtomicBool,
 }
 
 /// Builds all nodes, inputs first.
-pub(super) fn run(store: &Store, graph: &Graph, observer: &dyn BuildObserver) -> Result<()> {
+pub(super) fn run(
+    call: &Call<'_>,
+    graph: &Graph,
+    cancelled: &(dyn Fn() -> bool + Sync),
+) -> Result<()> {
+    let config = call.store.config();
     let fetches = graph.nodes.iter().filter(|n| is_builtin(&n.derivation)).count();
     let builds = graph.nodes.len() - fetches;
-    observer.event(BuildEvent::Plan { builds, fetches });
+    call.observer.event(BuildEvent::Plan { builds, fetches });
     let mut state =
         State { waits: graph.nodes.iter().map(|n| n.waits).collect(), ..State::default() };
     for (number, node) in graph.nodes.iter().enumerate().filter(|(_, n)| n.waits == 0) {
         state.push(number, node);
     }
     let work = Work {
-        store,
+        call,
         graph,
-        downloader: Downloader::new(store.config()),
-        permits: Permits::new(store.config().jobs.max(1)),
-        observer,
+        cancelled,
         state: Mutex::new(state),
         changed: Condvar::new(),
         stop: AtomicBool::new(false),
     };
     std::thread::scope(|scope| {
-        for _ in 0..builds.min(store.config().jobs.max(1) + REGISTERING) {
+        for _ in 0..builds.min(config.jobs.max(1) + REGISTERING) {
             scope.spawn(|| work.worker(false));
         }
-        for _ in 0..fetches.min(store.config().fetches.max(1)) {
+        for _ in 0..fetches.min(config.fetches.max(1)) {
             scope.spawn(|| work.worker(true));
         }
     });
@@ -258,7 +258,7 @@ impl Work<'_> {
     }
 
     fn cancelled(&self) -> bool {
-        self.stop.load(Ordering::Relaxed) || self.observer.cancelled()
+        self.stop.load(Ordering::Relaxed) || (self.cancelled)()
     }
 
     fn worker(&self, fetches: bool) {
@@ -266,16 +266,13 @@ impl Work<'_> {
             let node = &self.graph.nodes[number];
             let drv = &node.path;
             let realiser = Realiser {
-                store: self.store,
-                downloader: &self.downloader,
-                observer: self.observer,
+                call: self.call,
                 cancelled: &|| self.cancelled(),
                 mode: self.graph.mode,
                 realised: &self.graph.realised,
-                permits: &self.permits,
             };
             let done = realiser.run(drv, &node.derivation, node.asked);
-            self.observer.event(match done {
+            self.call.observer.event(match done {
                 Ok(_) => BuildEvent::Finished { drv },
                 Err(_) => BuildEvent::Failed { drv },
             });
@@ -317,11 +314,11 @@ impl Work<'_> {
             }
             Err(error) => {
                 let cancelled = matches!(error, Error::Cancelled);
-                if cancelled || !self.store.config().keep_going {
+                if cancelled || !self.call.store.config().keep_going {
                     self.stop.store(true, Ordering::Relaxed);
                 }
                 // The first is the cause; without keep-going others were stopped because of it.
-                if state.errors.is_empty() || (!cancelled && self.store.config().keep_going) {
+                if state.errors.is_empty() || (!cancelled && self.call.store.config().keep_going) {
                     state.errors.push(error);
                 }
             }

@@ -1,6 +1,7 @@
 //! Building derivations: the graph, the sandbox, downloads.
 
 mod builtin;
+mod call;
 mod child;
 mod copy;
 mod environment;
@@ -26,6 +27,7 @@ pub(crate) use outputs::hash_output;
 
 use crate::error::Result;
 use crate::store::Store;
+use call::Call;
 use nix_compat::{DrvOutput, StorePath};
 use std::collections::{BTreeMap, BTreeSet};
 use substitute::Substituters;
@@ -34,7 +36,7 @@ use substitute::Substituters;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildEvent<'a> {
-    /// What will be done, once.
+    /// What will be done: once, and again for each derivation that a build makes.
     Plan {
         /// Derivations that will be built in a sandbox.
         builds: usize,
@@ -144,30 +146,7 @@ impl Store {
         mode: BuildMode,
         observer: &dyn BuildObserver,
     ) -> Result<BTreeMap<DrvOutput, StorePath>> {
-        let substituters = Substituters::new(self.config());
-        let graph = loop {
-            let graph = graph::Graph::new(self, outputs, mode, &substituters)?;
-            if graph.substitutes.is_empty() && graph.promised.is_empty() {
-                break graph;
-            }
-            // What a cache promised and did not give is not asked for again: this comes to an end.
-            substituters.fetch(self, &graph.substitutes, observer)?;
-            let mut came = Vec::new();
-            for realisation in graph.promised {
-                if self.is_valid(&realisation.path)? {
-                    came.push(realisation);
-                }
-            }
-            if !came.is_empty() {
-                self.register_realisations(&came)?;
-            }
-        };
-        substituters.warn(observer);
-        graph::run(self, &graph, observer)?;
-        let path = |output: &DrvOutput| {
-            graph.realised.output(self, output.drv_path(), output.output_name())
-        };
-        outputs.iter().map(|output| Ok((output.clone(), path(output)?))).collect()
+        Call::new(self, observer).make(outputs, mode, &|| observer.cancelled())
     }
 
     /// The outputs of a derivation, with the paths that are known, valid or not.

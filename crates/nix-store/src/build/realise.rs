@@ -1,19 +1,17 @@
 //! Making the outputs of one derivation, whose inputs are valid.
 
-use super::builtin::Downloader;
+use super::call::Call;
 use super::log::Log;
-use super::permits::Permits;
 use super::platform::check_platform;
 use super::realised::Realised;
 use super::sandbox::{self, Job};
 use super::users::BuildUsers;
-use super::{BuildEvent, BuildMode, BuildObserver, builtin, floating, keep, options, references};
+use super::{BuildEvent, BuildMode, builtin, floating, keep, options, references};
 use crate::error::{Error, Result, archive};
 use crate::lock::{OwnedLock, path_lock};
 use crate::scratch::Scratch;
-use crate::store::Store;
-use nix_compat::resolve::{is_impure, is_open, resolve};
-use nix_compat::{Derivation, NixHash, StorePath, nar};
+use nix_compat::resolve::{Inputs, is_impure, is_open, resolve};
+use nix_compat::{Derivation, DrvOutput, InputDerivation, NixHash, StorePath, nar};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
@@ -35,13 +33,10 @@ pub(super) fn output_paths(
 
 /// One derivation to build, and who wants to know.
 pub(super) struct Realiser<'a> {
-    pub store: &'a Store,
-    pub downloader: &'a Downloader,
-    pub observer: &'a dyn BuildObserver,
-    pub cancelled: &'a dyn Fn() -> bool,
+    pub call: &'a Call<'a>,
+    pub cancelled: &'a (dyn Fn() -> bool + Sync),
     pub mode: BuildMode,
     pub realised: &'a Realised,
-    pub permits: &'a Permits,
 }
 
 /// What is to be made where, for one build.
@@ -68,9 +63,9 @@ impl Realiser<'_> {
         asked: bool,
     ) -> Result<BTreeMap<String, StorePath>> {
         let open = is_open(derivation);
-        let inputs = self.inputs(path, derivation)?;
+        let inputs = self.inputs(derivation)?;
         let mut resolved = None;
-        if open || self.realised.any_open(self.store, inputs.keys().map(|(drv, _)| drv))? {
+        if open || self.realised.any_open(self.call.store, inputs.keys().map(|(drv, _)| drv))? {
             let wrong = |error: nix_compat::DerivationError| Error::Derivation {
                 path: path.clone(),
                 reason: error.to_string(),
@@ -83,44 +78,64 @@ impl Realiser<'_> {
         if !open {
             return self.realise(path, &resolved, &inputs, asked);
         }
-        let drv = self.store.add_derivation(&resolved)?;
+        let drv = self.call.store.add_derivation(&resolved)?;
         let made = self.realise(&drv, &resolved, &inputs, asked)?;
         if !is_impure(derivation) {
             for drv in BTreeSet::from([path, &drv]) {
-                self.realised.remember(self.store, drv, &made)?;
+                self.realised.remember(self.call.store, drv, &made)?;
             }
         }
         Ok(made)
     }
 
     /// The outputs of inputs, with their paths, which are valid.
-    fn inputs(
-        &self,
-        path: &StorePath,
-        derivation: &Derivation,
-    ) -> Result<BTreeMap<(StorePath, String), StorePath>> {
-        let mut inputs = BTreeMap::new();
+    fn inputs(&self, derivation: &Derivation) -> Result<Inputs> {
+        let mut inputs = Inputs::new();
         for (input, wanted) in derivation.input_derivations() {
-            if wanted.is_dynamic() {
-                let what = format!("its input {input} makes derivations, which is not implemented");
-                return Err(Error::Unsupported { drv: path.clone(), what });
-            }
             for name in wanted.outputs() {
-                let output = self.realised.output(self.store, input, name)?;
-                inputs.insert((input.clone(), name.clone()), output);
+                let output = self.realised.output(self.call.store, input, name)?;
+                inputs.insert((input.clone(), vec![name.clone()]), output);
+            }
+            for (name, wanted) in wanted.dynamic_outputs() {
+                let made = self.realised.output(self.call.store, input, name)?;
+                self.made(input, vec![name.clone()], &made, wanted, &mut inputs)?;
             }
         }
         Ok(inputs)
+    }
+
+    /// Builds outputs of a derivation that was only made by the build of one that `chain` leads to.
+    fn made(
+        &self,
+        input: &StorePath,
+        chain: Vec<String>,
+        drv: &StorePath,
+        wanted: &InputDerivation,
+        inputs: &mut Inputs,
+    ) -> Result<()> {
+        let output = |name: &String| DrvOutput::new(drv.clone(), name);
+        let names = wanted.outputs().iter().chain(wanted.dynamic_outputs().keys());
+        let names: Vec<DrvOutput> = names.map(output).collect();
+        let paths = self.call.make(&names, BuildMode::Normal, self.cancelled)?;
+        let further = |name: &String| [&chain[..], std::slice::from_ref(name)].concat();
+        for name in wanted.outputs() {
+            let path = paths[&output(name)].clone();
+            inputs.insert((input.clone(), further(name)), path);
+        }
+        for (name, wanted) in wanted.dynamic_outputs() {
+            self.made(input, further(name), &paths[&output(name)], wanted, inputs)?;
+        }
+        Ok(())
     }
 
     fn realise(
         &self,
         path: &StorePath,
         derivation: &Derivation,
-        inputs: &BTreeMap<(StorePath, String), StorePath>,
+        inputs: &Inputs,
         asked: bool,
     ) -> Result<BTreeMap<String, StorePath>> {
-        let store = self.store;
+        let store = self.call.store;
         let known = self.realised.outputs(store, path, derivation)?;
         let floating = output_paths(path, derivation)?.values().any(Option::is_none);
         let mode = if asked { self.mode } else { BuildMode::Normal };
@@ -176,7 +191,7 @@ impl Realiser<'_> {
         let mut valid = BTreeSet::new();
         for (name, output) in outputs {
             if let Some(output) = output
-                && self.store.is_valid(output)?
+                && self.call.store.is_valid(output)?
             {
                 valid.insert(name.clone());
             }
@@ -186,19 +201,19 @@ impl Realiser<'_> {
 
     /// Whether a valid path is not what it was when it was registered.
     fn is_damaged(&self, path: &StorePath) -> Result<bool> {
-        let at = self.store.physical(path);
+        let at = self.call.store.physical(path);
         if at.symlink_metadata().is_err() {
             return Ok(true);
         }
         let hash = nar::hash_path(&at).map_err(archive(&at))?;
-        Ok(self.store.info(path)?.nar_hash != NixHash::Sha256(hash.sha256))
+        Ok(self.call.store.info(path)?.nar_hash != NixHash::Sha256(hash.sha256))
     }
 
     /// The name that C++ Nix gives its own: it shares the hash of the derivation, which is kept.
     fn scratch(&self, path: &StorePath) -> Result<Scratch> {
         let name = format!("{}.chroot", path.to_basename());
         loop {
-            if let Some(scratch) = Scratch::try_named(self.store.layout(), &name)? {
+            if let Some(scratch) = Scratch::try_named(self.call.store.layout(), &name)? {
                 return Ok(scratch);
             }
             if (self.cancelled)() {
@@ -208,12 +223,8 @@ impl Realiser<'_> {
         }
     }
 
-    fn make(
-        &self,
-        task: &Task<'_>,
-        inputs: &BTreeMap<(StorePath, String), StorePath>,
-    ) -> Result<BTreeMap<String, StorePath>> {
-        let store = self.store;
+    fn make(&self, task: &Task<'_>, inputs: &Inputs) -> Result<BTreeMap<String, StorePath>> {
+        let store = self.call.store;
         let mut direct = task.derivation.input_sources().clone();
         direct.extend(inputs.values().cloned());
         for input in &direct {
@@ -225,7 +236,7 @@ impl Realiser<'_> {
         if is_builtin(task.derivation) {
             hc_fs::plain::create_dir(task.scratch, 0o700)?;
             hc_fs::plain::create_dir_all(&sandbox::outputs_directory(task.scratch), 0o700)?;
-            self.observer.event(BuildEvent::Started { drv: task.path });
+            self.call.observer.event(BuildEvent::Started { drv: task.path });
             self.builtin(task)?;
             return self.register(task, &inputs, None, false);
         }
@@ -233,8 +244,8 @@ impl Realiser<'_> {
         check_platform(task.path, task.derivation, &features)?;
         let graphs = references::graphs(store, task.path, task.derivation, &inputs)?;
         let range = features.contains("uid-range");
-        let permit = self.permits.take(self.cancelled)?;
-        self.observer.event(BuildEvent::Started { drv: task.path });
+        let permit = self.call.permits.take(self.cancelled)?;
+        self.call.observer.event(BuildEvent::Started { drv: task.path });
         let users = BuildUsers::take(store.layout(), task.path, range, self.cancelled)?;
         let fixed = is_fixed(task.derivation);
         let network = fixed || is_impure(task.derivation);
@@ -251,7 +262,7 @@ impl Realiser<'_> {
             fixed,
             network,
         };
-        let mut log = Log::create(store.layout(), task.path, self.observer)?;
+        let mut log = Log::create(store.layout(), task.path, self.call.observer)?;
         let mut done = sandbox::run(&job, &mut log, self.cancelled);
         log.finish()?;
         if let (Err(Error::BuildFailed(failure)), true) = (&mut done, store.config().keep_failed) {
@@ -264,13 +275,13 @@ impl Realiser<'_> {
 
     fn builtin(&self, task: &Task<'_>) -> Result<()> {
         let builtin = builtin::Builtin {
-            store: self.store,
-            downloader: self.downloader,
+            store: self.call.store,
+            downloader: &self.call.downloader,
             path: task.path,
             derivation: task.derivation,
             outputs: task.outputs,
             directory: &sandbox::outputs_directory(task.scratch),
-            observer: self.observer,
+            observer: self.call.observer,
             cancelled: self.cancelled,
         };
         builtin.run()

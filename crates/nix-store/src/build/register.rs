@@ -7,13 +7,13 @@ use super::realise::{Realiser, Task};
 use super::{copy, sandbox};
 use crate::canonical::{canonicalise, rename_tree};
 use crate::db::Registration;
-use crate::error::{Error, Result, archive};
+use crate::error::{Context, Error, Result, archive};
 use crate::info::PathInfo;
 use crate::lock::{OwnedLock, path_lock};
-use nix_compat::{NixHash, StorePath, nar};
+use nix_compat::{Derivation, NixHash, StorePath, nar};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 impl Realiser<'_> {
@@ -125,7 +125,7 @@ impl Realiser<'_> {
         task: &Task<'_>,
         settled: BTreeMap<String, Settled>,
     ) -> Result<BTreeMap<String, StorePath>> {
-        let store = self.store;
+        let store = self.call.store;
         let mut outputs: BTreeMap<String, StorePath> = task.outputs.clone();
         for (name, output) in &settled {
             outputs.insert(name.clone(), output.info.path.clone());
@@ -136,6 +136,14 @@ impl Realiser<'_> {
         if let Some(known) = task.known {
             self.compare(task, known, &settled)?;
             return Ok(outputs);
+        }
+        let mut derivations = BTreeMap::new();
+        for Settled { at, info } in settled.values() {
+            if info.path.is_derivation() {
+                let derivation = made_derivation(task, at, &info.path)?;
+                store.check_derivation(&info.path, &derivation)?;
+                derivations.insert(&info.path, derivation);
+            }
         }
         let mut rows = Vec::new();
         let mut locks = Vec::new();
@@ -149,7 +157,7 @@ impl Realiser<'_> {
                 }
             }
             store.install(at, &info.path)?;
-            rows.push(Registration { info, derivation: None });
+            rows.push(Registration { info, derivation: derivations.get(&info.path) });
         }
         store.database().register(&rows)?;
         Ok(outputs)
@@ -162,7 +170,7 @@ impl Realiser<'_> {
         known: &BTreeMap<String, Option<StorePath>>,
         settled: &BTreeMap<String, Settled>,
     ) -> Result<()> {
-        let store = self.store;
+        let store = self.call.store;
         for (name, again) in settled {
             let Some(Some(before)) = known.get(name) else { continue };
             if store.info(before)?.nar_hash == again.info.nar_hash {
@@ -183,6 +191,14 @@ impl Realiser<'_> {
         }
         Ok(())
     }
+}
+
+/// An output whose name says that it is a derivation has to be one.
+fn made_derivation(task: &Task<'_>, at: &Path, output: &StorePath) -> Result<Derivation> {
+    let name = output.name().strip_suffix(".drv").unwrap_or(output.name());
+    let text = std::fs::read(at).on("read", at)?;
+    Derivation::from_aterm_bytes(&text, name)
+        .map_err(|error| refuse(task, output, format!("it is no derivation: {error}")))
 }
 
 fn refuse(task: &Task<'_>, output: &StorePath, reason: String) -> Error {
