@@ -22,6 +22,10 @@ in rec {
   uses = d "uses" "cat ${hello} ${two.dev} > $out" { };
   bad = d "bad" "echo one; echo two >&2; echo left > file; exit 3" { };
   after = d "after" "cat ${bad} > $out" { };
+  inner = d "inner" "echo from the inner one > $out" { };
+  maker = d "inner.drv" "cat ${builtins.unsafeDiscardOutputDependency inner.drvPath} > $out"
+    { __contentAddressed = true; outputHashMode = "text"; outputHashAlgo = "sha256"; };
+  reader = d "reader" "cat ${builtins.outputOf maker.outPath "out"} > $out" { };
   random = d "random" "cat /proc/sys/kernel/random/uuid > $out" { };
   long = d "long" "echo started; sleep 1000" { };
   # What both sandboxes show a builder.
@@ -63,6 +67,9 @@ same "an expression" "$(hc build --impure -E '(import ./. { }).hello' --no-link 
 same "a flake" "$(hc build "path:$WORK/flake" --no-link --print-out-paths | sed 's/.*-//')" hello
 same "an attribute of it" "$(hc build "path:$WORK/flake#two^dev" --no-link --print-out-paths | sed 's/.*-//')" dev
 same "what would be built" "$(hc build --file . -A uses --argstr salt new --dry-run --json | jq '.builds | length')" 3
+dynamic=(--extra-experimental-features 'ca-derivations dynamic-derivations')
+same "what a derivation that a build makes comes to" \
+	"$(cat "$(hc build --file . -A reader "${dynamic[@]}" --no-link --print-out-paths)")" "from the inner one"
 check "a build is checked" hc build --file . -A hello --rebuild --no-link
 check "random ones are built" hc build --file . -A random --no-link
 status=0

@@ -153,7 +153,9 @@ impl<E> Unmasked<'_, E> {
         mask: bool,
     ) -> Result<[u8; 32], ModuloError<E>> {
         let mut inputs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (input, wanted) in derivation.input_derivations() {
+        // C++ Nix leaves out what is asked of derivations that a build makes.
+        let inputs_of = derivation.input_derivations().iter();
+        for (input, wanted) in inputs_of.filter(|(_, wanted)| !wanted.outputs().is_empty()) {
             let hash = self.known.get(input).copied().unwrap_or_default();
             let hash = hash.iter().map(|byte| format!("{byte:02x}")).collect();
             inputs.entry(hash).or_default().extend(wanted.outputs().iter().cloned());
@@ -209,5 +211,23 @@ mod tests {
             if *path == drv { Ok(first.as_derivation().clone()) } else { Err("missing") }
         };
         assert!(realisation_hash(&mut hashes, &drv, read).is_ok());
+    }
+
+    /// The key of a realisation in the database of C++ Nix 2.34.
+    #[test]
+    fn what_is_asked_of_derivations_that_a_build_makes_is_not_in_the_hash() {
+        let maker = r#"Derive([("out","","text:sha256","")],[],["/nix/store/ap5lw0pk87zllpr8psdiqgxx50yqpp1h-busybox","/nix/store/w0rp9cpgb6bxridnnvj1awfky032z4mk-inner.drv"],"x86_64-linux","/nix/store/ap5lw0pk87zllpr8psdiqgxx50yqpp1h-busybox/bin/sh",["-ec","//nix/store/ap5lw0pk87zllpr8psdiqgxx50yqpp1h-busybox/bin/busybox cat /nix/store/w0rp9cpgb6bxridnnvj1awfky032z4mk-inner.drv > $out"],[("PATH","/nix/store/ap5lw0pk87zllpr8psdiqgxx50yqpp1h-busybox/bin"),("builder","/nix/store/ap5lw0pk87zllpr8psdiqgxx50yqpp1h-busybox/bin/sh"),("name","inner.drv"),("out","/1rz4g4znpzjwh1xymhjpm42vipw92pr73vdgl6xs1hycac8kf2n9"),("outputHashAlgo","sha256"),("outputHashMode","text"),("system","x86_64-linux")])"#;
+        let reader = r#"DrvWithVersion("xp-dyn-drv",[("out","","","")],[("/nix/store/kv6w0c554bzkr9q84c2k32d5ycz890p3-inner.drv.drv",([],[("out",["out"])]))],["/nix/store/ap5lw0pk87zllpr8psdiqgxx50yqpp1h-busybox"],"x86_64-linux","/nix/store/ap5lw0pk87zllpr8psdiqgxx50yqpp1h-busybox/bin/sh",["-ec","//nix/store/ap5lw0pk87zllpr8psdiqgxx50yqpp1h-busybox/bin/busybox cat /0zzbnhh0zhplmm0ng0dhfnc3zihjwmsyysndhw7q9jn6kycqqlqa > $out; echo /0zzbnhh0zhplmm0ng0dhfnc3zihjwmsyysndhw7q9jn6kycqqlqa >> $out"],[("PATH","/nix/store/ap5lw0pk87zllpr8psdiqgxx50yqpp1h-busybox/bin"),("builder","/nix/store/ap5lw0pk87zllpr8psdiqgxx50yqpp1h-busybox/bin/sh"),("name","reader"),("out",""),("system","x86_64-linux")])"#;
+        let parse = |text: &str, name| Derivation::from_aterm_bytes(text.as_bytes(), name).unwrap();
+        let maker_path = "/nix/store/kv6w0c554bzkr9q84c2k32d5ycz890p3-inner.drv.drv";
+        let reader_path: StorePath =
+            "/nix/store/9ac242gx5fnjd3r70wp5ky38m0s0m7wn-reader.drv".parse().unwrap();
+        let read = |path: &StorePath| match path.to_string() == maker_path {
+            true => Ok::<_, ()>(parse(maker, "inner.drv")),
+            false => Ok(parse(reader, "reader")),
+        };
+        let hash = realisation_hash(&mut ModuloHashes::default(), &reader_path, read).unwrap();
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hash, "c83771befd722ebbd310c44546912d92ecc610a640647b738692a85883a88c47");
     }
 }
