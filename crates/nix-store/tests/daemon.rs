@@ -53,9 +53,9 @@ fn paths_go_to_a_daemon_and_come_back() {
         assert!((34..=38).contains(&told.minor), "{told:?}");
         assert_ne!(told.trusts_us, Some(false), "{told:?}");
         let text = from.store.add_text("text", b"x", &set(&from.busybox)).unwrap();
-        let sent = copy_closure(&from.store, &daemon, &set(&text), &ANYBODY, &|_| ()).unwrap();
+        let sent = copy_closure(&from.store, &daemon, &set(&text), &ANYBODY, &()).unwrap();
         assert_eq!(sent, [from.busybox.clone(), text.clone()], "{peer:?}");
-        let sent = copy_closure(&from.store, &daemon, &set(&text), &ANYBODY, &|_| ()).unwrap();
+        let sent = copy_closure(&from.store, &daemon, &set(&text), &ANYBODY, &()).unwrap();
         assert!(sent.is_empty());
         assert_eq!(
             daemon.valid_paths().unwrap(),
@@ -69,7 +69,7 @@ fn paths_go_to_a_daemon_and_come_back() {
         );
         assert!(daemon.info(&to.busybox).unwrap().is_none());
         assert_eq!(archive(&daemon, &from.busybox), archive(&from.store, &from.busybox));
-        let sent = copy_closure(&daemon, &to.store, &set(&text), &ANYBODY, &|_| ()).unwrap();
+        let sent = copy_closure(&daemon, &to.store, &set(&text), &ANYBODY, &()).unwrap();
         assert_eq!(sent.len(), 2);
         to.verify();
         verify(dir.path());
@@ -94,7 +94,7 @@ fn what_a_daemon_does_not_like_is_said_and_harms_nothing() {
         assert!(!daemon.is_valid(&out).unwrap());
         let told = daemon.ping().unwrap();
         assert!(matches!(told.trusts_us, Some(false) | None), "{told:?}");
-        copy_closure(&from.store, &daemon, &set(&text), &ANYBODY, &|_| ()).unwrap();
+        copy_closure(&from.store, &daemon, &set(&text), &ANYBODY, &()).unwrap();
         // An archive that is not the one promised, and one that ends too soon.
         let other = from.store.add_text("other", b"y", &BTreeSet::new()).unwrap();
         let info = from.store.info(&other).unwrap();
@@ -127,7 +127,7 @@ fn a_daemon_builds_and_its_log_is_heard() {
         let (drv, derivation) = from.add(from.script("thing", script));
         let (bad, _) = from.add(from.script("bad", "echo why >&2; exit 3"));
         let both = BTreeSet::from([drv.clone(), bad.clone()]);
-        copy_closure(&from.store, &daemon, &both, &ANYBODY, &|_| ()).unwrap();
+        copy_closure(&from.store, &daemon, &both, &ANYBODY, &()).unwrap();
         let listener = Listener::default();
         let output = DrvOutput::new(drv.clone(), "out");
         let built =
@@ -159,7 +159,7 @@ fn a_build_at_a_daemon_can_be_given_up() {
         let running = RunningDaemon::start(peer, dir.path(), &[]);
         let daemon = open(&running, &trusting());
         let (drv, _) = from.add(from.script("slow", "echo begun >&2; sleep 1000"));
-        copy_closure(&from.store, &daemon, &set(&drv), &ANYBODY, &|_| ()).unwrap();
+        copy_closure(&from.store, &daemon, &set(&drv), &ANYBODY, &()).unwrap();
         let listener = Listener { cancel_after_line: Some("begun"), ..Listener::default() };
         let output = DrvOutput::new(drv, "out");
         let error = daemon.build(&[output], BuildMode::Normal, &listener).unwrap_err();

@@ -58,7 +58,7 @@ fn talk<T: Send>(
         let served = {
             let (mut from, mut to) = both(there);
             let mut client = Client { from: &mut from, to: &mut to, gone: &|| false };
-            serve(store, access, &mut client, &|_| ())
+            serve(store, access, &mut client, &())
         };
         (speaker.join().unwrap(), served)
     })
@@ -151,7 +151,7 @@ fn both_ends_of_ours_agree() {
     let options = RemoteOptions { check_signatures: false, ..RemoteOptions::default() };
     let remote = Remote::open(&format!("unix://{}", socket.display()), &options).unwrap();
     let out = from.build(from.script("thing", "echo $PATH > $out")).unwrap();
-    let sent = copy_closure(&from.store, remote.sink(), &set(&out), &ANYBODY, &|_| ()).unwrap();
+    let sent = copy_closure(&from.store, remote.sink(), &set(&out), &ANYBODY, &()).unwrap();
     assert_eq!(sent.len(), 2);
     let Remote::Daemon(daemon) = &remote else { panic!("{remote:?}") };
     let told = daemon.ping().unwrap();
@@ -172,7 +172,7 @@ fn who_is_not_trusted_needs_signatures() {
     let options = RemoteOptions { check_signatures: false, ..RemoteOptions::default() };
     let remote = Remote::open(&format!("unix://{}", socket.display()), &options).unwrap();
     let out = from.build(from.script("thing", "echo x > $out")).unwrap();
-    let error = copy_closure(&from.store, remote.sink(), &set(&out), &ANYBODY, &|_| ());
+    let error = copy_closure(&from.store, remote.sink(), &set(&out), &ANYBODY, &());
     let said = error.unwrap_err().to_string();
     assert!(said.contains("lacks a signature"), "{said}");
     assert!(!to.store.is_valid(&out).unwrap());
