@@ -40,7 +40,7 @@ impl Default for Eval {
 /// Opens evaluation's door to the world. The store is touched when something must really exist.
 pub fn open_io(globals: &Globals, eval: Eval) -> StoreIo {
     StoreIo::new(IoOptions {
-        store: network(StoreConfig { root: globals.store.clone(), ..StoreConfig::default() }),
+        store: store_config(globals),
         environment: eval.environment,
         system: eval.system,
         fetch: fetch_config().map(|config| match eval.ttl {
@@ -84,16 +84,19 @@ pub fn cache_directory() -> PathBuf {
 pub fn fetch_config() -> Option<nix_fetch::Config> {
     let mut config = nix_fetch::Config::new(cache_directory().join("hc/fetch"));
     config.message = |text| eprintln!("{text}");
-    config.http = network(config.http);
+    // What is wrong with nix.conf is no reason not to evaluate.
+    if let Err(error) = crate::nix_conf::network(&mut config.http) {
+        eprintln!("warning: {error}");
+    }
     Some(config)
 }
 
-/// How servers are asked. What is wrong with nix.conf is no reason not to evaluate.
-fn network(mut config: StoreConfig) -> StoreConfig {
-    if let Err(error) = crate::nix_conf::network(&mut config) {
+/// The store of this host. What is wrong with nix.conf is no reason not to evaluate.
+fn store_config(globals: &Globals) -> StoreConfig {
+    crate::commands::store_config(globals).unwrap_or_else(|error| {
         eprintln!("warning: {error}");
-    }
-    config
+        StoreConfig { root: globals.store.clone(), ..StoreConfig::default() }
+    })
 }
 
 /// Says on the terminal what is being built while evaluation waits for it.

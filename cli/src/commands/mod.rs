@@ -30,7 +30,7 @@ mod rollback;
 mod store;
 mod watch;
 
-pub use build::observe;
+pub use build::{observe, store_config};
 
 use crate::context::Globals;
 use clap::{Parser, Subcommand};

@@ -6,7 +6,8 @@ use nix_compat::flake_ref::registry::Registry;
 use nix_compat::flake_ref::{Attr as RefAttr, Input};
 use nix_compat::{CAHash, Derivation, NixHash, StoreDir, StorePath};
 use nix_lang::{
-    ContextElem, FetchRequest, Fetched, FileType, Ingestion, Io, IoError, LockFile, PathFilter,
+    ClosureRequest, ContextElem, FetchRequest, Fetched, FileType, Ingestion, Io, IoError, LockFile,
+    PathFilter,
 };
 use std::io;
 use std::path::{Path, PathBuf};
@@ -168,6 +169,10 @@ impl Io for &StoreIo {
         expected: Option<&NixHash>,
     ) -> Result<(StorePath, NixHash), IoError> {
         self.download(url, name, expected)
+    }
+
+    fn fetch_closure(&self, request: &ClosureRequest) -> Result<StorePath, IoError> {
+        self.copy_closure(request)
     }
 
     fn registries(&self, global: bool) -> Result<Vec<Registry>, IoError> {

@@ -7,6 +7,7 @@
 mod assemble;
 pub mod builder;
 mod cache;
+mod closure;
 mod cloud;
 mod error;
 pub mod far;

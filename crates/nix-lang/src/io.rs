@@ -123,6 +123,28 @@ pub enum Place {
     Local(LocalTree),
 }
 
+/// A store path in a binary cache, wanted with everything it refers to (`fetchClosure`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClosureRequest {
+    /// The address of the cache.
+    pub store: String,
+    /// The path there.
+    pub path: StorePath,
+    /// What kind of path is expected here.
+    pub form: ClosureForm,
+}
+
+/// What kind of path a closure is fetched as.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ClosureForm {
+    /// It follows from its contents, and is taken on its word.
+    ContentAddressed,
+    /// It does not: somebody trusted has signed it.
+    InputAddressed,
+    /// It is rewritten to one that follows from its contents: to this one, if it is known.
+    Rewritten(Option<StorePath>),
+}
+
 /// A lock file that is to be written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LockFile<'l> {
@@ -321,6 +343,15 @@ pub trait Io {
     ) -> Result<(StorePath, NixHash), IoError> {
         let _ = (name, expected);
         Err(IoError::Unsupported(format!("downloading is not possible here: {url}")))
+    }
+
+    /// Copies a path out of a binary cache; gives the path that is here now.
+    ///
+    /// # Errors
+    ///
+    /// When the cache lacks it, or it is of another form than expected.
+    fn fetch_closure(&self, request: &ClosureRequest) -> Result<StorePath, IoError> {
+        Err(IoError::Unsupported(format!("copying from {} is not possible here", request.store)))
     }
 
     /// The registries that say what short names stand for; the first that knows a name counts.

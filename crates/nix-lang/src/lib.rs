@@ -58,7 +58,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use evaluator::{Evaluator, Settings};
 pub use flake::{FlakeOptions, LockMode, LockedFlake};
 pub use io::{
-    FetchRequest, Fetched, FileType, Ingestion, Io, IoError, LocalTree, LockFile, PathFilter, Place,
+    ClosureForm, ClosureRequest, FetchRequest, Fetched, FileType, Ingestion, Io, IoError,
+    LocalTree, LockFile, PathFilter, Place,
 };
 pub use nix_compat::flake_ref::{Attr as RefAttr, FlakeRef, Input, registry};
 pub use nix_compat::{CAHash, Derivation, NixHash, StoreDir, StorePath};

@@ -22,6 +22,7 @@ mod links;
 mod live;
 mod lock;
 mod query;
+mod readdress;
 mod realisations;
 pub mod remote;
 mod roots;

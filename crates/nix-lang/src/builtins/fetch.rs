@@ -23,7 +23,6 @@ pub(super) static OPS: &[PrimOp] = &[
     PrimOp { name: "fetchTarball", arity: 1, run: fetch_tarball },
     PrimOp { name: "fetchTree", arity: 1, run: fetch_tree },
     PrimOp { name: "fetchurl", arity: 1, run: fetch_url },
-    PrimOp { name: "fetchClosure", arity: 1, run: fetch_closure },
 ];
 
 fn wrong(error: RefError, pos: Pos) -> Error {
@@ -371,11 +370,6 @@ fn fetch_tarball<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'
 
 fn fetch_url<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     nix.download("fetchurl", args[0], false, pos)
-}
-
-fn fetch_closure<'a>(_: &Evaluator<'a>, _: &[Value<'a>], pos: Pos) -> Out<'a> {
-    let message = "'builtins.fetchClosure' is not supported yet in this version";
-    Err(Error::new(ErrorKind::Unsupported, message, pos))
 }
 
 #[cfg(test)]

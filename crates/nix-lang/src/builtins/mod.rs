@@ -1,6 +1,7 @@
 //! The builtins: one module per kind, and the table that all files see.
 
 mod attrs;
+mod closure;
 mod context;
 pub(crate) mod docs;
 mod dynamic;
@@ -96,6 +97,7 @@ fn ops(features: &[String]) -> impl Iterator<Item = &'static PrimOp> {
     [
         attrs::OPS,
         context::OPS,
+        closure::OPS,
         dynamic::OPS,
         fetch::OPS,
         hash::OPS,

@@ -17,7 +17,8 @@ use super::Watched;
 use super::graph::{Graph, Node};
 use crate::context::ContextElem;
 use crate::io::{
-    FetchRequest, Fetched, FileType, Ingestion, Io, IoError, LocalTree, LockFile, PathFilter, Place,
+    ClosureRequest, FetchRequest, Fetched, FileType, Ingestion, Io, IoError, LocalTree, LockFile,
+    PathFilter, Place,
 };
 use crate::value::NodeId;
 
@@ -426,6 +427,10 @@ impl Io for Recorder<'_> {
         expected: Option<&NixHash>,
     ) -> Result<(StorePath, NixHash), IoError> {
         self.io().fetch_file(url, name, expected)
+    }
+
+    fn fetch_closure(&self, request: &ClosureRequest) -> Result<StorePath, IoError> {
+        self.io().fetch_closure(request)
     }
 
     fn registries(&self, global: bool) -> Result<Vec<Registry>, IoError> {

@@ -1,17 +1,12 @@
 //! Outputs whose paths follow from what they hold: made under another name, and renamed wherever
 //! that name stands.
 
-use super::outputs::hash_output;
 use crate::canonical::canonicalise;
-use crate::error::{Error, Result, archive, io};
+use crate::error::{Error, Result, archive};
 use crate::info::PathInfo;
-use nix_compat::rewrite::{self, HashPart};
-use nix_compat::{
-    CAHash, ContentAddressMethod, Derivation, HashAlgorithm, NixHash, Output, StoreDir, StorePath,
-    nar, path,
-};
+use crate::readdress::{Addressed, Tree};
+use nix_compat::{Derivation, HashAlgorithm, NixHash, Output, StorePath, nar, path};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -78,11 +73,6 @@ struct One<'a> {
     work: &'a Path,
 }
 
-fn part(path: &StorePath) -> HashPart {
-    let text = path::hash_part(path);
-    *text.as_bytes().first_chunk().unwrap_or(&[b'0'; path::HASH_PART_LEN])
-}
-
 impl One<'_> {
     fn refuse(&self, reason: String) -> Error {
         let output = self.output.scratch.clone();
@@ -96,48 +86,20 @@ impl One<'_> {
         else {
             return Err(self.refuse(format!("it has no output {:?}", self.name)));
         };
-        let own = &self.output.scratch;
-        let to_itself = self.output.references.contains(own);
-        let others: BTreeSet<StorePath> = self
-            .output
-            .references
-            .iter()
-            .filter(|reference| *reference != own)
-            .map(|reference| self.moved.get(reference).unwrap_or(reference).clone())
-            .collect();
-        let mut replacements: BTreeMap<HashPart, HashPart> = self
-            .output
-            .references
-            .iter()
-            .filter_map(|old| self.moved.get(old).map(|new| (part(old), part(new))))
-            .collect();
-        let mut at = self.output.at.clone();
-        if !replacements.is_empty() {
-            at = self.rewritten(&at, &replacements)?;
-        }
-        let hash = match method {
-            ContentAddressMethod::Nar => {
-                rewrite::hash_modulo(*hash_algorithm, &at, part(own)).map_err(archive(&at))?
-            }
-            other => hash_output(*other, *hash_algorithm, &at, &|reason| self.refuse(reason))?,
-        };
-        let ca = CAHash::from_parts(*method, *hash_algorithm, hash.digest_as_bytes())
-            .map_err(|error| self.refuse(error.to_string()))?;
         let name = path::output_path_name(self.derivation.name(), self.name)
             .map_err(|error| self.refuse(error.to_string()))?;
-        let path = StoreDir::default()
-            .build_ca_path(&name, &ca, &others, to_itself)
-            .map_err(|error| self.refuse(error.to_string()))?;
-        if to_itself {
-            replacements = BTreeMap::from([(part(own), part(&path))]);
-            at = self.rewritten(&at, &replacements)?;
-        }
+        let tree = Tree {
+            at: &self.output.at,
+            own: &self.output.scratch,
+            name: &name,
+            references: &self.output.references,
+            moved: self.moved,
+            work: self.work,
+            refuse: &|reason| self.refuse(reason),
+        };
+        let Addressed { at, path, ca, references } = tree.address(*method, *hash_algorithm)?;
         canonicalise(&at, None)?;
         let nar = nar::hash_path(&at).map_err(archive(&at))?;
-        let mut references = others;
-        if to_itself {
-            references.insert(path.clone());
-        }
         let info = PathInfo {
             path,
             nar_hash: NixHash::Sha256(nar.sha256),
@@ -150,23 +112,5 @@ impl One<'_> {
             ca: Some(ca),
         };
         Ok(Settled { at, info })
-    }
-
-    /// A copy of the tree with other hash parts, in the directory for that.
-    fn rewritten(&self, at: &Path, replacements: &BTreeMap<HashPart, HashPart>) -> Result<PathBuf> {
-        let count = std::fs::read_dir(self.work).map_or(0, Iterator::count);
-        let (file, to) =
-            (self.work.join(format!("{count}.nar")), self.work.join(format!("{count}.tree")));
-        let write = |source| io("write", &file, source);
-        let archived = hc_fs::plain::create_new(&file, 0o600)?;
-        let buffered = std::io::BufWriter::new(archived);
-        let (mut buffered, _) = rewrite::dump(at, buffered, replacements).map_err(archive(at))?;
-        buffered.flush().map_err(write)?;
-        let mut from = std::io::BufReader::new(std::fs::File::open(&file).map_err(write)?);
-        nar::restore(&mut from, &to).map_err(archive(&to))?;
-        hc_fs::plain::remove_file(&file)?;
-        // Its place in the count stays taken.
-        hc_fs::plain::write(&file, b"", 0o600)?;
-        Ok(to)
     }
 }

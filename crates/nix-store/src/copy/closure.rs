@@ -8,9 +8,9 @@ use nix_compat::StorePath;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Copies `paths` and what they refer to, as far as `to` lacks it, several at once, references
-/// first, and what outputs are known to have come to them: what has come when it is interrupted stays, and the next copy goes on from there. Every
-/// path is checked by `trust` before the first byte is sent. Gives those that were sent, references
-/// first.
+/// first, and what outputs are known to have come to them. What has come when it is interrupted
+/// stays, and the next copy goes on from there. Every path is checked by `trust` before the first
+/// byte is sent. Gives those that were sent, references first.
 ///
 /// # Errors
 /// When `from` lacks a path or is not trusted for it, or either side fails.
@@ -21,7 +21,7 @@ pub fn copy_closure(
     trust: &Trust,
     observer: &dyn CopyObserver,
 ) -> Result<Vec<StorePath>> {
-    let missing = missing(from, to, paths)?;
+    let missing = missing(from, paths, &|open| to.valid(open))?;
     if let Some(info) = missing.values().find(|info| !trust.accepts(info)) {
         let reason = format!("{} has no signature for it by a trusted key", from.name());
         return Err(Error::Refused { path: info.path.clone(), reason });
@@ -38,16 +38,16 @@ pub fn copy_closure(
     Ok(order)
 }
 
-/// What `to` lacks of the closure. What it has, it has with all references.
-fn missing(
+/// The closure without what is `there` already, with all references.
+pub(super) fn missing(
     from: &dyn Source,
-    to: &dyn Sink,
     paths: &BTreeSet<StorePath>,
+    there: &dyn Fn(&BTreeSet<StorePath>) -> Result<BTreeSet<StorePath>>,
 ) -> Result<BTreeMap<StorePath, PathInfo>> {
     let mut missing = BTreeMap::new();
     let (mut open, mut seen) = (paths.clone(), BTreeSet::new());
     while !open.is_empty() {
-        let valid = to.valid(&open)?;
+        let valid = there(&open)?;
         seen.extend(open.iter().cloned());
         let wanted: BTreeSet<StorePath> = open.difference(&valid).cloned().collect();
         let found = from.query_many(&wanted)?;
@@ -63,7 +63,7 @@ fn missing(
 }
 
 /// References first. By hand: a closure may be deeper than the stack.
-fn in_order(infos: &BTreeMap<StorePath, PathInfo>) -> Result<Vec<StorePath>> {
+pub(super) fn in_order(infos: &BTreeMap<StorePath, PathInfo>) -> Result<Vec<StorePath>> {
     let (mut order, mut done, mut on_the_way) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     let mut open: Vec<(&StorePath, bool)> = infos.keys().map(|path| (path, false)).collect();
     while let Some((path, left)) = open.pop() {

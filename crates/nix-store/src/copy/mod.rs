@@ -3,6 +3,7 @@
 mod batch;
 mod closure;
 mod local;
+mod readdressed;
 mod trust;
 mod work;
 
