@@ -41,6 +41,7 @@ if [ "$(stat -f -c %T /var/lib/hc)" = ext2/ext3 ]; then
 	check "what is written to one" qemu-io -f qcow2 -c "write -P 7 0 1M" "$(cat one)"
 	check "is not in the other" bash -c 'qemu-img convert -O raw "$(cat two)" copy.raw && cmp -n 67108864 copy.raw raw'
 	check "and is kept" bash -c '"$HC" disk fork appliance web && qemu-io -f qcow2 -c "read -P 7 0 1M" "$(cat one)" | grep -q "read 1048576"'
+	check "a dry run names disks of machines in no generation" bash -c '"$HC" gc --dry-run | grep -q "in no generation.*web/root.*hc disk rm"'
 	check "a collection keeps what disks read" bash -c '"$HC" gc && [ -e "$1/disk.raw" ]' _ "$image"
 	check "so does C++ Nix, where it is" bash -c '! command -v nix-store || nix-store --gc --print-roots | grep -q bases/'
 	refuse 1 "has no disk 'nope'" "a disk that is not there" hc disk rm web nope

@@ -5,9 +5,9 @@ use crate::context::Globals;
 use crate::error::{Code, Failure};
 use crate::output;
 use crate::progress::Progress;
-use hc_agent::Generations;
+use hc_agent::{Generation, Generations};
 use hc_runtime::base::Bases;
-use hc_runtime::disk::Disks;
+use hc_runtime::disk::{Disk, Disks};
 use nix_compat::StorePath;
 use nix_store::{GcOptions, Keep};
 use std::collections::BTreeSet;
@@ -86,9 +86,11 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     };
     let gone = bases.collect(&stays, args.dry_run)?;
     let in_bases: u64 = gone.iter().map(|base| base.bytes).sum();
+    let stray = stray(globals, &generations, &pruned)?;
     progress.clear();
     if args.json {
         return output::json(&serde_json::json!({
+            "strayDisks": stray,
             "generations": pruned.iter().map(|g| g.number).collect::<Vec<_>>(),
             "paths": report.deleted.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "bytes": report.freed,
@@ -106,7 +108,37 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         pruned.len(),
         report.deleted.len(),
         output::bytes(report.freed),
-    ))
+    ))?;
+    if !stray.is_empty() {
+        let names: Vec<String> = stray.iter().map(Disk::name).collect();
+        let bytes = stray.iter().map(|disk| disk.bytes).sum();
+        output::line(format_args!(
+            "kept disks of machines in no generation, {}: {}; `hc disk rm` removes them",
+            output::bytes(bytes),
+            names.join(", ")
+        ))?;
+    }
+    Ok(())
+}
+
+/// Disks of machines that no generation has which stays: what is on them is the user's to judge.
+fn stray(
+    globals: &Globals,
+    generations: &Generations,
+    pruned: &[Generation],
+) -> anyhow::Result<Vec<Disk>> {
+    let mut disks = Disks::new(&globals.state_dir).list()?;
+    if disks.is_empty() {
+        return Ok(disks);
+    }
+    for generation in generations.list()? {
+        if pruned.iter().all(|gone| gone.number != generation.number) {
+            let set = generations.set(generation.number)?;
+            let set = hc_agent::read_set(globals.store.as_deref(), &set)?;
+            disks.retain(|disk| set.machines.keys().all(|name| name.as_str() != disk.machine));
+        }
+    }
+    Ok(disks)
 }
 
 /// The time that was so long ago, in Unix milliseconds.

@@ -12,6 +12,8 @@
 //! then a script of the image that names `/proc/self/exe` as its interpreter executes hc inside.
 
 pub mod base;
+#[cfg(test)]
+mod bench;
 mod cgroup;
 mod config;
 mod description;

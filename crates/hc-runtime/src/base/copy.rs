@@ -11,14 +11,14 @@ use std::path::Path;
 const BUFFER: usize = 1 << 20;
 /// The smallest hole that is made where the source has zeros.
 const PIECE: usize = 64 << 10;
-const ZEROS: [u8; PIECE] = [0; PIECE];
+static ZEROS: [u8; PIECE] = [0; PIECE];
 
 /// Copies `from` to `to`, a new file, and has it on disk when it returns.
 pub(super) fn sparse(from: &Path, to: &Path, watch: &dyn Fn(Copying<'_>)) -> Result<(), ForkError> {
     let source = File::open(from).doing("open", from)?;
     let metadata = source.metadata().doing("look at", from)?;
     let total = metadata.blocks() * 512;
-    let room = super::free(to.parent().unwrap_or(to))?;
+    let room = super::files::free(to.parent().unwrap_or(to))?;
     if room < total {
         return Err(ForkError::NoRoom { file: to.into(), needed: total, room });
     }

@@ -89,7 +89,7 @@ impl ForkError {
         let full = error.raw_os_error().is_some_and(|n| [libc::ENOSPC, libc::EDQUOT].contains(&n));
         full.then(|| {
             let there = file.ancestors().find(|dir| dir.is_dir()).unwrap_or(file);
-            let room = super::free(there).unwrap_or(0);
+            let room = super::files::free(there).unwrap_or(0);
             Self::NoRoom { file: file.into(), needed, room }
         })
     }

@@ -15,18 +15,21 @@
 
 mod copy;
 mod error;
+mod files;
 mod image;
+mod slot;
 mod tree;
 
 pub(crate) use error::Doing;
 pub use error::ForkError;
+pub(crate) use files::{discard, names, no_room};
 pub use image::{ImageFile, NotAnImage};
+pub(crate) use slot::{Slot, lock};
 
-use crate::sys::btrfs;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -71,13 +74,6 @@ pub struct Base {
     pub bytes: u64,
     /// The link that keeps the image, where forks read it in the store.
     pub link: Option<PathBuf>,
-}
-
-/// A base that cannot be removed as long as this is there.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    dir: PathBuf,
-    lock: OwnedFd,
 }
 
 impl Bases {
@@ -205,7 +201,8 @@ impl Bases {
         for image in names(&self.dir)? {
             let dir = self.dir.join(&image);
             let found = dir.join(DISK).symlink_metadata();
-            let bytes = found.as_ref().map_or(0, |m| m.blocks() * 512) + usage(&dir.join(ROOT));
+            let bytes =
+                found.as_ref().map_or(0, |m| m.blocks() * 512) + files::usage(&dir.join(ROOT));
             let link = dir.join(LINK);
             bases.push(Base {
                 image,
@@ -285,139 +282,4 @@ impl Bases {
         }
         Ok(gone)
     }
-}
-
-impl Slot {
-    fn disk(&self, image: &ImageFile) -> Result<Option<File>, ForkError> {
-        let path = self.dir.join(DISK);
-        let file = match File::open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.doing("open", &path)?,
-        };
-        // An image that was collected and built again under the same name may be another.
-        let length = file.metadata().doing("look at", &path)?.len();
-        let same = image.physical.metadata().map_or(true, |source| source.len() == length);
-        Ok(same.then_some(file))
-    }
-
-    fn copy_root(&self, image: &ImageFile, watch: &dyn Fn(Copying<'_>)) -> Result<(), ForkError> {
-        if !btrfs::is_btrfs(&self.dir) {
-            let reasons = vec!["only btrfs has snapshots".into()];
-            return Err(ForkError::Impossible { dir: self.dir.clone(), reasons });
-        }
-        let name = "rootfs.tmp";
-        let temporary = self.dir.join(name);
-        let source = crate::fork::mount_image(&image.physical).map_err(|problem| {
-            let source = std::io::Error::other(problem.to_string());
-            ForkError::System { action: "read", path: image.physical.clone(), source }
-        })?;
-        let from =
-            rustix::fs::openat(&source, c".", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
-                .doing("read", &image.physical)?;
-        btrfs::create(self.lock.as_fd(), name.as_ref()).doing("make the subvolume", &temporary)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let to = rustix::fs::open(&temporary, flags, Mode::empty()).doing("open", &temporary)?;
-        let total = image.physical.metadata().map_or(0, |metadata| metadata.len());
-        let mut done = 0;
-        tree::copy(from, to, &mut |bytes| {
-            done += bytes;
-            watch(Copying { file: &image.physical, done, total: total.max(done) });
-        })
-        .map_err(|error| no_room(error, &temporary, 0))?;
-        rustix::fs::syncfs(&self.lock).doing("flush", &temporary)?;
-        Ok(hc_fs::durable::rename(&temporary, &self.dir.join(ROOT))?)
-    }
-
-    /// Removes what makers that were killed left; under an exclusive lock.
-    fn clear(&self) -> Result<(), ForkError> {
-        for entry in std::fs::read_dir(&self.dir).doing("read", &self.dir)? {
-            let path = entry.doing("read", &self.dir)?.path();
-            if path.extension().is_some_and(|extension| extension == "tmp") {
-                discard(&path)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn remove_if_empty(&self) {
-        let _ = hc_fs::plain::remove_dir(&self.dir);
-    }
-}
-
-/// Locks a directory for as long as this is open; `None` when it is not there (any more), or is
-/// taken and `operation` does not wait.
-pub(crate) fn lock(dir: &Path, operation: FlockOperation) -> Result<Option<OwnedFd>, ForkError> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let lock = match rustix::fs::open(dir, flags, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok(None),
-        opened => opened.doing("open", dir)?,
-    };
-    loop {
-        match rustix::fs::flock(&lock, operation) {
-            Err(Errno::INTR) => {}
-            Err(Errno::WOULDBLOCK) => return Ok(None),
-            locked => break locked.doing("lock", dir)?,
-        }
-    }
-    // Who collects may have removed it between the two calls.
-    let ours = rustix::fs::fstat(&lock).doing("look at", dir)?;
-    let there = dir.symlink_metadata().is_ok_and(|m| m.ino() == ours.st_ino);
-    Ok(there.then_some(lock))
-}
-
-/// Removes a subvolume or any other tree.
-pub(crate) fn discard(path: &Path) -> Result<(), ForkError> {
-    if btrfs::is_subvolume(path)
-        && let (Some(parent), Some(name)) = (path.parent(), path.file_name())
-    {
-        let dir = File::open(parent).doing("open", parent)?;
-        // What is left is a subvolume with others in it.
-        if btrfs::destroy(dir.as_fd(), name).is_ok() {
-            return Ok(());
-        }
-    }
-    Ok(hc_fs::tree::remove(path)?)
-}
-
-/// Bytes on disk of a tree that nobody writes to; what cannot be read counts as nothing.
-fn usage(dir: &Path) -> u64 {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let sizes = entries.map(|entry| match entry.metadata() {
-        Ok(found) if found.is_dir() => usage(&entry.path()),
-        // Small files lie in the metadata, and have no blocks.
-        Ok(found) => (found.blocks() * 512).max(found.len().min(2048)),
-        Err(_) => 0,
-    });
-    sizes.sum()
-}
-
-/// Bytes that are free for root.
-fn free(dir: &Path) -> Result<u64, ForkError> {
-    let found = rustix::fs::statvfs(dir).doing("look at", dir)?;
-    Ok(found.f_bfree.saturating_mul(found.f_frsize))
-}
-
-/// What a failed write to `path` means, which needed so many bytes.
-pub(crate) fn no_room(error: std::io::Error, path: &Path, needed: u64) -> ForkError {
-    match ForkError::from_full(&error, path, needed) {
-        Some(full) => full,
-        None => ForkError::System { action: "write", path: path.into(), source: error },
-    }
-}
-
-/// Names of the directories in `dir`, sorted; none where there is no such directory.
-pub(crate) fn names(dir: &Path) -> Result<Vec<String>, ForkError> {
-    let entries = match std::fs::read_dir(dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.doing("read", dir)?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.doing("read", dir)?;
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            names.extend(entry.file_name().into_string());
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
 }

@@ -16,21 +16,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub fn probe(state_dir: &Path, store_dir: &Path) -> Result<Findings, ForkError> {
     let machines = existing(&state_dir.join("machines"));
     let bases = existing(&state_dir.join("bases"));
-    let store = match sample(store_dir) {
-        Some(file) => {
-            let target = scratch(&machines)?;
-            let source = File::open(&file).doing("open", &file)?;
-            answer(share(&source, &target).doing("share blocks with", &file)?, &machines)
+    let (source, from) = match sample(store_dir) {
+        Some(file) => (File::open(&file).doing("open", &file)?, file),
+        None => {
+            let dir = existing(store_dir);
+            (filled(&dir)?, dir)
         }
-        None => Err(format!("{} has no file to try it with", store_dir.display())),
     };
+    let target = scratch(&machines)?;
+    let store = share(&source, &target).doing("share blocks with", &from)?;
+    let store = answer(store, &machines);
     Ok(Findings { store, here: shares(&bases, &machines)?, copied: false, overlay: Ok(()) })
 }
 
 /// Whether files of `to` can share blocks with files of `from`.
 pub(super) fn shares(from: &Path, to: &Path) -> Result<Result<(), String>, ForkError> {
-    let (source, target) = (scratch(from)?, scratch(to)?);
-    source.write_all_at(&[1; 4096], 0).doing("write in", from)?;
+    let (source, target) = (filled(from)?, scratch(to)?);
     Ok(answer(share(&source, &target).doing("share blocks in", to)?, to))
 }
 
@@ -51,6 +52,13 @@ pub(super) fn answer(shared: Shared, dir: &Path) -> Result<(), String> {
             other => format!("{other} has no reflinks ({}); XFS and btrfs have", dir.display()),
         }),
     }
+}
+
+/// A file without a name that has a block.
+fn filled(dir: &Path) -> Result<File, ForkError> {
+    let file = scratch(dir)?;
+    file.write_all_at(&[1; 4096], 0).doing("write in", dir)?;
+    Ok(file)
 }
 
 /// An empty file without a name.

@@ -206,3 +206,21 @@ fn an_image_that_is_gone_is_said() {
         assert_eq!(Disks::new(&place.state).list().unwrap(), []);
     });
 }
+
+#[test]
+fn a_fork_that_a_power_cut_left_empty_is_made_again() {
+    for mkfs in [XFS, EXT4] {
+        on(mkfs, 512, |place| {
+            let image = place.image("one", 4);
+            let disk = place.fork(&image, "m").unwrap();
+            // Its name was on disk before what is in it: nothing of a machine's was flushed yet.
+            std::fs::OpenOptions::new().write(true).open(&disk.path).unwrap().set_len(0).unwrap();
+            assert_eq!(place.disks().list().unwrap(), []);
+            let again = place.fork(&image, "m").unwrap();
+            assert!(contents(&again) == std::fs::read(&image.physical).unwrap());
+            // What a machine has flushed is never taken for that.
+            scribble(&again);
+            assert_eq!(contents(&place.fork(&image, "m").unwrap())[0], 0x5a);
+        });
+    }
+}

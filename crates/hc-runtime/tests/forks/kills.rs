@@ -144,6 +144,45 @@ fn killed_at_any_call_a_subvolume_is_whole_or_not_there() {
 }
 
 #[test]
+fn a_collector_killed_at_any_call_is_followed_by_one_that_ends() {
+    for mkfs in ["mkfs.xfs", "mkfs.ext4"] {
+        on(&[mkfs, "-q"], 512, |place| {
+            let image = place.image("one", 4);
+            let contents_of = std::fs::read(&image.physical).unwrap();
+            let log = place.elsewhere.path().join("strace");
+            let log = log.to_str().unwrap();
+            let mut happened = 0;
+            for call in ["openat", "open", "flock", "/^unlink", "rmdir", "fsync"] {
+                for when in 1.. {
+                    place.clear();
+                    std::fs::create_dir_all(image.physical.parent().unwrap()).unwrap();
+                    std::fs::write(&image.physical, &contents_of).unwrap();
+                    let forked = place.process(&[], &image, &["m"]);
+                    assert!(forked.status.success(), "{forked:?}");
+                    // Nothing needs the image any more, and it is gone.
+                    std::fs::remove_dir_all(place.state.join("machines/m")).unwrap();
+                    std::fs::remove_dir_all(image.physical.parent().unwrap()).unwrap();
+                    let (trace, inject) =
+                        (format!("trace={call}"), format!("inject={call}:signal=KILL:when={when}"));
+                    let under = ["strace", "-o", log, "-e", &trace, "-e", &inject];
+                    let ran = place.process(&under, &image, &["--gc"]);
+                    let killed = std::fs::read_to_string(log).unwrap().contains("killed by SIGKILL");
+                    assert!(killed || ran.status.success(), "{ran:?}");
+                    let again = place.process(&[], &image, &["--gc"]);
+                    assert!(again.status.success(), "{call} {when}: {again:?}");
+                    assert_eq!(place.bases().list().unwrap(), [], "{call} {when}");
+                    if !killed {
+                        break;
+                    }
+                    happened += 1;
+                }
+            }
+            assert!(happened > 5, "only {happened} calls were there to be killed at");
+        });
+    }
+}
+
+#[test]
 fn many_at_once_make_one_copy() {
     for (mkfs, copies) in [("mkfs.xfs", 1), ("mkfs.ext4", 0)] {
         on(&[mkfs, "-q"], 512, |place| {

@@ -1,9 +1,7 @@
-//! The fork of an image: a machine's own writable layer over the read-only base.
+//! An image below, a writable layer above.
 
-use crate::base::{Bases, ImageFile};
-use crate::config::Places;
-use crate::error::{Doing, Hint, Problem, Res};
-use crate::sys::{btrfs, mount, process};
+use crate::error::{Doing, Hint, Res};
+use crate::sys::{mount, process};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{
     FsOpenFlags, MountAttrFlags, fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsopen,
@@ -11,169 +9,7 @@ use rustix::mount::{
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-
-/// A directory that holds `upper` and `work`, or `root`.
-#[derive(Debug)]
-pub(crate) struct Fork {
-    dir: PathBuf,
-    kind: Kind,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// A layer for what is written, `upper` and `work`.
-    Layer,
-    /// Its file system cannot carry an overlay: the layer is kept in memory.
-    Volatile,
-    /// A snapshot of the image's base, `root`.
-    Snapshot,
-}
-
-const OVERLAYFS: u64 = 0x794c_7630;
-const ROOT: &str = "root";
-const OLD: &str = "old-fork";
-
-impl Fork {
-    /// Makes the layer, or finds the one that belongs to `closure`. One that belongs to another
-    /// closure is moved aside for [`discard_old`]. A new one is a snapshot where `image` has a base
-    /// to take it of: somebody has made that on purpose; else a layer, which needs none.
-    pub fn prepare(
-        places: &Places,
-        closure: &Path,
-        image: Option<(&Bases, &ImageFile)>,
-    ) -> Res<Self> {
-        let dir = places.fork();
-        let record = places.state.join("closure");
-        let closure = closure.as_os_str().as_bytes();
-        let recorded = std::fs::read(&record);
-        if !recorded.as_ref().is_ok_and(|recorded| recorded == closure) {
-            set_aside(places)?;
-            hc_fs::plain::create_dir_all(&dir, 0o700)?;
-            hc_fs::plain::write(&record, closure, 0o644)?;
-        }
-        hc_fs::plain::create_dir_all(&dir, 0o700)?;
-        let root = dir.join(ROOT);
-        if !root.exists()
-            && !dir.join("upper").exists()
-            && let Some((bases, image)) = image
-        {
-            snapshot(bases, image, &dir)?;
-        }
-        if root.exists() {
-            return Ok(Self { dir, kind: Kind::Snapshot });
-        }
-        // The upper directory's own mode is what the machine sees on "/".
-        hc_fs::plain::create_dir(&dir.join("upper"), 0o755)?;
-        hc_fs::plain::create_dir(&dir.join("work"), 0o700)?;
-        let kind = rustix::fs::statfs(&dir).doing_with(|| format!("look at {}", dir.display()))?;
-        let volatile = u64::try_from(kind.f_type) == Ok(OVERLAYFS);
-        Ok(Self { dir, kind: if volatile { Kind::Volatile } else { Kind::Layer } })
-    }
-
-    /// What is written is lost when the machine stops.
-    pub fn is_volatile(&self) -> bool {
-        self.kind == Kind::Volatile
-    }
-
-    /// The machine's root, detached: `image` below, this fork above, both with the ids of a user
-    /// namespace whose root is a given id here.
-    pub fn mount(&self, image: &Path, userns: Option<(BorrowedFd<'_>, u32)>) -> Res<OwnedFd> {
-        if self.kind == Kind::Snapshot {
-            return self.mount_snapshot(userns.map(|(userns, _)| userns));
-        }
-        let lower = mount_image(image)?;
-        let upper = if self.is_volatile() {
-            mount::make("tmpfs", &[("mode", Some("700"))], MountAttrFlags::empty())
-                .doing("make a layer in memory")?
-        } else {
-            mount::copy(CWD, &self.dir).doing_with(|| format!("open {}", self.dir.display()))?
-        };
-        if self.is_volatile() {
-            for (name, mode) in [("upper", 0o755), ("work", 0o700)] {
-                rustix::fs::mkdirat(&upper, name, Mode::from_raw_mode(mode))
-                    .doing("make a layer in memory")?;
-            }
-        }
-        if let Some((userns, _)) = userns {
-            for (layer, what) in [(&lower, image), (&upper, self.dir.as_path())] {
-                map_ids(layer, userns, what)?;
-            }
-        }
-        overlay(lower, upper, userns.map_or(0, |(_, base)| base))
-    }
-
-    fn mount_snapshot(&self, userns: Option<BorrowedFd<'_>>) -> Res<OwnedFd> {
-        let path = self.dir.join(ROOT);
-        let root = mount::copy(CWD, &path).doing_with(|| format!("open {}", path.display()))?;
-        // As a mount of its own would be, whatever the state directory's says.
-        let clear = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-        mount::change(root.as_fd(), MountAttrFlags::MOUNT_ATTR_NODEV, clear)
-            .doing_with(|| format!("mount {}", path.display()))?;
-        if let Some(userns) = userns {
-            map_ids(&root, userns, &path)?;
-        }
-        Ok(root)
-    }
-}
-
-fn map_ids(layer: &OwnedFd, userns: BorrowedFd<'_>, what: &Path) -> Res<()> {
-    mount::map_ids(layer.as_fd(), userns)
-        .doing_with(|| format!("mount {} with mapped ids", what.display()))
-        .hint(
-            "; its file system has to be ext4, XFS, btrfs or EROFS on a recent kernel, or the \
-             machine needs isolation.userNamespace = false",
-        )
-}
-
-/// Takes a snapshot of the image's base, if it has one, as `root` in `dir`.
-fn snapshot(bases: &Bases, image: &ImageFile, dir: &Path) -> Res<()> {
-    let action = || format!("take a snapshot of the base of {}", image.logical.display());
-    let base = bases.root(image).map_err(|error| Problem::plain(error.to_string()))?;
-    let Some((base, _slot)) = base else { return Ok(()) };
-    let target = std::fs::File::open(dir).doing_with(action)?;
-    match btrfs::snapshot(base.as_fd(), target.as_fd(), ROOT.as_ref()) {
-        // The machines are on another file system than the bases: layers it is.
-        Err(error) if [libc::EXDEV, libc::ENOTTY].contains(&error.raw_os_error().unwrap_or(0)) => {
-            Ok(())
-        }
-        taken => taken.doing_with(action),
-    }
-}
-
-/// Moves a fork out of the way in one step.
-fn set_aside(places: &Places) -> Res<()> {
-    let dir = places.fork();
-    if !dir.exists() {
-        return Ok(());
-    }
-    let mut count = 0;
-    loop {
-        let old = places.state.join(format!("{OLD}-{count}"));
-        if !old.exists() {
-            return Ok(hc_fs::plain::rename(&dir, &old)?);
-        }
-        count += 1;
-    }
-}
-
-/// Deletes a fork; a snapshot in one step.
-fn discard(fork: &Path) -> Res<()> {
-    let said = |error: crate::base::ForkError| Problem::plain(error.to_string());
-    crate::base::discard(&fork.join(ROOT)).map_err(said)?;
-    Ok(hc_fs::tree::remove(fork)?)
-}
-
-/// Deletes forks that were moved aside.
-pub(crate) fn discard_old(places: &Places) -> Res<()> {
-    for entry in std::fs::read_dir(&places.state).into_iter().flatten().flatten() {
-        if entry.file_name().as_bytes().starts_with(OLD.as_bytes()) {
-            discard(&entry.path())?;
-        }
-    }
-    Ok(())
-}
+use std::path::Path;
 
 /// Mounts an EROFS file: straight from the file where the kernel can (6.12), else through a loop
 /// device that goes with the mount.
@@ -202,7 +38,7 @@ fn erofs(source: &OsStr) -> io::Result<OwnedFd> {
 const OPTIONS: [(&str, &str); 3] = [("index", "off"), ("metacopy", "off"), ("redirect_dir", "on")];
 
 /// The kernel writes to the upper layer as whoever mounts it: somebody who has an id there.
-fn overlay(lower: OwnedFd, upper: OwnedFd, owner: u32) -> Res<OwnedFd> {
+pub(super) fn overlay(lower: OwnedFd, upper: OwnedFd, owner: u32) -> Res<OwnedFd> {
     layered(Layers::Writable { lower, upper }, owner)
         .doing("put the machine's layer over its image")
         .hint("; the state directory has to be on a local file system such as ext4 or XFS")
@@ -350,18 +186,12 @@ pub(crate) fn carries(dir: &Path) -> Res<()> {
     tried
 }
 
-/// Removes a machine's fork and log.
-pub(crate) fn remove(places: &Places) -> Res<()> {
-    discard(&places.fork())?;
-    discard_old(places)?;
-    hc_fs::tree::remove(&places.state).map_err(Problem::from)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::disallowed_methods)]
     use super::*;
     use std::io::{Read, Write};
+    use std::path::PathBuf;
 
     fn image(dir: &Path) -> PathBuf {
         let (tree, image) = (dir.join("tree"), dir.join("image"));
