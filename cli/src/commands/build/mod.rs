@@ -5,7 +5,7 @@ mod options;
 mod package;
 mod report;
 
-pub use cloud::{CloudArgs, evaluate, observe, realise, request, store, store_config};
+pub use cloud::{CloudArgs, Observer, evaluate, observe, realise, request, store, store_config};
 pub use package::{Source, Target, derivation, targets};
 pub use report::Report;
 

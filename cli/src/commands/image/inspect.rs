@@ -4,6 +4,7 @@ use super::found;
 use crate::context::Globals;
 use crate::error::{Code, Failure};
 use crate::output;
+use crate::progress::Progress;
 use hc_image::config::Origin;
 use std::path::PathBuf;
 
@@ -20,7 +21,10 @@ pub struct Args {
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let wanted = PathBuf::from(&args.image);
     let linked = std::fs::read_link(&wanted).unwrap_or_else(|_| wanted.clone());
+    let progress = Progress::new();
+    progress.say("looking through the store");
     let mut images = found::all(globals)?;
+    progress.clear();
     images.retain(|image| image.path == wanted || image.path == linked || image.name == args.image);
     let [image] = &images[..] else {
         let hint = match images.is_empty() {
@@ -39,10 +43,13 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     }
     let mut rows = vec![
         ("path", image.path.display().to_string()),
+        ("kind", image.kind.to_owned()),
         ("size", output::bytes(image.size)),
         ("on disk", output::bytes(image.disk)),
+        ("shared", if image.shared == 0 { String::new() } else { output::bytes(image.shared) }),
         ("machines", image.machines.join(", ")),
     ];
+    rows.extend(image.same_as.iter().map(|other| ("same as", other.display().to_string())));
     if let Some(manifest) = &image.manifest {
         let config = &manifest.config;
         let pairs = config.env.iter().map(|(key, value)| format!("{key}={value}"));
@@ -53,7 +60,13 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
             ("workdir", config.workdir.clone().unwrap_or_default()),
             ("stop signal", config.stop_signal.clone().unwrap_or_default()),
             ("ports", config.exposed_ports.join(", ")),
+            ("volumes", config.volumes.join(", ")),
         ]);
+        rows.extend(config.labels.iter().map(|(key, value)| ("label", format!("{key}={value}"))));
+        if let Origin::Nixos { toplevel } = &manifest.origin {
+            rows.push(("system", toplevel.clone()));
+            rows.push(("closure", format!("{} paths", manifest.store.len())));
+        }
         if let Origin::Oci { platform, layers, .. } = &manifest.origin {
             rows.push(("platform", platform.clone()));
             for layer in layers {

@@ -25,17 +25,18 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         return output::line("no images; `hc image import FILE` makes one, and so does a deploy");
     }
     let rows = images.iter().map(|image| {
-        let shared = match (image.shared_layers.len(), image.same_as.len()) {
+        let shared = match (image.shared, image.shared_layers.len()) {
             (0, 0) => "-".to_owned(),
-            (layers, 0) => format!("{layers} layers"),
-            (_, same) => format!("whole, with {same}"),
+            (0, layers) => format!("{layers} layers"),
+            (bytes, _) => output::bytes(bytes),
         };
         let machines = match image.machines.is_empty() {
             true => "-".to_owned(),
             false => image.machines.join(", "),
         };
         let (size, disk) = (output::bytes(image.size), output::bytes(image.disk));
-        vec![image.name.clone(), size, disk, shared, machines, image.path.display().to_string()]
+        let (name, kind) = (image.name.clone(), image.kind.to_owned());
+        vec![name, kind, size, disk, shared, machines, image.path.display().to_string()]
     });
-    output::table(&["NAME", "SIZE", "ON DISK", "SHARED", "MACHINES", "PATH"], rows)
+    output::table(&["NAME", "KIND", "SIZE", "ON DISK", "SHARED", "MACHINES", "PATH"], rows)
 }
