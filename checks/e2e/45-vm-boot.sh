@@ -93,8 +93,10 @@ same "which fails" "$(cat status)" '{"exit":2}'
 # Disks that hc did not make: a file system by itself, one in a partition, and a boot loader.
 mkdir -p tree/{bin,dev,proc,sys,run,tmp,etc} && cp "$HC" tree/bin/hc && strip tree/bin/hc
 check "an ext4 disk" mkfs.ext4 -q -L root -d tree ext4.img 256M
-truncate -s 258M part.img
-check "one with a partition" sfdisk -q part.img <<<'2048,,L'
+# A partition table (type 83, 524,288 sectors from 2048 on), and behind it the same.
+truncate -s 446 part.img
+printf '\0\0\0\0\x83\0\0\0\x00\x08\0\0\0\0\x08\0' >>part.img
+truncate -s 510 part.img && printf '\x55\xaa' >>part.img && truncate -s 258M part.img
 dd if=ext4.img of=part.img bs=1M seek=1 conv=notrunc,sparse status=none
 boot microvm ext4.img 'ro -- /bin/hc no-such-verb' >out 2>&1
 same "an ext4 disk is booted from" "$(cat status)" '{"exit":2}'
