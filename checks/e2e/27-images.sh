@@ -1,5 +1,6 @@
 # Images of archives: a tar file, OCI images that umoci and skopeo made, imported files; each runs with
 # its own command, environment and user.
+# own store
 . "$(dirname "$0")/../lib/test.sh"
 
 root=$WORK/root
@@ -48,7 +49,13 @@ describe() {
 	NIX
 }
 describe ""
+check "a store without images of other tests" hc gc
 check "a plan needs no build" hc plan "path:$WORK/cloud"
+check "one image is built, linked to" hc image build --machine tar -o "$WORK/tar" "path:$WORK/cloud"
+says '^tar  */nix/store/.*tar-rootfs$' "and told"
+same "and no other" "$(hc image ls --json | jq -r '.[] | select(.name | test("oci|tar")) | .name')" "tar-rootfs"
+refuse 4 "no machine 'none'.*oci, own, tar" "of a machine that is not there" hc image build --machine none "path:$WORK/cloud"
+check "all of them" hc image build --json "path:$WORK/cloud"
 check "deploy" deploy
 logged() { for _ in $(seq 50); do hc logs "$1" | grep -q "$2" && return; sleep 0.1; done; return 1; }
 check "the tar file's command, user and environment" logged tar "I am 33:33 in / with the tar's"
@@ -68,6 +75,7 @@ same "it is the image that was imported" "$(hc image ls --json | jq -r '.[] | se
 same "ls knows who uses what" "$(hc image ls --json | jq -r '[.[].machines[]] | sort | join(" ")')" "docker oci own tar"
 check "and what is shared" bash -c '[ "$("$HC" image ls --json | jq "[.[] | select(.sharedLayers | length > 0)] | length")" -ge 2 ]'
 check "ls for people" bash -c '"$HC" image ls | grep -q oci-rootfs'
+check "ls tells of other kinds" bash -c '"$HC" image ls --json | jq -e "map(.kind) | contains([\"rootfs\"])"'
 check "inspect" bash -c '"$HC" image inspect "$WORK/image" | tee /dev/stderr | grep -q "ports *80"'
 refuse 1 "hc image ls" "inspect of nothing" hc image inspect no-such
 printf 'not a tar file, though long enough for a header %0600d' 0 >"$WORK/cloud/root.tar.gz"

@@ -70,6 +70,9 @@ closure=$(nix-store --query --requisites "$toplevel" | sort | tr '\n' ' ')
 same "the machine sees the closure and nothing else of the store" \
 	"$(hc exec nixos -- sh -c 'ls -d /nix/store/*' | sort | tr '\n' ' ')" "$closure"
 same "there is no more than that outside, either" "$(hc exec nixos -- ls /run)" "current-system"
+check "ls counts the closure, inspect names it" bash -c '
+	"$HC" image ls --json | jq -e ".[] | select(.path == \"$1\" and .kind == \"nixos\" and .size > 1000000)" &&
+		"$HC" image inspect "$1" | grep -q "^closure *[0-9]* paths$"' - "$image"
 check "the closure is larger than what is written of it" bash -c '[ "$(stat -c %s "$1/rootfs.erofs")" -lt 100000 ]' - "$image"
 refuse 1 "read-only" "nothing can be written to a path of the store" hc exec nixos -- sh -c 'echo x >>"$(readlink /run/current-system)/init"'
 refuse 1 "read-only" "not even by the host's root" hc exec plain -- sh -c 'echo x >>"$(readlink /run/current-system)/init"'
@@ -83,6 +86,8 @@ check "the store stays read-only" hc exec plain -- sh -c \
 describe second
 check "a new generation of the system" deploy
 check "runs" logged nixos "booted: second"
+check "two systems share most of what they take" bash -c \
+	'"$HC" image ls --json | jq -e "[.[] | select(.kind == \"nixos\" and .shared * 10 > .size * 9)] | length == 2"'
 check "a collection keeps what machines run from" hc gc
 check "and what they can go back to" hc exec nixos -- cat /etc/motd
 check "rollback" hc rollback

@@ -21,6 +21,7 @@ in rec {
   q35 = image "initrd" { inherit kernel; machine = "q35"; };
   disk = image "disk" { src = ./root.qcow2; };
   chain = image "disk" { src = ./top.qcow2; backing = [ ./root.qcow2 ]; };
+  loader = image "disk" { src = ./loader.qcow2; };
   small = image "disk" { src = ./root.qcow2; maxSize = 4096; };
   undeclared = image "disk" { src = ./top.qcow2; };
   both = image "initrd" { initrds = [ "${microvm}/initrd" ./more.gz ]; };
@@ -47,6 +48,15 @@ qemu-io -f qcow2 -c "write -P 0x5a 0 1k" top.qcow2 >/dev/null # in front of wher
 (mkdir -p more && cd more && echo more >file && echo file | cpio -o -H newc --quiet | gzip -n >../more.gz)
 
 twice kernel "a kernel from Debian's package"
+version=$(ls kernel/lib/modules)
+# What depmod finds out too, though in another order where there is a choice; and with the binary
+# indexes that it makes, modprobe finds its way.
+needs() { python3 -c 'import sys; print(*sorted(" ".join(sorted(l.split())) for l in sys.stdin), sep="\n")' <"$1/lib/modules/$version/modules.dep"; }
+mkdir depmod && cp -r kernel/lib depmod/lib && chmod -R u+w depmod
+check "depmod takes the modules" depmod -b depmod "$version"
+check "and finds the same needs" cmp <(needs depmod) <(needs kernel)
+check "modinfo reads them" modinfo -b depmod -k "$version" virtio_blk
+check "modprobe knows what to load for one" bash -c 'modprobe -d depmod -S "$1" --show-depends erofs | tee /dev/stderr | grep -c ^insmod' - "$version"
 check "modules know what they need" grep -q '/erofs.ko: .*/libcrc32c.ko' kernel/lib/modules/*/modules.dep
 twice microvm "an initrd for microvm"
 twice q35 "an initrd for q35"
@@ -80,6 +90,26 @@ same "its exit code is told" "$(cat status)" '{"exit":0}'
 check "q35 runs one from the disk that was a qcow2 image" \
 	boot q35 disk/disk.raw 'root=serial:root -- /bin/hc no-such-verb'
 same "which fails" "$(cat status)" '{"exit":2}'
+# Disks that hc did not make: a file system by itself, one in a partition, and a boot loader.
+mkdir -p tree/{bin,dev,proc,sys,run,tmp,etc} && cp "$HC" tree/bin/hc && strip tree/bin/hc
+check "an ext4 disk" mkfs.ext4 -q -L root -d tree ext4.img 256M
+# A partition table (type 83, 524,288 sectors from 2048 on), and behind it the same.
+truncate -s 446 part.img
+printf '\0\0\0\0\x83\0\0\0\x00\x08\0\0\0\0\x08\0' >>part.img
+truncate -s 510 part.img && printf '\x55\xaa' >>part.img && truncate -s 258M part.img
+dd if=ext4.img of=part.img bs=1M seek=1 conv=notrunc,sparse status=none
+boot microvm ext4.img 'ro -- /bin/hc no-such-verb' >out 2>&1
+same "an ext4 disk is booted from" "$(cat status)" '{"exit":2}'
+boot q35 part.img 'ro root=/dev/vda1 -- /bin/hc no-such-verb' >out 2>&1
+same "and a partition" "$(cat status)" '{"exit":2}'
+# mov dx,3F8h; for each byte of the text: out dx,al; then power off by the chipset's own register.
+printf '%b' '\xfa\xfc\x31\xc0\x8e\xd8\xbe\x21\x7c\xba\xf8\x03\xac\x84\xc0\x74\x03\xee\xeb\xf8\xba\x04\x06\xb8\x00\x20\xef\xf4\xeb\xfd\x90\x90\x90loaded by the disk\n\x00' >loader.img
+truncate -s 510 loader.img && printf '\x55\xaa' >>loader.img && truncate -s 1M loader.img
+qemu-img convert -f raw -c -O qcow2 loader.img loader.qcow2
+twice loader "a disk with a boot loader"
+check "which q35 starts" timeout 60 qemu-system-x86_64 -M q35 -accel tcg -m 64 -nodefaults -no-user-config -display none \
+	-no-reboot -serial stdio -drive file=loader/disk.raw,format=raw,if=none,id=d,readonly=on -device virtio-blk-pci,drive=d
+says 'loaded by the disk' "and which says so"
 check "a machine without its disk powers off" boot microvm minimal/rootfs.erofs 'root=/dev/vdz -- /bin/hc'
 says 'cannot start: no root: /dev/vdz is not there.*there are: vda' "and says why"
 finish

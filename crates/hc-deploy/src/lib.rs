@@ -14,6 +14,7 @@ pub mod far;
 mod fetch;
 pub mod flake_check;
 pub mod flake_show;
+mod images;
 mod io_impl;
 mod pending;
 mod realise;

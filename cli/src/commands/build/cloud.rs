@@ -149,8 +149,10 @@ pub fn open(config: StoreConfig) -> anyhow::Result<Store> {
     })
 }
 
-struct Observer<'a> {
-    progress: &'a Progress,
+/// Says on the terminal what a build does.
+pub struct Observer<'a> {
+    /// Where to say it.
+    pub progress: &'a Progress,
 }
 
 impl nix_store::BuildObserver for Observer<'_> {
@@ -159,7 +161,7 @@ impl nix_store::BuildObserver for Observer<'_> {
     }
 }
 
-/// Says on the terminal what a build does.
+/// Says what one event is about.
 pub fn observe(progress: &Progress, event: BuildEvent<'_>) {
     match event {
         BuildEvent::Plan { builds, fetches } => {

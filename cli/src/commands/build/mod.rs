@@ -5,7 +5,9 @@ mod options;
 mod package;
 mod report;
 
-pub use cloud::{CloudArgs, evaluate, observe, open, realise, request, store, store_config};
+pub use cloud::{
+    CloudArgs, Observer, evaluate, observe, open, realise, request, store, store_config,
+};
 pub use package::{Source, Target, derivation, targets};
 pub use report::Report;
 

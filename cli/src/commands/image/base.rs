@@ -3,6 +3,7 @@
 use super::found::{self, Kind};
 use crate::commands::disk;
 use crate::context::Globals;
+use crate::error::{Code, Failure};
 use crate::output;
 use crate::progress::Progress;
 use hc_runtime::base::{Bases, ImageFile};
@@ -33,6 +34,11 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         Kind::Disk if disk::plan(globals)?.of_copy => Some(bases.make_disk(&file, &watch)?),
         Kind::Disk => None,
         Kind::Rootfs => Some(bases.make_root(&file, &watch)?),
+        Kind::Nixos | Kind::Kernel | Kind::Initrd => {
+            let message =
+                format!("{} is no disk and no root file system: it has no base", image.name);
+            return Err(Failure::new(Code::Failed, message).into());
+        }
     };
     drop(watch);
     progress.clear();

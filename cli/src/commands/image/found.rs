@@ -9,8 +9,9 @@ use hc_runtime::base::{Base, Bases};
 use hc_runtime::disk::{Disk, Disks};
 use hc_spec::MachineSpec;
 use nix_compat::StoreDir;
+use nix_store::Store;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -24,15 +25,17 @@ pub struct Image {
     pub name: String,
     /// What it is.
     pub kind: Kind,
-    /// The size of its root file system or disk.
+    /// The size of its file, and of a NixOS system's closure.
     pub size: u64,
-    /// Bytes it takes on disk.
+    /// Bytes it takes on disk, with such a closure.
     pub disk: u64,
+    /// How many of these are other images' too, and there once.
+    pub shared: u64,
     /// What it was made from and how it is run, where it says so.
     pub manifest: Option<Manifest>,
     /// Machines of the current generation that run from it.
     pub machines: Vec<String>,
-    /// Layers that other images in the store have too, by their digest.
+    /// Layers that other images in the store were made from too, by their digest.
     pub shared_layers: Vec<String>,
     /// Other images with exactly the same file.
     pub same_as: Vec<PathBuf>,
@@ -48,16 +51,47 @@ pub struct Image {
 pub enum Kind {
     /// A root file system, as EROFS.
     Rootfs,
+    /// A NixOS system, which is read where it lies in the store.
+    Nixos,
     /// A disk of a virtual machine, raw.
     Disk,
+    /// A kernel that QEMU starts.
+    Kernel,
+    /// A plain cpio archive.
+    Initrd,
 }
 
 impl Kind {
+    /// Those that can be told by their files.
+    const FOUND: [Self; 4] = [Self::Rootfs, Self::Disk, Self::Kernel, Self::Initrd];
+
     /// Its file in the image.
     pub fn file(self) -> &'static str {
         match self {
-            Self::Rootfs => "rootfs.erofs",
+            Self::Rootfs | Self::Nixos => "rootfs.erofs",
             Self::Disk => "disk.raw",
+            Self::Kernel => "vmlinux",
+            Self::Initrd => "initrd",
+        }
+    }
+
+    /// What else is there, where its file alone says little.
+    fn beside(self) -> Option<&'static str> {
+        match self {
+            Self::Rootfs | Self::Nixos | Self::Disk => None,
+            Self::Kernel => Some("kernel.json"),
+            Self::Initrd => Some("initrd.json"),
+        }
+    }
+
+    /// As it is shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rootfs => "rootfs",
+            Self::Nixos => "nixos",
+            Self::Disk => "disk",
+            Self::Kernel => "kernel",
+            Self::Initrd => "initrd",
         }
     }
 }
@@ -69,6 +103,10 @@ impl Image {
             _ => &[],
         };
         layers.iter().map(|layer| layer.diff_id.as_str())
+    }
+
+    fn closure(&self) -> &[String] {
+        self.manifest.as_ref().map_or(&[], |manifest| &manifest.store)
     }
 }
 
@@ -82,19 +120,21 @@ pub fn all(globals: &Globals) -> anyhow::Result<Vec<Image>> {
     let mut files: BTreeMap<(u64, u64), Vec<usize>> = BTreeMap::new();
     for path in store.valid_paths()? {
         let at = store.physical(&path);
-        let file = |kind: Kind| Some((kind, at.join(kind.file()).symlink_metadata().ok()?));
-        let Some((kind, found)) = [Kind::Rootfs, Kind::Disk].into_iter().find_map(file) else {
-            continue;
+        let file = |kind: Kind| {
+            let found = at.join(kind.file()).symlink_metadata().ok().filter(|f| f.is_file())?;
+            kind.beside().is_none_or(|file| at.join(file).is_file()).then_some((kind, found))
         };
+        let Some((kind, found)) = Kind::FOUND.into_iter().find_map(file) else { continue };
         let path = PathBuf::from(StoreDir::default().render_path(&path));
         let manifest = std::fs::read(at.join(hc_image::config::MANIFEST)).ok();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         files.entry((found.dev(), found.ino())).or_default().push(images.len());
-        images.push(Image {
+        let mut image = Image {
             name: name.get(33..).unwrap_or_default().to_owned(),
             kind,
             size: found.size(),
             disk: found.blocks() * 512,
+            shared: 0,
             // A Debian image has a list of packages there instead.
             manifest: manifest.and_then(|text| serde_json::from_slice(&text).ok()),
             machines: users.get(&path.join(kind.file())).cloned().unwrap_or_default(),
@@ -103,26 +143,64 @@ pub fn all(globals: &Globals) -> anyhow::Result<Vec<Image>> {
             base: bases.iter().find(|base| name == base.image.as_str()).cloned(),
             forks: disks.iter().filter(|d| d.image.starts_with(&path)).map(Disk::name).collect(),
             path,
-        });
+        };
+        if !image.closure().is_empty() {
+            image.kind = Kind::Nixos;
+        }
+        images.push(image);
     }
+    share_files(&mut images, &files);
+    share_layers(&mut images);
+    share_closures(&store, &mut images)?;
+    images.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
+    Ok(images)
+}
+
+/// Files that are one, as `hc store optimise` makes them.
+fn share_files(images: &mut [Image], files: &BTreeMap<(u64, u64), Vec<usize>>) {
     for same in files.values().filter(|same| same.len() > 1) {
         for at in same {
             let others = same.iter().filter(|other| *other != at);
             images[*at].same_as = others.map(|other| images[*other].path.clone()).collect();
+            images[*at].shared = images[*at].disk;
         }
     }
+}
+
+fn share_layers(images: &mut [Image]) {
     let mut count: BTreeMap<String, usize> = BTreeMap::new();
-    for image in &images {
-        for layer in image.layers().collect::<std::collections::BTreeSet<_>>() {
+    for image in &*images {
+        for layer in image.layers().collect::<BTreeSet<_>>() {
             *count.entry(layer.to_owned()).or_default() += 1;
         }
     }
-    for image in &mut images {
+    for image in images {
         let shared = image.layers().filter(|layer| count[*layer] > 1).map(str::to_owned).collect();
         image.shared_layers = shared;
     }
-    images.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
-    Ok(images)
+}
+
+/// Counts what NixOS systems take of the store, and what several of them do.
+fn share_closures(store: &Store, images: &mut [Image]) -> anyhow::Result<()> {
+    let mut paths: BTreeMap<String, (u64, usize)> = BTreeMap::new();
+    for path in images.iter().flat_map(Image::closure) {
+        if let Some((_, count)) = paths.get_mut(path) {
+            *count += 1;
+            continue;
+        }
+        let size = store.info(&StoreDir::default().parse_path(path.as_bytes())?)?.nar_size;
+        paths.insert(path.clone(), (size, 1));
+    }
+    for image in images {
+        let own = image.closure().iter().map(|path| paths[path]);
+        let (all, shared) = own.fold((0, 0), |(all, shared), (size, count)| {
+            (all + size, if count > 1 { shared + size } else { shared })
+        });
+        image.size += all;
+        image.disk += all;
+        image.shared += shared;
+    }
+    Ok(())
 }
 
 /// The image that a name, a store path or a link to one means.

@@ -7,7 +7,7 @@ use crate::evaluation::{EvalArgs, failure, here, with_evaluator};
 use crate::output;
 use crate::progress::Progress;
 use nix_compat::{CAHash, DrvOutput, StoreDir};
-use nix_store::{BuildEvent, IngestMethod};
+use nix_store::IngestMethod;
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -97,9 +97,10 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         Ok(drv)
     })?;
     let wanted = DrvOutput::new(drv, "out");
-    let observer = Observer { progress: &progress };
-    let built = store.build(std::slice::from_ref(&wanted), &observer).code(Code::Build)?;
+    let observer = build::Observer { progress: &progress };
+    let built = store.build(std::slice::from_ref(&wanted), &observer);
     progress.clear();
+    let built = built.code(Code::Build)?;
     let Some(path) = built.get(&wanted) else {
         return Err(Failure::new(Code::Build, "the build has no output").into());
     };
@@ -159,14 +160,4 @@ fn store_name(file: &Path) -> String {
     let legal = |c: char| if c.is_ascii_alphanumeric() || "+-._?=".contains(c) { c } else { '-' };
     let name: String = name.trim_start_matches('.').chars().map(legal).take(200).collect();
     if name.is_empty() { "image".into() } else { name }
-}
-
-struct Observer<'a> {
-    progress: &'a Progress,
-}
-
-impl nix_store::BuildObserver for Observer<'_> {
-    fn event(&self, event: BuildEvent<'_>) {
-        build::observe(self.progress, event);
-    }
 }

@@ -3,6 +3,7 @@
 use super::found;
 use crate::context::Globals;
 use crate::output;
+use crate::progress::Progress;
 use hc_image::config::Origin;
 
 /// Show what an image was made from, and how it is run where a machine does not say
@@ -16,14 +17,20 @@ pub struct Args {
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
-    let image = &found::one(globals, &args.image)?;
+    let progress = Progress::new();
+    progress.say("looking through the store");
+    let image = found::one(globals, &args.image);
+    progress.clear();
+    let image = &image?;
     if args.json {
         return output::json(image);
     }
     let mut rows = vec![
         ("path", image.path.display().to_string()),
+        ("kind", image.kind.name().to_owned()),
         ("size", output::bytes(image.size)),
         ("on disk", output::bytes(image.disk)),
+        ("shared", if image.shared == 0 { String::new() } else { output::bytes(image.shared) }),
         ("machines", image.machines.join(", ")),
         ("disks", image.forks.join(", ")),
     ];
@@ -31,6 +38,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         let copies = base.copy.iter().chain(&base.root);
         rows.extend(copies.map(|copy| ("base", copy.display().to_string())));
     }
+    rows.extend(image.same_as.iter().map(|other| ("same as", other.display().to_string())));
     if let Some(manifest) = &image.manifest {
         let config = &manifest.config;
         let pairs = config.env.iter().map(|(key, value)| format!("{key}={value}"));
@@ -41,7 +49,13 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
             ("workdir", config.workdir.clone().unwrap_or_default()),
             ("stop signal", config.stop_signal.clone().unwrap_or_default()),
             ("ports", config.exposed_ports.join(", ")),
+            ("volumes", config.volumes.join(", ")),
         ]);
+        rows.extend(config.labels.iter().map(|(key, value)| ("label", format!("{key}={value}"))));
+        if let Origin::Nixos { toplevel } = &manifest.origin {
+            rows.push(("system", toplevel.clone()));
+            rows.push(("closure", format!("{} paths", manifest.store.len())));
+        }
         if let Origin::Oci { platform, layers, .. } = &manifest.origin {
             rows.push(("platform", platform.clone()));
             for layer in layers {

@@ -25,17 +25,14 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         return output::line("no images; `hc image import FILE` makes one, and so does a deploy");
     }
     let rows = images.iter().map(|image| {
-        let shared = match (image.shared_layers.len(), image.same_as.len()) {
+        let shared = match (image.shared, image.shared_layers.len()) {
             (0, 0) => "-".to_owned(),
-            (layers, 0) => format!("{layers} layers"),
-            (_, same) => format!("whole, with {same}"),
+            (0, layers) => format!("{layers} layers"),
+            (bytes, _) => output::bytes(bytes),
         };
         let users: Vec<&str> = image.machines.iter().chain(&image.forks).map(|u| &**u).collect();
         let machines = if users.is_empty() { "-".to_owned() } else { users.join(", ") };
-        let kind = match image.kind {
-            found::Kind::Rootfs => "rootfs",
-            found::Kind::Disk => "disk",
-        };
+        let kind = image.kind.name();
         let base = match &image.base {
             Some(base) if base.copy.is_some() || base.root.is_some() => output::bytes(base.bytes),
             Some(_) => "in the store".to_owned(),

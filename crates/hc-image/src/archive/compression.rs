@@ -3,6 +3,7 @@
 use super::{Budget, refuse};
 use crate::error::{Context, Result};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
@@ -161,9 +162,7 @@ impl Spool<'_> {
             }
             return Ok(source.clone());
         }
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        let file = rustix::fs::open(self.work, flags, Mode::RUSR | Mode::WUSR);
-        let file = File::from(file.on("make a file in", self.work)?);
+        let file = nameless(self.work).on("make a file in", self.work)?;
         let mut out = BufWriter::with_capacity(1 << 20, &file);
         let mut raw = Tee { from: source.clone(), to: packed };
         let mut len = 0_u64;
@@ -189,6 +188,21 @@ impl Spool<'_> {
         drop(out);
         Ok(Slice { file: Arc::new(file), offset: 0, len, at: 0 })
     }
+}
+
+/// A file in `directory` that has no name.
+fn nameless(directory: &Path) -> rustix::io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    let mode = Mode::RUSR | Mode::WUSR;
+    match rustix::fs::open(directory, flags | OFlags::TMPFILE, mode) {
+        // Overlays had none before Linux 6.3.
+        Err(Errno::OPNOTSUPP) => {}
+        made => return made.map(File::from),
+    }
+    let name = directory.join(".spool");
+    let file = rustix::fs::open(&name, flags | OFlags::CREATE | OFlags::EXCL, mode)?;
+    rustix::fs::unlink(&name)?;
+    Ok(file.into())
 }
 
 struct Tee<'a> {

@@ -22,7 +22,7 @@ impl Tree {
             return Err(refuse(root.as_os_str().as_bytes(), "this is not a directory".into()));
         }
         let mut tree = Self::new(meta(root, &top)?);
-        let mut links: HashMap<u64, Id> = HashMap::new();
+        let mut links: HashMap<(u64, u64), Id> = HashMap::new();
         let mut left: Vec<(Id, PathBuf)> = vec![(Self::ROOT, root.to_path_buf())];
         while let Some((at, dir)) = left.pop() {
             for entry in std::fs::read_dir(&dir).on("read", &dir)? {
@@ -30,10 +30,11 @@ impl Tree {
                 let path = dir.join(&name);
                 let found = std::fs::symlink_metadata(&path).on("look at", &path)?;
                 let wrong = |why: String| refuse(path.as_os_str().as_bytes(), why);
-                if found.dev() != top.dev() {
+                // Overlays number what is no directory as if it were elsewhere.
+                if found.dev() != top.dev() && is_mount(&path).on("look at", &path)? {
                     return Err(wrong("another file system is mounted here; unmount it".into()));
                 }
-                if let Some(first) = links.get(&found.ino()) {
+                if let Some(first) = links.get(&(found.dev(), found.ino())) {
                     tree.link_in(at, name.as_bytes(), *first).map_err(wrong)?;
                     continue;
                 }
@@ -43,12 +44,20 @@ impl Tree {
                 if found.is_dir() {
                     left.push((id, path));
                 } else if found.nlink() > 1 {
-                    links.insert(found.ino(), id);
+                    links.insert((found.dev(), found.ino()), id);
                 }
             }
         }
         Ok(tree)
     }
+}
+
+/// Whether something is mounted at `path`, as far as the kernel tells (Linux 5.8).
+fn is_mount(path: &Path) -> rustix::io::Result<bool> {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+    let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())?;
+    let root = StatxAttributes::MOUNT_ROOT;
+    Ok(!found.stx_attributes_mask.contains(root) || found.stx_attributes.contains(root))
 }
 
 fn kind(path: &Path, found: &Metadata) -> Result<Kind> {

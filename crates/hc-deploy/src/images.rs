@@ -1,0 +1,91 @@
+//! Building images of a cloud, and nothing else of it.
+
+use crate::assemble::{Machine, Prepared};
+use crate::{Error, Result};
+use hc_spec::{MachineSpec, Name};
+use nix_compat::{DrvOutput, StoreDir, StorePath};
+use nix_lang::ContextElem;
+use nix_store::{BuildObserver, Store};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+impl Prepared<'_> {
+    /// Builds or downloads what the machines `only` run from, of all where none is named, and gives
+    /// the store path of each one's image.
+    ///
+    /// # Errors
+    /// When there is no such machine, or a build fails.
+    pub fn build_images(
+        &self,
+        store: &Store,
+        only: &[Name],
+        observer: &dyn BuildObserver,
+    ) -> Result<BTreeMap<Name, PathBuf>> {
+        let mut images = BTreeMap::new();
+        let mut wanted = BTreeSet::new();
+        let names =
+            if only.is_empty() { self.machines.keys().collect() } else { Vec::from_iter(only) };
+        for name in names {
+            let machine = self.machines.get(name).ok_or_else(|| {
+                let names: Vec<&str> = self.machines.keys().map(Name::as_str).collect();
+                Error::Shape(format!(
+                    "there is no machine '{name}'; there are: {}",
+                    names.join(", ")
+                ))
+            })?;
+            let image = image(machine)?;
+            if !store.is_valid(&image)? {
+                wanted.extend(self.maker(store, machine, &image)?);
+            }
+            images.insert(name.clone(), StoreDir::default().render_path(&image).into());
+        }
+        let wanted: Vec<DrvOutput> = wanted.into_iter().collect();
+        store.build(&wanted, observer)?;
+        Ok(images)
+    }
+
+    /// What gives an image of a machine once it is built; nothing where adding it is enough.
+    fn maker(
+        &self,
+        store: &Store,
+        machine: &Machine,
+        image: &StorePath,
+    ) -> Result<BTreeSet<DrvOutput>> {
+        if let Some(far) = &self.far {
+            far.write(store, &machine.context.iter().collect())?;
+        }
+        for element in &machine.context {
+            let makes = match element {
+                ContextElem::Built { drv, output } => {
+                    let derivation = match self.io.derivation(drv) {
+                        Some(derivation) => derivation,
+                        None => store.derivation(drv)?,
+                    };
+                    let outputs = derivation.resolved_outputs().map_err(|e| {
+                        Error::Shape(format!("derivation {}: {e}", drv.to_basename()))
+                    })?;
+                    outputs.get(output).is_some_and(|found| found.path.as_ref() == Some(image))
+                }
+                other => other.path() == image,
+            };
+            if makes {
+                return self.io.add_all(store, [element]);
+            }
+        }
+        Err(Error::Missing { path: image.clone() })
+    }
+}
+
+/// The store path of a machine's image.
+fn image(machine: &Machine) -> Result<StorePath> {
+    let spec = MachineSpec::from_json(machine.text.as_bytes())?;
+    let path = store_path(&spec.image.rootfs);
+    path.ok_or_else(|| {
+        let shown = spec.image.rootfs.display();
+        Error::Shape(format!("machine '{}': its image {shown} is not in the store", spec.name))
+    })
+}
+
+fn store_path(path: &Path) -> Option<StorePath> {
+    Some(nix_compat::path::split(path.to_str()?.as_bytes()).ok()?.0)
+}
