@@ -14,6 +14,7 @@ pub mod narinfo;
 pub mod path;
 pub mod resolve;
 pub mod rewrite;
+mod unpack;
 mod unusual;
 pub mod url;
 pub mod wire;
@@ -29,4 +30,5 @@ pub use nix_derivation::{
     ValidatedDerivation,
 };
 pub use path::{STORE_DIR, StorePathError};
+pub use unpack::unpack;
 pub use unusual::settle;

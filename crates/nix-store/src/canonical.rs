@@ -110,6 +110,12 @@ pub(crate) fn has_attributes(path: &Path) -> Result<bool> {
     Ok(names.split(|byte| *byte == 0).any(|n| !n.is_empty() && n != b"security.selinux"))
 }
 
+/// Whether the directory it was made in gave it another group than ours.
+pub(crate) fn is_of_other_group(path: &Path) -> Result<bool> {
+    let group = path.symlink_metadata().on("read", path)?.gid();
+    Ok(group != rustix::process::getegid().as_raw())
+}
+
 fn strip_attributes(path: &Path) -> Result<()> {
     let mut names = Vec::with_capacity(4096);
     match rustix::fs::llistxattr(path, rustix::buffer::spare_capacity(&mut names)) {
