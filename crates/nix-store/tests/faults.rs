@@ -33,8 +33,9 @@ fn work(dir: &Path) -> Result<(), Error> {
     store.add_text("text", b"some text", &none)?;
     store.add_path("tree", &dir.join("tree"), IngestMethod::Recursive, &none, None)?;
     // Something that comes from elsewhere.
-    let mut archive = Vec::new();
-    nix_compat::nar::dump(&dir.join("far"), &mut archive).unwrap();
+    let path = dir.join("far.nar");
+    let archive = std::fs::read(&path);
+    let archive = archive.map_err(|source| Error::Io { action: "read", path, source })?;
     let nar_hash = nix_compat::hash_bytes(nix_compat::HashAlgorithm::Sha256, &archive);
     let info = PathInfo {
         path: "/nix/store/miacmq2d49l5qm1xgkpr982m3rd9ax08-far".parse().unwrap(),
@@ -66,12 +67,13 @@ enum Came {
 }
 
 /// What an error must say, and what SQLite says of it.
-fn told(error: &str) -> [&'static str; 3] {
-    match error {
-        "ENOSPC" => ["no space left", "disk i/o error", "database or disk is full"],
-        "EMFILE" => ["too many open files", "unable to open database file", "disk i/o error"],
+fn told(error: &str) -> [&'static str; 4] {
+    let errno = match error {
+        "ENOSPC" => "no space left",
+        "EMFILE" => "too many open files",
         other => panic!("{other}"),
-    }
+    };
+    [errno, "disk i/o error", "unable to open database file", "database or disk is full"]
 }
 
 /// The same in a process of its own, with the `nth` call of a kind refused.
@@ -127,6 +129,7 @@ fn every_call_may_fail_once() {
         ("fallocate", "ENOSPC"),
     ];
     let every = std::env::var("HC_FAULTS_EVERY").map_or(9, |text| text.parse().unwrap());
+    let far = far();
     for (kind, (call, error)) in calls.into_iter().enumerate() {
         let mut seen = Vec::new();
         // Each kind begins elsewhere; rare calls are failed from the first on.
@@ -136,11 +139,7 @@ fn every_call_may_fail_once() {
             std::fs::write(dir.path().join("tree/sub/file"), vec![1; 200_000]).unwrap();
             std::fs::write(dir.path().join("tree/same"), vec![1; 200_000]).unwrap();
             std::os::unix::fs::symlink("sub", dir.path().join("tree/link")).unwrap();
-            let far = dir.path().join("far");
-            std::fs::create_dir(&far).unwrap();
-            for number in 0..40 {
-                std::fs::write(far.join(format!("file{number}")), vec![2; number * 1000]).unwrap();
-            }
+            std::fs::write(dir.path().join("far.nar"), &far).unwrap();
             let (came, said) = fail(dir.path(), call, error, nth);
             seen.push(came);
             if came == Came::Nothing {
@@ -168,6 +167,19 @@ fn every_call_may_fail_once() {
         };
         assert!(seen.iter().any(|came| wanted.contains(came)), "{call} {error}: {seen:?}");
     }
+}
+
+/// The archive of a tree with so many files that several threads write them.
+fn far() -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().join("far");
+    std::fs::create_dir(&tree).unwrap();
+    for number in 0..40 {
+        std::fs::write(tree.join(format!("file{number}")), vec![2; number * 1000]).unwrap();
+    }
+    let mut archive = Vec::new();
+    nix_compat::nar::dump(&tree, &mut archive).unwrap();
+    archive
 }
 
 fn left(directory: &Path) -> Vec<String> {

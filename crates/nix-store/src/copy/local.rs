@@ -76,7 +76,7 @@ impl Sink for Store {
                 Taken::Valid => return Ok(()),
                 Taken::Busy => std::thread::sleep(PAUSE),
                 Taken::Place(space) => {
-                    self.check_references(info)?;
+                    self.check_references_of(info)?;
                     return self.commit(vec![self.receive(space, info, nar)?]);
                 }
             }
@@ -166,7 +166,7 @@ impl Store {
         Ok(())
     }
 
-    fn check_references(&self, info: &PathInfo) -> Result<()> {
+    fn check_references_of(&self, info: &PathInfo) -> Result<()> {
         for reference in info.references.iter().filter(|r| **r != info.path) {
             if !self.is_valid(reference)? {
                 return Err(Error::MissingReference {
