@@ -27,6 +27,7 @@ mod runtime_roots;
 mod scratch;
 mod store;
 mod temp_roots;
+mod together;
 
 pub use add::{Filter, IngestMethod};
 pub use build::{BuildEvent, BuildMode, BuildObserver, Plan, Quiet};

@@ -2,7 +2,7 @@
 //! that name stands.
 
 use super::outputs::hash_output;
-use crate::canonical::canonicalise;
+use crate::canonical::make_canonical;
 use crate::error::{Error, Result, archive, io};
 use crate::info::PathInfo;
 use nix_compat::rewrite::{self, HashPart};
@@ -36,6 +36,8 @@ pub(super) struct Made {
 pub(super) struct Settled {
     pub at: PathBuf,
     pub info: PathInfo,
+    /// Files, directories and symlinks that are not flushed yet.
+    pub unflushed: usize,
 }
 
 /// Finds the paths of all outputs, and rewrites what refers to them; `work` is an empty directory
@@ -132,7 +134,7 @@ impl One<'_> {
             replacements = BTreeMap::from([(part(own), part(&path))]);
             at = self.rewritten(&at, &replacements)?;
         }
-        canonicalise(&at, None)?;
+        let unflushed = make_canonical(&at, None)?;
         let nar = nar::hash_path(&at).map_err(archive(&at))?;
         let mut references = others;
         if to_itself {
@@ -149,7 +151,7 @@ impl One<'_> {
             signatures: Vec::new(),
             ca: Some(ca),
         };
-        Ok(Settled { at, info })
+        Ok(Settled { at, info, unflushed })
     }
 
     /// A copy of the tree with other hash parts, in the directory for that.
