@@ -3,11 +3,14 @@
 use crate::pending::Pending;
 use crate::store_io::StoreIo;
 use crate::{Error, Result};
-use nix_compat::{DrvOutput, StoreDir, StorePath};
+use nix_compat::{Derivation, DrvOutput, StoreDir, StorePath};
 use nix_lang::{ContextElem, Ingestion};
 use nix_store::Store;
 use std::collections::BTreeSet;
 use std::path::Path;
+
+/// So many derivations are written together: each holds two files open.
+const TOGETHER: usize = 128;
 
 /// Why an output of a derivation that is an output itself cannot be had.
 pub(crate) fn no_dynamic(element: &ContextElem) -> String {
@@ -22,13 +25,13 @@ impl StoreIo {
         store: &Store,
         context: impl IntoIterator<Item = &'e ContextElem>,
     ) -> Result<BTreeSet<DrvOutput>> {
-        let mut wanted = BTreeSet::new();
+        let (mut wanted, mut derivations) = (BTreeSet::new(), Vec::new());
         for element in context {
             match element {
                 ContextElem::Opaque(path) => self.add(store, path)?,
-                ContextElem::DrvDeep(drv) => self.write_derivation(store, drv)?,
+                ContextElem::DrvDeep(drv) => derivations.push(drv),
                 ContextElem::Built { drv, output } => {
-                    self.write_derivation(store, drv)?;
+                    derivations.push(drv);
                     wanted.insert(DrvOutput::new(drv.clone(), output.clone()));
                 }
                 ContextElem::Dynamic { .. } => {
@@ -36,6 +39,7 @@ impl StoreIo {
                 }
             }
         }
+        self.write_derivations(store, derivations)?;
         Ok(wanted)
     }
 
@@ -81,13 +85,23 @@ impl StoreIo {
         if added == *path { Ok(()) } else { Err(Error::Changed { path: path.clone() }) }
     }
 
-    /// Writes a derivation after everything it refers to. An explicit stack: graphs can be deep.
+    /// Writes a derivation after everything it refers to, many together. An explicit stack: graphs
+    /// can be deep.
     ///
     /// # Errors
     /// When something it refers to is nowhere, or the store cannot take it.
     pub fn write_derivation(&self, store: &Store, drv: &StorePath) -> Result<()> {
-        let mut open = vec![(drv.clone(), false)];
-        let mut done = BTreeSet::new();
+        self.write_derivations(store, [drv])
+    }
+
+    fn write_derivations<'p>(
+        &self,
+        store: &Store,
+        drvs: impl IntoIterator<Item = &'p StorePath>,
+    ) -> Result<()> {
+        let mut open: Vec<(StorePath, bool)> =
+            drvs.into_iter().map(|drv| (drv.clone(), false)).collect();
+        let (mut done, mut waiting) = (BTreeSet::new(), Vec::new());
         while let Some((path, inputs_added)) = open.pop() {
             if done.contains(&path) || (!inputs_added && store.is_valid(&path)?) {
                 continue;
@@ -95,8 +109,11 @@ impl StoreIo {
             let derivation =
                 self.derivation(&path).ok_or_else(|| Error::Missing { path: path.clone() })?;
             if inputs_added {
-                store.add_derivation(&derivation)?;
+                waiting.push(derivation);
                 done.insert(path);
+                if waiting.len() >= TOGETHER {
+                    add_derivations(store, &mut waiting)?;
+                }
                 continue;
             }
             for source in derivation.input_sources() {
@@ -105,6 +122,12 @@ impl StoreIo {
             open.push((path, true));
             open.extend(derivation.input_derivations().keys().map(|input| (input.clone(), false)));
         }
-        Ok(())
+        add_derivations(store, &mut waiting)
     }
+}
+
+fn add_derivations(store: &Store, waiting: &mut Vec<Derivation>) -> Result<()> {
+    store.add_derivations(&waiting.iter().collect::<Vec<_>>())?;
+    waiting.clear();
+    Ok(())
 }

@@ -16,6 +16,7 @@ pub mod path;
 pub mod resolve;
 pub mod rewrite;
 pub mod serve;
+mod unpack;
 mod unusual;
 pub mod url;
 pub mod wire;
@@ -31,4 +32,5 @@ pub use nix_derivation::{
     ValidatedDerivation,
 };
 pub use path::{STORE_DIR, StorePathError};
+pub use unpack::unpack;
 pub use unusual::settle;

@@ -12,8 +12,8 @@ mod stream;
 pub use stream::ArchiveReader;
 
 pub use nix_archive::nar::{
-    Encoder, Error, Event, NamedNode, NarHash, Node, decode, decode_events, decode_events_reader,
-    encode_tree, hash_tree,
+    Encoder, Error, Event, FileContents, NamedNode, NarHash, Node, decode, decode_events,
+    decode_events_reader, encode_tree, hash_tree,
 };
 
 // Linux file systems tell names apart by case: the hack for those that do not is never wanted.

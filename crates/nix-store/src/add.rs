@@ -1,6 +1,6 @@
 //! Adding files, texts and derivations.
 
-use crate::canonical::{canonicalise, flush, remove_tree, rename_trees};
+use crate::canonical::{canonicalise, flush, flush_all, make_canonical, remove_tree, rename_trees};
 use crate::db::Registration;
 use crate::error::{Context, Error, Result, archive};
 use crate::info::PathInfo;
@@ -11,7 +11,7 @@ use crate::store::Store;
 use hc_fs::plain;
 use nix_compat::modulo::ModuloError;
 use nix_compat::{CAHash, Derivation, HashAlgorithm, NixHash, StorePath, nar, path};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, FileType};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -44,11 +44,7 @@ impl Store {
         if self.is_valid(&path)? {
             return Ok(path);
         }
-        let NixHash::Sha256(digest) = nix_compat::hash_bytes(HashAlgorithm::Sha256, contents)
-        else {
-            unreachable!("asked for SHA-256")
-        };
-        self.add_made(&path, CAHash::Text(digest), references, None, |at| {
+        self.add_made(&path, CAHash::Text(sha256(contents)), references, |at| {
             plain::create_new(at, 0o444)?.write_all(contents).on("write", at)
         })?;
         Ok(path)
@@ -121,27 +117,68 @@ impl Store {
     /// When its output paths are not what they must be, an input is not valid, or it cannot be
     /// written.
     pub fn add_derivation(&self, derivation: &Derivation) -> Result<StorePath> {
-        let name = format!("{}.drv", derivation.name());
-        let contents = derivation.to_aterm_bytes();
-        let references: BTreeSet<StorePath> = derivation
-            .input_derivations()
-            .keys()
-            .chain(derivation.input_sources())
-            .cloned()
-            .collect();
-        let path = path::text(&name, &contents, &references).map_err(bad_name(&name))?;
-        if self.is_valid(&path)? {
-            return Ok(path);
-        }
-        self.check_derivation(&path, derivation)?;
-        let NixHash::Sha256(digest) = nix_compat::hash_bytes(HashAlgorithm::Sha256, &contents)
-        else {
-            unreachable!("asked for SHA-256")
-        };
-        self.add_made(&path, CAHash::Text(digest), &references, Some(derivation), |at| {
-            plain::create_new(at, 0o444)?.write_all(&contents).on("write", at)
-        })?;
+        let added = self.add_derivations(&[derivation])?;
+        let [path] = added.try_into().unwrap_or_else(|_| unreachable!("one for one"));
         Ok(path)
+    }
+
+    /// The same for many, those first that others have as inputs: one flush and one transaction.
+    /// Each holds two files open until all are there.
+    ///
+    /// # Errors
+    /// As for [`Store::add_derivation`]; none is added then.
+    pub fn add_derivations(&self, derivations: &[&Derivation]) -> Result<Vec<StorePath>> {
+        let mut paths = Vec::with_capacity(derivations.len());
+        // By their paths: locks are taken in one order everywhere.
+        let mut open = BTreeMap::new();
+        for &derivation in derivations {
+            let name = format!("{}.drv", derivation.name());
+            let contents = derivation.to_aterm_bytes();
+            let references: BTreeSet<StorePath> = derivation
+                .input_derivations()
+                .keys()
+                .chain(derivation.input_sources())
+                .cloned()
+                .collect();
+            let path = path::text(&name, &contents, &references).map_err(bad_name(&name))?;
+            if !self.is_valid(&path)? {
+                self.check_derivation(&path, derivation)?;
+                open.insert(path.clone(), (derivation, contents, references));
+            }
+            paths.push(path);
+        }
+        let mut locks = Vec::with_capacity(open.len());
+        for path in open.keys() {
+            self.add_temp_root(path)?;
+            locks.push(OwnedLock::take(&path_lock(&self.physical(path)), &|| false)?);
+        }
+        let mut made = Vec::with_capacity(open.len());
+        for (path, (derivation, contents, references)) in &open {
+            if self.database().is_valid(path)? {
+                continue;
+            }
+            let scratch = Scratch::beside(self, path)?;
+            let at = &scratch.path;
+            plain::create_new(at, 0o444)?.write_all(contents).on("write", at)?;
+            make_canonical(at, None)?;
+            let hash = nar::hash_path(at).map_err(archive(at))?;
+            let others = references.iter().filter(|r| !open.contains_key(*r));
+            self.check_references(others)?;
+            let ca = CAHash::Text(sha256(contents));
+            let info = describe(path, hash, references, Some(ca), None);
+            made.push((scratch, info, *derivation));
+        }
+        let trees: Vec<(&Path, usize)> = made.iter().map(|(s, ..)| (s.path.as_path(), 1)).collect();
+        flush_all(&self.layout().store, &trees)?;
+        let moves: Vec<(&Path, &StorePath)> =
+            made.iter().map(|(s, info, _)| (s.path.as_path(), &info.path)).collect();
+        self.install_all(&moves)?;
+        let rows: Vec<Registration<'_>> = made
+            .iter()
+            .map(|(_, info, derivation)| Registration { info, derivation: Some(derivation) })
+            .collect();
+        self.database().register(&rows)?;
+        Ok(paths)
     }
 
     /// Computes the output paths again from what is in the store.
@@ -201,7 +238,6 @@ impl Store {
         path: &StorePath,
         ca: CAHash,
         references: &BTreeSet<StorePath>,
-        derivation: Option<&Derivation>,
         make: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<()> {
         self.add_temp_root(path)?;
@@ -215,7 +251,7 @@ impl Store {
         let hash = nar::hash_path(&scratch.path).map_err(archive(&scratch.path))?;
         let info = self.describe(path, hash, references, Some(ca), None)?;
         self.install(&scratch.path, path)?;
-        self.database().register(&[Registration { info: &info, derivation }])
+        self.database().register(&[Registration { info: &info, derivation: None }])
     }
 
     pub(crate) fn describe(
@@ -226,22 +262,20 @@ impl Store {
         ca: Option<CAHash>,
         deriver: Option<&StorePath>,
     ) -> Result<PathInfo> {
-        for reference in references.iter().filter(|r| *r != path) {
+        self.check_references(references.iter().filter(|r| *r != path))?;
+        Ok(describe(path, hash, references, ca, deriver))
+    }
+
+    fn check_references<'a>(
+        &self,
+        references: impl IntoIterator<Item = &'a StorePath>,
+    ) -> Result<()> {
+        for reference in references {
             if !self.is_valid(reference)? {
                 return Err(Error::NotValid { path: reference.clone() });
             }
         }
-        Ok(PathInfo {
-            path: path.clone(),
-            nar_hash: NixHash::Sha256(hash.sha256),
-            nar_size: hash.size,
-            references: references.clone(),
-            deriver: deriver.cloned(),
-            registered: SystemTime::now(),
-            ultimate: deriver.is_some(),
-            signatures: Vec::new(),
-            ca,
-        })
+        Ok(())
     }
 
     /// Moves a flushed tree to its place. The path is locked and not valid: what is there is
@@ -264,6 +298,33 @@ impl Store {
             }
         }
         Ok(())
+    }
+}
+
+fn describe(
+    path: &StorePath,
+    hash: nar::NarHash,
+    references: &BTreeSet<StorePath>,
+    ca: Option<CAHash>,
+    deriver: Option<&StorePath>,
+) -> PathInfo {
+    PathInfo {
+        path: path.clone(),
+        nar_hash: NixHash::Sha256(hash.sha256),
+        nar_size: hash.size,
+        references: references.clone(),
+        deriver: deriver.cloned(),
+        registered: SystemTime::now(),
+        ultimate: deriver.is_some(),
+        signatures: Vec::new(),
+        ca,
+    }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    match nix_compat::hash_bytes(HashAlgorithm::Sha256, bytes) {
+        NixHash::Sha256(digest) => digest,
+        _ => unreachable!("asked for SHA-256"),
     }
 }
 

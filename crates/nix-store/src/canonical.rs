@@ -2,7 +2,6 @@
 
 use crate::error::{Context, Result, io};
 use rustix::fs::{AtFlags, Timespec, Timestamps};
-use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -110,6 +109,12 @@ pub(crate) fn has_attributes(path: &Path) -> Result<bool> {
     Ok(names.split(|byte| *byte == 0).any(|n| !n.is_empty() && n != b"security.selinux"))
 }
 
+/// Whether the directory it was made in gave it another group than ours.
+pub(crate) fn is_of_other_group(path: &Path) -> Result<bool> {
+    let group = path.symlink_metadata().on("read", path)?.gid();
+    Ok(group != rustix::process::getegid().as_raw())
+}
+
 fn strip_attributes(path: &Path) -> Result<()> {
     let mut names = Vec::with_capacity(4096);
     match rustix::fs::llistxattr(path, rustix::buffer::spare_capacity(&mut names)) {
@@ -159,8 +164,9 @@ pub(crate) fn rename_tree(from: &Path, to: &Path) -> Result<()> {
     rename_trees(to.parent().unwrap_or(to), &[(from, to.into())])
 }
 
-/// Moves canonical trees into one directory: without root, a directory must be writable to change
-/// its parent. What they leave and where they come is flushed once for all.
+/// Moves canonical trees into one directory, which is flushed once for all: without root, a
+/// directory must be writable to change its parent. Should the power go, a name that a tree had
+/// before may come back: whatever is left under it is cleared away when the store is opened.
 pub(crate) fn rename_trees(directory: &Path, moves: &[(&Path, PathBuf)]) -> Result<()> {
     for (from, to) in moves {
         let is_directory = from.symlink_metadata().on("read", from)?.is_dir();
@@ -174,10 +180,5 @@ pub(crate) fn rename_trees(directory: &Path, moves: &[(&Path, PathBuf)]) -> Resu
             File::open(to).and_then(|tree| tree.sync_all()).on("flush", to)?;
         }
     }
-    hc_fs::durable::sync_dir(directory)?;
-    let left: BTreeSet<&Path> = moves.iter().filter_map(|(from, _)| from.parent()).collect();
-    for other in left.into_iter().filter(|other| *other != directory) {
-        hc_fs::durable::sync_dir(other)?;
-    }
-    Ok(())
+    Ok(hc_fs::durable::sync_dir(directory)?)
 }

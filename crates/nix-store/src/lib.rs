@@ -30,6 +30,7 @@ mod runtime_roots;
 mod scratch;
 mod store;
 mod temp_roots;
+mod together;
 mod verify;
 
 pub use add::{Filter, IngestMethod};

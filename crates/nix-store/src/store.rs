@@ -3,6 +3,7 @@ use crate::db::Database;
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::temp_roots::TempRoots;
+use crate::together::Together;
 use crate::{lock, scratch};
 use nix_compat::{ModuloHashes, StorePath};
 use std::fs::File;
@@ -23,6 +24,7 @@ struct Inner {
     database: Mutex<Database>,
     temp_roots: Mutex<TempRoots>,
     modulo: Mutex<ModuloHashes>,
+    together: Together,
     /// Held shared as long as the store is open: nobody upgrades the schema meanwhile.
     _big_lock: File,
 }
@@ -47,7 +49,9 @@ impl Store {
         scratch::clear_stale(&layout)?;
         let temp_roots = Mutex::new(TempRoots::new(&layout)?);
         let (database, modulo) = (Mutex::new(database), Mutex::new(ModuloHashes::default()));
-        let inner = Inner { config, layout, database, temp_roots, modulo, _big_lock: big_lock };
+        let together = Together::default();
+        let inner =
+            Inner { config, layout, database, temp_roots, modulo, together, _big_lock: big_lock };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -97,6 +101,10 @@ impl Store {
 
     pub(crate) fn modulo(&self) -> MutexGuard<'_, ModuloHashes> {
         self.inner.modulo.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn together(&self) -> &Together {
+        &self.inner.together
     }
 
     /// Keeps a path from every collector as long as this store is open. Comes before the

@@ -109,3 +109,40 @@ fn another_schema_is_refused() {
     let error = Store::open(home.store.config().clone()).unwrap_err().to_string();
     assert!(error.contains("has schema 11"), "{error}");
 }
+
+#[test]
+fn many_derivations_are_added_at_once_or_none() {
+    let home = Home::new();
+    let mut hashes = nix_compat::ModuloHashes::default();
+    let mut all: Vec<nix_compat::ValidatedDerivation> = Vec::new();
+    let mut last: Option<nix_compat::StorePath> = None;
+    for number in 0..100 {
+        let mut script = home.script(&format!("d{number}"), "echo > $out");
+        if let Some(last) = &last {
+            let input = nix_compat::InputDerivation::new(["out"]);
+            script = script.input_derivation(last.clone(), input);
+        }
+        let next = hashes.finish(script).unwrap();
+        let references: BTreeSet<_> =
+            next.input_derivations().keys().chain(next.input_sources()).cloned().collect();
+        let name = format!("{}.drv", next.name());
+        let path = nix_compat::path::text(&name, &next.to_aterm_bytes(), &references).unwrap();
+        hashes.tell::<()>(&path, &next).unwrap();
+        last = Some(path);
+        all.push(next);
+    }
+    let all: Vec<&nix_compat::Derivation> = all.iter().map(|derivation| &**derivation).collect();
+    // One that refers to what is not there: none is added.
+    home.store.add_derivations(&all[1..]).unwrap_err();
+    let derivations = || {
+        let paths = home.store.valid_paths().unwrap();
+        paths.iter().filter(|path| path.name().ends_with(".drv")).count()
+    };
+    assert_eq!(derivations(), 0);
+    let added = home.store.add_derivations(&all).unwrap();
+    assert_eq!((added.len(), added.last(), derivations()), (100, last.as_ref(), 100));
+    assert_eq!(home.store.add_derivations(&all).unwrap(), added);
+    assert!(home.store.references(&added[0]).unwrap().contains(&home.busybox));
+    home.verify();
+    home.nothing_left();
+}

@@ -1,7 +1,7 @@
 //! Outputs whose paths follow from what they hold: made under another name, and renamed wherever
 //! that name stands.
 
-use crate::canonical::canonicalise;
+use crate::canonical::make_canonical;
 use crate::error::{Error, Result, archive};
 use crate::info::PathInfo;
 use crate::readdress::{Addressed, Tree};
@@ -31,6 +31,8 @@ pub(super) struct Made {
 pub(super) struct Settled {
     pub at: PathBuf,
     pub info: PathInfo,
+    /// Files, directories and symlinks that are not flushed yet.
+    pub unflushed: usize,
 }
 
 /// Finds the paths of all outputs, and rewrites what refers to them; `work` is an empty directory
@@ -98,7 +100,7 @@ impl One<'_> {
             refuse: &|reason| self.refuse(reason),
         };
         let Addressed { at, path, ca, references } = tree.address(*method, *hash_algorithm)?;
-        canonicalise(&at, None)?;
+        let unflushed = make_canonical(&at, None)?;
         let nar = nar::hash_path(&at).map_err(archive(&at))?;
         let info = PathInfo {
             path,
@@ -111,6 +113,6 @@ impl One<'_> {
             signatures: Vec::new(),
             ca: Some(ca),
         };
-        Ok(Settled { at, info })
+        Ok(Settled { at, info, unflushed })
     }
 }

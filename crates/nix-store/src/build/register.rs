@@ -5,11 +5,11 @@ use super::options::discards_references;
 use super::outputs::{check_cycle, check_fixed, check_references};
 use super::realise::{Realiser, Task};
 use super::{copy, sandbox};
-use crate::canonical::{canonicalise, rename_tree};
-use crate::db::Registration;
+use crate::canonical::{make_canonical, rename_tree};
 use crate::error::{Context, Error, Result, archive};
 use crate::info::PathInfo;
 use crate::lock::{OwnedLock, path_lock};
+use crate::together::Ready;
 use nix_compat::{Derivation, NixHash, StorePath, nar};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -73,7 +73,7 @@ impl Realiser<'_> {
             if let Some(ca) = ca {
                 check_fixed(task.path, ca, &at, &|reason| refuse(task, output, reason))?;
             }
-            canonicalise(&at, owners)?;
+            let unflushed = make_canonical(&at, owners)?;
             let (hash, mut references) = nar::scan(&at, &candidates).map_err(archive(&at))?;
             if discards_references(task.derivation, &name) {
                 references.clear();
@@ -93,7 +93,7 @@ impl Realiser<'_> {
                 signatures: Vec::new(),
                 ca: ca.cloned(),
             };
-            settled.insert(name, Settled { at, info });
+            settled.insert(name, Settled { at, info, unflushed });
         }
         Ok(settled)
     }
@@ -110,7 +110,7 @@ impl Realiser<'_> {
         let mut made = BTreeMap::new();
         for (name, at) in trees {
             let scratch = task.outputs[&name].clone();
-            canonicalise(&at, owners)?;
+            make_canonical(&at, owners)?;
             let (_, mut references) = nar::scan(&at, &candidates).map_err(archive(&at))?;
             if discards_references(task.derivation, &name) {
                 references.clear();
@@ -137,17 +137,9 @@ impl Realiser<'_> {
             self.compare(task, known, &settled)?;
             return Ok(outputs);
         }
-        let mut derivations = BTreeMap::new();
-        for Settled { at, info } in settled.values() {
-            if info.path.is_derivation() {
-                let derivation = made_derivation(task, at, &info.path)?;
-                store.check_derivation(&info.path, &derivation)?;
-                derivations.insert(&info.path, derivation);
-            }
-        }
-        let mut rows = Vec::new();
+        let mut ready = Vec::new();
         let mut locks = Vec::new();
-        for Settled { at, info } in settled.values() {
+        for Settled { at, info, unflushed } in settled.into_values() {
             if task.floating {
                 store.add_temp_root(&info.path)?;
                 let lock = path_lock(&store.physical(&info.path));
@@ -156,10 +148,15 @@ impl Realiser<'_> {
                     continue;
                 }
             }
-            store.install(at, &info.path)?;
-            rows.push(Registration { info, derivation: derivations.get(&info.path) });
+            let mut derivation = None;
+            if info.path.is_derivation() {
+                let made = made_derivation(task, &at, &info.path)?;
+                store.check_derivation(&info.path, &made)?;
+                derivation = Some(made);
+            }
+            ready.push(Ready { at, info, unflushed, derivation });
         }
-        store.database().register(&rows)?;
+        store.make_valid(ready)?;
         Ok(outputs)
     }
 

@@ -3,7 +3,7 @@
 use super::batch::Taken;
 use super::{Sink, Source};
 use crate::build::hash_output;
-use crate::canonical::{flush_all, make_canonical};
+use crate::canonical::{flush_all, has_attributes, is_of_other_group, make_canonical};
 use crate::db::Registration;
 use crate::error::{Context, Error, Result, archive};
 use crate::info::PathInfo;
@@ -76,7 +76,7 @@ impl Sink for Store {
                 Taken::Valid => return Ok(()),
                 Taken::Busy => std::thread::sleep(PAUSE),
                 Taken::Place(space) => {
-                    self.check_references(info)?;
+                    self.check_references_of(info)?;
                     return self.commit(vec![self.receive(space, info, nar)?]);
                 }
             }
@@ -138,10 +138,13 @@ impl Store {
         nar: &mut dyn Read,
     ) -> Result<Incoming> {
         let at = &space.scratch.path;
-        restore(info, nar, at)?;
+        let entries = restore(info, nar, at)?;
         check_contents(info, at)?;
         let derivation = read_derivation(info, at)?;
-        let entries = make_canonical(at, None)?;
+        // A directory can give more to what is made in it, which has to be undone.
+        if has_attributes(at)? || is_of_other_group(at)? {
+            make_canonical(at, None)?;
+        }
         // What the sender thinks of itself does not count here.
         let info = PathInfo { registered: SystemTime::now(), ultimate: false, ..info.clone() };
         Ok(Incoming { info, space, derivation, entries })
@@ -163,7 +166,7 @@ impl Store {
         Ok(())
     }
 
-    fn check_references(&self, info: &PathInfo) -> Result<()> {
+    fn check_references_of(&self, info: &PathInfo) -> Result<()> {
         for reference in info.references.iter().filter(|r| **r != info.path) {
             if !self.is_valid(reference)? {
                 return Err(Error::MissingReference {
@@ -187,8 +190,9 @@ fn incoming(store: &Store, path: &StorePath) -> Result<Scratch> {
     }
 }
 
-/// Unpacks exactly one archive of the promised size and hash.
-fn restore(info: &PathInfo, nar: &mut dyn Read, to: &Path) -> Result<()> {
+/// Unpacks exactly one archive of the promised size and hash; gives the number of its files,
+/// directories and symlinks.
+fn restore(info: &PathInfo, nar: &mut dyn Read, to: &Path) -> Result<usize> {
     let NixHash::Sha256(wanted) = &info.nar_hash else {
         return Err(refused(&info.path, "the hash of its archive must be a SHA-256"));
     };
@@ -199,9 +203,9 @@ fn restore(info: &PathInfo, nar: &mut dyn Read, to: &Path) -> Result<()> {
     };
     let unpacked = {
         let mut buffered = BufReader::with_capacity(BUFFER, &mut hashing);
-        nar::restore(&mut buffered, to)
+        nix_compat::unpack(&mut buffered, to)
     };
-    unpacked.map_err(|error| match error {
+    let entries = unpacked.map_err(|error| match error {
         nar::Error::Io(source) => crate::error::io("unpack the archive of", to, source),
         nar::Error::UnexpectedEof if hashing.done < info.nar_size => {
             let (done, size) = (hashing.done, info.nar_size);
@@ -221,7 +225,7 @@ fn restore(info: &PathInfo, nar: &mut dyn Read, to: &Path) -> Result<()> {
             got: got.to_sri_string(),
         });
     }
-    Ok(())
+    Ok(entries)
 }
 
 /// The content address it claims gives its path.
