@@ -86,7 +86,7 @@ check "it is whole" whole "$WORK/only"
 check "it answers" hc store ping "ssh-ng://root@127.0.0.1:2202"
 check "it is hc" test "$(hc store ping --json "ssh-ng://root@127.0.0.1:2202" | jq -r .version | cut -d' ' -f1)" = hc
 
-refuse 1 "ssh://127.0.0.1:1: .*connection refused" "no host" hc store ping "ssh://127.0.0.1:1"
+refuse 1 "port 1: connection refused" "no host" hc store ping "ssh://127.0.0.1:1"
 refuse 1 "command not found" "no program" hc store ping "ssh://far?remote-program=nonsense"
 refuse 1 "setting .colour. is not known" "no setting" hc store ping "ssh://far?colour=red"
 refuse 1 "no name of a host" "no option of ssh" hc store ping "ssh://-oProxyCommand=x"
