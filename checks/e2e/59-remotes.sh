@@ -91,8 +91,15 @@ refuse 1 "command not found" "no program" hc store ping "ssh://far?remote-progra
 refuse 1 "setting .colour. is not known" "no setting" hc store ping "ssh://far?colour=red"
 refuse 1 "no name of a host" "no option of ssh" hc store ping "ssh://-oProxyCommand=x"
 refuse 1 "does not have" "no path" hc copy --from "ssh://far?remote-store=$WORK/none" "$thing"
-ssh -F ssh_config far "$WORK/hc store serve" </dev/null >served 2>&1
 refuse 1 "connection broke" "a client that leaves at once" ssh -F ssh_config far "$WORK/hc store serve </dev/null"
+refuse 1 "does not greet" "another program" hc store ping "ssh://far?remote-program=env%20printf%20%2512000d"
+printf '#!/bin/sh\n%s/hc store serve "$@" | head -c 100000\n' "$WORK" >cut-off
+chmod +x cut-off
+for scheme in ssh ssh-ng; do
+	refuse 1 "ended too soon" "$scheme: an archive that is cut off" hc --store "$WORK/little" copy \
+		--from "$scheme://far?remote-program=$WORK/cut-off&remote-store=$WORK/far1" "$thing"
+	same "$scheme: nothing is left" "$(find little/nix/store -mindepth 1 -maxdepth 1 -not -name .links)" ""
+done
 
 # A daemon that trusts nobody, and one that does.
 daemon() {
