@@ -109,6 +109,7 @@ daemon() {
 }
 nix-store --store "$WORK/wary" --init
 nix-store --store "$WORK/open" --init
+nix-store --store "$WORK/builder" --init
 daemon wary ""
 daemon open root
 refuse 1 "signature" "an unsigned path" hc --store here copy --to "unix://$WORK/wary.socket" "$thing"
@@ -120,6 +121,22 @@ check "who is trusted may" hc --store here copy --no-check-sigs --to "unix://$WO
 check "it is whole" whole "$WORK/open"
 check "and back" hc --store here2 copy --from "unix://$WORK/open.socket" "$thing"
 refuse 1 "is nix-daemon running" "no daemon" hc store ping "unix://$WORK/no.socket"
+
+# Built elsewhere, and copied here.
+daemon builder root
+for on in "unix://$WORK/builder.socket" "ssh://far?remote-store=$WORK/builds1" \
+	"ssh-ng://far?$serve&remote-store=$WORK/builds2" "ssh://far?$serve&remote-store=$WORK/builds3"; do
+	number=$((number + 1))
+	same "built on ${on%%\?*}" "$(hc build --store "$WORK/built$number" --file . --no-link --print-out-paths -L --on "$on" 2>log)" "$thing"
+	case $on in
+	ssh://*) ;;
+	*) check "its log is heard" grep -q built log ;;
+	esac
+	check "it is whole" whole "$WORK/built$number"
+done
+sed 's/echo ${sh}.*>&2"/exit 7"/; s/"thing"/"bad"/' default.nix >bad.nix
+refuse 4 "exit code 7" "what fails there, fails here" hc build --store "$WORK/built" --no-link \
+	--on "unix://$WORK/builder.socket" --file bad.nix
 
 # Streams of nix-store --export, both ways.
 hc --store here store export --recursive "$thing" >export
