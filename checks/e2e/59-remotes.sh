@@ -93,7 +93,8 @@ refuse 1 "no name of a host" "no option of ssh" hc store ping "ssh://-oProxyComm
 refuse 1 "does not have" "no path" hc copy --from "ssh://far?remote-store=$WORK/none" "$thing"
 refuse 1 "connection broke" "a client that leaves at once" ssh -F ssh_config far "$WORK/hc store serve </dev/null"
 refuse 1 "does not greet" "another program" hc store ping "ssh://far?remote-program=env%20printf%20%2512000d"
-printf '#!/bin/sh\n%s/hc store serve "$@" | head -c 100000\n' "$WORK" >cut-off
+# Unbuffered, or the greeting would wait for more.
+printf '#!/bin/sh\n%s/hc store serve "$@" | stdbuf -o0 head -c 100000\n' "$WORK" >cut-off
 chmod +x cut-off
 for scheme in ssh ssh-ng; do
 	refuse 1 "ended too soon" "$scheme: an archive that is cut off" hc --store "$WORK/little" copy \
