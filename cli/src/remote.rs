@@ -7,7 +7,7 @@ use nix_store::remote::{Remote, RemoteOptions};
 pub fn options() -> RemoteOptions {
     let ssh = std::env::var("NIX_SSHOPTS").unwrap_or_default();
     let ssh = ssh.split_ascii_whitespace().map(str::to_owned).collect();
-    RemoteOptions { ssh, ..RemoteOptions::default() }
+    RemoteOptions { ssh, message: |text| eprintln!("{text}"), ..RemoteOptions::default() }
 }
 
 /// The remote store at an address.

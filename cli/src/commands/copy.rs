@@ -57,7 +57,7 @@ pub struct Args {
 pub enum End {
     Store(Store),
     Cache(Box<BinaryCache>),
-    Remote(Remote),
+    Remote(Box<Remote>),
 }
 
 impl End {
@@ -83,7 +83,7 @@ impl End {
         }
         if Remote::is_address(address) {
             let options = RemoteOptions { check_signatures, ..crate::remote::options() };
-            return Ok(Self::Remote(crate::remote::open(address, &options)?));
+            return Ok(Self::Remote(Box::new(crate::remote::open(address, &options)?)));
         }
         if address.contains(':') {
             return Ok(Self::Cache(Box::new(BinaryCache::open(address, &config)?)));

@@ -95,6 +95,10 @@ fn what_a_daemon_does_not_like_is_said_and_harms_nothing() {
         let told = daemon.ping().unwrap();
         assert!(matches!(told.trusts_us, Some(false) | None), "{told:?}");
         copy_closure(&from.store, &daemon, &set(&text), &ANYBODY, &()).unwrap();
+        // A large one, of which it reads nothing before it says so.
+        let big = from.build(from.script("big", "dd if=/dev/zero of=$out bs=1M count=30")).unwrap();
+        let error = copy_closure(&from.store, &daemon, &set(&big), &ANYBODY, &());
+        assert!(error.unwrap_err().to_string().contains("signature"), "{peer:?}");
         // An archive that is not the one promised, and one that ends too soon.
         let other = from.store.add_text("other", b"y", &BTreeSet::new()).unwrap();
         let info = from.store.info(&other).unwrap();

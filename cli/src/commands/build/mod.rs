@@ -1,6 +1,7 @@
 //! `hc build`: make what Nix files describe, clouds and single derivations.
 
 mod cloud;
+mod elsewhere;
 mod options;
 mod package;
 mod report;
@@ -63,11 +64,15 @@ pub struct Args {
     /// Say what would be built, and build nothing
     #[arg(long)]
     dry_run: bool,
+    /// Build at this Nix daemon or host (daemon, unix://…, ssh-ng://… or ssh://…, as of `hc copy`),
+    /// and copy what comes of it here; it is trusted for that
+    #[arg(long, value_name = "URL")]
+    on: Option<String>,
     /// Build again what is there, and say whether it comes out the same
-    #[arg(long, alias = "check", conflicts_with = "repair")]
+    #[arg(long, alias = "check", conflicts_with_all = ["repair", "on"])]
     rebuild: bool,
     /// Build again what is there and damaged
-    #[arg(long)]
+    #[arg(long, conflicts_with = "on")]
     repair: bool,
     #[command(flatten)]
     options: BuildOptions,
@@ -97,9 +102,9 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         _ => Print::Nothing,
     };
     if let Some(cloud) = cloud_of(globals, args)? {
-        if args.dry_run || args.rebuild || args.repair {
-            let message = "a cloud is built as a whole; --dry-run, --rebuild and --repair are for \
-                           derivations";
+        if args.dry_run || args.rebuild || args.repair || args.on.is_some() {
+            let message = "a cloud is built as a whole; --dry-run, --rebuild, --repair and --on are \
+                           for derivations";
             return Err(Failure::new(Code::Failed, message)
                 .hint("`hc plan` says what a deploy would do")
                 .into());
@@ -123,7 +128,13 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         (_, true) => BuildMode::Repair,
         _ => BuildMode::Normal,
     };
-    let built = store.build_in_mode(&wanted, mode, &report);
+    let built = match &args.on {
+        None => store.build_in_mode(&wanted, mode, &report),
+        Some(address) => {
+            let options = options::remote(&args.options);
+            elsewhere::build(&store, &crate::remote::open(address, &options)?, &wanted, &report)
+        }
+    };
     report.clear();
     let built = built.code(Code::Build)?;
     if !args.no_link && mode != BuildMode::Check {

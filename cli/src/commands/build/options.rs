@@ -3,6 +3,7 @@
 use crate::context::Globals;
 use crate::error::{Code, Failure};
 use nix_store::Store;
+use nix_store::remote::RemoteOptions;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -76,6 +77,20 @@ pub fn store(globals: &Globals, options: &BuildOptions) -> anyhow::Result<Store>
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_vec())))
         .collect();
     super::cloud::open(config)
+}
+
+/// How somebody else builds, with these options.
+pub fn remote(options: &BuildOptions) -> RemoteOptions {
+    let usual = crate::remote::options();
+    RemoteOptions {
+        jobs: options.max_jobs.unwrap_or(usual.jobs),
+        cores: options.cores.unwrap_or(usual.cores),
+        keep_going: options.keep_going,
+        keep_failed: options.keep_failed,
+        substitute: !options.no_substitutes,
+        check_signatures: false,
+        ..usual
+    }
 }
 
 /// As Nix has it: zero is for ever.

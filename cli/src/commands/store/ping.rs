@@ -28,14 +28,16 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
                 .hint("`hc store info --from URL PATH` asks it for a path")
                 .into());
         }
-        End::Remote(Remote::Serve(client)) => {
-            client.ping().code(Code::Failed)?;
-            (None, Some("2.7".to_owned()), None)
-        }
-        End::Remote(Remote::Daemon(daemon)) => {
-            let told = daemon.ping().code(Code::Failed)?;
-            (Some(told.release), Some(format!("1.{}", told.minor)), told.trusts_us)
-        }
+        End::Remote(remote) => match remote.as_ref() {
+            Remote::Serve(client) => {
+                client.ping().code(Code::Failed)?;
+                (None, Some("2.7".to_owned()), None)
+            }
+            Remote::Daemon(daemon) => {
+                let told = daemon.ping().code(Code::Failed)?;
+                (Some(told.release), Some(format!("1.{}", told.minor)), told.trusts_us)
+            }
+        },
     };
     if args.json {
         return output::json(&json!({

@@ -39,6 +39,8 @@ pub struct RemoteOptions {
     pub keep_going: bool,
     /// Keep what a failed build left.
     pub keep_failed: bool,
+    /// Gets what a daemon has to say beside its answers, such as warnings.
+    pub message: fn(&str),
 }
 
 impl Default for RemoteOptions {
@@ -51,6 +53,7 @@ impl Default for RemoteOptions {
             cores: 0,
             keep_going: false,
             keep_failed: false,
+            message: |_| (),
         }
     }
 }

@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn the_far_end_is_nix_or_else_hc() {
         let ssh = Ssh { store: Some("/it's".into()), ..Ssh::to("host").unwrap() };
-        insta::assert_snapshot!(ssh.command(Protocol::Serve), @r"sh -c 'if command -v nix-store >/dev/null 2>&1; then exec nix-store --serve --write --store '\''/it'\''\'\'''\''s'\''; fi; exec hc store serve --write --store '\''/it'\''\'\'''\''s'\'''");
+        insta::assert_snapshot!(ssh.command(Protocol::Serve), @r"sh -c 'if command -v nix-store >/dev/null 2>&1; then exec nix-store --serve --write '\''--store'\'' '\''/it'\''\'\'''\''s'\''; fi; exec hc store serve --write '\''--store'\'' '\''/it'\''\'\'''\''s'\'''");
         let run = |script: &str| {
             let got = std::process::Command::new("sh").args(["-c", script]).output().unwrap();
             String::from_utf8(got.stdout).unwrap()

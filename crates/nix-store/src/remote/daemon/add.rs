@@ -75,7 +75,7 @@ impl Daemon {
                 return Ok(Err(error.into()));
             }
             let mut answer = || {
-                connection.wait(&mut |_| ())?;
+                connection.answered()?;
                 let path = connection.stream.from.path()?;
                 connection.stream.from.path_info()?;
                 Ok::<_, Refusal>(path)

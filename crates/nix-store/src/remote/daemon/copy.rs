@@ -29,7 +29,7 @@ impl Source for Daemon {
         self.with_both(|connection| {
             let mut ask = || {
                 Request::NarFromPath(path.clone()).write(&mut connection.stream.to)?;
-                connection.wait(&mut |_| ())
+                connection.answered()
             };
             if let Err(refusal) = ask() {
                 return Ok(Err(refusal));
@@ -77,7 +77,7 @@ impl Sink for Daemon {
             if let Err(error) = stream.finish() {
                 return Ok(Err(error.into()));
             }
-            Ok(connection.wait(&mut |_| ()))
+            Ok(connection.answered())
         })
     }
 }

@@ -38,6 +38,7 @@ pub(super) struct Connection {
     stream: Stream,
     version: Version,
     server: Server,
+    message: fn(&str),
 }
 
 impl std::fmt::Debug for Connection {
@@ -71,10 +72,10 @@ impl Connection {
         let mut stream = Stream::open(address)?;
         let (version, server) = worker::greet(&mut stream.from, &mut stream.to)
             .map_err(|error| stream.no_greeting(address, &error))?;
-        let mut connection = Self { stream, version, server };
+        let mut connection = Self { stream, version, server, message: options.message };
         // It may refuse us only now, in its first messages.
         let mut start = || {
-            connection.wait(&mut |_| ())?;
+            connection.answered()?;
             let options = Request::SetOptions {
                 keep_failed: options.keep_failed,
                 keep_going: options.keep_going,
@@ -84,13 +85,26 @@ impl Connection {
                 settings: Vec::new(),
             };
             options.write(&mut connection.stream.to)?;
-            connection.wait(&mut |_| ())
+            connection.answered()
         };
         match start() {
             Ok(()) => Ok(connection),
             Err(Refusal::Said(reason)) => Err(address.error(reason)),
             Err(Refusal::Broken(error)) => Err(connection.stream.no_greeting(address, &error)),
         }
+    }
+
+    /// Sends what was written, and passes messages for people on, up to the answer.
+    fn answered(&mut self) -> std::result::Result<(), Refusal> {
+        let message = self.message;
+        self.wait(&mut |said| {
+            if let Message::Line(text) = said {
+                let text = plain(&text);
+                if !text.trim().is_empty() {
+                    message(text.trim());
+                }
+            }
+        })
     }
 
     /// Sends what was written, and reads messages up to the answer.
@@ -134,7 +148,7 @@ impl Daemon {
     ) -> Result<T> {
         self.with(|connection| {
             request.write(&mut connection.stream.to)?;
-            connection.wait(&mut |_| ())?;
+            connection.answered()?;
             Ok(read(connection)?)
         })
     }

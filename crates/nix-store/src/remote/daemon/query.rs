@@ -96,7 +96,7 @@ impl Daemon {
             }
             let mut ask = || {
                 request.write(&mut connection.stream.to)?;
-                connection.wait(&mut |_| ())?;
+                connection.answered()?;
                 connection.stream.from.bytes()?;
                 Ok(())
             };

@@ -2,6 +2,7 @@
 //! this host.
 
 mod incoming;
+mod realise;
 mod serve;
 mod session;
 mod worker;

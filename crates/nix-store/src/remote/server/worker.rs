@@ -1,21 +1,17 @@
 //! What a Nix daemon does, for one client.
 
 use super::super::wire_info::{from_wire, to_wire};
+use super::realise::status;
 use super::session::Speaker;
-use super::{Access, Client, Target, incoming, lost, refused};
-use crate::build::{BuildMode, Plan};
+use super::{Access, Client, incoming, lost, refused};
 use crate::config::StoreConfig;
 use crate::copy::{Sink, Source};
 use crate::error::{Error, Result};
-use crate::gc::GcOptions;
 use crate::live::Keep;
 use crate::store::Store;
-use nix_compat::hash::NixHash;
-use nix_compat::wire::{
-    self, BuildResult, BuildStatus, FramedReader, Reader, Realisation, RealisationId, Writer,
-};
+use nix_compat::StorePath;
+use nix_compat::wire::{self, BuildResult, FramedReader, Reader, Realisation, Writer};
 use nix_compat::worker::{self, Message, Request, Server, Version};
-use nix_compat::{DrvOutput, StorePath};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{BufReader, BufWriter, Read};
@@ -57,21 +53,21 @@ pub fn serve_daemon(
     }
 }
 
-struct Session<'a> {
+pub(super) struct Session<'a> {
     /// Open from the beginning to the end: it keeps what the client was told of.
-    store: Store,
+    pub store: Store,
     /// The same, opened with the client's options.
-    builder: Store,
+    pub builder: Store,
     access: &'a Access,
-    keep: Keep,
+    pub keep: Keep,
     version: Version,
-    speaker: Speaker<'a>,
+    pub speaker: Speaker<'a>,
 }
 
 /// Writes an answer.
-type Answer = Box<dyn FnOnce(&mut super::session::Out<'_>) -> Result<()>>;
+pub(super) type Answer = Box<dyn FnOnce(&mut super::session::Out<'_>) -> Result<()>>;
 
-fn answer(
+pub(super) fn answer(
     write: impl FnOnce(&mut super::session::Out<'_>) -> wire::Result<()> + 'static,
 ) -> Answer {
     Box::new(|to| write(to).map_err(lost))
@@ -315,94 +311,9 @@ impl Session<'_> {
                 let any = !damaged.is_empty();
                 answer(move |to| to.bool(any))
             }
-            Request::CollectGarbage { action, paths, max_freed } => {
-                self.collect(action, &paths, max_freed)?
-            }
+            Request::CollectGarbage { action, max_freed, .. } => self.collect(action, max_freed)?,
             other => return Err(unsupported(&other)),
         })
-    }
-
-    fn build(&self, target: &str, mode: u64) -> Result<BuildResult> {
-        let outputs = match Target::parse(&self.store, target)? {
-            Target::Outputs(outputs) => outputs,
-            Target::Path(path) if self.store.is_valid(&path)? => {
-                return Ok(BuildResult::new(BuildStatus::AlreadyValid));
-            }
-            Target::Path(path) => return Err(Error::NotValid { path }),
-        };
-        let mode = match mode {
-            0 => BuildMode::Normal,
-            1 => BuildMode::Repair,
-            2 => BuildMode::Check,
-            other => return Err(refused(format!("{other} is no way to build"))),
-        };
-        let plan = self.builder.plan(&outputs)?;
-        let built = self.builder.build_in_mode(&outputs, mode, &self.speaker)?;
-        self.store.valid(&built.values().cloned().collect())?;
-        let there = plan == Plan::default() && mode == BuildMode::Normal;
-        let mut result =
-            BuildResult::new(if there { BuildStatus::AlreadyValid } else { BuildStatus::Built });
-        for (output, path) in built {
-            let id = self.id(&output)?;
-            let signatures = Vec::new();
-            result.outputs.insert(id.clone(), Realisation { id, path, signatures });
-        }
-        Ok(result)
-    }
-
-    /// How protocols up to 1.38 name an output.
-    fn id(&self, output: &DrvOutput) -> Result<RealisationId> {
-        let drv = output.drv_path();
-        let mut hashes = self.store.modulo();
-        let hash = nix_compat::resolve::realisation_hash(&mut hashes, drv, |path| {
-            self.store.derivation(path)
-        });
-        let hash = hash
-            .map_err(|error| Error::Derivation { path: drv.clone(), reason: error.to_string() })?;
-        let output = output.output_name().to_owned();
-        Ok(RealisationId { drv_hash: NixHash::Sha256(hash), output })
-    }
-
-    fn missing(&self, targets: &[String]) -> Result<Answer> {
-        let (mut outputs, mut unknown) = (Vec::new(), BTreeSet::new());
-        for target in targets {
-            match Target::parse(&self.store, target)? {
-                Target::Outputs(more) => outputs.extend(more),
-                Target::Path(path) if self.store.is_valid(&path)? => {}
-                Target::Path(path) => drop(unknown.insert(path)),
-            }
-        }
-        let plan = self.builder.plan(&outputs)?;
-        let builds: BTreeSet<StorePath> = plan.builds.into_iter().chain(plan.fetches).collect();
-        Ok(answer(move |to| {
-            to.paths(&builds)?;
-            to.paths(&plan.substitutes)?;
-            to.paths(&unknown)?;
-            // How much that is to download is not known.
-            to.number(0)?;
-            to.number(0)
-        }))
-    }
-
-    fn collect(&self, action: u64, paths: &BTreeSet<StorePath>, max_freed: u64) -> Result<Answer> {
-        let dry_run = match action {
-            0 | 1 => true,
-            2 => false,
-            _ => return Err(refused("to delete single paths is not supported")),
-        };
-        let options = GcOptions { dry_run, keep: self.keep, max_freed, ..GcOptions::default() };
-        let report = self.store.gc(&options, paths)?;
-        let found: Vec<String> = if action == 0 {
-            let valid = self.store.valid_paths()?;
-            valid.difference(&report.deleted).map(ToString::to_string).collect()
-        } else {
-            report.deleted.iter().map(ToString::to_string).collect()
-        };
-        Ok(answer(move |to| {
-            to.strings(&found)?;
-            to.number(report.freed)?;
-            to.number(0)
-        }))
     }
 }
 
@@ -414,13 +325,4 @@ fn unsupported(request: &Request) -> Error {
     let name = format!("{request:?}");
     let name = name.split([' ', '(']).next().unwrap_or_default();
     refused(format!("{name} is not supported"))
-}
-
-fn status(error: &Error) -> BuildStatus {
-    match error {
-        Error::BuildFailed(_) => BuildStatus::PermanentFailure,
-        Error::NotReproducible { .. } => BuildStatus::NotDeterministic,
-        Error::HashMismatch { .. } | Error::Output { .. } => BuildStatus::OutputRejected,
-        _ => BuildStatus::MiscFailure,
-    }
 }
