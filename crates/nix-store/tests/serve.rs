@@ -193,7 +193,7 @@ fn a_daemon_for_reading_changes_nothing() {
     let said = copy_closure(&from.store, remote.sink(), &set(&from.busybox), &ANYBODY, &|_| ());
     assert!(said.unwrap_err().to_string().contains("served for reading"));
     let copied = copy_closure(remote.source(), &from.store, &set(&to.busybox), &ANYBODY, &|_| ());
-    assert_eq!(copied.unwrap(), [to.busybox.clone()]);
+    assert_eq!(copied.unwrap(), std::slice::from_ref(&to.busybox));
     to.nothing_left();
 }
 
