@@ -182,25 +182,31 @@ for scheme in ssh ssh-ng; do
 	echo "# $scheme: KiB at most: $(sort -n rss | tr '\n' ' ')"
 	check "$scheme: 200 MiB in less than 64" slim
 	check "$scheme: it came" cmp large "slim-back-$scheme$large"
+	rm -rf --one-file-system "slim-$scheme" "slim-back-$scheme"
 done
 rm -f rss
 ./measured --store here store export "$large" >export
 ./measured --store slim-import store import <export >out
 echo "# export, import: KiB at most: $(sort -n rss | tr '\n' ' ')"
 check "export and import: 200 MiB in less than 64" slim
+rm -rf --one-file-system export slim-import
 rm -f rss
 ./measured --store here copy --no-check-sigs --to "unix://$WORK/open.socket" "$large" >out 2>&1
 echo "# daemon: KiB at most: $(cat rss)"
 check "daemon: 200 MiB in less than 64" slim
 
-# Newer releases as clients: they call what is on localhost without ssh.
-peer() {
-	local root=/opt/peers/$1
-	shift
-	unshare --mount sh -ec 'mount --rbind "$1" "$1"; mount --bind "$2" "$1/mnt"; mount -t proc proc "$1/proc"
-		mount --rbind /dev "$1/dev"; cd "$1"; pivot_root . srv; cd /; shift 2; exec "$@"' sh "$root" "$WORK" \
-		env NIX_CONF_DIR=/mnt/conf HOME=/nonexistent "$@"
-}
+# Newer releases, as clients (what is on localhost they call without ssh) and as the far end.
+cat >peer <<END
+#!/bin/sh
+# peer NAME COMMAND…: runs a command of that release, which sees this directory as /mnt.
+root=/opt/peers/\$1
+shift
+exec unshare --mount sh -ec 'mount --rbind "\$1" "\$1"; mount --bind "\$2" "\$1/mnt"; mount -t proc proc "\$1/proc"
+	mount --rbind /dev "\$1/dev"; cd "\$1"; pivot_root . srv; cd /; shift 2; exec "\$@"' sh "\$root" "$WORK" \
+	env NIX_CONF_DIR=/mnt/conf HOME=/nonexistent "\$@"
+END
+chmod +x peer
+peer() { ./peer "$@"; }
 for name in trixie sid; do
 	if [ ! -e "/opt/peers/$name" ]; then
 		echo "SKIPPED: /opt/peers/$name is not installed"
@@ -213,6 +219,15 @@ for name in trixie sid; do
 		check "Nix $version, $scheme: it is whole" whole "$WORK/$name-$scheme"
 		check "Nix $version, $scheme: and back" peer $name nix copy --no-check-sigs --store "/mnt/$name-$scheme-back" --from "$far" "$thing"
 		check "Nix $version, $scheme: it is whole" whole "$WORK/$name-$scheme-back"
+	done
+	for far in "ssh://far?remote-program=$WORK/peer%20$name%20nix-store&remote-store=/mnt/$name-far1" \
+		"ssh-ng://far?remote-program=$WORK/peer%20$name%20nix-daemon&remote-store=/mnt/$name-far2"; do
+		number=$((number + 1))
+		check "hc to Nix $version over ${far%%:*}" hc --store here copy --no-check-sigs --to "$far" "$thing"
+		check "and back" hc --store "back$number" copy --from "$far" "$thing"
+		check "it is whole" whole "$WORK/back$number"
+		check "built there" hc build --store "built$number" --file . --no-link --on "${far}b"
+		check "it is whole" whole "$WORK/built$number"
 	done
 done
 

@@ -2,9 +2,11 @@
 
 mod log;
 mod request;
+mod substitutable;
 
 pub use log::{Field, Message};
-pub use request::{Request, SubstitutableInfo};
+pub use request::Request;
+pub use substitutable::SubstitutableInfo;
 
 use crate::wire::{Reader, Result, Writer, malformed};
 use std::collections::BTreeSet;

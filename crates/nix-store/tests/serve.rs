@@ -182,6 +182,21 @@ fn who_is_not_trusted_needs_signatures() {
     to.nothing_left();
 }
 
+#[test]
+fn a_daemon_for_reading_changes_nothing() {
+    let (from, to) = (Home::new(), Home::new());
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("socket");
+    listen(&to.store, &socket, Access { write: false, ..access(false) });
+    let address = format!("unix://{}", socket.display());
+    let remote = Remote::open(&address, &RemoteOptions::default()).unwrap();
+    let said = copy_closure(&from.store, remote.sink(), &set(&from.busybox), &ANYBODY, &|_| ());
+    assert!(said.unwrap_err().to_string().contains("served for reading"));
+    let copied = copy_closure(remote.source(), &from.store, &set(&to.busybox), &ANYBODY, &|_| ());
+    assert_eq!(copied.unwrap(), std::slice::from_ref(&to.busybox));
+    to.nothing_left();
+}
+
 /// A request that adds a path to a server of `ssh://`, all of it.
 fn addition(info: &PathInfo, nar: &[u8]) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new());

@@ -142,10 +142,10 @@ pub enum Request {
         /// `name:base64` signatures.
         signatures: Vec<String>,
     },
-    /// What a substituter says of a path. Answer: a truth value, and [`SubstitutableInfo`].
+    /// What a substituter says of a path. Answer: a truth value, and [`super::SubstitutableInfo`].
     QuerySubstitutablePathInfo(StorePath),
     /// What substituters say of paths, which may be content addressed. Answer: the number of those
-    /// that can be had, and of each the path and [`SubstitutableInfo`].
+    /// that can be had, and of each the path and [`super::SubstitutableInfo`].
     QuerySubstitutablePathInfos(Vec<(StorePath, Option<CAHash>)>),
     /// Where an output of a derivation is. Answer: realisations, at most one.
     QueryRealisation(RealisationId),
@@ -160,47 +160,6 @@ pub enum Request {
         /// Where the link will be.
         link: Vec<u8>,
     },
-}
-
-/// What a substituter says of a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SubstitutableInfo {
-    /// The derivation it was built from.
-    pub deriver: Option<StorePath>,
-    /// What it refers to.
-    pub references: BTreeSet<StorePath>,
-    /// Bytes that have to be downloaded; 0 is unknown.
-    pub download_size: u64,
-    /// The size of its archive in bytes; 0 is unknown.
-    pub nar_size: u64,
-}
-
-impl<R: Read> Reader<R> {
-    /// What a substituter says of a path.
-    ///
-    /// # Errors
-    /// When it makes no sense, or the connection ends.
-    pub fn substitutable_info(&mut self) -> Result<SubstitutableInfo> {
-        Ok(SubstitutableInfo {
-            deriver: self.optional_path()?,
-            references: self.paths()?,
-            download_size: self.number()?,
-            nar_size: self.number()?,
-        })
-    }
-}
-
-impl<W: Write> Writer<W> {
-    /// What a substituter says of a path.
-    ///
-    /// # Errors
-    /// When the connection broke.
-    pub fn substitutable_info(&mut self, info: &SubstitutableInfo) -> Result<()> {
-        self.optional_path(info.deriver.as_ref())?;
-        self.paths(&info.references)?;
-        self.number(info.download_size)?;
-        self.number(info.nar_size)
-    }
 }
 
 impl Request {

@@ -108,6 +108,10 @@ impl Source for ServeClient {
         self.address.name.clone()
     }
 
+    fn at_once(&self) -> usize {
+        self.pool.limit()
+    }
+
     fn query(&self, path: &StorePath) -> Result<Option<PathInfo>> {
         Ok(self.query_many(&BTreeSet::from([path.clone()]))?.remove(path))
     }
@@ -143,6 +147,10 @@ impl Source for ServeClient {
 impl Sink for ServeClient {
     fn name(&self) -> String {
         self.address.name.clone()
+    }
+
+    fn at_once(&self) -> usize {
+        self.pool.limit()
     }
 
     fn valid(&self, paths: &BTreeSet<StorePath>) -> Result<BTreeSet<StorePath>> {

@@ -29,6 +29,11 @@ impl<C: Connected> Pool<C> {
         Self { state, freed: Condvar::new(), limit }
     }
 
+    /// How many connections there can be at once.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Does something with a connection; one that has lost its step is not used again. Waits for
     /// one where all are used.
     pub fn with<T>(

@@ -112,17 +112,38 @@ fn quote(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods)]
     use super::*;
+    use std::io::Write;
+    use std::process::Command;
+
+    /// What the shell of the other host makes of the command, where only these programs are.
+    fn run(ssh: &Ssh, programs: &[&str]) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        for program in programs {
+            let text =
+                format!("#!/bin/sh\nfor word in {program} \"$@\"; do echo \"<$word>\"; done\n");
+            let file = dir.path().join(program);
+            hc_fs::plain::create_new(&file, 0o755).unwrap().write_all(text.as_bytes()).unwrap();
+        }
+        std::os::unix::fs::symlink("/bin/sh", dir.path().join("sh")).unwrap();
+        let ran = Command::new("/bin/sh")
+            .args(["-c", &ssh.command(Protocol::Serve)])
+            .env("PATH", dir.path())
+            .output()
+            .unwrap();
+        String::from_utf8(ran.stdout).unwrap().replace('\n', " ")
+    }
 
     #[test]
     fn the_far_end_is_nix_or_else_hc() {
-        let ssh = Ssh { store: Some("/it's".into()), ..Ssh::to("host").unwrap() };
-        insta::assert_snapshot!(ssh.command(Protocol::Serve), @r"sh -c 'if command -v nix-store >/dev/null 2>&1; then exec nix-store --serve --write '\''--store'\'' '\''/it'\''\'\'''\''s'\''; fi; exec hc store serve --write '\''--store'\'' '\''/it'\''\'\'''\''s'\'''");
-        let run = |script: &str| {
-            let got = std::process::Command::new("sh").args(["-c", script]).output().unwrap();
-            String::from_utf8(got.stdout).unwrap()
-        };
-        let script = format!("printf %s {}", quote("it's\n$HOME `x` \\"));
-        assert_eq!(run(&script), "it's\n$HOME `x` \\");
+        let ssh = Ssh { store: Some("/it's $HOME".into()), ..Ssh::to("host").unwrap() };
+        let both = run(&ssh, &["hc", "nix-store"]);
+        insta::assert_snapshot!(both, @"<nix-store> <--serve> <--write> <--store> </it's $HOME> ");
+        let only = run(&ssh, &["hc"]);
+        insta::assert_snapshot!(only, @"<hc> <store> <serve> <--write> <--store> </it's $HOME> ");
+        let program = Some(vec!["hc".into(), "x `y`".into()]);
+        let named = run(&Ssh { program, ..ssh }, &["hc", "nix-store"]);
+        insta::assert_snapshot!(named, @"<hc> <x `y`> <--serve> <--write> <--store> </it's $HOME> ");
     }
 }

@@ -17,6 +17,10 @@ impl Source for Daemon {
         self.address.name.clone()
     }
 
+    fn at_once(&self) -> usize {
+        self.pool.limit()
+    }
+
     fn query(&self, path: &StorePath) -> Result<Option<PathInfo>> {
         self.info(path)
     }
@@ -42,6 +46,10 @@ impl Source for Daemon {
 impl Sink for Daemon {
     fn name(&self) -> String {
         self.address.name.clone()
+    }
+
+    fn at_once(&self) -> usize {
+        self.pool.limit()
     }
 
     fn valid(&self, paths: &BTreeSet<StorePath>) -> Result<BTreeSet<StorePath>> {
