@@ -166,7 +166,8 @@ fn a_collector_killed_at_any_call_is_followed_by_one_that_ends() {
                         (format!("trace={call}"), format!("inject={call}:signal=KILL:when={when}"));
                     let under = ["strace", "-o", log, "-e", &trace, "-e", &inject];
                     let ran = place.process(&under, &image, &["--gc"]);
-                    let killed = std::fs::read_to_string(log).unwrap().contains("killed by SIGKILL");
+                    let killed =
+                        std::fs::read_to_string(log).unwrap().contains("killed by SIGKILL");
                     assert!(killed || ran.status.success(), "{ran:?}");
                     let again = place.process(&[], &image, &["--gc"]);
                     assert!(again.status.success(), "{call} {when}: {again:?}");
