@@ -17,7 +17,7 @@ let builder = "${builtins.path { path = ./hc; name = "hc"; }}"; in {
 NIX
 # volume KIND: a file system of that kind at $WORK/KIND.
 volume() {
-	truncate -s 1G "$1.img" && "mkfs.$1" -q "$1.img" && mkdir -p "$1" && mount -o loop "$1.img" "$1"
+	truncate -s 1G "$1.img" && "mkfs.$1" -q "$1.img" 2>/dev/null && mkdir -p "$1" && mount -o loop "$1.img" "$1"
 }
 # forked FILE FORMAT: the disk reads as the image does.
 forked() { qemu-img compare -q -f "$2" "$1" raw; }
