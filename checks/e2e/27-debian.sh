@@ -24,6 +24,11 @@ describe() {
 		    trixie = machine "trixie" "debian";
 		    again = machine "trixie" "again";
 		    sid = machine "sid" "debian";
+		    init = {
+		      image = images.debianWith { lock = ./init.lock.json; name = "init"; };
+		      command = [ "/lib/systemd/systemd" ]; init = true; stop.signal = "RTMIN+3";
+		      isolation.addCapabilities = [ "SYS_ADMIN" ];
+		    };
 		    $1
 		  };
 		}
@@ -43,6 +48,12 @@ for suite in bookworm trixie sid; do
 	same "$suite: the file" "$(hc exec "$suite" -- stat -c '%a %u' /etc/motd)" "600 1000"
 	check "$suite: the package" hc exec "$suite" -- test -u /usr/bin/sudo
 done
+running() { for _ in $(seq 150); do hc exec init -- systemctl is-system-running | grep -q running && return; sleep 0.2; done; hc logs init; hc exec init -- systemctl --no-pager --failed; return 1; }
+check "systemd is process 1 and comes up without a fault" running
+check "it runs a service in a group of its own" hc exec init -- systemctl start systemd-journald
+check "its journal is read" hc exec init -- journalctl --no-pager -n 1
+check "it halts when it is asked to stop" hc stop init
+check "by itself" bash -c 'hc() { "$HC" "$@"; }; ! hc logs init | grep -q "did not stop in time"'
 image() { hc image ls --json | jq -r --arg n "$1" '.[] | select(.machines == [$n]) | .path'; }
 check "built twice, the bytes are the same" cmp "$(image trixie)/rootfs.erofs" "$(image again)/rootfs.erofs"
 

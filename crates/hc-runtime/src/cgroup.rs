@@ -145,6 +145,18 @@ impl Group {
         })
     }
 
+    /// Lets `owner` make groups below the version 2 one (cgroups(7), "Delegation").
+    pub fn delegate(&self, owner: u32) -> Res<()> {
+        let Some(dir) = &self.v2 else { return Ok(()) };
+        let owner = (rustix::fs::Uid::from_raw(owner), rustix::fs::Gid::from_raw(owner));
+        for file in ["", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"] {
+            let path = if file.is_empty() { dir.clone() } else { dir.join(file) };
+            rustix::fs::chown(&path, Some(owner.0), Some(owner.1))
+                .doing_with(|| format!("hand over {}", path.display()))?;
+        }
+        Ok(())
+    }
+
     /// The version 2 group, for CLONE_INTO_CGROUP.
     pub fn open(&self) -> Option<OwnedFd> {
         use rustix::fs::{Mode, OFlags};
@@ -207,13 +219,29 @@ pub(crate) fn pass(doors: &[fs::File]) -> Res<()> {
         .try_for_each(|mut door| door.write_all(b"0").doing("join the machine's control groups"))
 }
 
-/// Moves this process, which has one thread, into groups named by their directories.
-pub(crate) fn join_self(dirs: &[PathBuf]) -> Res<()> {
+/// Moves this process, which has one thread, into groups named by their directories: a machine's,
+/// whose first process is `init`.
+pub(crate) fn join_self(dirs: &[PathBuf], init: i32) -> Res<()> {
     for dir in dirs {
         let file = if dir.join("tasks").exists() { "tasks" } else { "cgroup.procs" };
-        pass(&[door(dir, file)?])?;
+        let joined = door(dir, file)?.write_all(b"0");
+        let busy = joined.as_ref().is_err_and(|error| error.kind() == ErrorKind::ResourceBusy);
+        match below(dir, init).filter(|_| busy) {
+            Some(leaf) => pass(&[door(&leaf, file)?])?,
+            None => joined.doing("join the machine's control groups")?,
+        }
     }
     Ok(())
+}
+
+/// The group below `dir` that process `pid` is in: an init system hands out what `dir` has, and then
+/// no process may be in `dir` itself.
+fn below(dir: &Path, pid: i32) -> Option<PathBuf> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let name = dir.file_name()?.to_str()?;
+    let (_, rest) = path.split_once(&format!("/{name}/"))?;
+    Some(dir.join(rest))
 }
 
 /// Kills every process in a group and below it.

@@ -39,7 +39,7 @@ fn enter(inputs: &Inputs<'_>) -> Res<()> {
     let mut keep = vec![inputs.init.as_raw_fd(), inputs.report.as_raw_fd()];
     keep.extend(inputs.streams.iter().flatten().map(AsRawFd::as_raw_fd));
     sys::close_all_but(&keep).doing("close descriptors")?;
-    crate::cgroup::join_self(&inputs.status.cgroups)?;
+    crate::cgroup::join_self(&inputs.status.cgroups, inputs.status.payload_pid.unwrap_or(0))?;
     let mut namespaces = libc::CLONE_NEWPID
         | libc::CLONE_NEWNS
         | libc::CLONE_NEWIPC

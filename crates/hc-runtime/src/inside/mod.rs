@@ -9,7 +9,7 @@ pub mod account;
 pub mod capabilities;
 pub mod files;
 mod first;
-mod mounts;
+pub mod mounts;
 pub mod payload;
 mod probe;
 mod reaper;
@@ -41,8 +41,8 @@ pub(crate) struct Inputs<'a> {
     pub files: &'a [files::Laid],
     /// Control groups to join.
     pub doors: &'a [std::fs::File],
-    /// The host has a version 2 tree only: the machine sees its own part of it.
-    pub unified_cgroups: bool,
+    /// What the machine sees of control groups.
+    pub cgroups: mounts::Cgroups,
 }
 
 /// Sets the machine up, runs its payload and reaps its orphans.
@@ -74,7 +74,7 @@ fn set_up(inputs: &Inputs<'_>) -> Res<reaper::Reaper> {
     process::unshare(libc::CLONE_NEWCGROUP).doing("enter a control group namespace")?;
     rustix::system::sethostname(spec.name.as_str().as_bytes()).doing("set the host name")?;
     loopback_up().doing("bring the loopback up")?;
-    let system = mounts::System::make(inputs.unified_cgroups)?;
+    let system = mounts::System::make(inputs.cgroups)?;
 
     let Order::Root(root) = order(inputs)? else {
         return Err(Problem::plain("the supervisor is of another version"));

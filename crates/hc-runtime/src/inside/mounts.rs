@@ -35,6 +35,17 @@ const MASKED: [&str; 14] = [
 const READ_ONLY: [&str; 5] =
     ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// What a machine sees of control groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cgroups {
+    /// Nothing.
+    Hidden,
+    /// Its own part of the version 2 tree.
+    Shown,
+    /// The same, to make groups in: an init system counts on it.
+    Delegated,
+}
+
 /// Kernel file systems, made while the host's are still in sight (a user namespace may mount only
 /// what it can see in full), attached when the machine's root is there.
 pub(super) struct System {
@@ -43,7 +54,7 @@ pub(super) struct System {
 }
 
 impl System {
-    pub fn make(unified_cgroups: bool) -> Res<Self> {
+    pub fn make(cgroups: Cgroups) -> Res<Self> {
         mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
             .doing("keep mounts to the machine")?;
         let nosuid = Attr::MOUNT_ATTR_NOSUID;
@@ -60,8 +71,10 @@ impl System {
                        run machines in user namespaces";
         add("proc", "proc", &[], inert).hint(visible)?;
         add("sys", "sysfs", &[], read_only).hint(visible)?;
-        if unified_cgroups {
-            add("sys/fs/cgroup", "cgroup2", &[], read_only)?;
+        match cgroups {
+            Cgroups::Hidden => {}
+            Cgroups::Shown => add("sys/fs/cgroup", "cgroup2", &[], read_only)?,
+            Cgroups::Delegated => add("sys/fs/cgroup", "cgroup2", &[], inert)?,
         }
         add("dev", "tmpfs", &[("mode", Some("755")), ("size", Some("1m"))], inert)?;
         let terminals = [("mode", Some("620")), ("ptmxmode", Some("666")), ("gid", Some("5"))];

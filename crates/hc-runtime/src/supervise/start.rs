@@ -6,6 +6,7 @@ use crate::cgroup::CgroupMode;
 use crate::error::{Doing, Hint, Problem, Res, RunError};
 use crate::fork::Fork;
 use crate::ids::{self, IdRange};
+use crate::inside::mounts::Cgroups;
 use crate::inside::{self, capabilities, seccomp};
 use crate::protocol::{Order, Report};
 use crate::sys::{process, signals, socket};
@@ -140,6 +141,14 @@ impl Run<'_> {
         let with_userns = spec.isolation.user_namespace;
         let ids = with_userns.then(|| IdRange::claim(&self.config.run_dir, spec)).transpose()?;
         self.group.create(&spec.limits)?;
+        let cgroups = match self.hierarchies.mode() {
+            CgroupMode::Unified | CgroupMode::Hybrid if spec.is_init() => Cgroups::Delegated,
+            CgroupMode::Unified => Cgroups::Shown,
+            _ => Cgroups::Hidden,
+        };
+        if cgroups == Cgroups::Delegated {
+            self.group.delegate(ids.as_ref().map_or(0, |ids| ids.base))?;
+        }
         let doors = self.group.doors()?;
         let (control, theirs) = socket::pair().doing("make a socket pair")?;
         let mut flags = libc::CLONE_NEWPID
@@ -174,7 +183,7 @@ impl Run<'_> {
                 filter: &filter,
                 files: &files,
                 doors: &doors,
-                unified_cgroups: self.hierarchies.mode() == CgroupMode::Unified,
+                cgroups,
             })
         };
         drop((theirs, doors));
