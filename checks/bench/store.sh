@@ -3,7 +3,8 @@
 # 50,000 files, and adding a tree of 10,000 files. Prints a table; --write puts it into
 # docs/benchmarks.md.
 # STORE names the program (cargo build --release -p nix-store --example store), PEER a directory with
-# a Debian that has the nix to measure against (none: that of this host), RUNS how often (default 5).
+# a Debian that has the nix to measure against (none: that of this host), RUNS how often (default 5),
+# FILES how many files are in each of the 50 trees (default 1000), TMPDIR where it all happens.
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -47,7 +48,8 @@ for tree in range(50):
 PYTHON
 mkdir "$WORK/source"
 for number in 0 1 2 3 4 5 6 7 8 9; do cp -r "$WORK/trees/tree$number" "$WORK/source/"; done
-say "$(find "$WORK/trees" -type f | wc -l) files, $(du -sm --apparent-size "$WORK/trees" | cut -f1) MiB"
+what="$(find "$WORK/trees" -type f | wc -l) files, $(du -sm --apparent-size "$WORK/trees" | cut -f1) MiB"
+say "$what"
 closure=$("$STORE" closure "$WORK/from" "$WORK"/trees/*)
 "$STORE" dump "$WORK/trees" >"$WORK/trees.nar"
 cmp "$WORK/trees.nar" <(peer nix-store --dump "$there/trees")
@@ -57,7 +59,7 @@ gone() { for at in "$@"; do [ ! -e "$at" ] || { chmod -R u+w "$at" && rm -rf --o
 once() {
 	local name=$1 start
 	shift
-	sync
+	sync -f "$WORK"
 	start=$EPOCHREALTIME
 	"$@" >"$WORK/said" 2>&1 || { cat "$WORK/said" >&2; exit 1; }
 	since "$start" >>"$samples/$name"
@@ -90,11 +92,11 @@ nix=$(peer nix --version | sed 's/nix (Nix)/Nix/')
 	echo
 	echo "| what | hc | peer | peer's figure | ratio | budget | n |"
 	echo "|---|---|---|---|---|---|---|"
-	row "pack 50,000 files, 1 GiB" pack "$nix" pack-nix "ratio ≤ 0.5"
+	row "pack $what" pack "$nix" pack-nix "ratio ≤ 0.5"
 	row "unpack them" unpack "$nix" unpack-nix "ratio ≤ 0.5"
 	row "copy them from store to store, 50 paths, flushed" copy "$nix, not flushed" copy-nix "ratio ≤ 0.5"
 	row "the same" copy "$nix, \`fsync-store-paths\`" copy-flushed "—"
-	row "add a tree of 10,000 files, flushed" add "$nix, \`nix-store --add\`, not flushed" add-nix "—"
+	row "add a tree of $(find "$WORK/source" -type f | wc -l) files, flushed" add "$nix, \`nix-store --add\`, not flushed" add-nix "—"
 } >"$WORK/table.md"
 cat "$WORK/table.md"
 if [ "${1-}" = --write ]; then

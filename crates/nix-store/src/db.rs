@@ -60,7 +60,7 @@ impl Database {
         let connection = Connection::open(path).map_err(fail)?;
         // SQLite turns to reading when it may not write, and says so only much later.
         if connection.is_readonly(rusqlite::MAIN_DB).map_err(fail)? {
-            let why = "it can be opened for reading only: no permission, a read-only file system, or too many open files";
+            let why = "it can be opened for reading only: no permission, a read-only file system, too many open files, or no space left";
             return Err(crate::error::io("write", path, std::io::Error::other(why)));
         }
         // Another process may be writing: it is waited for.
