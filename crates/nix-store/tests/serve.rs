@@ -190,9 +190,9 @@ fn a_daemon_for_reading_changes_nothing() {
     listen(&to.store, &socket, Access { write: false, ..access(false) });
     let address = format!("unix://{}", socket.display());
     let remote = Remote::open(&address, &RemoteOptions::default()).unwrap();
-    let said = copy_closure(&from.store, remote.sink(), &set(&from.busybox), &ANYBODY, &|_| ());
+    let said = copy_closure(&from.store, remote.sink(), &set(&from.busybox), &ANYBODY, &());
     assert!(said.unwrap_err().to_string().contains("served for reading"));
-    let copied = copy_closure(remote.source(), &from.store, &set(&to.busybox), &ANYBODY, &|_| ());
+    let copied = copy_closure(remote.source(), &from.store, &set(&to.busybox), &ANYBODY, &());
     assert_eq!(copied.unwrap(), std::slice::from_ref(&to.busybox));
     to.nothing_left();
 }
