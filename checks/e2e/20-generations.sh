@@ -47,6 +47,17 @@ after=$(pids)
 kill -9 "$(agent_pid)"
 check "an agent that was killed comes back with the next command" hc ps
 same "and touched no machine" "$(pids)" "$after"
+together() { # all of them succeed, whoever is first
+	local starts=() start code=0
+	hc agent stop || return
+	for _ in 1 2 3 4 5 6 7 8; do
+		hc agent start &
+		starts+=($!)
+	done
+	for start in "${starts[@]}"; do wait "$start" || code=1; done
+	return $code
+}
+for _ in 1 2 3; do check "eight starts of the agent at once" together; done
 check "restart of the agent" hc agent restart
 same "touches no machine" "$(pids)" "$after"
 

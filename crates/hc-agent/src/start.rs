@@ -54,8 +54,9 @@ pub fn start(config: &AgentConfig) -> Result<bool> {
             return Ok(true);
         }
         let ended = child.try_wait().ok().flatten();
-        if ended.is_some() || begun.elapsed() > PATIENCE {
-            // Two starts at once: the other one was first, and that is as good.
+        // Two starts at once: the other one was first, and that is as good, once it answers.
+        let other = ended.is_some() && !lock::wait(&config.lock(), Duration::ZERO, || true)?;
+        if (ended.is_some() && !other) || begun.elapsed() > PATIENCE {
             if client.status().is_ok() {
                 return Ok(true);
             }

@@ -213,6 +213,9 @@ unsafe fn apply(mount: &Mount) -> c_int {
 
 /// Closes what we inherited and do not need: locks that a killed parent would seem to hold for as
 /// long as we live, and the other ends of our pipes and our siblings', which would never close.
+///
+/// # Safety
+/// As for [`run`]: nobody else uses the descriptors of this process.
 unsafe fn close_others(plan: &Plan) -> c_int {
     let mut kept = [plan.standard_input, plan.log, plan.go, plan.report];
     kept.sort_unstable();
