@@ -3,6 +3,10 @@
 //! Layout and database are those of C++ Nix, so that both can use one store. What is written is
 //! complete and flushed before it is registered: a valid path is whole, whatever happened.
 
+// Unit tests share the helpers of the integration tests, which know this crate by its name.
+#[cfg(test)]
+extern crate self as nix_store;
+
 mod add;
 mod build;
 pub mod cache;

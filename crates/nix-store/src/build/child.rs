@@ -306,14 +306,15 @@ unsafe fn restrict(plan: &Plan) -> c_int {
         if libc::poll(&raw mut parent, 1, 0) != 0 {
             return -1; // It died before we asked to be told.
         }
-        if plan.filter.is_empty() {
-            return 0;
-        }
-        if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 {
+        // Without a filter it is root in its user namespace, and may go into a scope as it is.
+        if !plan.filter.is_empty() && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 {
             return -1;
         }
-        if plan.scoped {
-            scope();
+        if plan.scoped && scope() < 0 {
+            return -1;
+        }
+        if plan.filter.is_empty() {
+            return 0;
         }
         let filter = &plan.filter;
         let program =
@@ -327,20 +328,26 @@ unsafe fn restrict(plan: &Plan) -> c_int {
 }
 
 /// Leaves the abstract sockets of the network namespace to others. A kernel before 6.12 cannot, or
-/// has it switched off; what is made with network is copied before it counts for that reason.
-unsafe fn scope() {
+/// has it switched off; what is made with network is copied before it counts for that reason. Where
+/// the kernel can, a failure is one of the build.
+unsafe fn scope() -> c_int {
     // `struct landlock_ruleset_attr` of linux/landlock.h: no files, no ports, and the scope
-    // LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET.
+    // LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET, which version 6 of the interface brought.
     let rules: [u64; 3] = [0, 0, 1];
+    let (none, version) = (0 as c_long, 1 as c_long);
     // SAFETY: the kernel reads as many bytes as it is told.
     unsafe {
-        let size = size_of_val(&rules);
-        let none = 0 as c_long;
-        let rules = libc::syscall(libc::SYS_landlock_create_ruleset, &raw const rules, size, none);
-        if rules >= 0 {
-            libc::syscall(libc::SYS_landlock_restrict_self, rules, none);
-            libc::close(rules as c_int);
+        if libc::syscall(libc::SYS_landlock_create_ruleset, none, none, version) < 6 {
+            return 0;
         }
+        let size = size_of_val(&rules);
+        let rules = libc::syscall(libc::SYS_landlock_create_ruleset, &raw const rules, size, none);
+        if rules < 0 {
+            return -1;
+        }
+        let done = libc::syscall(libc::SYS_landlock_restrict_self, rules, none);
+        libc::close(rules as c_int);
+        done as c_int
     }
 }
 

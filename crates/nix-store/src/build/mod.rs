@@ -7,6 +7,9 @@ mod copy;
 mod environment;
 mod floating;
 mod graph;
+mod guards;
+#[cfg(test)]
+mod holes;
 mod keep;
 mod log;
 mod options;

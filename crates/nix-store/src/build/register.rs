@@ -1,10 +1,11 @@
 //! From what a builder left to valid paths.
 
 use super::floating::{self, Made, Settled};
+use super::guards::Guard;
 use super::options::discards_references;
 use super::outputs::{check_cycle, check_fixed, check_references};
 use super::realise::{Realiser, Task};
-use super::{copy, sandbox};
+use super::{guards, sandbox};
 use crate::canonical::{make_canonical, rename_tree};
 use crate::error::{Context, Error, Result, archive};
 use crate::info::PathInfo;
@@ -38,13 +39,12 @@ impl Realiser<'_> {
                 return Err(refuse(task, output, reason));
             }
             if shared {
-                let copied = work.join(output.to_basename());
-                copy::copy(&at, &copied)?;
-                at = copied;
+                at = guards::freshen(task.derivation, at, &work)?;
             }
             trees.insert(name.clone(), at);
         }
-        let owners = if shared { None } else { owners };
+        // A fresh copy is root's.
+        let owners = if shared && Guard::Copy.stands(task.derivation) { None } else { owners };
         let settled = if task.floating {
             let rewriting = task.scratch.join("rewritten");
             hc_fs::plain::create_dir(&rewriting, 0o700)?;

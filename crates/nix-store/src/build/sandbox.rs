@@ -2,6 +2,7 @@
 
 use super::child::{Mount, Plan, Pointers};
 use super::environment::{BUILD_DIR, Environment, Variables};
+use super::guards::Guard;
 use super::log::Log;
 use super::process::{self, End, Ends, Limits};
 use super::references::Graphs;
@@ -108,7 +109,7 @@ pub(super) fn run(job: &Job<'_>, log: &mut Log<'_>, cancelled: &dyn Fn() -> bool
         late_namespaces: if users.range { libc::CLONE_NEWNS | libc::CLONE_NEWUTS } else { 0 },
         loopback: !job.network,
         // Builds that share the host's network must not meet there.
-        scoped: job.network && !users.range,
+        scoped: job.network && Guard::Scope.stands(job.derivation),
         persona: persona | libc::ADDR_NO_RANDOMIZE,
         filter: if users.range { Vec::new() } else { seccomp::filter() },
         standard_input: null.as_raw_fd(),
