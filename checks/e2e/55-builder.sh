@@ -26,6 +26,12 @@ in rec {
   maker = d "inner.drv" "cat ${builtins.unsafeDiscardOutputDependency inner.drvPath} > $out"
     { __contentAddressed = true; outputHashMode = "text"; outputHashAlgo = "sha256"; };
   reader = d "reader" "cat ${builtins.outputOf maker.outPath "out"} > $out" { };
+  deep = d "inner.drv.drv" "cat ${builtins.unsafeDiscardOutputDependency maker.drvPath} > $out"
+    { __contentAddressed = true; outputHashMode = "text"; outputHashAlgo = "sha256"; };
+  alone = builtins.outputOf maker.outPath "out";
+  deeper = builtins.outputOf (builtins.outputOf deep.outPath "out") "out";
+  floating = d "floating" "echo 5 > $out"
+    { __contentAddressed = true; outputHashMode = "recursive"; outputHashAlgo = "sha256"; };
   random = d "random" "cat /proc/sys/kernel/random/uuid > $out" { };
   long = d "long" "echo started; sleep 1000" { };
   # What both sandboxes show a builder.
@@ -70,6 +76,20 @@ same "what would be built" "$(hc build --file . -A uses --argstr salt new --dry-
 dynamic=(--extra-experimental-features 'ca-derivations dynamic-derivations')
 same "what a derivation that a build makes comes to" \
 	"$(cat "$(hc build --file . -A reader "${dynamic[@]}" --no-link --print-out-paths)")" "from the inner one"
+same "alone, too" "$(cat "$(hc build --file . -A alone "${dynamic[@]}" --no-link --print-out-paths)")" \
+	"from the inner one"
+same "through two that builds make" \
+	"$(hc build --file . -A deeper "${dynamic[@]}" --no-link --json | jq -r '.[0] | [.drvPath.drvPath.output, .drvPath.output, .outputs.out[44:]] | join(" ")')" \
+	"out out inner"
+drv=$(hc build --file . -A deep "${dynamic[@]}" --no-link --json | jq -r '.[0].drvPath')
+same "by the path of the first" "$(hc build "$drv^out^out^*" --no-link --print-out-paths)" \
+	"$(hc build --file . -A deeper "${dynamic[@]}" --no-link --print-out-paths)"
+same "import from it" "$(hc eval --impure -E 'builtins.readFile (import ./. { }).deeper' "${dynamic[@]}" --raw)" \
+	"from the inner one"
+same "import from what is addressed by its content" \
+	"$(hc eval --impure -E 'import (import ./. { }).floating' "${dynamic[@]}")" 5
+refuse 3 "allow-import-from-derivation.*disabled" "neither without import from derivation" \
+	hc eval --impure -E 'builtins.readFile (import ./. { }).alone' "${dynamic[@]}" --option allow-import-from-derivation false
 check "a build is checked" hc build --file . -A hello --rebuild --no-link
 check "random ones are built" hc build --file . -A random --no-link
 status=0

@@ -136,8 +136,14 @@ pub(crate) const SET_NAME: &str = "machine-set";
 
 /// The store path that a context element stands for once it is built.
 fn output(io: &StoreIo, element: &ContextElem) -> Result<StorePath> {
-    let ContextElem::Built { drv, output } = element else {
-        return Ok(element.path().clone());
+    let (drv, output) = match element {
+        ContextElem::Opaque(path) | ContextElem::DrvDeep(path) => return Ok(path.clone()),
+        ContextElem::Built { drv, output } => (drv, output),
+        ContextElem::Dynamic { .. } => {
+            let text = element.to_installable(&StoreDir::default());
+            let what = "is known only once it is built, and a machine cannot wait for that";
+            return Err(Error::Shape(format!("the path of '{text}' {what}")));
+        }
     };
     let missing = || Error::Missing { path: drv.clone() };
     let outputs = io

@@ -113,7 +113,7 @@ impl Io for &StoreIo {
         Ok(found.into_iter().collect())
     }
 
-    fn realise(&self, context: &[ContextElem]) -> Result<(), IoError> {
+    fn realise(&self, context: &[ContextElem]) -> Result<Vec<(ContextElem, StorePath)>, IoError> {
         self.realise_all(context)
     }
 

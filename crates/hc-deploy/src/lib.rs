@@ -6,6 +6,7 @@
 
 mod assemble;
 pub mod builder;
+mod built;
 mod cache;
 mod closure;
 mod cloud;

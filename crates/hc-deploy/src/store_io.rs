@@ -5,7 +5,7 @@ use crate::Result;
 use crate::fetch::Registries;
 use crate::pending::{Pending, filtered};
 use nix_compat::flake_ref::registry::Registry;
-use nix_compat::{CAHash, Derivation, DrvOutput, StoreDir, StorePath};
+use nix_compat::{CAHash, Derivation, StoreDir, StorePath};
 use nix_fetch::Fetcher;
 use nix_lang::{ComputeIo, ContextElem, Ingestion, Io, IoError, PathFilter};
 use nix_store::{BuildObserver, Quiet, Store, StoreConfig};
@@ -199,15 +199,18 @@ impl StoreIo {
         f(self.pending.borrow().get(path))
     }
 
-    /// Makes what the context names exist: adds sources and derivations, builds outputs.
+    /// Makes what the context names exist: adds sources and derivations, builds outputs; where they
+    /// are.
     ///
     /// # Errors
     /// When the store cannot be opened or written, or a build fails.
-    pub fn make<'e>(&self, context: impl IntoIterator<Item = &'e ContextElem>) -> Result<()> {
-        let store = self.store()?;
-        let wanted: Vec<DrvOutput> = self.add_all(&store, context)?.into_iter().collect();
-        store.build(&wanted, &*self.options.observer)?;
-        Ok(())
+    pub fn make<'e>(
+        &self,
+        context: impl IntoIterator<Item = &'e ContextElem, IntoIter: Clone>,
+    ) -> Result<Vec<(&'e ContextElem, StorePath)>> {
+        let (store, context) = (self.store()?, context.into_iter());
+        self.add_all(&store, context.clone())?;
+        crate::built::build(&store, context, &*self.options.observer)
     }
 
     /// Where an output lies once it is built; `None` when its path is not known before.
@@ -254,7 +257,10 @@ impl StoreIo {
         pending.get(&object).map(|pending| f(pending, below))
     }
 
-    pub(crate) fn realise_all(&self, context: &[ContextElem]) -> std::result::Result<(), IoError> {
+    pub(crate) fn realise_all(
+        &self,
+        context: &[ContextElem],
+    ) -> std::result::Result<Vec<(ContextElem, StorePath)>, IoError> {
         let mut missing = Vec::new();
         for element in context {
             match element {
@@ -264,27 +270,28 @@ impl StoreIo {
                         return Err(IoError::Other(format!("path '{path}' is not valid")));
                     }
                 }
-                ContextElem::Built { drv, output } => {
+                ContextElem::Built { .. } | ContextElem::Dynamic { .. } => {
                     if !self.options.import_from_derivation {
-                        let drv = StoreDir::default().render_path(drv);
+                        let what = element.to_installable(&StoreDir::default());
                         return Err(IoError::Other(format!(
-                            "cannot build '{drv}^{output}' during evaluation because the option \
+                            "cannot build '{what}' during evaluation because the option \
                              'allow-import-from-derivation' is disabled"
                         )));
                     }
-                    let path = self.output_path(drv, output);
+                    let path = match element {
+                        ContextElem::Built { drv, output } => self.output_path(drv, output),
+                        _ => None,
+                    };
                     if !path.is_some_and(|path| self.is_present(&path)) {
                         missing.push(element);
                     }
                 }
-                ContextElem::Dynamic { .. } => {
-                    return Err(IoError::Unsupported(crate::write::no_dynamic(element)));
-                }
             }
         }
         if missing.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        self.make(missing).map_err(|error| IoError::Other(error.to_string()))
+        let made = self.make(missing).map_err(|error| IoError::Other(error.to_string()))?;
+        Ok(made.into_iter().map(|(element, path)| (element.clone(), path)).collect())
     }
 }

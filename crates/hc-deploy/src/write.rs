@@ -3,7 +3,7 @@
 use crate::pending::Pending;
 use crate::store_io::StoreIo;
 use crate::{Error, Result};
-use nix_compat::{Derivation, DrvOutput, StoreDir, StorePath};
+use nix_compat::{Derivation, DrvOutput, StorePath};
 use nix_lang::{ContextElem, Ingestion};
 use nix_store::Store;
 use std::collections::BTreeSet;
@@ -12,14 +12,9 @@ use std::path::Path;
 /// So many derivations are written together: each holds two files open.
 const TOGETHER: usize = 128;
 
-/// Why an output of a derivation that is an output itself cannot be had.
-pub(crate) fn no_dynamic(element: &ContextElem) -> String {
-    let text = element.to_installable(&StoreDir::default());
-    format!("cannot build '{text}': derivations that a build makes are not built in turn")
-}
-
 impl StoreIo {
-    /// Adds sources and derivations; the outputs that are left to build.
+    /// Adds sources and derivations; the outputs that are left to build, those of derivations that only
+    /// these builds make not among them ([`crate::built::build`]).
     pub(crate) fn add_all<'e>(
         &self,
         store: &Store,
@@ -34,8 +29,10 @@ impl StoreIo {
                     derivations.push(drv);
                     wanted.insert(DrvOutput::new(drv.clone(), output.clone()));
                 }
-                ContextElem::Dynamic { .. } => {
-                    return Err(Error::Shape(no_dynamic(element)));
+                ContextElem::Dynamic { drv, outputs } => {
+                    derivations.push(drv);
+                    let first = outputs.first().map(|name| DrvOutput::new(drv.clone(), name));
+                    wanted.extend(first);
                 }
             }
         }

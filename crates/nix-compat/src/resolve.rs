@@ -67,18 +67,20 @@ pub fn resolve(derivation: &Derivation, inputs: &Inputs) -> Result<Derivation, D
         .map_err(|error| DerivationError::InvalidDerivation(error.to_string()))
 }
 
-fn replace(text: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
-    let Some(first) = text.windows(from.len()).position(|window| window == from) else {
+/// `text` with `to` in the place of every `from`, which is not empty.
+#[must_use]
+pub fn replace(text: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
+    let Some(first) = text.windows(from.len().max(1)).position(|window| window == from) else {
         return text;
     };
     let mut made = text[..first].to_vec();
     let mut rest = &text[first..];
-    while !rest.is_empty() {
+    while let Some(byte) = rest.first() {
         if let Some(after) = rest.strip_prefix(from) {
             made.extend_from_slice(to);
             rest = after;
         } else {
-            made.push(rest[0]);
+            made.push(*byte);
             rest = &rest[1..];
         }
     }
@@ -182,6 +184,14 @@ mod tests {
         DerivationBuilder::new(name, "x86_64-linux", "/bin/sh")
             .output("out", output)
             .environment("out", path::hash_placeholder("out"))
+    }
+
+    #[test]
+    fn what_stands_for_something_is_replaced_everywhere() {
+        let replaced = |text: &str| replace(text.into(), b"ab", b"xyz");
+        assert_eq!(replaced("ab cab aab"), b"xyz cxyz axyz");
+        assert_eq!(replaced("a b"), b"a b");
+        assert_eq!(replaced(""), b"");
     }
 
     #[test]

@@ -157,7 +157,7 @@ impl Io for ComputeIo {
         Ok(known || Path::new(&self.store_dir.render_path(path)).symlink_metadata().is_ok())
     }
 
-    fn realise(&self, context: &[ContextElem]) -> Result<(), IoError> {
+    fn realise(&self, context: &[ContextElem]) -> Result<Vec<(ContextElem, StorePath)>, IoError> {
         for elem in context {
             let present = match elem {
                 ContextElem::Opaque(path) | ContextElem::DrvDeep(path) => {
@@ -183,7 +183,7 @@ impl Io for ComputeIo {
                 )));
             }
         }
-        Ok(())
+        Ok(Vec::new())
     }
 
     fn read_derivation(&self, path: &StorePath) -> Result<Derivation, IoError> {

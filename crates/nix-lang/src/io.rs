@@ -275,12 +275,13 @@ pub trait Io {
         Ok(Vec::new())
     }
 
-    /// Make the outputs that `context` names exist (import from derivation).
+    /// Make the outputs that `context` names exist (import from derivation). Of those whose path was
+    /// not known before they were built, where they are.
     ///
     /// # Errors
     ///
     /// When they cannot be built.
-    fn realise(&self, context: &[ContextElem]) -> Result<(), IoError>;
+    fn realise(&self, context: &[ContextElem]) -> Result<Vec<(ContextElem, StorePath)>, IoError>;
 
     /// The derivation at a store path that this evaluation did not make itself.
     ///

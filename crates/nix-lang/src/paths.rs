@@ -432,7 +432,7 @@ impl<'a> Evaluator<'a> {
             return Ok(path.bytes.to_vec());
         }
         let (bytes, ctx) = self.coerce_bytes(value, crate::coerce::Coercion::APPEND, pos)?;
-        self.realise(ctx, pos)?;
+        let bytes = self.realise(bytes, ctx, pos)?;
         if bytes.first() != Some(&b'/') {
             let text = String::from_utf8_lossy(&bytes);
             return Err(Error::eval(
@@ -443,10 +443,11 @@ impl<'a> Evaluator<'a> {
         Ok(canonical(&bytes))
     }
 
-    /// Have what a context names built before it is read.
-    pub(crate) fn realise(&self, ctx: Ctx, pos: Pos) -> Result<()> {
+    /// Has what the context of a text names built before it is read, and puts paths in the place of
+    /// what stood for them in the text.
+    pub(crate) fn realise(&self, text: Vec<u8>, ctx: Ctx, pos: Pos) -> Result<Vec<u8>> {
         if ctx.is_empty() {
-            return Ok(());
+            return Ok(text);
         }
         let elems: Vec<ContextElem> = self
             .contexts
@@ -456,9 +457,21 @@ impl<'a> Evaluator<'a> {
             .filter(|elem| !self.is_tree(elem))
             .collect();
         if elems.is_empty() {
-            return Ok(());
+            return Ok(text);
         }
-        self.io.realise(&elems).map_err(|error| io_error(error, pos))
+        let found = self.io.realise(&elems).map_err(|error| io_error(error, pos))?;
+        let mut text = text;
+        for (elem, path) in found {
+            let outputs = match &elem {
+                ContextElem::Built { output, .. } => std::slice::from_ref(output),
+                ContextElem::Dynamic { outputs, .. } => outputs,
+                ContextElem::Opaque(_) | ContextElem::DrvDeep(_) => continue,
+            };
+            let placeholder = nix_compat::path::downstream_placeholder(elem.path(), outputs);
+            let path = self.store_dir.render_path(&path);
+            text = nix_compat::resolve::replace(text, placeholder.as_bytes(), path.as_bytes());
+        }
+        Ok(text)
     }
 
     fn is_tree(&self, elem: &ContextElem) -> bool {

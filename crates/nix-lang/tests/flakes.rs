@@ -68,7 +68,10 @@ impl Io for Watching {
     fn is_valid_path(&self, path: &StorePath) -> std::result::Result<bool, IoError> {
         self.io.is_valid_path(path)
     }
-    fn realise(&self, context: &[ContextElem]) -> std::result::Result<(), IoError> {
+    fn realise(
+        &self,
+        context: &[ContextElem],
+    ) -> std::result::Result<Vec<(ContextElem, StorePath)>, IoError> {
         self.io.realise(context)
     }
     fn read_derivation(&self, path: &StorePath) -> std::result::Result<Derivation, IoError> {

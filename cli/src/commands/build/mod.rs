@@ -119,10 +119,18 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         lock: &args.lock,
     };
     let targets = targets(globals, &store, &source)?;
-    let wanted: Vec<DrvOutput> = targets.iter().flat_map(Target::outputs).collect();
     if args.dry_run {
+        let wanted: Vec<DrvOutput> = targets.iter().flat_map(Target::outputs).collect();
         return dry_run(&store, &wanted, args.json);
     }
+    if args.on.is_some() && targets.iter().any(|target| matches!(target, Target::Chain { .. })) {
+        let message =
+            "a derivation that a build makes is built here: --on is for those that are known";
+        return Err(Failure::new(Code::Failed, message).into());
+    }
+    let targets = targets.into_iter().map(|target| target.settled(&store, &report));
+    let targets = targets.collect::<anyhow::Result<Vec<_>>>()?;
+    let wanted: Vec<DrvOutput> = targets.iter().flat_map(Target::outputs).collect();
     let mode = match (args.rebuild, args.repair) {
         (true, _) => BuildMode::Check,
         (_, true) => BuildMode::Repair,
@@ -252,19 +260,7 @@ fn show(
             .flat_map(|target| target.paths(built))
             .try_for_each(|(_, path)| output::line(path)),
         Print::Json => {
-            let list: Vec<_> = targets
-                .iter()
-                .map(|target| {
-                    let outputs: BTreeMap<String, String> = target
-                        .paths(built)
-                        .into_iter()
-                        .map(|(name, path)| (name, path.to_string()))
-                        .collect();
-                    let drv = target.drv().map(ToString::to_string);
-                    serde_json::json!({ "drvPath": drv, "outputs": outputs })
-                })
-                .collect();
-            output::json(&list)
+            output::json(&targets.iter().map(|target| target.to_json(built)).collect::<Vec<_>>())
         }
     }
 }

@@ -4,10 +4,11 @@ use crate::context::Globals;
 use crate::error::{Code, Coded, Failure};
 use crate::evaluation::{EvalArgs, LockArgs, failure, file, here, with_evaluator};
 use crate::installable::{Installable, without_outputs};
+use anyhow::Context as _;
 use hc_deploy::StoreIo;
 use nix_compat::StoreDir;
-use nix_lang::{Evaluator, Value};
-use nix_store::{DrvOutput, Store, StorePath};
+use nix_lang::{ContextElem, Evaluator, Value};
+use nix_store::{BuildObserver, DrvOutput, Store, StorePath};
 use std::collections::BTreeMap;
 
 /// What a command line says.
@@ -21,8 +22,11 @@ pub struct Source<'a> {
 
 /// Something to build, or to have.
 pub enum Target {
-    /// Outputs of a derivation that is in the store.
-    Derivation { drv: StorePath, outputs: Vec<String> },
+    /// Outputs of a derivation that is in the store, which was made by builds: `via` are the outputs
+    /// that led to it, first the one of a derivation that was known.
+    Derivation { drv: StorePath, outputs: Vec<String>, via: Vec<DrvOutput> },
+    /// Outputs of a derivation that is an output itself, of `drv` or of one that follows from it.
+    Chain { drv: StorePath, through: Vec<String>, outputs: Vec<String> },
     /// A path that is valid.
     Path(StorePath),
 }
@@ -31,7 +35,7 @@ impl Target {
     /// The derivation, where it is known.
     pub fn drv(&self) -> Option<&StorePath> {
         match self {
-            Self::Derivation { drv, .. } => Some(drv),
+            Self::Derivation { drv, .. } | Self::Chain { drv, .. } => Some(drv),
             Self::Path(_) => None,
         }
     }
@@ -39,8 +43,12 @@ impl Target {
     /// What is to be built.
     pub fn outputs(&self) -> Vec<DrvOutput> {
         match self {
-            Self::Derivation { drv, outputs } => {
+            Self::Derivation { drv, outputs, .. } => {
                 outputs.iter().map(|name| DrvOutput::new(drv.clone(), name)).collect()
+            }
+            // The first of several builds.
+            Self::Chain { drv, through, .. } => {
+                through.first().map(|name| DrvOutput::new(drv.clone(), name)).into_iter().collect()
             }
             Self::Path(_) => Vec::new(),
         }
@@ -50,6 +58,7 @@ impl Target {
     pub fn paths(&self, built: &BTreeMap<DrvOutput, StorePath>) -> Vec<(String, StorePath)> {
         match self {
             Self::Path(path) => vec![("out".into(), path.clone())],
+            Self::Chain { .. } => Vec::new(),
             Self::Derivation { .. } => self
                 .outputs()
                 .into_iter()
@@ -59,6 +68,42 @@ impl Target {
                 })
                 .collect(),
         }
+    }
+
+    /// Builds the derivation that is an output, so that its own outputs can be built.
+    pub fn settled(self, store: &Store, observer: &dyn BuildObserver) -> anyhow::Result<Self> {
+        let Self::Chain { mut drv, through, outputs } = self else { return Ok(self) };
+        let mut via = Vec::new();
+        for name in through {
+            let output = DrvOutput::new(drv, name);
+            let built = store.build(std::slice::from_ref(&output), observer).code(Code::Build)?;
+            let path = built.get(&output).cloned();
+            drv = path.with_context(|| format!("the build of {output} made nothing"))?;
+            via.push(output);
+        }
+        let outputs = chosen(store, &drv, outputs)?;
+        Ok(Self::Derivation { drv, outputs, via })
+    }
+
+    /// What was built, for other programs: as C++ Nix tells it.
+    pub fn to_json(&self, built: &BTreeMap<DrvOutput, StorePath>) -> serde_json::Value {
+        if let Self::Path(path) = self {
+            return path.to_string().into();
+        }
+        let paths = self.paths(built).into_iter();
+        let outputs: BTreeMap<String, String> =
+            paths.map(|(name, path)| (name, path.to_string())).collect();
+        let mut drv = serde_json::json!(self.drv().map(ToString::to_string));
+        if let Self::Derivation { drv: last, via, .. } = self {
+            let paths = via.iter().skip(1).map(DrvOutput::drv_path).chain(std::iter::once(last));
+            let mut from = serde_json::json!(via.first().map(|v| v.drv_path().to_string()));
+            for (output, path) in via.iter().zip(paths) {
+                let (name, path) = (output.output_name(), path.to_string());
+                from = serde_json::json!({ "drvPath": from, "output": name, "outputPath": path });
+                drv = from.clone();
+            }
+        }
+        serde_json::json!({ "drvPath": drv, "outputs": outputs })
     }
 }
 
@@ -98,7 +143,10 @@ fn asked(target: &str) -> Option<Vec<String>> {
 
 /// A path of the store, or a file in it that belongs to one.
 fn stored(store: &Store, target: &str) -> anyhow::Result<Target> {
-    let text = without_outputs(target);
+    let mut parts = target.split('^');
+    let text = parts.next().unwrap_or_default();
+    let mut through: Vec<String> = parts.map(str::to_owned).collect();
+    let outputs = through.pop().map(|last| last.split(',').map(str::to_owned).collect());
     let (path, _) = nix_compat::path::split(text.as_bytes()).map_err(|error| {
         Failure::new(Code::Failed, format!("{text} is no path of the store: {error}"))
     })?;
@@ -110,8 +158,12 @@ fn stored(store: &Store, target: &str) -> anyhow::Result<Target> {
     if !path.is_derivation() {
         return Ok(Target::Path(path));
     }
-    let outputs = chosen(store, &path, asked(target).unwrap_or_else(|| vec!["*".into()]))?;
-    Ok(Target::Derivation { drv: path, outputs })
+    let outputs = outputs.unwrap_or_else(|| vec!["*".into()]);
+    if !through.is_empty() {
+        return Ok(Target::Chain { drv: path, through, outputs });
+    }
+    let outputs = chosen(store, &path, outputs)?;
+    Ok(Target::Derivation { drv: path, outputs, via: Vec::new() })
 }
 
 /// The names of outputs; `*` is all of them.
@@ -147,6 +199,9 @@ impl<'a> Found<'_, 'a> {
             }
             Installable::parse(nix, target)?.select(nix, &source.lock.options())?
         };
+        if let Some(element) = nix.text_stands_for(value).map_err(failure)? {
+            return Ok(vec![self.element(element)?]);
+        }
         let packages = nix.packages(value, &arguments).map_err(failure)?;
         if packages.is_empty() {
             let what = if target.is_empty() { "the value" } else { target };
@@ -160,21 +215,41 @@ impl<'a> Found<'_, 'a> {
                 let drv = StoreDir::default()
                     .parse_path(package.drv_path.as_bytes())
                     .code(Code::Evaluation)?;
-                // The store that builds keeps it, also once evaluation's own is closed.
-                let there = self.store.is_valid(&drv).code(Code::Host)?;
-                if !there {
-                    let store = self.io.store().code(Code::Host)?;
-                    self.io.write_derivation(&store, &drv).code(Code::Build)?;
-                    self.store.is_valid(&drv).code(Code::Host)?;
-                }
+                self.write(&drv)?;
                 let outputs = match asked(target) {
                     Some(names) => chosen(self.store, &drv, names)?,
                     None if one && !by_hand => self.to_install(value, &package.output)?,
                     None => vec![package.output.clone()],
                 };
-                Ok(Target::Derivation { drv, outputs })
+                Ok(Target::Derivation { drv, outputs, via: Vec::new() })
             })
             .collect()
+    }
+
+    /// Writes something that evaluation made. The store that builds keeps it, also once evaluation's
+    /// own is closed.
+    fn write(&self, path: &StorePath) -> anyhow::Result<()> {
+        if !self.store.is_valid(path).code(Code::Host)? {
+            let store = self.io.store().code(Code::Host)?;
+            self.io.add(&store, path).code(Code::Build)?;
+            self.store.is_valid(path).code(Code::Host)?;
+        }
+        Ok(())
+    }
+
+    /// What a string stands for.
+    fn element(&self, element: ContextElem) -> anyhow::Result<Target> {
+        self.write(element.path())?;
+        Ok(match element {
+            ContextElem::Opaque(path) | ContextElem::DrvDeep(path) => Target::Path(path),
+            ContextElem::Built { drv, output } => {
+                Target::Derivation { drv, outputs: vec![output], via: Vec::new() }
+            }
+            ContextElem::Dynamic { drv, outputs: mut through } => {
+                let outputs = through.pop().into_iter().collect();
+                Target::Chain { drv, through, outputs }
+            }
+        })
     }
 
     /// What a package says is to be had of it, where no output was named.
@@ -192,7 +267,7 @@ impl<'a> Found<'_, 'a> {
 /// The derivation of what a command line names, for what is known about its builds.
 pub fn derivation(store: &Store, target: &Target) -> anyhow::Result<StorePath> {
     match target {
-        Target::Derivation { drv, .. } => Ok(drv.clone()),
+        Target::Derivation { drv, .. } | Target::Chain { drv, .. } => Ok(drv.clone()),
         Target::Path(path) => store.deriver(path).code(Code::Host)?.ok_or_else(|| {
             let message = format!("it is not known what {path} was built from");
             Failure::new(Code::Failed, message).into()

@@ -7,7 +7,7 @@ use crate::Evaluator;
 use crate::context::ContextElem;
 use crate::error::{Error, Result};
 use crate::paths::io_error;
-use crate::source::Pos;
+use crate::source::{NO_POS, Pos};
 use crate::value::{PrimOp, Value};
 
 pub(super) static OPS: &[PrimOp] = &[PrimOp { name: "outputOf", arity: 2, run: output_of }];
@@ -29,6 +29,21 @@ fn whole_closure(text: &str, pos: Pos) -> Error {
         "string '{text}' has a context which refers to a complete source and binary closure. This is not supported at this time"
     );
     Error::eval(message, pos)
+}
+
+impl<'a> Evaluator<'a> {
+    /// What a string as a whole stands for: a path of the store, or an output; nothing where the value
+    /// is no string.
+    ///
+    /// # Errors
+    /// When evaluation fails, or the string is not only the text of one such thing.
+    pub fn text_stands_for(&self, value: Value<'a>) -> Result<Option<ContextElem>> {
+        let value = self.force_value(value)?;
+        if !matches!(value, Value::String(_)) {
+            return Ok(None);
+        }
+        derivation(self, value, NO_POS).map(Some).map_err(|error| self.finish(error))
+    }
 }
 
 /// What a string stands for: the one element of its context, if it is the text of that.

@@ -108,7 +108,7 @@ impl<'a> Evaluator<'a> {
     /// The text of a URL; a path is the text of where it is.
     fn url(&self, value: Value<'a>, pos: Pos) -> Result<String> {
         let (bytes, ctx) = self.coerce_bytes(value, crate::coerce::Coercion::APPEND, pos)?;
-        self.realise(ctx, pos)?;
+        let bytes = self.realise(bytes, ctx, pos)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 

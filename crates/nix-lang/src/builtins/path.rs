@@ -218,8 +218,8 @@ fn find_in<'a>(
             }
         };
         let dir = nix.select(entry, sym::PATH, pos)?;
-        let (mut dir, ctx) = nix.coerce_bytes(dir, Coercion::APPEND, pos)?;
-        nix.realise(ctx, pos)?;
+        let (dir, ctx) = nix.coerce_bytes(dir, Coercion::APPEND, pos)?;
+        let mut dir = nix.realise(dir, ctx, pos)?;
         if is_remote(&dir) {
             match nix.remote_dir(&dir, pos) {
                 Ok(found) => dir = found,

@@ -377,7 +377,7 @@ impl Io for Recorder<'_> {
         self.io().references(path)
     }
 
-    fn realise(&self, context: &[ContextElem]) -> Result<(), IoError> {
+    fn realise(&self, context: &[ContextElem]) -> Result<Vec<(ContextElem, StorePath)>, IoError> {
         self.io().realise(context)
     }
 

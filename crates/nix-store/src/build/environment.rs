@@ -3,6 +3,7 @@
 use super::references::Graphs;
 use crate::error::{Context, Error, Result};
 use hc_fs::plain;
+use nix_compat::resolve::replace;
 use nix_compat::{
     Derivation, DerivationBuilder, HashAlgorithm, STORE_DIR, StorePath, StructuredAttrs,
     StructuredAttrsFiles, nix32,
@@ -161,22 +162,6 @@ fn shell_graph(graph: &Value) -> Option<String> {
     Some(line)
 }
 
-/// `text` with every `from` as `to`.
-pub(super) fn replace(text: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
-    if from.is_empty() || !text.windows(from.len()).any(|window| window == from) {
-        return text;
-    }
-    let mut made = Vec::with_capacity(text.len());
-    let mut rest = text.as_slice();
-    while let Some(at) = rest.windows(from.len()).position(|window| window == from) {
-        made.extend_from_slice(&rest[..at]);
-        made.extend_from_slice(to);
-        rest = &rest[at + from.len()..];
-    }
-    made.extend_from_slice(rest);
-    made
-}
-
 fn write(directory: &Path, name: &str, contents: &[u8]) -> Result<PathBuf> {
     use std::io::Write;
     let path = directory.join(name);
@@ -187,14 +172,6 @@ fn write(directory: &Path, name: &str, contents: &[u8]) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_stands_for_something_is_replaced_everywhere() {
-        let replaced = |text: &str| replace(text.into(), b"ab", b"xyz");
-        assert_eq!(replaced("ab cab aab"), b"xyz cxyz axyz");
-        assert_eq!(replaced("a b"), b"a b");
-        assert_eq!(replaced(""), b"");
-    }
 
     #[test]
     fn a_graph_is_told_to_shells_that_can_hold_it() {
