@@ -328,7 +328,7 @@ fn fixed_outputs_are_hashed_as_git_does() {
 fn what_cannot_be_had_here_is_refused_with_its_name() {
     let home = Home::new();
     for (name, value, said) in [
-        ("requiredSystemFeatures", "recursive-nix", "recursive-nix"),
+        ("requiredSystemFeatures", "builder-rpc-v0", "builder-rpc-v0"),
         ("requiredSystemFeatures", "gccarch-none", "gccarch-none"),
         ("__noChroot", "1", "__noChroot"),
     ] {

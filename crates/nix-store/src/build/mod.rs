@@ -25,8 +25,10 @@ mod sandbox;
 mod seccomp;
 mod substitute;
 mod users;
+mod yard;
 
 pub(crate) use outputs::hash_output;
+pub(crate) use yard::Yard;
 
 use crate::error::Result;
 use crate::store::Store;

@@ -9,7 +9,7 @@ use nix_compat::StorePath;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -81,6 +81,14 @@ impl Limits {
     }
 }
 
+/// What goes on beside the builder.
+pub(super) struct Watch<'a> {
+    pub limits: Limits,
+    pub cancelled: &'a dyn Fn() -> bool,
+    /// Told of its process once it is the builder's program.
+    pub started: &'a dyn Fn(BorrowedFd<'_>) -> Result<()>,
+}
+
 /// Our ends of the pipes to the child; the child's are in the plan.
 pub(super) struct Ends {
     pub go: File,
@@ -97,8 +105,7 @@ pub(super) fn run(
     users: &BuildUsers,
     ends: Ends,
     log: &mut Log<'_>,
-    limits: &Limits,
-    cancelled: &dyn Fn() -> bool,
+    watch: &Watch<'_>,
 ) -> Result<End> {
     let Ends { mut go, mut report, log: mut output, childs } = ends;
     let failed = |number: u32, errno: i32| Error::Sandbox {
@@ -130,7 +137,8 @@ pub(super) fn run(
         go.write_all(&[1]).on("write to", Path::new("the sandbox"))?;
     }
     drop(go);
-    process.watch(&mut output, log, limits, cancelled)
+    (watch.started)(process.pidfd.as_fd())?;
+    process.watch(&mut output, log, &watch.limits, watch.cancelled)
 }
 
 fn advice(step: u32, errno: i32, users: &BuildUsers) -> Option<String> {

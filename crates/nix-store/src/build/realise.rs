@@ -232,7 +232,7 @@ impl Realiser<'_> {
                 return Err(Error::NotValid { path: input.clone() });
             }
         }
-        let inputs = store.closure(&direct)?;
+        let mut inputs = store.closure(&direct)?;
         if is_builtin(task.derivation) {
             hc_fs::plain::create_dir(task.scratch, 0o700)?;
             hc_fs::plain::create_dir_all(&sandbox::outputs_directory(task.scratch), 0o700)?;
@@ -260,6 +260,7 @@ impl Realiser<'_> {
             outputs: task.outputs,
             graphs: &graphs,
             fixed,
+            recursive: features.contains("recursive-nix").then_some(store),
             network,
         };
         let mut log = Log::create(store.layout(), task.path, self.call.observer)?;
@@ -268,8 +269,9 @@ impl Realiser<'_> {
         if let (Err(Error::BuildFailed(failure)), true) = (&mut done, store.config().keep_failed) {
             failure.kept = keep::keep_build(store.layout(), task.path, task.scratch)?;
         }
-        done?;
+        let added = done?;
         drop(permit);
+        inputs.extend(added);
         self.register(task, &inputs, Some(users.host.clone()), network)
     }
 

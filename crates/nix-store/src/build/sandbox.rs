@@ -4,19 +4,21 @@ use super::child::{Mount, Plan, Pointers};
 use super::environment::{BUILD_DIR, Environment, Variables};
 use super::guards::Guard;
 use super::log::Log;
-use super::process::{self, End, Ends, Limits};
+use super::process::{self, End, Ends, Limits, Watch};
 use super::references::Graphs;
 use super::users::BuildUsers;
+use super::yard::{self, Sandbox};
 use super::{platform, seccomp};
 use crate::config::StoreConfig;
 use crate::error::{BuildFailure, Context, Error, Result};
 use crate::layout::{Layout, chmod};
+use crate::store::Store;
 use hc_fs::plain;
 use nix_compat::{Derivation, STORE_DIR, StorePath};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +38,8 @@ pub(super) struct Job<'a> {
     pub graphs: &'a Graphs,
     /// What is made is checked against a hash.
     pub fixed: bool,
+    /// The store that it may ask, where it may.
+    pub recursive: Option<&'a Store>,
     /// It uses the host's network: what it makes is checked, or is not asked to be the same twice.
     pub network: bool,
 }
@@ -51,8 +55,13 @@ pub(super) fn build_directory(scratch: &Path) -> PathBuf {
 }
 
 /// Builds in a sandbox below `job.scratch`. The mounts are seen by the builder only: on the host
-/// there is a plain directory tree, with empty files where the builder had devices.
-pub(super) fn run(job: &Job<'_>, log: &mut Log<'_>, cancelled: &dyn Fn() -> bool) -> Result<()> {
+/// there is a plain directory tree, with empty files where the builder had devices. Gives the paths
+/// that the builder added to its inputs.
+pub(super) fn run(
+    job: &Job<'_>,
+    log: &mut Log<'_>,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<BTreeSet<StorePath>> {
     // The directory around it hides what the builder makes from everybody else on the host.
     plain::create_dir(job.scratch, 0o700)?;
     let root = job.scratch.join("root");
@@ -67,8 +76,14 @@ pub(super) fn run(job: &Job<'_>, log: &mut Log<'_>, cancelled: &dyn Fn() -> bool
         fixed: job.fixed,
     };
     let mut tree = Tree { root: &root, job, mounts: Vec::new() };
-    let environment = tree.make(&described)?;
+    let mut environment = tree.make(&described)?;
     let mounts = tree.mounts;
+    let mut listener = None;
+    if job.recursive.is_some() {
+        let remote = format!("unix://{BUILD_DIR}/{}", yard::SOCKET);
+        environment.insert("NIX_REMOTE".into(), remote.into());
+        listener = Some(yard::listen(&build_directory(job.scratch), job.users)?);
+    }
 
     let (go_read, go) = process::pipe().on("make a pipe for", job.scratch)?;
     let (report, report_write) = process::pipe().on("make a pipe for", job.scratch)?;
@@ -120,9 +135,21 @@ pub(super) fn run(job: &Job<'_>, log: &mut Log<'_>, cancelled: &dyn Fn() -> bool
     let childs = vec![go_read, report_write, terminal, null];
     let ends = Ends { go, report, log: output, childs };
     let limits = Limits::of(job.config);
-    let end = process::run(job.path, &plan, users, ends, log, &limits, cancelled)?;
+    let run = |started: &dyn Fn(BorrowedFd<'_>) -> Result<()>| {
+        let watch = Watch { limits, cancelled, started };
+        process::run(job.path, &plan, users, ends, log, &watch)
+    };
+    let (end, added) = match (job.recursive, listener) {
+        (Some(store), Some(listener)) => {
+            let yard = Sandbox::new(store, job.inputs, &outputs_directory(job.scratch))?;
+            let started = |process: BorrowedFd<'_>| yard.started(process);
+            let end = yard::serve_while(&yard, &listener, || run(&started));
+            (end?, yard.into_added())
+        }
+        _ => (run(&|_| Ok(()))?, BTreeSet::new()),
+    };
     match end {
-        End::Success => Ok(()),
+        End::Success => Ok(added),
         End::Failure(status) => Err(Error::BuildFailed(Box::new(BuildFailure {
             drv: job.path.clone(),
             status,

@@ -13,6 +13,7 @@ mod wire_info;
 
 pub use client::ServeClient;
 pub use daemon::{Daemon, DaemonInfo};
+pub(crate) use server::serve_builder;
 pub use server::{Access, Client, serve, serve_daemon};
 
 use crate::copy::{Sink, Source};

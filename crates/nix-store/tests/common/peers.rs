@@ -28,6 +28,13 @@ impl Peer {
         self.0.is_none()
     }
 
+    /// What a sandbox has to show for its programs to run there.
+    pub fn programs(self) -> Vec<(PathBuf, PathBuf)> {
+        let root = self.0.map_or("/".into(), |name| Path::new("/opt/peers").join(name));
+        let show = |name: &str| (Path::new("/").join(name), root.join(name));
+        ["usr", "lib", "lib64"].map(show).into()
+    }
+
     /// A command of it that sees `dir` at the path that is returned.
     pub fn command(self, program: &str, dir: &Path) -> (Command, PathBuf) {
         let settings = "build-users-group =\nbuilders =\nsubstitute = false\nsandbox = true\n";

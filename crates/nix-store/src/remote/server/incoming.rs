@@ -7,9 +7,9 @@ use crate::copy::Sink;
 use crate::error::{Context, Error, Result};
 use crate::info::PathInfo;
 use crate::store::Store;
-use nix_compat::StorePath;
 use nix_compat::nar::ArchiveReader;
 use nix_compat::wire::{MESSAGE_LIMIT, Reader};
+use nix_compat::{Derivation, StorePath};
 use std::collections::BTreeSet;
 use std::io::{BufReader, Read};
 
@@ -38,13 +38,21 @@ pub(super) fn add_many(
     trusted: bool,
     from: &mut dyn Read,
 ) -> Result<()> {
+    each(from, &mut |info, archive| add(store, access, info, trusted, archive))
+}
+
+/// Goes through such a stream.
+pub(super) fn each(
+    from: &mut dyn Read,
+    add: &mut dyn FnMut(&PathInfo, &mut dyn Read) -> Result<()>,
+) -> Result<()> {
     let mut from = Reader::new(BufReader::with_capacity(BUFFER, from));
     for _ in 0..from.number().map_err(lost)? {
         from.begin();
         let path = from.path().map_err(lost)?;
         let info = from_wire(path, from.path_info().map_err(lost)?);
         let mut archive = ArchiveReader::new(from.get_mut());
-        add(store, access, &info, trusted, &mut archive)?;
+        add(&info, &mut archive)?;
         archive.finish().map_err(|error| lost(error.into()))?;
     }
     Ok(())
@@ -65,7 +73,10 @@ pub(super) fn add_new(
             if text.len() as u64 == MESSAGE_LIMIT {
                 return Err(refused(format!("the text {name:?} is too large")));
             }
-            store.add_text(name, &text, references)
+            match name.strip_suffix(".drv") {
+                Some(of) => add_derivation(store, of, &text, references),
+                None => store.add_text(name, &text, references),
+            }
         }
         "fixed:r:sha256" => store.add_incoming(name, IngestMethod::Recursive, references, from),
         "fixed:sha256" => store.add_incoming(name, IngestMethod::Flat, references, from),
@@ -73,6 +84,26 @@ pub(super) fn add_new(
             "adding by {other:?} is not supported: only text:sha256, fixed:sha256 and fixed:r:sha256 are"
         ))),
     }
+}
+
+/// A derivation is known for one, and is one.
+fn add_derivation(
+    store: &Store,
+    name: &str,
+    text: &[u8],
+    references: &BTreeSet<StorePath>,
+) -> Result<StorePath> {
+    let wrong = |what: String| refused(format!("the text {name}.drv is no derivation: {what}"));
+    let derivation =
+        Derivation::from_aterm_bytes(text, name).map_err(|error| wrong(error.to_string()))?;
+    let inputs = derivation.input_derivations().keys().chain(derivation.input_sources());
+    if inputs.collect::<BTreeSet<_>>() != references.iter().collect() {
+        return Err(wrong("it does not refer to its inputs".into()));
+    }
+    if derivation.to_aterm_bytes() != text {
+        return Err(wrong("it is not written as one".into()));
+    }
+    store.add_derivation(&derivation)
 }
 
 /// The log of a build that ran elsewhere.

@@ -1,12 +1,14 @@
 //! The far end: what `nix-store --serve` and `nix-daemon --stdio` are for C++ Nix, for a store of
 //! this host.
 
+mod builder;
 mod incoming;
 mod realise;
 mod serve;
 mod session;
 mod worker;
 
+pub(crate) use builder::serve_builder;
 pub use serve::serve;
 pub use worker::serve_daemon;
 

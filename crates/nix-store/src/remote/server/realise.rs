@@ -41,6 +41,19 @@ impl Session<'_> {
         Ok(result)
     }
 
+    /// Makes targets valid, one after the other, and tells of each what came of it.
+    pub fn build_each(&self, targets: Vec<String>, mode: u64) -> Vec<(String, BuildResult)> {
+        let mut results = Vec::new();
+        for target in targets {
+            let result = self.build(&target, mode).unwrap_or_else(|error| BuildResult {
+                error: error.to_string(),
+                ..BuildResult::new(status(&error))
+            });
+            results.push((target, result));
+        }
+        results
+    }
+
     /// How protocols up to 1.38 name an output.
     fn id(&self, output: &DrvOutput) -> Result<RealisationId> {
         let drv = output.drv_path();
@@ -54,9 +67,9 @@ impl Session<'_> {
         Ok(RealisationId { drv_hash: NixHash::Sha256(hash), output })
     }
 
-    /// What it would take to make targets valid.
-    pub fn missing(&self, targets: &[String]) -> Result<Answer> {
-        let (mut outputs, mut unknown) = (Vec::new(), BTreeSet::new());
+    /// What it would take to make targets valid; `unknown` cannot be had, and neither can others.
+    pub fn missing(&self, targets: &[String], mut unknown: BTreeSet<StorePath>) -> Result<Answer> {
+        let mut outputs = Vec::new();
         for target in targets {
             match Target::parse(&self.store, target)? {
                 Target::Outputs(more) => outputs.extend(more),
@@ -100,7 +113,7 @@ impl Session<'_> {
 }
 
 /// How a failure is told in the protocol.
-pub(super) fn status(error: &Error) -> BuildStatus {
+fn status(error: &Error) -> BuildStatus {
     match error {
         Error::BuildFailed(_) => BuildStatus::PermanentFailure,
         Error::NotReproducible { .. } => BuildStatus::NotDeterministic,

@@ -1,16 +1,18 @@
 //! What a Nix daemon does, for one client.
 
 use super::super::wire_info::{from_wire, to_wire};
-use super::realise::status;
 use super::session::Speaker;
 use super::{Access, Client, incoming, lost, refused};
+use crate::build::Yard;
 use crate::config::StoreConfig;
 use crate::copy::{Sink, Source};
 use crate::error::{Error, Result};
 use crate::live::Keep;
 use crate::store::Store;
 use nix_compat::StorePath;
-use nix_compat::wire::{self, BuildResult, FramedReader, Reader, Realisation, Writer};
+use nix_compat::wire::{
+    self, BuildResult, FramedReader, Reader, Realisation, RealisationId, Writer,
+};
 use nix_compat::worker::{self, Message, Request, Server, Version};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -32,6 +34,18 @@ pub fn serve_daemon(
     release: &str,
     client: &mut Client<'_>,
 ) -> Result<()> {
+    serve_session(store, access, None, keep, release, client)
+}
+
+/// The same, with `yard` for a builder.
+pub(super) fn serve_session(
+    store: &Store,
+    access: &Access,
+    yard: Option<&dyn Yard>,
+    keep: Keep,
+    release: &str,
+    client: &mut Client<'_>,
+) -> Result<()> {
     let mut from = Reader::new(BufReader::with_capacity(BUFFER, &mut *client.from));
     let mut to: super::session::Out<'_> =
         Writer::new(BufWriter::with_capacity(BUFFER, &mut *client.to));
@@ -39,8 +53,9 @@ pub fn serve_daemon(
     let version = worker::welcome(&mut from, &mut to, &server).map_err(lost)?;
     let speaker = Speaker::new(to, client.gone);
     speaker.say(&Message::Last).map_err(lost)?;
+    let builder = store.clone();
     let mut session =
-        Session { store: store.clone(), builder: store.clone(), access, keep, version, speaker };
+        Session { store: store.clone(), builder, access, yard, keep, version, speaker };
     loop {
         match Request::read(&mut from) {
             Ok(None) => return Ok(()),
@@ -58,7 +73,9 @@ pub(super) struct Session<'a> {
     pub store: Store,
     /// The same, opened with the client's options.
     pub builder: Store,
-    access: &'a Access,
+    pub access: &'a Access,
+    /// The client is a builder, which sees no more than this.
+    yard: Option<&'a dyn Yard>,
     pub keep: Keep,
     version: Version,
     pub speaker: Speaker<'a>,
@@ -73,7 +90,7 @@ pub(super) fn answer(
     Box::new(|to| write(to).map_err(lost))
 }
 
-fn done() -> Answer {
+pub(super) fn done() -> Answer {
     answer(|to| to.number(1))
 }
 
@@ -88,12 +105,18 @@ impl Session<'_> {
         );
         let done = if streams {
             let mut stream = FramedReader::new(from.get_mut());
-            let done = self.take(request, &mut stream);
+            let done = match self.yard {
+                Some(yard) => self.take_in(yard, request, &mut stream),
+                None => self.take(request, &mut stream),
+            };
             // The next request comes after it, whatever became of this one.
             stream.finish().map_err(|error| lost(error.into()))?;
             done
         } else {
-            self.work(request)
+            match self.yard {
+                Some(yard) => self.work_within(yard, request),
+                None => self.work(request),
+            }
         };
         match done {
             Ok(write) => {
@@ -177,22 +200,9 @@ impl Session<'_> {
                     })
                 })
             }
-            Request::QueryRealisation(id) => {
-                let key = id.drv_hash.to_nix_base16_string();
-                let path = store.realisation(&key, &id.output)?;
-                answer(move |to| {
-                    let found = path.map(|path| Realisation { id, path, signatures: Vec::new() });
-                    to.many(found.as_slice(), |to, found| to.realisation(found))
-                })
-            }
-            Request::QueryMissing(targets) => self.missing(&targets)?,
-            Request::NarFromPath(path) => {
-                if !store.is_valid(&path)? {
-                    return Err(Error::NotValid { path });
-                }
-                let store = store.clone();
-                Box::new(move |to| store.nar(&path, to.get_mut()))
-            }
+            Request::QueryRealisation(id) => self.realisation(id)?,
+            Request::QueryMissing(targets) => self.missing(&targets, BTreeSet::new())?,
+            Request::NarFromPath(path) => self.archive(path)?,
             Request::EnsurePath(path) => {
                 if !store.is_valid(&path)? {
                     return Err(Error::NotValid { path });
@@ -231,6 +241,33 @@ impl Session<'_> {
         })
     }
 
+    pub(super) fn realisation(&self, id: RealisationId) -> Result<Answer> {
+        let key = id.drv_hash.to_nix_base16_string();
+        let path = self.store.realisation(&key, &id.output)?;
+        Ok(answer(move |to| {
+            let found = path.map(|path| Realisation { id, path, signatures: Vec::new() });
+            to.many(found.as_slice(), |to, found| to.realisation(found))
+        }))
+    }
+
+    pub(super) fn archive(&self, path: StorePath) -> Result<Answer> {
+        if !self.store.is_valid(&path)? {
+            return Err(Error::NotValid { path });
+        }
+        let store = self.store.clone();
+        Ok(Box::new(move |to| store.nar(&path, to.get_mut())))
+    }
+
+    pub(super) fn results(&self, results: Vec<(String, BuildResult)>) -> Answer {
+        let cpu = self.version.has_cpu_times();
+        answer(move |to| {
+            to.many(&results, |to, (target, result)| {
+                to.bytes(target)?;
+                to.build_result(result, cpu)
+            })
+        })
+    }
+
     /// How builds are done from now on.
     fn configure(&mut self, change: impl FnOnce(&mut StoreConfig)) -> Result<()> {
         let mut config = self.builder.config().clone();
@@ -250,21 +287,8 @@ impl Session<'_> {
                 done()
             }
             Request::BuildPathsWithResults { targets, mode } => {
-                let mut results = Vec::new();
-                for target in targets {
-                    let result = self.build(&target, mode).unwrap_or_else(|error| BuildResult {
-                        error: error.to_string(),
-                        ..BuildResult::new(status(&error))
-                    });
-                    results.push((target, result));
-                }
-                let cpu = self.version.has_cpu_times();
-                answer(move |to| {
-                    to.many(&results, |to, (target, result)| {
-                        to.bytes(target)?;
-                        to.build_result(result, cpu)
-                    })
-                })
+                let results = self.build_each(targets, mode);
+                self.results(results)
             }
             Request::AddIndirectRoot(link) => {
                 store.add_root(Path::new(OsStr::from_bytes(&link)))?;
@@ -317,11 +341,11 @@ impl Session<'_> {
     }
 }
 
-fn paths_answer(paths: BTreeSet<StorePath>) -> Answer {
+pub(super) fn paths_answer(paths: BTreeSet<StorePath>) -> Answer {
     answer(move |to| to.paths(&paths))
 }
 
-fn unsupported(request: &Request) -> Error {
+pub(super) fn unsupported(request: &Request) -> Error {
     let name = format!("{request:?}");
     let name = name.split([' ', '(']).next().unwrap_or_default();
     refused(format!("{name} is not supported"))
