@@ -43,6 +43,16 @@ impl Store {
         Ok(done.map_err(|source| database.error(source))? > 0)
     }
 
+    /// A valid path was made here as well: nobody else has to vouch for it.
+    pub(crate) fn trust(&self, path: &StorePath) -> Result<()> {
+        let database = self.database();
+        let done = database.connection().execute(
+            "update ValidPaths set ultimate = 1 where path = ?1 and ultimate is not 1",
+            [path.to_string()],
+        );
+        done.map(drop).map_err(|source| database.error(source))
+    }
+
     /// The paths that a valid path refers to.
     ///
     /// # Errors

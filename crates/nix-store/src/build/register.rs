@@ -145,6 +145,7 @@ impl Realiser<'_> {
                 let lock = path_lock(&store.physical(&info.path));
                 locks.push(OwnedLock::take(&lock, self.cancelled)?);
                 if store.is_valid(&info.path)? {
+                    store.trust(&info.path)?;
                     continue;
                 }
             }

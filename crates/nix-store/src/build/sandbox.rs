@@ -65,7 +65,7 @@ pub(super) fn run(
     // The directory around it hides what the builder makes from everybody else on the host.
     plain::create_dir(job.scratch, 0o700)?;
     let root = job.scratch.join("root");
-    plain::create_dir(&root, 0o755)?;
+    plain::create_dir(&root, if job.users.range { 0o755 } else { 0o750 })?;
     let described = Environment {
         path: job.path,
         derivation: job.derivation,
@@ -192,6 +192,8 @@ impl Tree<'_> {
         let users = self.job.users;
         if users.range {
             users.give(self.root)?;
+        } else {
+            users.let_in(self.root)?;
         }
         let build = self.directory(&BUILD_DIR[1..], 0o700)?;
         users.give(&build)?;
@@ -203,6 +205,9 @@ impl Tree<'_> {
         self.mount("proc", &process, libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC, "");
         self.inputs()?;
         self.host_paths()?;
+        if !users.range {
+            chmod(&self.root.join("etc"), 0o555)?;
+        }
         let (variables, files) = environment.prepare(&build)?;
         for file in files {
             users.give(&file)?;
@@ -296,7 +301,7 @@ impl Tree<'_> {
             self.bind(&source, &target, true);
         }
         // The builder makes its outputs beside its inputs.
-        self.job.users.give(&store)
+        self.job.users.let_in(&store)
     }
 
     /// What the host shares with every build, such as a shell at `/bin/sh`.

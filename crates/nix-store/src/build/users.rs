@@ -75,6 +75,14 @@ impl BuildUsers {
             .on("set the owner of", path)
     }
 
+    /// Lets the builder into a file or directory as one of its group.
+    pub fn let_in(&self, path: &Path) -> Result<()> {
+        if !self.privileged {
+            return Ok(());
+        }
+        std::os::unix::fs::lchown(path, None, Some(self.host.start)).on("set the group of", path)
+    }
+
     /// Maps the ids of a process that entered a user namespace.
     pub fn map(&self, pid: u32) -> Result<()> {
         let process = PathBuf::from(format!("/proc/{pid}"));
