@@ -49,7 +49,7 @@ pub struct Substitution {
 /// `require-sigs`. What is not set is empty: nothing is asked that nobody named.
 pub fn substitution() -> anyhow::Result<Substitution> {
     let settings = read()?;
-    let wanted = boolean(&settings, &["substitute", "build-use-substitutes"], true)?;
+    let wanted = substitute_of(&settings)?;
     let substituters = words(&settings, &["substituters", "binary-caches"]);
     let keys = words(&settings, &["trusted-public-keys", "binary-cache-public-keys"]);
     let keys = keys.iter().map(|text| {
@@ -63,6 +63,15 @@ pub fn substitution() -> anyhow::Result<Substitution> {
         trusted_keys: keys.collect::<anyhow::Result<_>>()?,
         require_signatures: boolean(&settings, &["require-sigs"], true)?,
     })
+}
+
+/// `substitute`: whether anything may come from elsewhere at all.
+pub fn substitute() -> anyhow::Result<bool> {
+    substitute_of(&read()?)
+}
+
+fn substitute_of(settings: &BTreeMap<String, String>) -> anyhow::Result<bool> {
+    boolean(settings, &["substitute", "build-use-substitutes"], true)
 }
 
 /// How servers are asked: `http-connections`, `max-substitution-jobs`, `download-attempts`,

@@ -194,6 +194,18 @@ pub enum Error {
         /// What it said.
         reason: String,
     },
+    /// The store of this host can neither be written nor is there a daemon for it.
+    #[error(
+        "the store of this host cannot be used: {} cannot be written by this user, and no Nix daemon listens at {}",
+        state.display(),
+        socket.display()
+    )]
+    NoWay {
+        /// The store's directory for what is no store path.
+        state: PathBuf,
+        /// Where a daemon's socket would be.
+        socket: PathBuf,
+    },
     /// The caller's observer asked to stop.
     #[error("cancelled")]
     Cancelled,

@@ -64,10 +64,7 @@ impl Store {
     /// Where a file in the store (`/nix/store/…/bin/x`) is on disk; other paths stay as they are.
     #[must_use]
     pub fn physical_file(&self, path: &Path) -> PathBuf {
-        match self.layout().below_store(path) {
-            Some(below) => self.layout().store.join(below),
-            None => path.into(),
-        }
+        self.layout().physical_file(path)
     }
 
     /// The store path that a file is or lies in, by its logical or physical name.

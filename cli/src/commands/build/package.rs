@@ -7,7 +7,7 @@ use crate::installable::{Installable, without_outputs};
 use hc_deploy::StoreIo;
 use nix_compat::StoreDir;
 use nix_lang::{Evaluator, Value};
-use nix_store::{DrvOutput, Store, StorePath};
+use nix_store::{DrvOutput, HostStore, StorePath};
 use std::collections::BTreeMap;
 
 /// What a command line says.
@@ -65,7 +65,7 @@ impl Target {
 /// Evaluates what must be, and writes the derivations to the store.
 pub fn targets(
     globals: &Globals,
-    store: &Store,
+    store: &HostStore,
     source: &Source<'_>,
 ) -> anyhow::Result<Vec<Target>> {
     let by_hand = source.file.is_some() || source.expr.is_some();
@@ -97,7 +97,7 @@ fn asked(target: &str) -> Option<Vec<String>> {
 }
 
 /// A path of the store, or a file in it that belongs to one.
-fn stored(store: &Store, target: &str) -> anyhow::Result<Target> {
+fn stored(store: &HostStore, target: &str) -> anyhow::Result<Target> {
     let text = without_outputs(target);
     let (path, _) = nix_compat::path::split(text.as_bytes()).map_err(|error| {
         Failure::new(Code::Failed, format!("{text} is no path of the store: {error}"))
@@ -115,7 +115,7 @@ fn stored(store: &Store, target: &str) -> anyhow::Result<Target> {
 }
 
 /// The names of outputs; `*` is all of them.
-fn chosen(store: &Store, drv: &StorePath, names: Vec<String>) -> anyhow::Result<Vec<String>> {
+fn chosen(store: &HostStore, drv: &StorePath, names: Vec<String>) -> anyhow::Result<Vec<String>> {
     if names == ["*"] {
         let derivation = store.derivation(drv).code(Code::Build)?;
         return Ok(derivation.outputs().keys().cloned().collect());
@@ -126,7 +126,7 @@ fn chosen(store: &Store, drv: &StorePath, names: Vec<String>) -> anyhow::Result<
 struct Found<'v, 'a> {
     nix: &'v Evaluator<'a>,
     io: &'v StoreIo,
-    store: &'v Store,
+    store: &'v HostStore,
     source: &'v Source<'v>,
 }
 
@@ -190,7 +190,7 @@ impl<'a> Found<'_, 'a> {
 }
 
 /// The derivation of what a command line names, for what is known about its builds.
-pub fn derivation(store: &Store, target: &Target) -> anyhow::Result<StorePath> {
+pub fn derivation(store: &HostStore, target: &Target) -> anyhow::Result<StorePath> {
     match target {
         Target::Derivation { drv, .. } => Ok(drv.clone()),
         Target::Path(path) => store.deriver(path).code(Code::Host)?.ok_or_else(|| {

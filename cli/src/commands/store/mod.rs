@@ -16,7 +16,7 @@ pub use roots::print as roots;
 use crate::context::Globals;
 use crate::error::{Code, Failure};
 use clap::Subcommand;
-use nix_store::{Store, StorePath};
+use nix_store::{HostStore, StorePath};
 use std::path::Path;
 
 /// Look into the store, keep it small, and serve it
@@ -60,7 +60,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
 }
 
 /// The store path that a file is or lies in; a symlink, such as `./result`, is followed.
-pub fn store_path(store: &Store, named: &Path) -> anyhow::Result<StorePath> {
+pub fn store_path(store: &HostStore, named: &Path) -> anyhow::Result<StorePath> {
     let mut at = std::path::absolute(named)?;
     // As many steps as the kernel takes.
     for _ in 0..40 {

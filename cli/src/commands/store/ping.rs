@@ -4,7 +4,8 @@ use crate::commands::copy::End;
 use crate::context::Globals;
 use crate::error::{Code, Coded, Failure};
 use crate::output;
-use nix_store::remote::Remote;
+use nix_store::HostStore;
+use nix_store::remote::{Daemon, Remote};
 use serde_json::json;
 
 /// See whether a store answers, who it is and whether it trusts us
@@ -21,7 +22,8 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let end = End::open(globals, args.url.as_deref())?;
     let name = end.source().name();
     let (version, protocol, trusted) = match &end {
-        End::Store(_) => (None, None, Some(true)),
+        End::Store(HostStore::Local(_)) => (None, None, Some(true)),
+        End::Store(HostStore::Daemon(store)) => daemon(store.daemon())?,
         End::Cache(_) => {
             let message = format!("{name} is a binary cache: files, and nobody who answers");
             return Err(Failure::new(Code::Failed, message)
@@ -33,10 +35,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
                 client.ping().code(Code::Failed)?;
                 (None, Some("2.7".to_owned()), None)
             }
-            Remote::Daemon(daemon) => {
-                let told = daemon.ping().code(Code::Failed)?;
-                (Some(told.release), Some(format!("1.{}", told.minor)), told.trusts_us)
-            }
+            Remote::Daemon(asked) => daemon(asked)?,
         },
     };
     if args.json {
@@ -55,4 +54,12 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         text.push_str(if trusted { "; it trusts us" } else { "; it does not trust us" });
     }
     output::line(text)
+}
+
+/// Version, protocol, and whether it trusts us.
+type Told = (Option<String>, Option<String>, Option<bool>);
+
+fn daemon(daemon: &Daemon) -> anyhow::Result<Told> {
+    let told = daemon.ping().code(Code::Failed)?;
+    Ok((Some(told.release), Some(format!("1.{}", told.minor)), told.trusts_us))
 }

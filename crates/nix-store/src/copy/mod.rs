@@ -8,6 +8,7 @@ mod trust;
 mod work;
 
 pub use closure::copy_closure;
+pub(crate) use readdressed::readdress_closure;
 pub use trust::Trust;
 
 use crate::error::{Error, Result};

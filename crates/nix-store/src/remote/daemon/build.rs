@@ -24,19 +24,15 @@ impl Daemon {
         mode: BuildMode,
         observer: &dyn BuildObserver,
     ) -> Result<BTreeMap<DrvOutput, StorePath>> {
-        let mut wanted: BTreeMap<&StorePath, BTreeSet<&str>> = BTreeMap::new();
-        for output in outputs {
-            wanted.entry(output.drv_path()).or_default().insert(output.output_name());
+        if outputs.is_empty() {
+            return Ok(BTreeMap::new());
         }
-        let targets = wanted.iter().map(|(drv, names)| {
-            format!("{drv}!{}", names.iter().copied().collect::<Vec<_>>().join(","))
-        });
         let mode = match mode {
             BuildMode::Normal => 0,
             BuildMode::Repair => 1,
             BuildMode::Check => 2,
         };
-        let request = Request::BuildPathsWithResults { targets: targets.collect(), mode };
+        let request = Request::BuildPathsWithResults { targets: targets(outputs), mode };
         let results = self.with_both(|connection| run(connection, &request, observer))?;
         let mut errors: Vec<Error> = results
             .into_iter()
@@ -54,7 +50,8 @@ impl Daemon {
             _ => return Err(Error::Several { errors }),
         }
         let mut paths = BTreeMap::new();
-        for (drv, _) in wanted {
+        let drvs: BTreeSet<&StorePath> = outputs.iter().map(DrvOutput::drv_path).collect();
+        for drv in drvs {
             let known = self.outputs(drv)?;
             for output in outputs.iter().filter(|output| output.drv_path() == drv) {
                 match known.get(output.output_name()) {
@@ -65,6 +62,18 @@ impl Daemon {
         }
         Ok(paths)
     }
+}
+
+/// How the protocol names what is to be built: `/nix/store/….drv!out,dev`.
+pub(super) fn targets(outputs: &[DrvOutput]) -> Vec<String> {
+    let mut wanted: BTreeMap<&StorePath, BTreeSet<&str>> = BTreeMap::new();
+    for output in outputs {
+        wanted.entry(output.drv_path()).or_default().insert(output.output_name());
+    }
+    let target = |(drv, names): (&StorePath, BTreeSet<&str>)| {
+        format!("{drv}!{}", names.into_iter().collect::<Vec<_>>().join(","))
+    };
+    wanted.into_iter().map(target).collect()
 }
 
 type Results = Vec<(String, BuildResult)>;
@@ -139,7 +148,9 @@ fn tell(message: Message, builds: &mut HashMap<u64, StorePath>, observer: &dyn B
         Message::Line(text) => {
             let text = super::plain(&text);
             if !text.trim().is_empty() {
-                observer.event(BuildEvent::Warning { text: text.trim() });
+                let text = text.trim();
+                let text = text.strip_prefix("warning: ").unwrap_or(text);
+                observer.event(BuildEvent::Warning { text });
             }
         }
         _ => {}

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 impl Session<'_> {
     /// Makes one target valid: 0 as usual, 1 to repair, 2 to check.
     pub fn build(&self, target: &str, mode: u64) -> Result<BuildResult> {
-        let outputs = match Target::parse(&self.store, target)? {
+        let outputs = match Target::parse(&self.store.clone().into(), target)? {
             Target::Outputs(outputs) => outputs,
             Target::Path(path) if self.store.is_valid(&path)? => {
                 return Ok(BuildResult::new(BuildStatus::AlreadyValid));
@@ -58,7 +58,7 @@ impl Session<'_> {
     pub fn missing(&self, targets: &[String]) -> Result<Answer> {
         let (mut outputs, mut unknown) = (Vec::new(), BTreeSet::new());
         for target in targets {
-            match Target::parse(&self.store, target)? {
+            match Target::parse(&self.store.clone().into(), target)? {
                 Target::Outputs(more) => outputs.extend(more),
                 Target::Path(path) if self.store.is_valid(&path)? => {}
                 Target::Path(path) => drop(unknown.insert(path)),
