@@ -76,6 +76,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
             outputs: args.keep_outputs.unwrap_or(outputs),
         },
         max_freed: args.max.unwrap_or(u64::MAX),
+        only: None,
         without: pruned.iter().map(|g| generations.root(g.number)).chain(released).collect(),
     };
     let report = store.gc(&options, &BTreeSet::new())?;

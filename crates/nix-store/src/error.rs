@@ -48,6 +48,12 @@ pub enum Error {
         /// The path.
         path: StorePath,
     },
+    /// A path was to be deleted that something keeps.
+    #[error("{path} is still alive: `hc store why {path}` says what keeps it")]
+    Alive {
+        /// The path.
+        path: StorePath,
+    },
     /// A name cannot be that of a store path.
     #[error("{name:?} cannot be stored: {source}")]
     Name {

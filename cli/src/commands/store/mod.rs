@@ -1,5 +1,6 @@
 //! `hc store`: what is in the store of this host, and how others get at it.
 
+mod delete;
 mod export;
 mod files;
 mod info;
@@ -30,6 +31,7 @@ pub struct Args {
 enum What {
     Roots(roots::Args),
     Why(why::Args),
+    Delete(delete::Args),
     Optimise(optimise::Args),
     Sign(sign::Args),
     Info(info::Args),
@@ -46,6 +48,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     match &args.what {
         What::Roots(args) => roots::run(globals, args),
         What::Why(args) => why::run(globals, args),
+        What::Delete(args) => delete::run(globals, args),
         What::Optimise(args) => optimise::run(globals, args),
         What::Sign(args) => sign::run(globals, args),
         What::Info(args) => info::run(globals, args),

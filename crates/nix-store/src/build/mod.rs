@@ -20,6 +20,7 @@ mod references;
 mod register;
 mod sandbox;
 mod seccomp;
+mod sent;
 mod substitute;
 mod users;
 

@@ -8,7 +8,7 @@ use crate::export::Place;
 use crate::readdress::Addressed;
 use nix_compat::nar::{self, Encoder};
 use nix_compat::{CAHash, Derivation, StorePath, path};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
@@ -93,7 +93,12 @@ impl DaemonStore {
                 new.push((describe(&path, hash, &references, Some(ca), None), archive));
             }
         }
-        self.daemon().add_many(&new)?;
+        let archives: BTreeMap<StorePath, &Vec<u8>> =
+            new.iter().map(|(info, archive)| (info.path.clone(), archive)).collect();
+        self.daemon().add_all(new.iter().map(|(info, _)| info), &mut |info, to| {
+            let archive = archives.get(&info.path).map_or(&[][..], |archive| archive);
+            to.write_all(archive).on("send", info.path.to_string().as_ref())
+        })?;
         Ok(paths)
     }
 

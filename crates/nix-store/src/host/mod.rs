@@ -12,6 +12,7 @@ use crate::build::{BuildMode, BuildObserver, Plan};
 use crate::config::StoreConfig;
 use crate::copy::{Sink, Source};
 use crate::error::Result;
+use crate::gc::GcOptions;
 use crate::info::PathInfo;
 use crate::live::{Keep, Reason};
 use crate::roots::Root;
@@ -311,6 +312,27 @@ impl HostStore {
     /// When a derivation is not there or not right.
     pub fn plan(&self, outputs: &[DrvOutput]) -> Result<Plan> {
         either!(self, store => store.plan(outputs))
+    }
+
+    /// Deletes paths that nothing keeps, and what refers to them. Gives what went, and the bytes
+    /// that this freed.
+    ///
+    /// # Errors
+    /// [`crate::Error::Alive`], or when the store cannot do it.
+    pub fn delete(
+        &self,
+        paths: &BTreeSet<StorePath>,
+        keep: Keep,
+    ) -> Result<(BTreeSet<StorePath>, u64)> {
+        match self {
+            Self::Daemon(store) => store.daemon().delete(paths),
+            Self::Local(store) => {
+                let only = Some(paths.clone());
+                let options = GcOptions { keep, only, ..GcOptions::default() };
+                let report = store.gc(&options, &BTreeSet::new())?;
+                Ok((report.deleted, report.freed))
+            }
+        }
     }
 
     /// Writes paths as `nix-store --export` does, references first.

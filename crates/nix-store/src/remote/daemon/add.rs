@@ -67,27 +67,55 @@ impl Daemon {
         self.add_stream(name, method, references, write)
     }
 
-    /// Adds paths with their archives, those first that others refer to, in one request.
+    /// Adds paths, those first that others refer to, in one request; `send` writes the archive of
+    /// one.
     ///
     /// # Errors
-    /// When the daemon refuses one of them; those before it stay.
-    pub fn add_many(&self, paths: &[(PathInfo, Vec<u8>)]) -> Result<()> {
-        if paths.is_empty() {
+    /// When `send` fails, an archive is not as long as it should be, or the daemon refuses one;
+    /// those before it may stay.
+    pub fn add_all<'i>(
+        &self,
+        infos: impl ExactSizeIterator<Item = &'i PathInfo>,
+        send: &mut dyn FnMut(&PathInfo, &mut dyn Write) -> Result<()>,
+    ) -> Result<()> {
+        if infos.len() == 0 {
             return Ok(());
         }
         let trusted = !self.options.check_signatures;
         let request = Request::AddMultipleToStore { repair: false, trusted };
-        self.with(|connection| {
-            request.write(&mut connection.stream.to)?;
-            let mut stream = Writer::new(FramedWriter::new(connection.stream.to.get_mut()));
-            stream.number(paths.len() as u64)?;
-            for (info, archive) in paths {
-                stream.path(&info.path)?;
-                stream.path_info(&UnkeyedPathInfo { ultimate: false, ..to_wire(info) })?;
-                stream.get_mut().write_all(archive)?;
+        self.with_both(|connection| {
+            let begun = request.write(&mut connection.stream.to);
+            if let Err(error) = begun {
+                return Ok(Err(error.into()));
             }
-            stream.into_inner().finish()?;
-            connection.answered()
+            let stream = FramedWriter::new(connection.stream.to.get_mut());
+            let stream = Watched { to: stream, broken: None, written: 0 };
+            let mut stream = Writer::new(stream);
+            if let Err(error) = stream.number(infos.len() as u64) {
+                return Ok(Err(Refusal::Broken(error)));
+            }
+            for info in infos {
+                let told = UnkeyedPathInfo { ultimate: false, ..to_wire(info) };
+                let said = stream.path(&info.path).and_then(|()| stream.path_info(&told));
+                if let Err(error) = said {
+                    return Ok(Err(Refusal::Broken(error)));
+                }
+                stream.get_mut().written = 0;
+                let sent = send(info, stream.get_mut());
+                if let Some(error) = stream.get_mut().broken.take() {
+                    return Ok(Err(error.into()));
+                }
+                sent?;
+                let (size, written) = (info.nar_size, stream.get_mut().written);
+                if written != size {
+                    let reason = format!("its archive has {written} bytes instead of {size}");
+                    return Err(Error::Refused { path: info.path.clone(), reason });
+                }
+            }
+            if let Err(error) = stream.into_inner().to.finish() {
+                return Ok(Err(error.into()));
+            }
+            Ok(connection.answered())
         })
     }
 
@@ -109,7 +137,7 @@ impl Daemon {
                 return Ok(Err(error.into()));
             }
             let stream = FramedWriter::new(connection.stream.to.get_mut());
-            let mut stream = Watched { to: stream, broken: None };
+            let mut stream = Watched { to: stream, broken: None, written: 0 };
             match (write(&mut stream), stream.broken) {
                 (_, Some(error)) => return Ok(Err(error.into())),
                 (Err(error), None) => return Err(error),
@@ -133,15 +161,18 @@ impl Daemon {
 struct Watched<W> {
     to: W,
     broken: Option<std::io::Error>,
+    written: u64,
 }
 
 impl<W: Write> Write for Watched<W> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.to.write(bytes).map_err(|error| {
+        let taken = self.to.write(bytes).map_err(|error| {
             let kind = error.kind();
             self.broken = Some(error);
-            kind.into()
-        })
+            std::io::Error::from(kind)
+        })?;
+        self.written += taken as u64;
+        Ok(taken)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

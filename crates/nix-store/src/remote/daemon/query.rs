@@ -6,6 +6,7 @@ use super::build::targets;
 use crate::error::Result;
 use crate::info::PathInfo;
 use crate::roots::Root;
+use nix_compat::wire::{self, Realisation, RealisationId};
 use nix_compat::worker::Request;
 use nix_compat::{DrvOutput, StorePath};
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,6 +119,42 @@ impl Daemon {
         let request =
             Request::AddSignatures { path: path.clone(), signatures: signatures.to_vec() };
         self.ask(&request, |c| c.stream.from.number()).map(drop)
+    }
+
+    /// Deletes paths that nothing keeps, and what refers to them. Gives what went, and the bytes
+    /// that this freed.
+    ///
+    /// # Errors
+    /// When something keeps one of them, or it cannot.
+    pub fn delete(&self, paths: &BTreeSet<StorePath>) -> Result<(BTreeSet<StorePath>, u64)> {
+        let request =
+            Request::CollectGarbage { action: 3, paths: paths.clone(), max_freed: u64::MAX };
+        self.ask(&request, |connection| {
+            let from = &mut connection.stream.from;
+            let deleted = from.paths()?;
+            let freed = from.number()?;
+            from.number()?; // once something else
+            Ok((deleted, freed))
+        })
+    }
+
+    /// What an output is known to be; nothing where it is not.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn realisation(&self, id: &RealisationId) -> Result<Option<Realisation>> {
+        let found = self.ask(&Request::QueryRealisation(id.clone()), |connection| {
+            connection.stream.from.many(wire::Reader::realisation)
+        })?;
+        Ok(found.into_iter().next())
+    }
+
+    /// Tells it what an output came to; it has the path.
+    ///
+    /// # Errors
+    /// When it does not take it, such as one that has no content-addressed derivations.
+    pub fn register_output(&self, realisation: Realisation) -> Result<()> {
+        self.ask(&Request::RegisterDrvOutput(realisation), |_| Ok(()))
     }
 
     /// Has it store equal files once.

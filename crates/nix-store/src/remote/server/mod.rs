@@ -3,8 +3,10 @@
 
 mod incoming;
 mod realise;
+mod sent;
 mod serve;
 mod session;
+mod substitute;
 mod worker;
 
 pub use serve::serve;

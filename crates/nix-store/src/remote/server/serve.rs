@@ -2,10 +2,10 @@
 
 use super::super::wire_info::{from_wire, to_wire};
 use super::session::Gone;
-use super::{Access, Client, Target, lost, refused};
-use crate::build::{BuildEvent, BuildObserver};
+use super::{Access, Client, Target, lost, refused, sent};
+use crate::build::{BuildEvent, BuildMode, BuildObserver};
 use crate::error::{Error, Result};
-use crate::host::HostStore;
+use crate::host::{HostConfig, HostStore};
 use nix_compat::serve::{self, BuildOptions, Request};
 use nix_compat::wire::{Reader, Writer};
 use std::collections::BTreeSet;
@@ -79,13 +79,28 @@ pub fn serve(
                     }
                 }
             }
-            other => {
-                let name = format!("{other:?}");
-                let name = name.split([' ', '(']).next().unwrap_or_default();
-                return Err(refused(format!(
-                    "{name} is not supported; copy the derivation here and build that"
-                )));
+            Request::BuildDerivation { path, derivation, options } => {
+                let observer = Tell { tell, gone: client.gone };
+                let builder = HostStore::open(limited(store, options))?;
+                let result = match (&builder, store) {
+                    (HostStore::Local(builder), HostStore::Local(store)) => sent::build(
+                        builder,
+                        &path,
+                        &derivation,
+                        BuildMode::Normal,
+                        &observer,
+                        store,
+                    ),
+                    (HostStore::Daemon(builder), _) => {
+                        builder.daemon().build_derivation(path, derivation, &observer)?
+                    }
+                    (HostStore::Local(_), HostStore::Daemon(_)) => {
+                        return Err(refused("the way to the store changed meanwhile"));
+                    }
+                };
+                to.build_result(&result, false).map_err(lost)?;
             }
+            other => return Err(refused(format!("{other:?} is not supported"))),
         }
         to.flush().map_err(lost)?;
     }
@@ -112,12 +127,8 @@ fn closure(
     Ok(closure)
 }
 
-fn build(
-    store: &HostStore,
-    targets: &[String],
-    options: BuildOptions,
-    observer: &dyn BuildObserver,
-) -> Result<()> {
+/// How the store is opened to build with a client's options.
+fn limited(store: &HostStore, options: BuildOptions) -> HostConfig {
     let mut host = store.host_config();
     let config = &mut host.store;
     let seconds = |n: u64| (n > 0).then(|| Duration::from_secs(n));
@@ -133,6 +144,16 @@ fn build(
     ];
     let limits = limits.into_iter().filter(|(_, limit)| *limit > 0);
     host.remote.settings.extend(limits.map(|(name, limit)| (name.into(), limit.to_string())));
+    host
+}
+
+fn build(
+    store: &HostStore,
+    targets: &[String],
+    options: BuildOptions,
+    observer: &dyn BuildObserver,
+) -> Result<()> {
+    let host = limited(store, options);
     let mut wanted = Vec::new();
     for target in targets {
         match Target::parse(store, target)? {
