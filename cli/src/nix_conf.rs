@@ -2,6 +2,7 @@
 
 use crate::error::{Code, Failure};
 use nix_compat::narinfo::TrustedPublicKey;
+use nix_store::http::Proxies;
 use nix_store::{Keep, StoreConfig};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -105,6 +106,7 @@ pub fn network(config: &mut StoreConfig) -> anyhow::Result<()> {
     }
     let netrc = settings.get("netrc-file").map(PathBuf::from);
     config.netrc_file = Some(netrc.unwrap_or_else(|| directory().join("netrc")));
+    config.proxies = proxies();
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     config.ca_file = settings
         .get("ssl-cert-file")
@@ -113,6 +115,20 @@ pub fn network(config: &mut StoreConfig) -> anyhow::Result<()> {
         .or_else(|| variable("NIX_SSL_CERT_FILE").map(PathBuf::from))
         .or_else(|| variable("SSL_CERT_FILE").map(PathBuf::from));
     Ok(())
+}
+
+/// The variables that curl reads, and C++ Nix with it. `HTTP_PROXY` is none of them: where a server
+/// sets variables by what a client says, the client could set that one.
+fn proxies() -> Proxies {
+    let first = |names: &[&str]| {
+        names.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    };
+    Proxies {
+        http: first(&["http_proxy"]),
+        https: first(&["https_proxy", "HTTPS_PROXY"]),
+        all: first(&["all_proxy", "ALL_PROXY"]),
+        except: first(&["no_proxy", "NO_PROXY"]).unwrap_or_default(),
+    }
 }
 
 fn number(settings: &BTreeMap<String, String>, names: &[&str]) -> anyhow::Result<Option<usize>> {
