@@ -2,9 +2,10 @@
 
 use crate::commands::copy::End;
 use crate::context::Globals;
-use crate::error::{Code, Coded, Failure};
+use crate::error::{Code, Coded};
 use crate::output;
 use nix_store::HostStore;
+use nix_store::cache::BinaryCache;
 use nix_store::remote::{Daemon, Remote};
 use serde_json::json;
 
@@ -24,12 +25,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let (version, protocol, trusted) = match &end {
         End::Store(HostStore::Local(_)) => (None, None, Some(true)),
         End::Store(HostStore::Daemon(store)) => daemon(store.daemon())?,
-        End::Cache(_) => {
-            let message = format!("{name} is a binary cache: files, and nobody who answers");
-            return Err(Failure::new(Code::Failed, message)
-                .hint("`hc store info --from URL PATH` asks it for a path")
-                .into());
-        }
+        End::Cache(cache) => return say_cache(cache, &name, args.json),
         End::Remote(remote) => match remote.as_ref() {
             Remote::Serve(client) => {
                 client.ping().code(Code::Failed)?;
@@ -62,4 +58,23 @@ type Told = (Option<String>, Option<String>, Option<bool>);
 fn daemon(daemon: &Daemon) -> anyhow::Result<Told> {
     let told = daemon.ping().code(Code::Failed)?;
     Ok((Some(told.release), Some(format!("1.{}", told.minor)), told.trusts_us))
+}
+
+/// What a binary cache says of itself: it is files, and nobody who answers.
+fn say_cache(cache: &BinaryCache, name: &str, json: bool) -> anyhow::Result<()> {
+    let told = cache.ask().code(Code::Failed)?;
+    if json {
+        return output::json(&json!({
+            "store": name,
+            "storeDir": told.store_dir,
+            "priority": told.priority,
+            "wantMassQuery": told.mass_query,
+        }));
+    }
+    output::line(format_args!(
+        "{name} answers; a binary cache for {}; priority {}; {}",
+        told.store_dir,
+        told.priority,
+        if told.mass_query { "may be asked for much" } else { "to be asked for what is needed" }
+    ))
 }
