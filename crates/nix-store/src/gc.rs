@@ -357,6 +357,7 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         let mut report = GcReport::default();
         let mut collector = Collector {
+            only: None,
             store: &store,
             server: &server,
             live: BTreeSet::new(),

@@ -110,6 +110,14 @@ impl Store {
         let mut roots = self.inner.temp_roots.lock().unwrap_or_else(PoisonError::into_inner);
         roots.add(self.layout(), path)
     }
+
+    /// Keeps nothing any more that this store has kept so far.
+    pub(crate) fn forget_temp_roots(&self) -> Result<()> {
+        let new = TempRoots::new(self.layout())?;
+        let mut roots = self.inner.temp_roots.lock().unwrap_or_else(PoisonError::into_inner);
+        *roots = new;
+        Ok(())
+    }
 }
 
 fn open_database(layout: &Layout, big_lock: &File) -> Result<Database> {

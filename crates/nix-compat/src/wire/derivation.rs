@@ -177,7 +177,7 @@ mod tests {
         let made = basic.to_derivation("x").unwrap();
         assert_eq!(made.to_aterm_bytes(), basic.to_aterm());
         assert_eq!(made.arguments(), ["-c", "a \"b\""]);
-        assert_eq!(made.environment()[&b"odd"[..]], odd);
+        assert_eq!(made.environment()["odd"], odd);
         assert_eq!(*made.input_sources(), basic.input_sources);
         basic.outputs.insert("out".into(), output(None, "r:sha256", ""));
         assert!(!basic.is_input_addressed());

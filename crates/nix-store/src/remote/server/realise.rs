@@ -79,6 +79,11 @@ impl Session<'_> {
             3 => (false, Some(paths)),
             other => return Err(refused(format!("{other} is no way to collect"))),
         };
+        if only.is_some() {
+            // To have been asked about is no reason to stay.
+            self.store.forget_temp_roots()?;
+            self.builder.forget_temp_roots()?;
+        }
         let keep = self.keep;
         let options = GcOptions { dry_run, keep, max_freed, only, ..GcOptions::default() };
         let report = self.store.gc(&options, &BTreeSet::new())?;
