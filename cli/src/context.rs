@@ -1,15 +1,24 @@
 //! Where things are on this host, from the global arguments.
 
 use crate::error::{Code, Failure};
+use crate::store_place::Place;
+use nix_store::Way;
 use std::path::{Path, PathBuf};
 
 /// Arguments every verb has.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Where things are")]
 pub struct Globals {
-    /// Store in DIR/nix/store instead of /nix/store (paths in it keep saying /nix/store)
-    #[arg(long, global = true, value_name = "DIR")]
+    /// Store in DIR/nix/store instead of /nix/store (paths in it keep saying /nix/store); or `daemon`,
+    /// unix://SOCKET: have a Nix daemon write the store of this host [default: $NIX_REMOTE, or the
+    /// daemon where this user may not write the store]
+    #[arg(long = "store", global = true, value_name = "DIR|daemon")]
+    address: Option<String>,
+    /// The directory that the address says.
+    #[arg(skip)]
     pub store: Option<PathBuf>,
+    #[arg(skip)]
+    place: Place,
     /// Generations, journal and what outlives a generation
     #[arg(long, global = true, value_name = "DIR", default_value = "/var/lib/hc")]
     pub state_dir: PathBuf,
@@ -20,11 +29,30 @@ pub struct Globals {
 
 impl Globals {
     /// The same places for whoever is started from another directory: the agent, the machines.
-    pub fn absolute(mut self) -> std::io::Result<Self> {
-        self.store = self.store.map(std::path::absolute).transpose()?;
+    pub fn absolute(mut self) -> anyhow::Result<Self> {
+        self.place = Place::find(self.address.as_deref())?;
+        self.store = self.place.root.clone();
         self.state_dir = std::path::absolute(self.state_dir)?;
         self.run_dir = std::path::absolute(self.run_dir)?;
         Ok(self)
+    }
+
+    /// The way to the store.
+    pub fn way(&self) -> anyhow::Result<&Way> {
+        self.place.way()
+    }
+
+    /// Fails where the store can only be had through a daemon because a person says so.
+    pub fn need_direct(&self) -> anyhow::Result<()> {
+        match (&self.address, &self.place.way) {
+            (Some(address), Way::Daemon(_)) => {
+                let message = format!("this needs the store itself: {address} does not give it");
+                Err(Failure::new(Code::Host, message)
+                    .hint("run it as root, without --store")
+                    .into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Where a path of the store lies on disk.

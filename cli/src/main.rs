@@ -12,6 +12,7 @@ mod output;
 mod progress;
 mod remote;
 mod search_path;
+mod store_place;
 mod warm;
 
 use clap::Parser;

@@ -2,6 +2,7 @@
 
 use crate::error::{Code, Failure};
 use nix_compat::narinfo::TrustedPublicKey;
+use nix_store::http::Proxies;
 use nix_store::{Keep, StoreConfig};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -49,7 +50,7 @@ pub struct Substitution {
 /// `require-sigs`. What is not set is empty: nothing is asked that nobody named.
 pub fn substitution() -> anyhow::Result<Substitution> {
     let settings = read()?;
-    let wanted = boolean(&settings, &["substitute", "build-use-substitutes"], true)?;
+    let wanted = substitute_of(&settings)?;
     let substituters = words(&settings, &["substituters", "binary-caches"]);
     let keys = words(&settings, &["trusted-public-keys", "binary-cache-public-keys"]);
     let keys = keys.iter().map(|text| {
@@ -63,6 +64,15 @@ pub fn substitution() -> anyhow::Result<Substitution> {
         trusted_keys: keys.collect::<anyhow::Result<_>>()?,
         require_signatures: boolean(&settings, &["require-sigs"], true)?,
     })
+}
+
+/// `substitute`: whether anything may come from elsewhere at all.
+pub fn substitute() -> anyhow::Result<bool> {
+    substitute_of(&read()?)
+}
+
+fn substitute_of(settings: &BTreeMap<String, String>) -> anyhow::Result<bool> {
+    boolean(settings, &["substitute", "build-use-substitutes"], true)
 }
 
 /// How servers are asked: `http-connections`, `max-substitution-jobs`, `download-attempts`,
@@ -96,6 +106,7 @@ pub fn network(config: &mut StoreConfig) -> anyhow::Result<()> {
     }
     let netrc = settings.get("netrc-file").map(PathBuf::from);
     config.netrc_file = Some(netrc.unwrap_or_else(|| directory().join("netrc")));
+    config.proxies = proxies();
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     config.ca_file = settings
         .get("ssl-cert-file")
@@ -104,6 +115,20 @@ pub fn network(config: &mut StoreConfig) -> anyhow::Result<()> {
         .or_else(|| variable("NIX_SSL_CERT_FILE").map(PathBuf::from))
         .or_else(|| variable("SSL_CERT_FILE").map(PathBuf::from));
     Ok(())
+}
+
+/// The variables that curl reads, and C++ Nix with it. `HTTP_PROXY` is none of them: where a server
+/// sets variables by what a client says, the client could set that one.
+fn proxies() -> Proxies {
+    let first = |names: &[&str]| {
+        names.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    };
+    Proxies {
+        http: first(&["http_proxy"]),
+        https: first(&["https_proxy", "HTTPS_PROXY"]),
+        all: first(&["all_proxy", "ALL_PROXY"]),
+        except: first(&["no_proxy", "NO_PROXY"]).unwrap_or_default(),
+    }
 }
 
 fn number(settings: &BTreeMap<String, String>, names: &[&str]) -> anyhow::Result<Option<usize>> {

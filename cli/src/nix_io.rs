@@ -3,7 +3,7 @@
 use crate::context::Globals;
 use crate::progress::Progress;
 use hc_deploy::{IoOptions, Registries, StoreIo};
-use nix_store::{BuildEvent, BuildObserver, StoreConfig};
+use nix_store::{BuildEvent, BuildObserver, HostConfig, StoreConfig};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl Default for Eval {
 /// Opens evaluation's door to the world. The store is touched when something must really exist.
 pub fn open_io(globals: &Globals, eval: Eval) -> StoreIo {
     StoreIo::new(IoOptions {
-        store: store_config(globals),
+        store: host_config(globals),
         environment: eval.environment,
         system: eval.system,
         fetch: fetch_config().map(|config| match eval.ttl {
@@ -92,10 +92,10 @@ pub fn fetch_config() -> Option<nix_fetch::Config> {
 }
 
 /// The store of this host. What is wrong with nix.conf is no reason not to evaluate.
-fn store_config(globals: &Globals) -> StoreConfig {
-    crate::commands::store_config(globals).unwrap_or_else(|error| {
+fn host_config(globals: &Globals) -> HostConfig {
+    crate::commands::host_config(globals).unwrap_or_else(|error| {
         eprintln!("warning: {error}");
-        StoreConfig { root: globals.store.clone(), ..StoreConfig::default() }
+        StoreConfig { root: globals.store.clone(), ..StoreConfig::default() }.into()
     })
 }
 

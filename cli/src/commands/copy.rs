@@ -9,7 +9,7 @@ use crate::progress::Progress;
 use nix_store::cache::BinaryCache;
 use nix_store::copy::{CopyObserver, Sink, Source, Trust, copy_closure};
 use nix_store::remote::{Remote, RemoteOptions};
-use nix_store::{PathInfo, Store, StoreConfig};
+use nix_store::{HostConfig, HostStore, PathInfo, Store, StoreConfig};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -55,7 +55,7 @@ pub struct Args {
 
 /// One end of a copy.
 pub enum End {
-    Store(Store),
+    Store(HostStore),
     Cache(Box<BinaryCache>),
     Remote(Box<Remote>),
 }
@@ -63,12 +63,12 @@ pub enum End {
 impl End {
     /// The store, cache or remote store at an address; the store of this host without one.
     pub fn open(globals: &Globals, address: Option<&str>) -> anyhow::Result<Self> {
-        Self::open_with(build::store_config(globals)?, address, true)
+        Self::open_with(build::host_config(globals)?, address, true)
     }
 
     /// `check_signatures`: whether a daemon is to ask for signatures of what it gets.
     fn open_with(
-        config: StoreConfig,
+        config: HostConfig,
         address: Option<&str>,
         check_signatures: bool,
     ) -> anyhow::Result<Self> {
@@ -79,14 +79,14 @@ impl End {
         };
         if let Some(root) = root {
             let root = Some(std::path::absolute(root)?);
-            return Ok(Self::Store(Store::open(StoreConfig { root, ..config })?));
+            return Ok(Self::Store(Store::open(StoreConfig { root, ..config.store })?.into()));
         }
         if Remote::is_address(address) {
             let options = RemoteOptions { check_signatures, ..crate::remote::options() };
             return Ok(Self::Remote(Box::new(crate::remote::open(address, &options)?)));
         }
         if address.contains(':') {
-            return Ok(Self::Cache(Box::new(BinaryCache::open(address, &config)?)));
+            return Ok(Self::Cache(Box::new(BinaryCache::open(address, &config.store)?)));
         }
         let message = format!("{address} is neither a binary cache nor a store");
         Err(Failure::new(Code::Failed, message)
@@ -97,7 +97,7 @@ impl End {
     /// As a place to copy from.
     pub fn source(&self) -> &dyn Source {
         match self {
-            Self::Store(store) => store,
+            Self::Store(store) => store.source(),
             Self::Cache(cache) => cache.as_ref(),
             Self::Remote(remote) => remote.source(),
         }
@@ -105,7 +105,7 @@ impl End {
 
     fn sink(&self) -> &dyn Sink {
         match self {
-            Self::Store(store) => store,
+            Self::Store(store) => store.sink(),
             Self::Cache(cache) => cache.as_ref(),
             Self::Remote(remote) => remote.sink(),
         }
@@ -113,9 +113,10 @@ impl End {
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
-    let mut config = build::store_config(globals)?;
+    let mut config = build::host_config(globals)?;
+    config.remote.check_signatures = !args.no_check_sigs;
     if let Some(jobs) = args.jobs {
-        (config.fetches, config.cores) = (jobs.max(1), jobs.max(1));
+        (config.store.fetches, config.store.cores) = (jobs.max(1), jobs.max(1));
     }
     let from = End::open_with(config.clone(), args.from.as_deref(), true)?;
     let mut to = End::open_with(config, args.to.as_deref(), !args.no_check_sigs)?;

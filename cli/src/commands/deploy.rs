@@ -30,7 +30,7 @@ pub struct Args {
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     Globals::need_root("deploy")?;
     let progress = Progress::new();
-    let store = build::store(globals)?;
+    let store = build::local_store(globals)?.into();
     let prepared = build::evaluate(globals, &store, &args.cloud, &progress)?;
     let client = agent::start(globals)?;
     let status = client.status().map_err(agent::failure)?;

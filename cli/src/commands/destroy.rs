@@ -47,8 +47,8 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     }
     if !args.keep_store {
         progress.say("collecting");
-        hc_deploy::builder::forget(&build::store(globals)?)?;
-        let report = build::store(globals)?.gc(&GcOptions::default(), &BTreeSet::new())?;
+        hc_deploy::builder::forget(&build::local_store(globals)?.into())?;
+        let report = build::local_store(globals)?.gc(&GcOptions::default(), &BTreeSet::new())?;
         progress.clear();
         output::line(format_args!(
             "deleted {} store paths, {}",

@@ -103,7 +103,7 @@ fn fork(globals: &Globals, args: &ForkArgs) -> anyhow::Result<()> {
         size: args.size,
         replace: args.replace,
     };
-    let keep = |link: &Path| Ok(build::store(globals)?.add_root(link)?);
+    let keep = |link: &Path| Ok(build::local_store(globals)?.add_root(link)?);
     let progress = Progress::new();
     let disk = Disks::new(&globals.state_dir).fork(&request, &keep, &watch(&progress))?;
     progress.clear();

@@ -27,7 +27,7 @@ pub fn run(globals: &Globals) -> anyhow::Result<()> {
         // The agent has gone; nobody waits for what is being evaluated.
         std::process::exit(0);
     });
-    let store = build::store(globals)?;
+    let store = build::local_store(globals)?.into();
     let version = Globals::version()?;
     let mut evaluators = Evaluators::new(|wanted: &Wanted| open(&store, wanted, &version));
     for line in lines {
@@ -40,7 +40,11 @@ pub fn run(globals: &Globals) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn open(store: &nix_store::Store, wanted: &Wanted, version: &str) -> hc_deploy::Result<Request> {
+fn open(
+    store: &nix_store::HostStore,
+    wanted: &Wanted,
+    version: &str,
+) -> hc_deploy::Result<Request> {
     if wanted.version != version {
         return Err(hc_deploy::Error::Shape("this is another version of hc".into()));
     }

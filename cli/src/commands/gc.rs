@@ -64,7 +64,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         generations.prune(keep, since)?
     };
     progress.say("collecting");
-    let store = build::store(globals)?;
+    let store = build::local_store(globals)?;
     let Keep { derivations, outputs } = crate::nix_conf::keep()?;
     // What reads images in the store keeps them: the links of those that are gone go first.
     let (bases, disks) = (Bases::new(&globals.state_dir), Disks::new(&globals.state_dir));
@@ -76,6 +76,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
             outputs: args.keep_outputs.unwrap_or(outputs),
         },
         max_freed: args.max.unwrap_or(u64::MAX),
+        only: None,
         without: pruned.iter().map(|g| generations.root(g.number)).chain(released).collect(),
     };
     let report = store.gc(&options, &BTreeSet::new())?;

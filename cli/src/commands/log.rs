@@ -5,7 +5,7 @@ use crate::context::Globals;
 use crate::error::{Code, Coded, Failure};
 use crate::evaluation::{EvalArgs, LockArgs};
 use crate::output;
-use nix_store::{Store, StorePath};
+use nix_store::{HostStore, StorePath};
 use serde_json::json;
 use std::io::Read;
 
@@ -58,7 +58,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
 }
 
 /// The log of the last build of a derivation.
-pub fn open(store: &Store, drv: &StorePath) -> anyhow::Result<Box<dyn Read>> {
+pub fn open(store: &HostStore, drv: &StorePath) -> anyhow::Result<Box<dyn Read>> {
     store.build_log(drv).code(Code::Host)?.ok_or_else(|| {
         Failure::new(Code::Failed, format!("there is no log of {drv}"))
             .hint("only what was built on this host has one")

@@ -30,7 +30,7 @@ mod rollback;
 mod store;
 mod watch;
 
-pub use build::{observe, store_config};
+pub use build::{host_config, observe};
 
 use crate::context::Globals;
 use clap::{Parser, Subcommand};

@@ -7,7 +7,7 @@ use crate::progress::Progress;
 use hc_agent::Client;
 use hc_agent::wire::{ActivateRequest, Outcome};
 use hc_deploy::{Prepared, Watcher};
-use nix_store::Store;
+use nix_store::HostStore;
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +32,7 @@ pub struct Args {
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     Globals::need_root("watch")?;
-    let store = build::store(globals)?;
+    let store = build::local_store(globals)?.into();
     let mut request = build::request(&store, &args.cloud)?;
     request.message = say;
     if let Some(fetch) = &mut request.fetch {
@@ -78,7 +78,7 @@ fn say(text: &str) {
 struct Session<'a> {
     args: &'a Args,
     client: Client,
-    store: Store,
+    store: HostStore,
     /// The set that was activated last, or that was tried.
     last: Option<PathBuf>,
 }

@@ -8,7 +8,7 @@ use hc_spec::{HostSpec, MachineSet, MachineSpec, Name};
 use nix_compat::nar::{NamedNode, Node, hash_tree};
 use nix_compat::{StoreDir, StorePath};
 use nix_lang::ContextElem;
-use nix_store::Store;
+use nix_store::HostStore;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -60,7 +60,7 @@ pub struct Prepared<'i> {
 /// An evaluation in another process.
 pub(crate) trait Far {
     /// Has what these name written to the store.
-    fn write(&self, store: &Store, elements: &BTreeSet<&ContextElem>) -> Result<()>;
+    fn write(&self, store: &HostStore, elements: &BTreeSet<&ContextElem>) -> Result<()>;
 }
 
 fn render(path: &StorePath) -> PathBuf {

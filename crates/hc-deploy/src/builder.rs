@@ -6,7 +6,7 @@
 
 use crate::{Error, Result};
 use nix_compat::StorePath;
-use nix_store::Store;
+use nix_store::HostStore;
 use std::path::Path;
 
 /// Name of the builder in the store.
@@ -16,7 +16,7 @@ const NAME: &str = "hc-builder";
 ///
 /// # Errors
 /// When the store cannot be read or written.
-pub fn pinned(store: &Store, exe: &Path) -> Result<StorePath> {
+pub fn pinned(store: &HostStore, exe: &Path) -> Result<StorePath> {
     let link = store.state_dir().join("hc").join(format!("builder-{}", hc_image::SOURCE_ID));
     if let Ok(target) = std::fs::read_link(&link)
         && let Some((path, [])) = target
@@ -28,6 +28,10 @@ pub fn pinned(store: &Store, exe: &Path) -> Result<StorePath> {
         return Ok(path);
     }
     let path = store.add_executable(NAME, exe)?;
+    // Behind a daemon nobody but root has a place for the pin: the path stays while this is open.
+    if matches!(store, HostStore::Daemon(_)) {
+        return Ok(path);
+    }
     if let Some(directory) = link.parent() {
         hc_fs::durable::create_dir_all(directory, 0o755)?;
     }
@@ -40,6 +44,6 @@ pub fn pinned(store: &Store, exe: &Path) -> Result<StorePath> {
 ///
 /// # Errors
 /// When a pin cannot be removed.
-pub fn forget(store: &Store) -> Result<()> {
+pub fn forget(store: &HostStore) -> Result<()> {
     Ok(hc_fs::tree::remove(&store.state_dir().join("hc"))?)
 }

@@ -3,7 +3,7 @@
 use crate::Result;
 use nix_compat::{DrvOutput, StorePath};
 use nix_lang::ContextElem;
-use nix_store::{BuildObserver, Store};
+use nix_store::{BuildObserver, HostStore};
 
 /// The derivation and the outputs that lead to an output: one, or of a derivation that is an output
 /// itself, more than one.
@@ -21,7 +21,7 @@ fn chain(element: &ContextElem) -> Option<(&StorePath, &[String])> {
 /// # Errors
 /// When a build fails, or makes a file that is no derivation and is to be built.
 pub(crate) fn build<'e>(
-    store: &Store,
+    store: &HostStore,
     elements: impl IntoIterator<Item = &'e ContextElem>,
     observer: &dyn BuildObserver,
 ) -> Result<Vec<(&'e ContextElem, StorePath)>> {

@@ -4,7 +4,7 @@ use crate::io_impl::words;
 use crate::store_io::StoreIo;
 use nix_compat::StorePath;
 use nix_lang::{ClosureForm, ClosureRequest, IoError};
-use nix_store::Store;
+use nix_store::HostStore;
 use nix_store::cache::BinaryCache;
 use nix_store::copy::{Trust, copy_closure};
 use std::collections::BTreeSet;
@@ -30,7 +30,7 @@ impl StoreIo {
                     let (keys, required) = (config.trusted_keys.clone(), config.require_signatures);
                     let (trust, wanted) =
                         (Trust { keys, required }, BTreeSet::from([path.clone()]));
-                    copy_closure(&from()?, &store, &wanted, &trust, &()).map_err(words)?;
+                    copy_closure(&from()?, store.sink(), &wanted, &trust, &()).map_err(words)?;
                 }
                 check(&store, path, input_addressed)?;
                 Ok(path.clone())
@@ -52,7 +52,7 @@ fn rewritten(from: &StorePath, made: &StorePath, to: Option<&StorePath>) -> Resu
 }
 
 /// Whether the path is of the kind that was asked for.
-fn check(store: &Store, path: &StorePath, input_addressed: bool) -> Result<(), IoError> {
+fn check(store: &HostStore, path: &StorePath, input_addressed: bool) -> Result<(), IoError> {
     let follows = store.info(path).map_err(words)?.ca.is_some();
     match (follows, input_addressed) {
         (true, true) => Err(words(format!(

@@ -8,7 +8,7 @@ use crate::{Error, Result};
 use hc_spec::{HostSpec, MachineSpec};
 use nix_compat::{StoreDir, StorePath};
 use nix_lang::{Arena, ContextElem, Evaluator, FlakeOptions, Settings, Value, Witness};
-use nix_store::Store;
+use nix_store::HostStore;
 use std::path::PathBuf;
 
 /// Which cloud to evaluate, and how.
@@ -26,7 +26,7 @@ pub struct Request {
     /// Executable that image derivations name as their builder.
     pub builder: StorePath,
     /// The store: what evaluation has to read first is built there.
-    pub store: Store,
+    pub store: HostStore,
     /// Where results are kept for evaluations where nothing changed; none are without it.
     pub cache: Option<PathBuf>,
     /// What tells one version of this program from another: a result is that of one version.
@@ -82,7 +82,7 @@ pub(crate) fn door(request: &Request) -> StoreIo {
 /// A door that opens the store itself, and can close it again.
 pub(crate) fn restful_door(request: &Request) -> StoreIo {
     let options = IoOptions {
-        store: request.store.config().clone(),
+        store: request.store.host_config(),
         message: request.message,
         fetch: request.fetch.clone(),
         registries: request.registries.clone(),

@@ -5,7 +5,7 @@ use crate::{Error, Result};
 use hc_spec::{MachineSpec, Name};
 use nix_compat::{DrvOutput, StoreDir, StorePath};
 use nix_lang::ContextElem;
-use nix_store::{BuildObserver, Store};
+use nix_store::{BuildObserver, HostStore};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ impl Prepared<'_> {
     /// When there is no such machine, or a build fails.
     pub fn build_images(
         &self,
-        store: &Store,
+        store: &HostStore,
         only: &[Name],
         observer: &dyn BuildObserver,
     ) -> Result<BTreeMap<Name, PathBuf>> {
@@ -47,7 +47,7 @@ impl Prepared<'_> {
     /// What gives an image of a machine once it is built; nothing where adding it is enough.
     fn maker(
         &self,
-        store: &Store,
+        store: &HostStore,
         machine: &Machine,
         image: &StorePath,
     ) -> Result<BTreeSet<DrvOutput>> {

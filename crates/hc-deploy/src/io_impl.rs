@@ -122,7 +122,7 @@ impl Io for &StoreIo {
     }
 
     fn physical(&self, path: &Path) -> PathBuf {
-        match &self.options().store.root {
+        match &self.options().store.store.root {
             Some(root) if path.starts_with(nix_compat::STORE_DIR) => {
                 // What evaluation made is read from where it came: its path stays as it is said.
                 if self.made(path, |_, _| Ok(())).is_some() {

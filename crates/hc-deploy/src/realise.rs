@@ -5,7 +5,7 @@ use crate::{Error, Result};
 use hc_spec::set::HOST_FILE;
 use nix_compat::{DrvOutput, StoreDir};
 use nix_lang::ContextElem;
-use nix_store::{BuildObserver, IngestMethod, Store};
+use nix_store::{BuildObserver, HostStore, IngestMethod};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -17,7 +17,7 @@ impl Prepared<'_> {
     /// When a build or download fails, or the store cannot take something.
     pub fn realise(
         &self,
-        store: &Store,
+        store: &HostStore,
         scratch: &Path,
         observer: &dyn BuildObserver,
     ) -> Result<()> {
@@ -49,7 +49,7 @@ impl Prepared<'_> {
         self.add_set(store, scratch)
     }
 
-    fn add_set(&self, store: &Store, scratch: &Path) -> Result<()> {
+    fn add_set(&self, store: &HostStore, scratch: &Path) -> Result<()> {
         let directory = tempfile::tempdir_in(scratch).map_err(Error::Scratch)?;
         hc_fs::plain::write(&directory.path().join(HOST_FILE), self.host_text.as_bytes(), 0o644)?;
         for (name, machine) in &self.machines {

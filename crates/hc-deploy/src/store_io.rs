@@ -8,7 +8,7 @@ use nix_compat::flake_ref::registry::Registry;
 use nix_compat::{CAHash, Derivation, StoreDir, StorePath};
 use nix_fetch::Fetcher;
 use nix_lang::{ComputeIo, ContextElem, Ingestion, Io, IoError, PathFilter};
-use nix_store::{BuildObserver, Quiet, Store, StoreConfig};
+use nix_store::{BuildObserver, HostConfig, HostStore, Quiet};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// What evaluation may see and do.
 pub struct IoOptions {
     /// How the store is opened, when it has to be.
-    pub store: StoreConfig,
+    pub store: HostConfig,
     /// Let `getEnv` see the environment of the process.
     pub environment: bool,
     /// `builtins.currentSystem`, when it is not that of this machine.
@@ -38,7 +38,7 @@ pub struct IoOptions {
 impl Default for IoOptions {
     fn default() -> Self {
         Self {
-            store: StoreConfig::default(),
+            store: HostConfig::default(),
             environment: false,
             system: None,
             import_from_derivation: true,
@@ -55,7 +55,7 @@ impl Default for IoOptions {
 pub struct StoreIo {
     compute: ComputeIo,
     pending: RefCell<BTreeMap<StorePath, Pending>>,
-    store: RefCell<Option<Store>>,
+    store: RefCell<Option<HostStore>>,
     pub(crate) fetcher: RefCell<Option<Arc<Fetcher>>>,
     pub(crate) registries: RefCell<Option<Vec<Registry>>>,
     /// Whether evaluation had something to say.
@@ -90,7 +90,7 @@ impl StoreIo {
 
     /// Works with a store that is open already.
     #[must_use]
-    pub fn with_store(self, store: Store) -> Self {
+    pub fn with_store(self, store: HostStore) -> Self {
         self.store.replace(Some(store));
         self
     }
@@ -99,11 +99,11 @@ impl StoreIo {
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn store(&self) -> Result<Store> {
+    pub fn store(&self) -> Result<HostStore> {
         if let Some(store) = &*self.store.borrow() {
             return Ok(store.clone());
         }
-        let store = Store::open(self.options.store.clone())?;
+        let store = HostStore::open(self.options.store.clone())?;
         Ok(self.store.borrow_mut().insert(store).clone())
     }
 

@@ -5,7 +5,7 @@ use crate::store_io::StoreIo;
 use crate::{Error, Result};
 use nix_compat::{Derivation, DrvOutput, StorePath};
 use nix_lang::{ContextElem, Ingestion};
-use nix_store::Store;
+use nix_store::HostStore;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -17,7 +17,7 @@ impl StoreIo {
     /// these builds make not among them ([`crate::built::build`]).
     pub(crate) fn add_all<'e>(
         &self,
-        store: &Store,
+        store: &HostStore,
         context: impl IntoIterator<Item = &'e ContextElem>,
     ) -> Result<BTreeSet<DrvOutput>> {
         let (mut wanted, mut derivations) = (BTreeSet::new(), Vec::new());
@@ -44,7 +44,7 @@ impl StoreIo {
     ///
     /// # Errors
     /// When it is neither, or the store cannot take it.
-    pub fn add(&self, store: &Store, path: &StorePath) -> Result<()> {
+    pub fn add(&self, store: &HostStore, path: &StorePath) -> Result<()> {
         if store.is_valid(path)? {
             return Ok(());
         }
@@ -56,7 +56,7 @@ impl StoreIo {
 
     fn write_pending(
         &self,
-        store: &Store,
+        store: &HostStore,
         path: &StorePath,
         pending: Option<&Pending>,
     ) -> Result<()> {
@@ -87,13 +87,13 @@ impl StoreIo {
     ///
     /// # Errors
     /// When something it refers to is nowhere, or the store cannot take it.
-    pub fn write_derivation(&self, store: &Store, drv: &StorePath) -> Result<()> {
+    pub fn write_derivation(&self, store: &HostStore, drv: &StorePath) -> Result<()> {
         self.write_derivations(store, [drv])
     }
 
     fn write_derivations<'p>(
         &self,
-        store: &Store,
+        store: &HostStore,
         drvs: impl IntoIterator<Item = &'p StorePath>,
     ) -> Result<()> {
         let mut open: Vec<(StorePath, bool)> =
@@ -123,7 +123,7 @@ impl StoreIo {
     }
 }
 
-fn add_derivations(store: &Store, waiting: &mut Vec<Derivation>) -> Result<()> {
+fn add_derivations(store: &HostStore, waiting: &mut Vec<Derivation>) -> Result<()> {
     store.add_derivations(&waiting.iter().collect::<Vec<_>>())?;
     waiting.clear();
     Ok(())

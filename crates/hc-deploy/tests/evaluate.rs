@@ -51,7 +51,8 @@ impl World {
 
     fn options(&self) -> IoOptions {
         IoOptions {
-            store: StoreConfig { root: Some(self.here().join("root")), ..StoreConfig::default() },
+            store: StoreConfig { root: Some(self.here().join("root")), ..StoreConfig::default() }
+                .into(),
             fetch: Some(nix_fetch::Config::new(self.here().join("cache"))),
             registries: Registries { global: String::new(), ..Registries::default() },
             ..IoOptions::default()

@@ -4,14 +4,14 @@
 use hc_deploy::far::{Answer, Evaluators, Order, Service, Wanted, prepare_with};
 use hc_deploy::{Registries, Request, prepare};
 use nix_compat::StoreDir;
-use nix_store::{Quiet, Store, StoreConfig};
+use nix_store::{HostStore, Quiet, Store, StoreConfig};
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 struct World {
     dir: tempfile::TempDir,
-    store: Store,
+    store: HostStore,
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -55,7 +55,8 @@ impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let root = Some(dir.path().join("root"));
-        let store = Store::open(StoreConfig { root, ..StoreConfig::default() }).expect("a store");
+        let store =
+            Store::open(StoreConfig { root, ..StoreConfig::default() }).expect("a store").into();
         let world = World { dir, store };
         let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         for part in ["modules", "images"] {
@@ -86,7 +87,7 @@ impl World {
     }
 }
 
-fn request(store: &Store, directory: &Path, cache: &Path) -> Request {
+fn request(store: &HostStore, directory: &Path, cache: &Path) -> Request {
     let builder = b"/nix/store/00000000000000000000000000000000-hc-builder";
     Request {
         directory: directory.to_owned(),

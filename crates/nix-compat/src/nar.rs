@@ -7,8 +7,10 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::path::Path;
 
+mod filtered;
 mod stream;
 
+pub use filtered::dump_filtered;
 pub use stream::ArchiveReader;
 
 pub use nix_archive::nar::{

@@ -50,20 +50,29 @@ pub fn unpack(file: &Path, to: &Path) -> Result<u64> {
     Ok(tree.newest)
 }
 
+/// No preset of xz needs more, and no other file gets it.
+const XZ_MEMORY: u64 = 66 << 20;
+/// The same for zstd: 64 MiB.
+const ZSTD_WINDOW_LOG: u32 = 26;
+
 fn decompress<'r>(mut from: impl BufRead + 'r) -> Result<Box<dyn Read + 'r>> {
     let begin = from.fill_buf().map_err(failed)?;
     Ok(match begin {
         [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(from)),
         [0xfd, b'7', b'z', b'X', b'Z', ..] => {
-            Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(from))
+            let flags = liblzma::stream::CONCATENATED;
+            let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, flags);
+            Box::new(liblzma::bufread::XzDecoder::new_stream(from, stream.map_err(failed)?))
         }
         [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            Box::new(zstd::stream::read::Decoder::with_buffer(from).map_err(failed)?)
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(from).map_err(failed)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(failed)?;
+            Box::new(decoder)
         }
         [b'B', b'Z', b'h', ..] => Box::new(bzip2::bufread::MultiBzDecoder::new(from)),
         // The old format of lzma has no mark of its own, only usual values at its beginning.
         [0x5d, 0, 0, ..] => {
-            let stream = liblzma::stream::Stream::new_lzma_decoder(u64::MAX).map_err(failed)?;
+            let stream = liblzma::stream::Stream::new_lzma_decoder(XZ_MEMORY).map_err(failed)?;
             Box::new(liblzma::bufread::XzDecoder::new_stream(from, stream))
         }
         _ => Box::new(from),

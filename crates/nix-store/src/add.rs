@@ -301,7 +301,7 @@ impl Store {
     }
 }
 
-fn describe(
+pub(crate) fn describe(
     path: &StorePath,
     hash: nar::NarHash,
     references: &BTreeSet<StorePath>,
@@ -321,7 +321,7 @@ fn describe(
     }
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     match nix_compat::hash_bytes(HashAlgorithm::Sha256, bytes) {
         NixHash::Sha256(digest) => digest,
         _ => unreachable!("asked for SHA-256"),

@@ -1,3 +1,4 @@
+use crate::http::Proxies;
 use nix_compat::narinfo::TrustedPublicKey;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,8 +24,8 @@ pub struct StoreConfig {
     pub netrc_file: Option<PathBuf>,
     /// Requests to one server that run at once (`http-connections`).
     pub connections: usize,
-    /// The proxy of downloads, such as `http://proxy:3128`.
-    pub proxy: Option<String>,
+    /// The proxies of downloads and uploads.
+    pub proxies: Proxies,
     /// (prefix, replacement): an address that begins with the prefix is first tried with the
     /// replacement in its place. What comes is checked against the derivation's hash all the same.
     pub mirrors: Vec<(String, String)>,
@@ -74,7 +75,7 @@ impl Default for StoreConfig {
             ca_file: None,
             netrc_file: None,
             connections: 25,
-            proxy: None,
+            proxies: Proxies::default(),
             mirrors: Vec::new(),
             fetch_tries: 4,
             fetch_timeout: Duration::from_secs(30),

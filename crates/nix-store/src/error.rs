@@ -48,6 +48,12 @@ pub enum Error {
         /// The path.
         path: StorePath,
     },
+    /// A path was to be deleted that something keeps.
+    #[error("{path} is still alive: `hc store why {path}` says what keeps it")]
+    Alive {
+        /// The path.
+        path: StorePath,
+    },
     /// A name cannot be that of a store path.
     #[error("{name:?} cannot be stored: {source}")]
     Name {
@@ -193,6 +199,18 @@ pub enum Error {
         address: String,
         /// What it said.
         reason: String,
+    },
+    /// The store of this host can neither be written nor is there a daemon for it.
+    #[error(
+        "the store of this host cannot be used: {} cannot be written by this user, and no Nix daemon listens at {}",
+        state.display(),
+        socket.display()
+    )]
+    NoWay {
+        /// The store's directory for what is no store path.
+        state: PathBuf,
+        /// Where a daemon's socket would be.
+        socket: PathBuf,
     },
     /// The caller's observer asked to stop.
     #[error("cancelled")]

@@ -1,6 +1,6 @@
 //! The garbage collector.
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::gc_server::Server;
 use crate::layout::Layout;
 use crate::live::Keep;
@@ -28,6 +28,8 @@ pub struct GcOptions {
     pub max_freed: u64,
     /// Roots that are taken as gone: for a dry run of what their removal would free.
     pub without: BTreeSet<PathBuf>,
+    /// Delete only these, and what refers to them; one that is kept is an error.
+    pub only: Option<BTreeSet<StorePath>>,
 }
 
 impl Default for GcOptions {
@@ -37,6 +39,7 @@ impl Default for GcOptions {
             keep: Keep::default(),
             max_freed: u64::MAX,
             without: BTreeSet::new(),
+            only: None,
         }
     }
 }
@@ -80,11 +83,13 @@ impl Store {
         roots.extend(extra_roots.iter().cloned());
         let valid = self.valid_paths()?;
         let live = self.live(roots, &valid, options.keep)?;
+        let only = options.only.as_ref().map(|paths| self.doomed(paths, &live)).transpose()?;
         let mut report = GcReport { stale_roots: found.stale, ..GcReport::default() };
         let mut collector = Collector {
             store: self,
             server: &server,
             live,
+            only,
             max_freed: options.max_freed,
             report: &mut report,
         };
@@ -95,8 +100,10 @@ impl Store {
         for link in &collector.report.stale_roots {
             hc_fs::durable::remove_file(link)?;
         }
-        let rubbish = collector.rubbish(&valid)?;
-        collector.delete_rubbish(rubbish)?;
+        if collector.only.is_none() {
+            let rubbish = collector.rubbish(&valid)?;
+            collector.delete_rubbish(rubbish)?;
+        }
         collector.delete(&valid)?;
         collector.report.freed += links::remove_unused(layout)?;
         layout.reserve();
@@ -104,10 +111,34 @@ impl Store {
     }
 }
 
+impl Store {
+    /// What has to go with some paths: all that refers to them. They must be dead.
+    fn doomed(
+        &self,
+        paths: &BTreeSet<StorePath>,
+        live: &BTreeSet<StorePath>,
+    ) -> Result<BTreeSet<StorePath>> {
+        let mut doomed = BTreeSet::new();
+        let mut open: Vec<StorePath> = paths.iter().cloned().collect();
+        let database = self.database();
+        while let Some(path) = open.pop() {
+            if live.contains(&path) {
+                return Err(Error::Alive { path });
+            }
+            if database.is_valid(&path)? && doomed.insert(path.clone()) {
+                open.extend(database.referrers(&path)?);
+            }
+        }
+        Ok(doomed)
+    }
+}
+
 struct Collector<'a> {
     store: &'a Store,
     server: &'a Server,
     live: BTreeSet<StorePath>,
+    /// Nothing else is to go.
+    only: Option<BTreeSet<StorePath>>,
     max_freed: u64,
     report: &'a mut GcReport,
 }
@@ -115,7 +146,8 @@ struct Collector<'a> {
 impl Collector<'_> {
     /// The dead paths, those that refer to others first.
     fn dead(&self, valid: &BTreeSet<StorePath>) -> Result<Vec<StorePath>> {
-        let dead: BTreeSet<&StorePath> = valid.difference(&self.live).collect();
+        let wanted = |path: &&StorePath| self.only.as_ref().is_none_or(|only| only.contains(*path));
+        let dead: BTreeSet<&StorePath> = valid.difference(&self.live).filter(wanted).collect();
         let mut referrers: BTreeMap<&StorePath, usize> = dead.iter().map(|p| (*p, 0)).collect();
         let mut references = BTreeMap::new();
         for path in &dead {
@@ -152,7 +184,8 @@ impl Collector<'_> {
     }
 
     fn list(&mut self, valid: &BTreeSet<StorePath>) -> Result<()> {
-        for name in self.rubbish(valid)? {
+        let rubbish = if self.only.is_none() { self.rubbish(valid)? } else { Vec::new() };
+        for name in rubbish {
             self.report.freed += disk_usage(&self.store.layout().store.join(&name), 1);
             self.report.rubbish.push(name);
         }
@@ -324,6 +357,7 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         let mut report = GcReport::default();
         let mut collector = Collector {
+            only: None,
             store: &store,
             server: &server,
             live: BTreeSet::new(),

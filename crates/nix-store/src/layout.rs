@@ -103,6 +103,14 @@ impl Layout {
         self.store.join(path.to_basename())
     }
 
+    /// Where a file in the store is on disk; other paths stay as they are.
+    pub fn physical_file(&self, path: &Path) -> PathBuf {
+        match self.below_store(path) {
+            Some(below) => self.store.join(below),
+            None => path.into(),
+        }
+    }
+
     /// The logical or physical path as a path in the store's directory, if it is in it.
     pub fn below_store<'a>(&self, path: &'a Path) -> Option<&'a Path> {
         path.strip_prefix(STORE_DIR).or_else(|_| path.strip_prefix(&self.store)).ok()

@@ -70,38 +70,49 @@ impl Store {
         // Asking is no reason: this process keeps nothing that it only looks at.
         let roots = self.roots()?;
         let database = self.database();
-        let mut next: BTreeMap<StorePath, Option<StorePath>> =
-            BTreeMap::from([(path.clone(), None)]);
-        let mut open = VecDeque::from([path.clone()]);
-        while let Some(kept) = open.pop_front() {
-            let mut keepers = database.referrers(&kept).or_else(absent)?;
-            if keep.derivations && is_derivation(&kept) {
-                for output in database.outputs(&kept)? {
+        let keepers = |kept: &StorePath| {
+            let mut keepers = database.referrers(kept).or_else(absent)?;
+            if keep.derivations && is_derivation(kept) {
+                for output in database.outputs(kept)? {
                     let deriver = database.info(&output)?.and_then(|info| info.deriver);
-                    if deriver.as_ref() == Some(&kept) {
+                    if deriver.as_ref() == Some(kept) {
                         keepers.insert(output);
                     }
                 }
             }
             if keep.outputs {
-                keepers.extend(database.derivers(&kept)?);
+                keepers.extend(database.derivers(kept)?);
             }
-            for keeper in keepers {
-                if !next.contains_key(&keeper) {
-                    next.insert(keeper.clone(), Some(kept.clone()));
-                    open.push_back(keeper);
-                }
+            Ok(keepers)
+        };
+        reasons(path, roots, &keepers)
+    }
+}
+
+/// For every root that leads to a path, the shortest way; `keepers` are those that keep one.
+pub(crate) fn reasons(
+    path: &StorePath,
+    roots: BTreeSet<Root>,
+    keepers: &dyn Fn(&StorePath) -> Result<BTreeSet<StorePath>>,
+) -> Result<Vec<Reason>> {
+    let mut next: BTreeMap<StorePath, Option<StorePath>> = BTreeMap::from([(path.clone(), None)]);
+    let mut open = VecDeque::from([path.clone()]);
+    while let Some(kept) = open.pop_front() {
+        for keeper in keepers(&kept)? {
+            if !next.contains_key(&keeper) {
+                next.insert(keeper.clone(), Some(kept.clone()));
+                open.push_back(keeper);
             }
         }
-        let reasons = roots.into_iter().filter(|root| next.contains_key(&root.path)).map(|root| {
-            let mut chain = vec![root.path.clone()];
-            while let Some(Some(step)) = chain.last().and_then(|last| next.get(last)) {
-                chain.push(step.clone());
-            }
-            Reason { root, chain }
-        });
-        Ok(reasons.collect())
     }
+    let reasons = roots.into_iter().filter(|root| next.contains_key(&root.path)).map(|root| {
+        let mut chain = vec![root.path.clone()];
+        while let Some(Some(step)) = chain.last().and_then(|last| next.get(last)) {
+            chain.push(step.clone());
+        }
+        Reason { root, chain }
+    });
+    Ok(reasons.collect())
 }
 
 fn is_derivation(path: &StorePath) -> bool {

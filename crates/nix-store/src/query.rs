@@ -3,6 +3,7 @@ use crate::info::PathInfo;
 use crate::store::Store;
 use nix_compat::{Derivation, StorePath};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 impl Store {
     /// Whether the store has the path, complete. It stays so as long as this store is open.
@@ -111,16 +112,10 @@ impl Store {
     /// # Errors
     /// When it is not there, or malformed.
     pub fn derivation(&self, path: &StorePath) -> Result<Derivation> {
-        let malformed = |reason: String| Error::Derivation { path: path.clone(), reason };
-        let Some(name) = path.name().strip_suffix(".drv") else {
-            return Err(malformed("its name does not end in .drv".into()));
-        };
         if !self.is_valid(path)? {
             return Err(Error::NotValid { path: path.clone() });
         }
-        let file = self.physical(path);
-        let bytes = std::fs::read(&file).on("read", &file)?;
-        Derivation::from_aterm_bytes(&bytes, name).map_err(|error| malformed(error.to_string()))
+        read_derivation(path, &self.physical(path))
     }
 
     /// The valid path with this hash part.
@@ -142,4 +137,14 @@ impl Store {
     pub fn valid_derivers(&self, path: &StorePath) -> Result<BTreeSet<StorePath>> {
         self.database().derivers(path)
     }
+}
+
+/// Reads the derivation of a path from where it lies.
+pub(crate) fn read_derivation(path: &StorePath, file: &Path) -> Result<Derivation> {
+    let malformed = |reason: String| Error::Derivation { path: path.clone(), reason };
+    let Some(name) = path.name().strip_suffix(".drv") else {
+        return Err(malformed("its name does not end in .drv".into()));
+    };
+    let bytes = std::fs::read(file).on("read", file)?;
+    Derivation::from_aterm_bytes(&bytes, name).map_err(|error| malformed(error.to_string()))
 }

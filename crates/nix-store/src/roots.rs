@@ -1,6 +1,7 @@
 //! Roots: what a collector starts from.
 
 use crate::error::{Context, Error, Result};
+use crate::layout::Layout;
 use crate::store::Store;
 use hc_fs::durable;
 use nix_compat::StorePath;
@@ -31,11 +32,7 @@ impl Store {
     /// # Errors
     /// When `link` is no symlink into the store, or the root cannot be written.
     pub fn add_root(&self, link: &Path) -> Result<()> {
-        let link = std::path::absolute(link).on("find", link)?;
-        let refuse = |reason| Error::Root { link: link.clone(), reason };
-        let target = std::fs::read_link(&link).map_err(|_| refuse("it is no symlink"))?;
-        let path = self.layout().store_path(&target);
-        let path = path.ok_or_else(|| refuse("it does not lead into the store"))?;
+        let (link, path) = target_of(link, self.layout())?;
         if !self.is_valid(&path)? {
             return Err(Error::NotValid { path });
         }
@@ -109,6 +106,16 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Where a symlink that is to be a root really is, and the path that it leads to.
+pub(crate) fn target_of(link: &Path, layout: &Layout) -> Result<(PathBuf, StorePath)> {
+    let link = std::path::absolute(link).on("find", link)?;
+    let refuse = |reason| Error::Root { link: link.clone(), reason };
+    let target = std::fs::read_link(&link).map_err(|_| refuse("it is no symlink"))?;
+    let path = layout.store_path(&target);
+    let path = path.ok_or_else(|| refuse("it does not lead into the store"))?;
+    Ok((link, path))
 }
 
 /// What may be gone by now is no error; what may be there but cannot be read is: a collector

@@ -64,10 +64,7 @@ impl Store {
     /// Where a file in the store (`/nix/store/…/bin/x`) is on disk; other paths stay as they are.
     #[must_use]
     pub fn physical_file(&self, path: &Path) -> PathBuf {
-        match self.layout().below_store(path) {
-            Some(below) => self.layout().store.join(below),
-            None => path.into(),
-        }
+        self.layout().physical_file(path)
     }
 
     /// The store path that a file is or lies in, by its logical or physical name.
@@ -112,6 +109,14 @@ impl Store {
     pub(crate) fn add_temp_root(&self, path: &StorePath) -> Result<()> {
         let mut roots = self.inner.temp_roots.lock().unwrap_or_else(PoisonError::into_inner);
         roots.add(self.layout(), path)
+    }
+
+    /// Keeps nothing any more that this store has kept so far.
+    pub(crate) fn forget_temp_roots(&self) -> Result<()> {
+        let new = TempRoots::new(self.layout())?;
+        let mut roots = self.inner.temp_roots.lock().unwrap_or_else(PoisonError::into_inner);
+        *roots = new;
+        Ok(())
     }
 }
 

@@ -1,8 +1,10 @@
 //! Looking for damage.
 
 use crate::error::{Result, archive};
+use crate::info::PathInfo;
 use crate::store::Store;
 use nix_compat::{NixHash, StorePath, nar};
+use std::path::Path;
 
 /// A valid path that is not what was registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,19 +74,22 @@ impl Store {
         if !self.is_valid(path)? {
             return Ok(None);
         }
-        let info = self.info(path)?;
-        let at = self.physical(path);
-        if at.symlink_metadata().is_err() {
-            return Ok(Some(Damage::Missing(path.clone())));
-        }
-        if !contents {
-            return Ok(None);
-        }
-        let got = NixHash::Sha256(nar::hash_path(&at).map_err(archive(&at))?.sha256);
-        if got == info.nar_hash {
-            return Ok(None);
-        }
-        let (expected, got) = (info.nar_hash.to_sri_string(), got.to_sri_string());
-        Ok(Some(Damage::Modified { path: path.clone(), expected, got }))
+        damage(&self.info(path)?, &self.physical(path), contents)
     }
+}
+
+/// What is wrong with what lies at `at`, if something is.
+pub(crate) fn damage(info: &PathInfo, at: &Path, contents: bool) -> Result<Option<Damage>> {
+    if at.symlink_metadata().is_err() {
+        return Ok(Some(Damage::Missing(info.path.clone())));
+    }
+    if !contents {
+        return Ok(None);
+    }
+    let got = NixHash::Sha256(nar::hash_path(at).map_err(archive(at))?.sha256);
+    if got == info.nar_hash {
+        return Ok(None);
+    }
+    let (expected, got) = (info.nar_hash.to_sri_string(), got.to_sri_string());
+    Ok(Some(Damage::Modified { path: info.path.clone(), expected, got }))
 }

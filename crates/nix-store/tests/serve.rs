@@ -58,7 +58,7 @@ fn talk<T: Send>(
         let served = {
             let (mut from, mut to) = both(there);
             let mut client = Client { from: &mut from, to: &mut to, gone: &|| false };
-            serve(store, access, &mut client, &|_| ())
+            serve(&store.clone().into(), access, &mut client, &|_| ())
         };
         (speaker.join().unwrap(), served)
     })

@@ -7,7 +7,8 @@ use crate::output;
 use crate::progress::Progress;
 use crate::warm::Evaluators;
 use hc_deploy::{Prepared, Request};
-use nix_store::{BuildEvent, Store, StoreConfig};
+use nix_store::remote::RemoteOptions;
+use nix_store::{BuildEvent, HostConfig, HostStore, Store, StoreConfig};
 use std::path::{Path, PathBuf};
 
 /// Which cloud, for the verbs that evaluate one.
@@ -30,7 +31,7 @@ pub struct CloudArgs {
 /// Builds a cloud: everything its machines need, without starting any.
 pub fn run(
     globals: &Globals,
-    store: &Store,
+    store: &HostStore,
     cloud: &CloudArgs,
     out_link: Option<&Path>,
     print: Print,
@@ -57,7 +58,7 @@ pub fn run(
 /// Evaluates; errors of the Nix files have their own exit code.
 pub fn evaluate(
     globals: &Globals,
-    store: &Store,
+    store: &HostStore,
     args: &CloudArgs,
     progress: &Progress,
 ) -> anyhow::Result<Prepared<'static>> {
@@ -72,7 +73,7 @@ pub fn evaluate(
 }
 
 /// What is to be evaluated, and how.
-pub fn request(store: &Store, args: &CloudArgs) -> anyhow::Result<Request> {
+pub fn request(store: &HostStore, args: &CloudArgs) -> anyhow::Result<Request> {
     let (flake, cloud) = match args.flake.rsplit_once('#') {
         Some((flake, cloud)) => (flake, Some(cloud.to_owned())),
         None => (args.flake.as_str(), None),
@@ -113,7 +114,11 @@ pub fn directory(flake: &str) -> (PathBuf, bool) {
 /// Builds what is missing; errors of builds and fetches have their own exit code.
 ///
 /// What was built is kept from the collector as long as `store` is open.
-pub fn realise(store: &Store, prepared: &Prepared<'_>, progress: &Progress) -> anyhow::Result<()> {
+pub fn realise(
+    store: &HostStore,
+    prepared: &Prepared<'_>,
+    progress: &Progress,
+) -> anyhow::Result<()> {
     progress.say("building");
     prepared.realise(store, &std::env::temp_dir(), &Observer { progress }).code(Code::Build)
 }
@@ -135,18 +140,40 @@ pub fn store_config(globals: &Globals) -> anyhow::Result<StoreConfig> {
     Ok(config)
 }
 
-/// The store of this host.
-pub fn store(globals: &Globals) -> anyhow::Result<Store> {
-    open(store_config(globals)?)
+/// The same, with the way to it.
+pub fn host_config(globals: &Globals) -> anyhow::Result<HostConfig> {
+    let store = store_config(globals)?;
+    let substitute = crate::nix_conf::substitute()?;
+    let remote = RemoteOptions { jobs: store.jobs, substitute, ..crate::remote::options() };
+    Ok(HostConfig { store, remote, way: globals.way()?.clone() })
+}
+
+/// The store of this host, directly or through its daemon.
+pub fn store(globals: &Globals) -> anyhow::Result<HostStore> {
+    open(host_config(globals)?)
+}
+
+/// The store of this host itself, for what no daemon does.
+pub fn local_store(globals: &Globals) -> anyhow::Result<Store> {
+    globals.need_direct()?;
+    Store::open(store_config(globals)?).map_err(unopened)
 }
 
 /// A store, or what to do about it.
-pub fn open(config: StoreConfig) -> anyhow::Result<Store> {
-    Store::open(config).map_err(|error| {
-        let failure = Failure::new(Code::Host, error.to_string());
-        if rustix::process::geteuid().is_root() { failure } else { failure.hint("run hc as root") }
-            .into()
-    })
+pub fn open(config: HostConfig) -> anyhow::Result<HostStore> {
+    HostStore::open(config).map_err(unopened)
+}
+
+fn unopened(error: nix_store::Error) -> anyhow::Error {
+    let failure = Failure::new(Code::Host, error.to_string());
+    match error {
+        nix_store::Error::NoWay { .. } => failure
+            .hint("run hc as root, start nix-daemon, or say --store DIR for a store of yours"),
+        nix_store::Error::Peer { .. } => failure,
+        _ if rustix::process::geteuid().is_root() => failure,
+        _ => failure.hint("run hc as root, or say --store daemon"),
+    }
+    .into()
 }
 
 /// Says on the terminal what a build does.

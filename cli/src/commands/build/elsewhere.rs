@@ -2,7 +2,7 @@
 
 use nix_store::copy::{Trust, copy_closure};
 use nix_store::remote::Remote;
-use nix_store::{BuildMode, BuildObserver, DrvOutput, Error, Result, Store, StorePath};
+use nix_store::{BuildMode, BuildObserver, DrvOutput, Error, HostStore, Result, StorePath};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Who builds for us is trusted, and asks us for signatures itself.
@@ -10,13 +10,13 @@ const ANYBODY: Trust = Trust { keys: Vec::new(), required: false };
 
 /// Sends the derivations, has them built, and takes what came of it.
 pub fn build(
-    store: &Store,
+    store: &HostStore,
     remote: &Remote,
     outputs: &[DrvOutput],
     observer: &dyn BuildObserver,
 ) -> Result<BTreeMap<DrvOutput, StorePath>> {
     let drvs: BTreeSet<StorePath> = outputs.iter().map(|o| o.drv_path().clone()).collect();
-    copy_closure(store, remote.sink(), &drvs, &ANYBODY, &())?;
+    copy_closure(store.source(), remote.sink(), &drvs, &ANYBODY, &())?;
     let built = match remote {
         Remote::Daemon(daemon) => daemon.build(outputs, BuildMode::Normal, observer)?,
         Remote::Serve(client) => {
@@ -30,12 +30,12 @@ pub fn build(
         }
     };
     let paths: BTreeSet<StorePath> = built.values().cloned().collect();
-    copy_closure(remote.source(), store, &paths, &ANYBODY, &())?;
+    copy_closure(remote.source(), store.sink(), &paths, &ANYBODY, &())?;
     Ok(built)
 }
 
 /// The paths of outputs that are known before they are built.
-fn known(store: &Store, outputs: &[DrvOutput]) -> Result<BTreeMap<DrvOutput, StorePath>> {
+fn known(store: &HostStore, outputs: &[DrvOutput]) -> Result<BTreeMap<DrvOutput, StorePath>> {
     let path = |output: &DrvOutput| {
         let all = store.outputs(output.drv_path())?;
         match all.get(output.output_name()) {

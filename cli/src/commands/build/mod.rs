@@ -7,7 +7,8 @@ mod package;
 mod report;
 
 pub use cloud::{
-    CloudArgs, Observer, evaluate, observe, open, realise, request, store, store_config,
+    CloudArgs, Observer, evaluate, host_config, local_store, observe, open, realise, request,
+    store, store_config,
 };
 pub use package::{Source, Target, derivation, targets};
 pub use report::Report;
@@ -17,7 +18,7 @@ use crate::error::{Code, Coded, Failure};
 use crate::evaluation::{EvalArgs, LockArgs, failure, with_evaluator};
 use crate::installable::Installable;
 use crate::output;
-use nix_store::{BuildMode, DrvOutput, Store, StorePath};
+use nix_store::{BuildMode, DrvOutput, HostStore, StorePath};
 use options::BuildOptions;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -186,7 +187,7 @@ fn cloud_of(globals: &Globals, args: &Args) -> anyhow::Result<Option<CloudArgs>>
     Ok(found.then_some(cloud))
 }
 
-fn dry_run(store: &Store, wanted: &[DrvOutput], json: bool) -> anyhow::Result<()> {
+fn dry_run(store: &HostStore, wanted: &[DrvOutput], json: bool) -> anyhow::Result<()> {
     let plan = store.plan(wanted).code(Code::Build)?;
     if json {
         let list = |paths: &std::collections::BTreeSet<StorePath>| {
@@ -215,7 +216,7 @@ fn dry_run(store: &Store, wanted: &[DrvOutput], json: bool) -> anyhow::Result<()
 
 /// `result`, `result-1` and so on, with the name of the output where it is not `out`.
 fn make_links(
-    store: &Store,
+    store: &HostStore,
     targets: &[Target],
     built: &BTreeMap<DrvOutput, StorePath>,
     link: &Path,
@@ -237,7 +238,7 @@ fn make_links(
 }
 
 /// A symlink to a path of the store, which keeps it.
-pub fn keep_link(store: &Store, path: &StorePath, link: &Path) -> anyhow::Result<()> {
+pub fn keep_link(store: &HostStore, path: &StorePath, link: &Path) -> anyhow::Result<()> {
     if link.symlink_metadata().is_ok_and(|there| !there.is_symlink()) {
         let message = format!("{} is in the way: it is no symlink", link.display());
         return Err(Failure::new(Code::Failed, message)

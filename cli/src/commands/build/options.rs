@@ -2,7 +2,7 @@
 
 use crate::context::Globals;
 use crate::error::{Code, Failure};
-use nix_store::Store;
+use nix_store::HostStore;
 use nix_store::remote::RemoteOptions;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -48,8 +48,9 @@ pub struct BuildOptions {
 }
 
 /// The store of this host, with these options for its builds.
-pub fn store(globals: &Globals, options: &BuildOptions) -> anyhow::Result<Store> {
-    let mut config = super::store_config(globals)?;
+pub fn store(globals: &Globals, options: &BuildOptions) -> anyhow::Result<HostStore> {
+    let mut host = super::host_config(globals)?;
+    let config = &mut host.store;
     if let Some(jobs) = options.max_jobs {
         if jobs == 0 {
             let message = "--max-jobs 0 would build nothing: there are no other builders";
@@ -76,7 +77,32 @@ pub fn store(globals: &Globals, options: &BuildOptions) -> anyhow::Result<Store>
     config.environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_vec())))
         .collect();
-    super::cloud::open(config)
+    host.remote = RemoteOptions {
+        jobs: config.jobs,
+        check_signatures: true,
+        substitute: host.remote.substitute && !options.no_substitutes,
+        settings: settings(options),
+        ..remote(options)
+    };
+    super::cloud::open(host)
+}
+
+/// What a daemon is told of these options, by the names of nix.conf.
+fn settings(options: &BuildOptions) -> Vec<(String, String)> {
+    let mut settings = Vec::new();
+    let mut put = |name: &str, value: Option<String>| {
+        settings.extend(value.map(|value| (name.to_owned(), value)));
+    };
+    // In whole seconds there.
+    let seconds = |value: Option<f64>| value.map(|value| format!("{:.0}", value.ceil()));
+    put("timeout", seconds(options.timeout));
+    put("max-silent-time", seconds(options.max_silent_time));
+    put("max-build-log-size", options.max_log_size.map(|size| size.to_string()));
+    put("substituters", options.substituters.clone());
+    if !options.sandbox_path.is_empty() {
+        put("extra-sandbox-paths", Some(options.sandbox_path.join(" ")));
+    }
+    settings
 }
 
 /// How somebody else builds, with these options.

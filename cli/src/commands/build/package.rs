@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use hc_deploy::StoreIo;
 use nix_compat::StoreDir;
 use nix_lang::{ContextElem, Evaluator, Value};
-use nix_store::{BuildObserver, DrvOutput, Store, StorePath};
+use nix_store::{BuildObserver, DrvOutput, HostStore, StorePath};
 use std::collections::BTreeMap;
 
 /// What a command line says.
@@ -71,7 +71,7 @@ impl Target {
     }
 
     /// Builds the derivation that is an output, so that its own outputs can be built.
-    pub fn settled(self, store: &Store, observer: &dyn BuildObserver) -> anyhow::Result<Self> {
+    pub fn settled(self, store: &HostStore, observer: &dyn BuildObserver) -> anyhow::Result<Self> {
         let Self::Chain { mut drv, through, outputs } = self else { return Ok(self) };
         let mut via = Vec::new();
         for name in through {
@@ -110,7 +110,7 @@ impl Target {
 /// Evaluates what must be, and writes the derivations to the store.
 pub fn targets(
     globals: &Globals,
-    store: &Store,
+    store: &HostStore,
     source: &Source<'_>,
 ) -> anyhow::Result<Vec<Target>> {
     let by_hand = source.file.is_some() || source.expr.is_some();
@@ -142,7 +142,7 @@ fn asked(target: &str) -> Option<Vec<String>> {
 }
 
 /// A path of the store, or a file in it that belongs to one.
-fn stored(store: &Store, target: &str) -> anyhow::Result<Target> {
+fn stored(store: &HostStore, target: &str) -> anyhow::Result<Target> {
     let mut parts = target.split('^');
     let text = parts.next().unwrap_or_default();
     let mut through: Vec<String> = parts.map(str::to_owned).collect();
@@ -167,7 +167,7 @@ fn stored(store: &Store, target: &str) -> anyhow::Result<Target> {
 }
 
 /// The names of outputs; `*` is all of them.
-fn chosen(store: &Store, drv: &StorePath, names: Vec<String>) -> anyhow::Result<Vec<String>> {
+fn chosen(store: &HostStore, drv: &StorePath, names: Vec<String>) -> anyhow::Result<Vec<String>> {
     if names == ["*"] {
         let derivation = store.derivation(drv).code(Code::Build)?;
         return Ok(derivation.outputs().keys().cloned().collect());
@@ -178,7 +178,7 @@ fn chosen(store: &Store, drv: &StorePath, names: Vec<String>) -> anyhow::Result<
 struct Found<'v, 'a> {
     nix: &'v Evaluator<'a>,
     io: &'v StoreIo,
-    store: &'v Store,
+    store: &'v HostStore,
     source: &'v Source<'v>,
 }
 
@@ -265,7 +265,7 @@ impl<'a> Found<'_, 'a> {
 }
 
 /// The derivation of what a command line names, for what is known about its builds.
-pub fn derivation(store: &Store, target: &Target) -> anyhow::Result<StorePath> {
+pub fn derivation(store: &HostStore, target: &Target) -> anyhow::Result<StorePath> {
     match target {
         Target::Derivation { drv, .. } | Target::Chain { drv, .. } => Ok(drv.clone()),
         Target::Path(path) => store.deriver(path).code(Code::Host)?.ok_or_else(|| {

@@ -9,7 +9,7 @@ use hc_runtime::base::{Base, Bases};
 use hc_runtime::disk::{Disk, Disks};
 use hc_spec::MachineSpec;
 use nix_compat::StoreDir;
-use nix_store::Store;
+use nix_store::HostStore;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
@@ -181,7 +181,7 @@ fn share_layers(images: &mut [Image]) {
 }
 
 /// Counts what NixOS systems take of the store, and what several of them do.
-fn share_closures(store: &Store, images: &mut [Image]) -> anyhow::Result<()> {
+fn share_closures(store: &HostStore, images: &mut [Image]) -> anyhow::Result<()> {
     let mut paths: BTreeMap<String, (u64, usize)> = BTreeMap::new();
     for path in images.iter().flat_map(Image::closure) {
         if let Some((_, count)) = paths.get_mut(path) {

@@ -4,7 +4,7 @@ use crate::commands::build;
 use crate::context::Globals;
 use crate::error::{Code, Coded, Failure};
 use crate::output;
-use nix_store::Store;
+use nix_store::HostStore;
 use serde_json::{Map, Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ pub fn cat(globals: &Globals, args: &CatArgs) -> anyhow::Result<()> {
 }
 
 /// Where a file of a valid path is on disk. No symlink is followed: it could lead anywhere.
-fn physical(store: &Store, named: &Path) -> anyhow::Result<PathBuf> {
+fn physical(store: &HostStore, named: &Path) -> anyhow::Result<PathBuf> {
     let fail = |reason: String| {
         anyhow::Error::from(Failure::new(Code::Failed, format!("{}: {reason}", named.display())))
     };

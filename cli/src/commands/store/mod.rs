@@ -1,5 +1,6 @@
 //! `hc store`: what is in the store of this host, and how others get at it.
 
+mod delete;
 mod export;
 mod files;
 mod info;
@@ -16,7 +17,7 @@ pub use roots::print as roots;
 use crate::context::Globals;
 use crate::error::{Code, Failure};
 use clap::Subcommand;
-use nix_store::{Store, StorePath};
+use nix_store::{HostStore, StorePath};
 use std::path::Path;
 
 /// Look into the store, keep it small, and serve it
@@ -30,6 +31,7 @@ pub struct Args {
 enum What {
     Roots(roots::Args),
     Why(why::Args),
+    Delete(delete::Args),
     Optimise(optimise::Args),
     Sign(sign::Args),
     Info(info::Args),
@@ -46,6 +48,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     match &args.what {
         What::Roots(args) => roots::run(globals, args),
         What::Why(args) => why::run(globals, args),
+        What::Delete(args) => delete::run(globals, args),
         What::Optimise(args) => optimise::run(globals, args),
         What::Sign(args) => sign::run(globals, args),
         What::Info(args) => info::run(globals, args),
@@ -60,7 +63,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
 }
 
 /// The store path that a file is or lies in; a symlink, such as `./result`, is followed.
-pub fn store_path(store: &Store, named: &Path) -> anyhow::Result<StorePath> {
+pub fn store_path(store: &HostStore, named: &Path) -> anyhow::Result<StorePath> {
     let mut at = std::path::absolute(named)?;
     // As many steps as the kernel takes.
     for _ in 0..40 {

@@ -5,8 +5,11 @@ use crate::context::Globals;
 use crate::error::{Code, Coded, Failure};
 use nix_store::copy::Trust;
 use nix_store::remote::{Access, Client, serve, serve_daemon};
+use nix_store::{DaemonStore, HostStore};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
+use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 
 /// Serve the store to whoever is at the other end of standard input and output
@@ -30,7 +33,9 @@ pub struct Args {
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
-    let store = build::store(globals)?;
+    let mut config = build::host_config(globals)?;
+    config.remote.check_signatures = false;
+    let store = build::open(config)?;
     let conf = crate::nix_conf::substitution()?;
     let write = args.write || args.stdio;
     let trust = Trust { keys: conf.trusted_keys, required: conf.require_signatures };
@@ -40,7 +45,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let watched = from.try_clone()?;
     let gone = || has_hung_up(&watched);
     let mut client = Client { from: &mut from, to: &mut to, gone: &gone };
-    if args.serve || !args.stdio {
+    if !args.stdio {
         if std::io::IsTerminal::is_terminal(&std::io::stdin()) {
             let message = "there is no client: `hc store serve` is called over ssh";
             return Err(Failure::new(Code::Failed, message)
@@ -49,8 +54,38 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         }
         return serve(&store, &access, &mut client, &|line| eprintln!("{line}")).code(Code::Failed);
     }
+    let store = match store {
+        HostStore::Local(store) => store,
+        HostStore::Daemon(store) => return forward(&store, from, to),
+    };
     let release = concat!("hc ", env!("CARGO_PKG_VERSION"));
     serve_daemon(&store, &access, crate::nix_conf::keep()?, release, &mut client).code(Code::Failed)
+}
+
+/// The daemon of this host speaks for itself.
+fn forward(store: &DaemonStore, mut from: File, mut to: File) -> anyhow::Result<()> {
+    let mut daemon = store.connect().code(Code::Failed)?;
+    let mut asking = daemon.try_clone()?;
+    // Not waited for: the client may go on after the daemon has ended the connection.
+    std::thread::spawn(move || {
+        let _ = pass(&mut from, &mut asking);
+        let _ = asking.shutdown(Shutdown::Write);
+    });
+    Ok(pass(&mut daemon, &mut to)?)
+}
+
+/// Passes everything on as it comes. (`std::io::copy` may splice, which keeps back what a peer waits
+/// for.)
+fn pass(from: &mut impl Read, to: &mut impl Write) -> std::io::Result<()> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => to.write_all(&buffer[..count])?,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Whether the other end is closed.

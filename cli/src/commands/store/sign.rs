@@ -6,7 +6,7 @@ use crate::context::Globals;
 use crate::error::{Code, Failure};
 use crate::output;
 use nix_compat::narinfo::SecretKey;
-use nix_store::Store;
+use nix_store::HostStore;
 use std::path::{Path, PathBuf};
 
 /// Sign paths of the store, so that caches and stores they are copied to can trust them
@@ -42,7 +42,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
 }
 
 fn sign(
-    store: &Store,
+    store: &HostStore,
     key: &SecretKey,
     paths: &std::collections::BTreeSet<nix_store::StorePath>,
 ) -> anyhow::Result<usize> {

@@ -7,7 +7,7 @@ use crate::{Error, Result};
 use hc_spec::MachineSpec;
 use nix_compat::{StoreDir, StorePath};
 use nix_lang::ContextElem;
-use nix_store::Store;
+use nix_store::HostStore;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -86,7 +86,7 @@ struct Elsewhere {
 }
 
 impl Far for Elsewhere {
-    fn write(&self, store: &Store, elements: &BTreeSet<&ContextElem>) -> Result<()> {
+    fn write(&self, store: &HostStore, elements: &BTreeSet<&ContextElem>) -> Result<()> {
         let mut missing = Vec::new();
         for element in elements {
             // Asking keeps it from the collector, also what is only about to be there.

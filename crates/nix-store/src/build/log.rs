@@ -109,18 +109,23 @@ impl Store {
     /// # Errors
     /// When it is there and cannot be opened.
     pub fn build_log(&self, drv: &StorePath) -> Result<Option<Box<dyn Read>>> {
-        let plain = self.layout().build_log(drv);
-        let compressed = plain.with_added_extension("bz2");
-        for (path, compressed) in [(compressed, true), (plain, false)] {
-            match File::open(&path) {
-                Ok(file) if compressed => return Ok(Some(Box::new(MultiBzDecoder::new(file)))),
-                Ok(file) => return Ok(Some(Box::new(file))),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                refused => refused.map(drop).on("open", &path)?,
-            }
-        }
-        Ok(None)
+        log_of(self.layout(), drv)
     }
+}
+
+/// The log of a derivation's last build, from where it is kept.
+pub(crate) fn log_of(layout: &Layout, drv: &StorePath) -> Result<Option<Box<dyn Read>>> {
+    let plain = layout.build_log(drv);
+    let compressed = plain.with_added_extension("bz2");
+    for (path, compressed) in [(compressed, true), (plain, false)] {
+        match File::open(&path) {
+            Ok(file) if compressed => return Ok(Some(Box::new(MultiBzDecoder::new(file)))),
+            Ok(file) => return Ok(Some(Box::new(file))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            refused => refused.map(drop).on("open", &path)?,
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -23,13 +23,17 @@ mod references;
 mod register;
 mod sandbox;
 mod seccomp;
+mod sent;
 mod substitute;
 mod users;
 mod yard;
 
+pub(crate) use log::log_of;
 pub(crate) use outputs::hash_output;
+pub(crate) use realise::is_builtin;
 pub(crate) use yard::Yard;
 
+use crate::config::StoreConfig;
 use crate::error::Result;
 use crate::store::Store;
 use call::Call;
@@ -125,7 +129,7 @@ impl Store {
     /// # Errors
     /// What the server or the network said.
     pub fn download(&self, url: &str) -> std::result::Result<Vec<u8>, String> {
-        builtin::Downloader::new(self.config()).bytes(url, 256 << 20)
+        download(self.config(), url)
     }
 
     /// Makes the outputs valid: builds and downloads what is missing, inputs first, several at
@@ -171,10 +175,15 @@ impl Store {
         let graph = graph::Graph::new(self, outputs, BuildMode::Normal, &substituters)?;
         let substitutes = graph.substitutes;
         let (fetches, builds) =
-            graph.nodes.into_iter().partition::<Vec<_>, _>(|n| realise::is_builtin(&n.derivation));
+            graph.nodes.into_iter().partition::<Vec<_>, _>(|n| is_builtin(&n.derivation));
         let paths = |nodes: Vec<graph::Node>| nodes.into_iter().map(|node| node.path).collect();
         Ok(Plan { builds: paths(builds), fetches: paths(fetches), substitutes })
     }
+}
+
+/// As [`Store::download`].
+pub(crate) fn download(config: &StoreConfig, url: &str) -> std::result::Result<Vec<u8>, String> {
+    builtin::Downloader::new(config).bytes(url, 256 << 20)
 }
 
 /// What is done about outputs that are valid already.

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Whether the builder is part of this program.
-pub(super) fn is_builtin(derivation: &Derivation) -> bool {
+pub(crate) fn is_builtin(derivation: &Derivation) -> bool {
     derivation.builder().starts_with("builtin:")
 }
 

@@ -5,6 +5,8 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 /// For all archives that are unpacked at once. One that needs more is unpacked alone.
 const BUDGET: u64 = 32 << 20;
+/// No archive gets a larger window: with all else that is in memory, 64 MiB are enough.
+pub const LARGEST: u64 = 32 << 20;
 /// What every archive needs besides its window: buffers of the network, of pipes and of files.
 const BUFFERS: u64 = 1 << 20;
 /// What is assumed where a file does not say it: that of `xz -6`.

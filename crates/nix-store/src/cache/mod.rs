@@ -53,6 +53,17 @@ struct Info {
     mass_query: bool,
 }
 
+/// What a cache says when it is asked now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheInfo {
+    /// The store directory it is for.
+    pub store_dir: &'static str,
+    /// Caches with a smaller one are asked first; what the address says counts.
+    pub priority: i64,
+    /// Whether it wants to be asked for much that nobody may need.
+    pub mass_query: bool,
+}
+
 impl std::fmt::Debug for BinaryCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BinaryCache").field("address", &self.address).finish_non_exhaustive()
@@ -120,6 +131,20 @@ impl BinaryCache {
         Ok(self.settings.mass_query.unwrap_or(self.needed()?.mass_query))
     }
 
+    /// What it says of itself, asked anew.
+    ///
+    /// # Errors
+    /// When it cannot be asked, or there is no cache for this store.
+    pub fn ask(&self) -> Result<CacheInfo> {
+        let none = || self.peer(format!("there is no binary cache: it has no {INFO}"));
+        let info = self.info(false)?.ok_or_else(none)?;
+        Ok(CacheInfo {
+            store_dir: STORE_DIR,
+            priority: self.settings.priority.unwrap_or(info.priority),
+            mass_query: self.settings.mass_query.unwrap_or(info.mass_query),
+        })
+    }
+
     fn peer(&self, reason: impl ToString) -> Error {
         Error::Peer { address: self.address.clone(), reason: reason.to_string() }
     }
@@ -172,7 +197,7 @@ impl BinaryCache {
             return Ok(record.clone());
         }
         let name = record_name(path);
-        let text = self.ask(&name, MAX_NARINFO_SIZE as u64, remembered)?;
+        let text = self.remembered(&name, MAX_NARINFO_SIZE as u64, remembered)?;
         let record = text.map(|text| self.parse(path, &name, &text)).transpose();
         if let (Err(_), Some(answers)) = (&record, &self.answers) {
             answers.forget(path);
@@ -198,7 +223,7 @@ impl BinaryCache {
     pub fn realisation(&self, derivation: &str, output: &str) -> Result<Option<Realisation>> {
         self.needed()?;
         let name = Realisation::file(derivation, output);
-        let text = self.ask(&name, MAX_REALISATION_SIZE as u64, true)?;
+        let text = self.remembered(&name, MAX_REALISATION_SIZE as u64, true)?;
         let Some(text) = text else { return Ok(None) };
         let same = |r: &Realisation| r.derivation == derivation && r.output == output;
         let wrong = || self.peer(format!("{name} is not about that output"));
@@ -206,7 +231,7 @@ impl BinaryCache {
     }
 
     /// A small file, as it is remembered or as it is.
-    fn ask(&self, name: &str, limit: u64, remembered: bool) -> Result<Option<Vec<u8>>> {
+    fn remembered(&self, name: &str, limit: u64, remembered: bool) -> Result<Option<Vec<u8>>> {
         let answers = self.answers.as_ref().filter(|_| remembered);
         if let Some(text) = answers.and_then(|answers| answers.get(name)) {
             return Ok(text);

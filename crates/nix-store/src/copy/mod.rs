@@ -8,6 +8,7 @@ mod trust;
 mod work;
 
 pub use closure::copy_closure;
+pub(crate) use readdressed::readdress_closure;
 pub use trust::Trust;
 
 use crate::error::{Error, Result};
@@ -99,6 +100,21 @@ pub trait Sink: Send + Sync {
     fn add_realisations(&self, realisations: &[Realisation]) -> Result<()> {
         let _ = realisations;
         Ok(())
+    }
+
+    /// Adds paths in one go, those first that others refer to; `send` writes the archive of one.
+    /// Whether it did: where it does not do so, they are added one by one. Those that came before an
+    /// error stay.
+    ///
+    /// # Errors
+    /// As for [`Sink::add`].
+    fn add_many(
+        &self,
+        infos: &[PathInfo],
+        send: &mut dyn FnMut(&PathInfo, &mut dyn Write) -> Result<()>,
+    ) -> Result<bool> {
+        let _ = (infos, send);
+        Ok(false)
     }
 
     /// How many paths may be added at once.

@@ -5,6 +5,7 @@ use super::closure::{in_order, missing};
 use crate::canonical::canonicalise;
 use crate::db::Registration;
 use crate::error::{Context, Error, Result, archive, io};
+use crate::export::Place;
 use crate::info::PathInfo;
 use crate::lock::{OwnedLock, path_lock};
 use crate::readdress::{Addressed, Tree};
@@ -12,6 +13,7 @@ use crate::scratch::Scratch;
 use crate::store::Store;
 use nix_compat::hash::HashWriter;
 use nix_compat::{ContentAddressMethod, HashAlgorithm, StorePath, nar};
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, BufWriter, Write};
 use std::path::Path;
@@ -23,50 +25,68 @@ impl Store {
     /// # Errors
     /// When `from` lacks a path, sends another archive than it says, or it cannot be written.
     pub fn copy_readdressed(&self, from: &dyn Source, path: &StorePath) -> Result<StorePath> {
-        let infos = missing(from, &BTreeSet::from([path.clone()]), &|_| Ok(BTreeSet::new()))?;
-        let mut moved = BTreeMap::new();
-        for path in in_order(&infos)? {
-            let to = self.readdress(from, &infos[&path], &moved)?;
-            moved.insert(path, to);
-        }
-        Ok(moved[path].clone())
+        let place = || {
+            let scratch = Scratch::temporary(self)?;
+            Ok((scratch.path.clone(), Box::new(scratch) as Box<dyn Any>))
+        };
+        readdress_closure(from, path, &place, &|addressed| self.add_addressed(addressed))
     }
 
-    fn readdress(
-        &self,
-        from: &dyn Source,
-        info: &PathInfo,
-        moved: &BTreeMap<StorePath, StorePath>,
-    ) -> Result<StorePath> {
-        let scratch = Scratch::temporary(self)?;
-        hc_fs::plain::create_dir(&scratch.path, 0o700)?;
-        let (came, work) = (scratch.path.join("came"), scratch.path.join("work"));
-        hc_fs::plain::create_dir(&work, 0o700)?;
-        unpack(from, info, &scratch.path.join("nar"), &came)?;
-        let refuse = |reason| Error::Refused { path: info.path.clone(), reason };
-        let tree = Tree {
-            at: &came,
-            own: &info.path,
-            name: info.path.name(),
-            references: &info.references,
-            moved,
-            work: &work,
-            refuse: &refuse,
-        };
-        let addressed = tree.address(ContentAddressMethod::Nar, HashAlgorithm::Sha256)?;
+    fn add_addressed(&self, addressed: &Addressed) -> Result<()> {
         let Addressed { at, path, ca, references } = addressed;
-        self.add_temp_root(&path)?;
-        let _lock = OwnedLock::take(&path_lock(&self.physical(&path)), &|| false)?;
-        if self.is_valid(&path)? {
-            return Ok(path);
+        self.add_temp_root(path)?;
+        let _lock = OwnedLock::take(&path_lock(&self.physical(path)), &|| false)?;
+        if self.is_valid(path)? {
+            return Ok(());
         }
-        canonicalise(&at, None)?;
-        let hash = nar::hash_path(&at).map_err(archive(&at))?;
-        let info = self.describe(&path, hash, &references, Some(ca), None)?;
-        self.install(&at, &path)?;
-        self.database().register(&[Registration { info: &info, derivation: None }])?;
-        Ok(path)
+        canonicalise(at, None)?;
+        let hash = nar::hash_path(at).map_err(archive(at))?;
+        let info = self.describe(path, hash, references, Some(ca.clone()), None)?;
+        self.install(at, path)?;
+        self.database().register(&[Registration { info: &info, derivation: None }])
     }
+}
+
+/// As [`Store::copy_readdressed`], for any store: `place` is where trees are rewritten, `add` gives
+/// one to the store.
+pub(crate) fn readdress_closure(
+    from: &dyn Source,
+    path: &StorePath,
+    place: &dyn Fn() -> Result<Place>,
+    add: &dyn Fn(&Addressed) -> Result<()>,
+) -> Result<StorePath> {
+    let infos = missing(from, &BTreeSet::from([path.clone()]), &|_| Ok(BTreeSet::new()))?;
+    let mut moved = BTreeMap::new();
+    for path in in_order(&infos)? {
+        let (directory, _kept) = place()?;
+        let addressed = readdress(from, &infos[&path], &moved, &directory)?;
+        add(&addressed)?;
+        moved.insert(path, addressed.path);
+    }
+    Ok(moved[path].clone())
+}
+
+fn readdress(
+    from: &dyn Source,
+    info: &PathInfo,
+    moved: &BTreeMap<StorePath, StorePath>,
+    directory: &Path,
+) -> Result<Addressed> {
+    hc_fs::plain::create_dir(directory, 0o700)?;
+    let (came, work) = (directory.join("came"), directory.join("work"));
+    hc_fs::plain::create_dir(&work, 0o700)?;
+    unpack(from, info, &directory.join("nar"), &came)?;
+    let refuse = |reason| Error::Refused { path: info.path.clone(), reason };
+    let tree = Tree {
+        at: &came,
+        own: &info.path,
+        name: info.path.name(),
+        references: &info.references,
+        moved,
+        work: &work,
+        refuse: &refuse,
+    };
+    tree.address(ContentAddressMethod::Nar, HashAlgorithm::Sha256)
 }
 
 /// Unpacks the archive of a path, which must be what was promised; `spool` is a file for it.

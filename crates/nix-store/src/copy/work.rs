@@ -12,6 +12,9 @@ use std::time::Duration;
 
 /// More threads than this do not make a copy faster.
 const AT_MOST: usize = 64;
+/// Paths that are sent in one go where the sink takes several, and the bytes they may have together.
+const BATCH: usize = 256;
+const BATCH_BYTES: u64 = 16 << 20;
 /// How long a path is left alone that somebody else is just adding.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -48,6 +51,47 @@ struct Shared<'a> {
 impl Work<'_> {
     /// Sends all.
     pub fn run(&self) -> Result<()> {
+        let rest = self.in_batches()?;
+        let infos = &self.infos[rest..];
+        Work { infos, ..*self }.run_each()
+    }
+
+    /// Sends as many as the sink takes several of at once; gives how many those are. One that fails
+    /// is sent again by itself, from elsewhere if need be.
+    fn in_batches(&self) -> Result<usize> {
+        let mut sent = 0;
+        while sent < self.infos.len() {
+            let mut bytes = 0;
+            let batch = self.infos[sent..].iter().take(BATCH).take_while(|info| {
+                bytes += info.nar_size;
+                bytes <= BATCH_BYTES
+            });
+            // A large one goes alone, watched.
+            let batch = &self.infos[sent..][..batch.count()];
+            if batch.len() < 2 {
+                return Ok(sent);
+            }
+            let done = self.to.add_many(batch, &mut |info, to| {
+                if self.observer.cancelled() {
+                    return Err(Error::Cancelled);
+                }
+                self.observer.begun(info);
+                let mut counted = Counted { to, observer: self.observer };
+                self.from.nar(&info.path, &mut counted)
+            });
+            match done {
+                Ok(true) => batch.iter().for_each(|info| self.observer.done(info)),
+                Err(Error::Cancelled) => return Err(Error::Cancelled),
+                // By themselves, those that came are found to be there.
+                Ok(false) | Err(_) => return Ok(sent),
+            }
+            sent += batch.len();
+        }
+        Ok(sent)
+    }
+
+    /// Sends each by itself.
+    fn run_each(&self) -> Result<()> {
         let batch = self.to.local().map(|store| Batch::new(store, self.infos));
         // A local store takes archives in any order; others must have the references first.
         let state = if batch.is_some() { self.any_order() } else { self.references_first() };
@@ -236,6 +280,24 @@ fn pipe<T>(
 
 fn is_closed_pipe(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Tells how much was sent.
+struct Counted<'a> {
+    to: &'a mut dyn io::Write,
+    observer: &'a dyn CopyObserver,
+}
+
+impl io::Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.to.write(bytes)?;
+        self.observer.sent(taken as u64);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
 }
 
 /// Tells how much has come, and ends when nobody wants it any more.

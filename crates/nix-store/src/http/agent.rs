@@ -1,9 +1,11 @@
 //! What requests are made with: certificates, proxy, timeouts, redirections.
 
 use super::Failure;
+use super::route::Route;
 use crate::config::StoreConfig;
 use std::sync::Arc;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider};
+use ureq::unversioned::transport::{Connector, RustlsConnector};
 
 /// Where systems keep the certificates they trust.
 const CERTIFICATES: [&str; 5] = [
@@ -14,6 +16,7 @@ const CERTIFICATES: [&str; 5] = [
     "/nix/var/nix/profiles/default/etc/ssl/certs/ca-bundle.crt",
 ];
 const REDIRECTS: u32 = 10;
+pub(super) const USER_AGENT: &str = concat!("hc/", env!("CARGO_PKG_VERSION"));
 
 pub(super) fn agent(config: &StoreConfig) -> Result<ureq::Agent, String> {
     let roots = match certificates(config)? {
@@ -35,27 +38,26 @@ pub(super) fn agent(config: &StoreConfig) -> Result<ureq::Agent, String> {
         .root_certs(roots)
         .unversioned_rustls_crypto_provider(provider)
         .build();
-    let proxy = match &config.proxy {
-        Some(url) => Some(ureq::Proxy::new(url).map_err(|e| format!("the proxy {url}: {e}"))?),
-        None => None,
-    };
+    let route = Route::new(config.proxies.clone());
     let settings = ureq::Agent::config_builder()
         .tls_config(tls)
-        .proxy(proxy)
+        // The route sees to that.
+        .proxy(None)
         .http_status_as_error(false)
         .max_redirects(REDIRECTS)
         .max_idle_connections(config.connections.max(1))
         .max_idle_connections_per_host(config.connections.max(1))
         // The bytes as they are: a hash is promised for them.
         .accept_encoding("identity")
-        .user_agent(concat!("hc/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
         .timeout_connect(Some(config.fetch_timeout))
         .timeout_resolve(Some(config.fetch_timeout))
         .timeout_recv_response(Some(config.fetch_timeout))
         .timeout_per_read(Some(config.fetch_timeout))
         .timeout_per_write(Some(config.fetch_timeout))
         .build();
-    Ok(settings.new_agent())
+    let connector = route.clone().chain(RustlsConnector::default());
+    Ok(ureq::Agent::with_parts(settings, connector, route))
 }
 
 /// The certificates (PEM) that are trusted, where there are any.
@@ -79,6 +81,11 @@ pub(super) fn classify(error: ureq::Error) -> Failure {
         | E::Http(_)
         | E::InvalidProxyUrl
         | E::RequireHttpsOnly(_) => Failure::Lasting(reason),
+        E::ConnectProxyFailed(reason) if reason.contains("responded 4") => {
+            Failure::Lasting(format!("the proxy does not let us through: {reason}"))
+        }
+        // What the route says.
+        E::Other(reason) => Failure::Lasting(reason.to_string()),
         // What rustls finds wrong with a certificate comes as an error of reading.
         E::Io(error) if is_certificate(&error) => Failure::Lasting(error.to_string()),
         _ => Failure::Passing(reason),
@@ -94,7 +101,10 @@ fn is_certificate(error: &std::io::Error) -> bool {
 pub(super) fn refusal(status: u16) -> Failure {
     let reason = format!("HTTP error {status}");
     match status {
-        401 | 407 => Failure::Lasting(format!(
+        407 => Failure::Lasting(format!(
+            "{reason}: the proxy wants a login, as in http://NAME:PASSWORD@HOST"
+        )),
+        401 => Failure::Lasting(format!(
             "{reason}: it wants a login, which the netrc-file of nix.conf can have"
         )),
         403 | 404 | 410 => Failure::Absent(reason),

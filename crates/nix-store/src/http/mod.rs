@@ -4,9 +4,12 @@
 mod agent;
 mod body;
 mod netrc;
+mod proxy;
+mod route;
 
 pub(crate) use agent::certificates;
 pub(crate) use body::Body;
+pub use proxy::Proxies;
 
 use crate::config::StoreConfig;
 use crate::error::{Context, Error};

@@ -27,6 +27,8 @@ pub(super) struct Address {
     pub transport: Transport,
     /// Connections that are open at once.
     pub connections: usize,
+    /// Where on this host the store of a daemon is, if not at `/`.
+    pub root: Option<PathBuf>,
 }
 
 impl Address {
@@ -78,11 +80,15 @@ impl Address {
             }
             _ => return Err(wrong("it is no address of a daemon or of another host".into())),
         };
+        let root = match transport {
+            Transport::Socket(_) => take("root").map(PathBuf::from),
+            Transport::Ssh(_) => None,
+        };
         if let Some(name) = settings.keys().next() {
             return Err(wrong(format!("the setting {name:?} is not known")));
         }
         let name = place.to_owned();
-        Ok(Self { name, protocol, transport, connections: connections.unwrap_or(usual) })
+        Ok(Self { name, protocol, transport, connections: connections.unwrap_or(usual), root })
     }
 
     /// An error of this peer.

@@ -12,12 +12,13 @@ mod stream;
 mod wire_info;
 
 pub use client::ServeClient;
-pub use daemon::{Daemon, DaemonInfo};
+pub use daemon::{Daemon, DaemonInfo, Missing};
 pub(crate) use server::serve_builder;
 pub use server::{Access, Client, serve, serve_daemon};
 
 use crate::copy::{Sink, Source};
 use crate::error::Result;
+use std::path::PathBuf;
 
 /// Where a Nix daemon listens.
 pub const DAEMON_SOCKET: &str = "/nix/var/nix/daemon-socket/socket";
@@ -40,6 +41,9 @@ pub struct RemoteOptions {
     pub keep_going: bool,
     /// Keep what a failed build left.
     pub keep_failed: bool,
+    /// Settings that a daemon is told, by the names of `nix.conf`. It takes them from those whom it
+    /// trusts, and a few of them from everybody.
+    pub settings: Vec<(String, String)>,
     /// Gets what a daemon has to say beside its answers, such as warnings.
     pub message: fn(&str),
 }
@@ -54,6 +58,7 @@ impl Default for RemoteOptions {
             cores: 0,
             keep_going: false,
             keep_failed: false,
+            settings: Vec::new(),
             message: |_| (),
         }
     }
@@ -86,6 +91,20 @@ impl Remote {
             address::Protocol::Worker => Self::Daemon(Daemon::new(parsed, options.clone())),
             address::Protocol::Serve => Self::Serve(ServeClient::new(parsed)),
         })
+    }
+
+    /// The daemon of this host at an address, and where its store is if the address says so.
+    pub(crate) fn host_daemon(
+        address: &str,
+        options: &RemoteOptions,
+    ) -> Result<(Daemon, Option<PathBuf>)> {
+        let parsed = address::Address::parse(address, &options.ssh)?;
+        if !matches!(parsed.transport, stream::Transport::Socket(_)) {
+            let reason = "it is no daemon of this host: say daemon or unix://SOCKET";
+            return Err(parsed.error(reason));
+        }
+        let root = parsed.root.clone();
+        Ok((Daemon::new(parsed, options.clone()), root))
     }
 
     /// As a place to copy from.

@@ -36,14 +36,8 @@ pub(super) struct Stream {
 impl Stream {
     pub fn open(address: &Address) -> Result<Self> {
         match &address.transport {
-            Transport::Socket(path) => {
-                let socket = UnixStream::connect(path).map_err(|error| {
-                    address.error(format!(
-                        "cannot connect to {}: {error}{}",
-                        path.display(),
-                        socket_hint(&error)
-                    ))
-                })?;
+            Transport::Socket(_) => {
+                let socket = address.connect()?;
                 let cloned = socket.try_clone().and_then(|a| Ok((a, socket.try_clone()?)));
                 let (from, to) = cloned.map_err(|error| address.error(error))?;
                 let abort = Box::new(move || drop(socket.shutdown(Shutdown::Both)));
@@ -140,6 +134,19 @@ impl Stream {
 pub(super) fn said(text: &str) -> String {
     let text = plain(text);
     text.strip_prefix("error:").unwrap_or(&text).trim().to_owned()
+}
+
+impl Address {
+    /// A connection to the socket.
+    pub fn connect(&self) -> Result<UnixStream> {
+        let Transport::Socket(path) = &self.transport else {
+            return Err(self.error("it is no socket"));
+        };
+        UnixStream::connect(path).map_err(|error| {
+            let path = path.display();
+            self.error(format!("cannot connect to {path}: {error}{}", socket_hint(&error)))
+        })
+    }
 }
 
 fn socket_hint(error: &io::Error) -> &'static str {

@@ -3,7 +3,7 @@
 use super::{Connection, Daemon, Refusal};
 use crate::build::{BuildEvent, BuildMode, BuildObserver};
 use crate::error::{Error, Result};
-use nix_compat::wire::BuildResult;
+use nix_compat::wire::{self, BasicDerivation, BuildResult};
 use nix_compat::worker::{Field, Message, Request};
 use nix_compat::{DrvOutput, StorePath};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -24,20 +24,22 @@ impl Daemon {
         mode: BuildMode,
         observer: &dyn BuildObserver,
     ) -> Result<BTreeMap<DrvOutput, StorePath>> {
-        let mut wanted: BTreeMap<&StorePath, BTreeSet<&str>> = BTreeMap::new();
-        for output in outputs {
-            wanted.entry(output.drv_path()).or_default().insert(output.output_name());
+        if outputs.is_empty() {
+            return Ok(BTreeMap::new());
         }
-        let targets = wanted.iter().map(|(drv, names)| {
-            format!("{drv}!{}", names.iter().copied().collect::<Vec<_>>().join(","))
-        });
         let mode = match mode {
             BuildMode::Normal => 0,
             BuildMode::Repair => 1,
             BuildMode::Check => 2,
         };
-        let request = Request::BuildPathsWithResults { targets: targets.collect(), mode };
-        let results = self.with_both(|connection| run(connection, &request, observer))?;
+        let request = Request::BuildPathsWithResults { targets: targets(outputs), mode };
+        let results = self.with_both(|connection| {
+            run(connection, &request, observer, &|connection| {
+                let cpu = connection.version.has_cpu_times();
+                let from = &mut connection.stream.from;
+                from.many(|from| Ok((from.string()?, from.build_result(cpu)?)))
+            })
+        })?;
         let mut errors: Vec<Error> = results
             .into_iter()
             .filter(|(_, result)| !result.status.is_success())
@@ -54,7 +56,8 @@ impl Daemon {
             _ => return Err(Error::Several { errors }),
         }
         let mut paths = BTreeMap::new();
-        for (drv, _) in wanted {
+        let drvs: BTreeSet<&StorePath> = outputs.iter().map(DrvOutput::drv_path).collect();
+        for drv in drvs {
             let known = self.outputs(drv)?;
             for output in outputs.iter().filter(|output| output.drv_path() == drv) {
                 match known.get(output.output_name()) {
@@ -67,14 +70,47 @@ impl Daemon {
     }
 }
 
-type Results = Vec<(String, BuildResult)>;
+impl Daemon {
+    /// Has a derivation built that it does not have, and whose inputs it has. Needs its trust, unless
+    /// the paths of the outputs follow from what they hold. Why it failed is in the result.
+    ///
+    /// # Errors
+    /// When it does not try.
+    pub fn build_derivation(
+        &self,
+        path: StorePath,
+        derivation: BasicDerivation,
+        observer: &dyn BuildObserver,
+    ) -> Result<BuildResult> {
+        let request = Request::BuildDerivation { path, derivation, mode: 0 };
+        self.with_both(|connection| {
+            run(connection, &request, observer, &|connection| {
+                let cpu = connection.version.has_cpu_times();
+                connection.stream.from.build_result(cpu)
+            })
+        })
+    }
+}
+
+/// How the protocol names what is to be built: `/nix/store/….drv!out,dev`.
+pub(super) fn targets(outputs: &[DrvOutput]) -> Vec<String> {
+    let mut wanted: BTreeMap<&StorePath, BTreeSet<&str>> = BTreeMap::new();
+    for output in outputs {
+        wanted.entry(output.drv_path()).or_default().insert(output.output_name());
+    }
+    let target = |(drv, names): (&StorePath, BTreeSet<&str>)| {
+        format!("{drv}!{}", names.into_iter().collect::<Vec<_>>().join(","))
+    };
+    wanted.into_iter().map(target).collect()
+}
 
 /// Asks, and waits for the answer or for the observer to have had enough.
-fn run(
+fn run<T>(
     connection: &mut Connection,
     request: &Request,
     observer: &dyn BuildObserver,
-) -> Result<std::result::Result<Results, Refusal>> {
+    read: &dyn Fn(&mut Connection) -> wire::Result<T>,
+) -> Result<std::result::Result<T, Refusal>> {
     let (done, cancelled) = (AtomicBool::new(false), AtomicBool::new(false));
     let abort = std::mem::replace(&mut connection.stream.abort, Box::new(|| ()));
     let answer = std::thread::scope(|scope| {
@@ -88,7 +124,7 @@ fn run(
                 std::thread::park_timeout(PATIENCE);
             }
         });
-        let answer = ask(connection, request, observer);
+        let answer = ask(connection, request, observer, read);
         done.store(true, Ordering::Relaxed);
         watcher.thread().unpark();
         answer
@@ -100,17 +136,16 @@ fn run(
     Ok(answer)
 }
 
-fn ask(
+fn ask<T>(
     connection: &mut Connection,
     request: &Request,
     observer: &dyn BuildObserver,
-) -> std::result::Result<Results, Refusal> {
+    read: &dyn Fn(&mut Connection) -> wire::Result<T>,
+) -> std::result::Result<T, Refusal> {
     request.write(&mut connection.stream.to)?;
     let mut builds = HashMap::new();
     connection.wait(&mut |message| tell(message, &mut builds, observer))?;
-    let cpu = connection.version.has_cpu_times();
-    let from = &mut connection.stream.from;
-    Ok(from.many(|from| Ok((from.string()?, from.build_result(cpu)?)))?)
+    Ok(read(connection)?)
 }
 
 /// Passes on what a daemon says. `builds` are the derivations of what is under way.
@@ -139,7 +174,9 @@ fn tell(message: Message, builds: &mut HashMap<u64, StorePath>, observer: &dyn B
         Message::Line(text) => {
             let text = super::plain(&text);
             if !text.trim().is_empty() {
-                observer.event(BuildEvent::Warning { text: text.trim() });
+                let text = text.trim();
+                let text = text.strip_prefix("warning: ").unwrap_or(text);
+                observer.event(BuildEvent::Warning { text });
             }
         }
         _ => {}

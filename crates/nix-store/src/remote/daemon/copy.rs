@@ -4,11 +4,13 @@ use super::super::client::send_archive;
 use super::super::wire_info::to_wire;
 use super::{Daemon, Refusal};
 use crate::copy::{Sink, Source};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::info::PathInfo;
-use nix_compat::StorePath;
-use nix_compat::wire::{FramedWriter, UnkeyedPathInfo};
+use crate::realisations::Realisation;
+use nix_compat::resolve::realisation_hash;
+use nix_compat::wire::{self, FramedWriter, RealisationId, UnkeyedPathInfo};
 use nix_compat::worker::Request;
+use nix_compat::{Derivation, ModuloHashes, NixHash, Output, StorePath, nar};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 
@@ -23,6 +25,13 @@ impl Source for Daemon {
 
     fn query(&self, path: &StorePath) -> Result<Option<PathInfo>> {
         self.info(path)
+    }
+
+    fn realisations(&self, path: &StorePath) -> Result<Vec<Realisation>> {
+        let Some(id) = output_of(self, path)? else { return Ok(Vec::new()) };
+        let found = self.realisation(&id)?.filter(|found| found.path == *path);
+        let read = |found: wire::Realisation| Realisation::parse(found.to_json().as_bytes());
+        Ok(found.and_then(read).into_iter().collect())
     }
 
     fn nar(&self, path: &StorePath, to: &mut dyn Write) -> Result<()> {
@@ -43,6 +52,47 @@ impl Source for Daemon {
     }
 }
 
+/// What an output is known by that came to the path, where the path follows from what was built.
+fn output_of(daemon: &Daemon, path: &StorePath) -> Result<Option<RealisationId>> {
+    let Some(info) = daemon.info(path)?.filter(|info| info.ca.is_some()) else { return Ok(None) };
+    let Some(drv) = info.deriver else { return Ok(None) };
+    if !daemon.is_valid(&drv)? {
+        return Ok(None);
+    }
+    let made = derivation(daemon, &drv)?;
+    let floating =
+        made.outputs().iter().filter(|(_, output)| matches!(output, Output::Floating { .. }));
+    let names: Vec<String> = floating.map(|(name, _)| name.to_string()).collect();
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let known = daemon.outputs(&drv)?;
+    let name =
+        names.into_iter().find(|name| matches!(known.get(name), Some(Some(to)) if to == path));
+    let Some(output) = name else { return Ok(None) };
+    let mut hashes = ModuloHashes::default();
+    let hash = realisation_hash(&mut hashes, &drv, |drv| derivation(daemon, drv));
+    Ok(hash.ok().map(|hash| RealisationId { drv_hash: NixHash::Sha256(hash), output }))
+}
+
+/// Reads a derivation that the daemon has.
+fn derivation(daemon: &Daemon, drv: &StorePath) -> Result<Derivation> {
+    let wrong = |reason: String| Error::Derivation { path: drv.clone(), reason };
+    let mut archive = Vec::new();
+    daemon.nar(drv, &mut archive)?;
+    let mut text = None;
+    let read = nar::decode_events(&archive, |event| {
+        if let nar::Event::Regular { name: None, contents, .. } = event {
+            text = Some(contents);
+        }
+        Ok(())
+    });
+    read.map_err(|error| wrong(error.to_string()))?;
+    let text = text.ok_or_else(|| wrong("it is no file".into()))?;
+    let name = drv.name().strip_suffix(".drv").unwrap_or(drv.name());
+    Derivation::from_aterm_bytes(text, name).map_err(|error| wrong(error.to_string()))
+}
+
 impl Sink for Daemon {
     fn name(&self) -> String {
         self.address.name.clone()
@@ -58,6 +108,32 @@ impl Sink for Daemon {
         }
         let request = Request::QueryValidPaths { paths: paths.clone(), substitute: false };
         self.ask(&request, |c| c.stream.from.paths())
+    }
+
+    fn add_many(
+        &self,
+        infos: &[PathInfo],
+        send: &mut dyn FnMut(&PathInfo, &mut dyn Write) -> Result<()>,
+    ) -> Result<bool> {
+        // With several connections they go side by side.
+        if self.pool.limit() > 1 {
+            return Ok(false);
+        }
+        self.add_all(infos.iter(), send).map(|()| true)
+    }
+
+    fn add_realisations(&self, realisations: &[Realisation]) -> Result<()> {
+        for realisation in realisations {
+            let Ok(told) = wire::Realisation::parse(&realisation.to_json()) else { continue };
+            // One without content-addressed derivations has no use for it.
+            match self.register_output(told) {
+                Err(Error::Peer { reason, .. }) if reason.contains("ca-derivations") => {
+                    return Ok(());
+                }
+                done => done?,
+            }
+        }
+        Ok(())
     }
 
     fn add(&self, info: &PathInfo, nar: &mut dyn Read) -> Result<()> {

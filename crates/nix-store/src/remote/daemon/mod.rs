@@ -5,6 +5,8 @@ mod build;
 mod copy;
 mod query;
 
+pub use query::Missing;
+
 use super::RemoteOptions;
 use super::address::Address;
 use super::pool::{Connected, Pool};
@@ -13,6 +15,7 @@ use super::stream::{Stream, said};
 use crate::error::{Error, Result};
 use nix_compat::wire;
 use nix_compat::worker::{self, Message, Request, Server, Version};
+use std::os::unix::net::UnixStream;
 
 /// A store that a Nix daemon looks after.
 #[derive(Debug)]
@@ -82,7 +85,7 @@ impl Connection {
                 jobs: options.jobs as u64,
                 cores: options.cores as u64,
                 substitute: options.substitute,
-                settings: Vec::new(),
+                settings: options.settings.clone(),
             };
             options.write(&mut connection.stream.to)?;
             connection.answered()
@@ -126,6 +129,11 @@ impl Connection {
 impl Daemon {
     pub(super) fn new(address: Address, options: RemoteOptions) -> Self {
         Self { pool: Pool::new(address.connections), address, options }
+    }
+
+    /// A connection to its socket, on which nothing was said yet.
+    pub(crate) fn connect(&self) -> Result<UnixStream> {
+        self.address.connect()
     }
 
     /// Who it is, and whether it trusts us.

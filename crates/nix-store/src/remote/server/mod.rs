@@ -4,8 +4,10 @@
 mod builder;
 mod incoming;
 mod realise;
+mod sent;
 mod serve;
 mod session;
+mod substitute;
 mod worker;
 
 pub(crate) use builder::serve_builder;
@@ -14,7 +16,7 @@ pub use worker::serve_daemon;
 
 use crate::copy::Trust;
 use crate::error::{Error, Result};
-use crate::store::Store;
+use crate::host::HostStore;
 use nix_compat::{Derivation, DrvOutput, StorePath, wire};
 use std::io::{Read, Write};
 
@@ -64,7 +66,7 @@ enum Target {
 
 impl Target {
     /// Reads `/nix/store/….drv!out,dev`, `….drv!*` or a path.
-    fn parse(store: &Store, text: &str) -> Result<Self> {
+    fn parse(store: &HostStore, text: &str) -> Result<Self> {
         let wrong = |reason: &str| refused(format!("{text:?} cannot be built: {reason}"));
         let (path, names) = match text.split_once('!') {
             Some((path, names)) => (path, Some(names)),

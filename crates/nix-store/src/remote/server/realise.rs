@@ -6,6 +6,7 @@ use crate::build::{BuildMode, Plan};
 use crate::copy::Sink;
 use crate::error::{Error, Result};
 use crate::gc::GcOptions;
+use crate::store::Store;
 use nix_compat::hash::NixHash;
 use nix_compat::wire::{BuildResult, BuildStatus, Realisation, RealisationId};
 use nix_compat::{DrvOutput, StorePath};
@@ -14,19 +15,14 @@ use std::collections::BTreeSet;
 impl Session<'_> {
     /// Makes one target valid: 0 as usual, 1 to repair, 2 to check.
     pub fn build(&self, target: &str, mode: u64) -> Result<BuildResult> {
-        let outputs = match Target::parse(&self.store, target)? {
+        let outputs = match Target::parse(&self.store.clone().into(), target)? {
             Target::Outputs(outputs) => outputs,
             Target::Path(path) if self.store.is_valid(&path)? => {
                 return Ok(BuildResult::new(BuildStatus::AlreadyValid));
             }
             Target::Path(path) => return Err(Error::NotValid { path }),
         };
-        let mode = match mode {
-            0 => BuildMode::Normal,
-            1 => BuildMode::Repair,
-            2 => BuildMode::Check,
-            other => return Err(refused(format!("{other} is no way to build"))),
-        };
+        let mode = super::sent::mode(mode)?;
         let plan = self.builder.plan(&outputs)?;
         let built = self.builder.build_in_mode(&outputs, mode, &self.speaker)?;
         self.store.valid(&built.values().cloned().collect())?;
@@ -56,22 +52,15 @@ impl Session<'_> {
 
     /// How protocols up to 1.38 name an output.
     fn id(&self, output: &DrvOutput) -> Result<RealisationId> {
-        let drv = output.drv_path();
-        let mut hashes = self.store.modulo();
-        let hash = nix_compat::resolve::realisation_hash(&mut hashes, drv, |path| {
-            self.store.derivation(path)
-        });
-        let hash = hash
-            .map_err(|error| Error::Derivation { path: drv.clone(), reason: error.to_string() })?;
-        let output = output.output_name().to_owned();
-        Ok(RealisationId { drv_hash: NixHash::Sha256(hash), output })
+        let drv_hash = realisation_hash(&self.store, output.drv_path())?;
+        Ok(RealisationId { drv_hash, output: output.output_name().to_owned() })
     }
 
     /// What it would take to make targets valid; `unknown` cannot be had, and neither can others.
     pub fn missing(&self, targets: &[String], mut unknown: BTreeSet<StorePath>) -> Result<Answer> {
         let mut outputs = Vec::new();
         for target in targets {
-            match Target::parse(&self.store, target)? {
+            match Target::parse(&self.store.clone().into(), target)? {
                 Target::Outputs(more) => outputs.extend(more),
                 Target::Path(path) if self.store.is_valid(&path)? => {}
                 Target::Path(path) => drop(unknown.insert(path)),
@@ -89,14 +78,27 @@ impl Session<'_> {
         }))
     }
 
-    /// Deletes what nothing keeps (2), or tells what is kept (0) or would go (1).
-    pub fn collect(&self, action: u64, max_freed: u64) -> Result<Answer> {
-        let dry_run = match action {
-            0 | 1 => true,
-            2 => false,
-            _ => return Err(refused("to delete single paths is not supported")),
+    /// Deletes what nothing keeps (2), or of it these paths (3), or tells what is kept (0) or would
+    /// go (1).
+    pub fn collect(
+        &self,
+        action: u64,
+        paths: BTreeSet<StorePath>,
+        max_freed: u64,
+    ) -> Result<Answer> {
+        let (dry_run, only) = match action {
+            0 | 1 => (true, None),
+            2 => (false, None),
+            3 => (false, Some(paths)),
+            other => return Err(refused(format!("{other} is no way to collect"))),
         };
-        let options = GcOptions { dry_run, keep: self.keep, max_freed, ..GcOptions::default() };
+        if only.is_some() {
+            // To have been asked about is no reason to stay.
+            self.store.forget_temp_roots()?;
+            self.builder.forget_temp_roots()?;
+        }
+        let keep = self.keep;
+        let options = GcOptions { dry_run, keep, max_freed, only, ..GcOptions::default() };
         let report = self.store.gc(&options, &BTreeSet::new())?;
         let found: Vec<String> = if action == 0 {
             let valid = self.store.valid_paths()?;
@@ -110,6 +112,20 @@ impl Session<'_> {
             to.number(0)
         }))
     }
+}
+
+/// By what the outputs of a derivation are known.
+pub(super) fn realisation_hash(store: &Store, drv: &StorePath) -> Result<NixHash> {
+    let mut hashes = store.modulo();
+    let hash =
+        nix_compat::resolve::realisation_hash(&mut hashes, drv, |path| store.derivation(path));
+    hash.map(NixHash::Sha256)
+        .map_err(|error| Error::Derivation { path: drv.clone(), reason: error.to_string() })
+}
+
+/// The result of a build that failed.
+pub(super) fn failed(error: &Error) -> BuildResult {
+    BuildResult { error: error.to_string(), ..BuildResult::new(status(error)) }
 }
 
 /// How a failure is told in the protocol.

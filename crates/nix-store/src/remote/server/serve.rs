@@ -2,11 +2,10 @@
 
 use super::super::wire_info::{from_wire, to_wire};
 use super::session::Gone;
-use super::{Access, Client, Target, lost, refused};
-use crate::build::{BuildEvent, BuildObserver};
-use crate::copy::{Sink, Source};
+use super::{Access, Client, Target, lost, refused, sent};
+use crate::build::{BuildEvent, BuildMode, BuildObserver};
 use crate::error::{Error, Result};
-use crate::store::Store;
+use crate::host::{HostConfig, HostStore};
 use nix_compat::serve::{self, BuildOptions, Request};
 use nix_compat::wire::{Reader, Writer};
 use std::collections::BTreeSet;
@@ -20,7 +19,7 @@ const BUFFER: usize = 64 << 10;
 /// # Errors
 /// What ended the connection too early: this protocol has no other way to say it.
 pub fn serve(
-    store: &Store,
+    store: &HostStore,
     access: &Access,
     client: &mut Client<'_>,
     tell: &(dyn Fn(&str) + Sync),
@@ -42,17 +41,17 @@ pub fn serve(
         match request {
             // Whatever is found valid is kept as long as the connection lasts.
             Request::QueryValidPaths { paths, .. } => {
-                to.paths(&store.valid(&paths)?).map_err(lost)?;
+                to.paths(&store.sink().valid(&paths)?).map_err(lost)?;
             }
             Request::QueryPathInfos(paths) => {
                 for path in &paths {
-                    if let Some(info) = store.query(path)? {
+                    if let Some(info) = store.source().query(path)? {
                         serve::write_path_info(&mut to, path, &to_wire(&info)).map_err(lost)?;
                     }
                 }
                 serve::write_path_info_end(&mut to).map_err(lost)?;
             }
-            Request::DumpStorePath(path) => store.nar(&path, to.get_mut())?,
+            Request::DumpStorePath(path) => store.source().nar(&path, to.get_mut())?,
             Request::ExportPaths(paths) => store.export(&paths, to.get_mut())?,
             Request::QueryClosure { outputs, paths } => {
                 let closure = closure(store, &paths, outputs)?;
@@ -65,7 +64,7 @@ pub fn serve(
             Request::AddToStoreNar { path, info } => {
                 let size = info.nar_size;
                 let mut archive = from.get_mut().take(size);
-                store.add(&from_wire(path, info), &mut archive)?;
+                store.sink().add(&from_wire(path, info), &mut archive)?;
                 // What was there already was not read.
                 std::io::copy(&mut archive, &mut std::io::sink())
                     .map_err(|error| lost(error.into()))?;
@@ -80,13 +79,28 @@ pub fn serve(
                     }
                 }
             }
-            other => {
-                let name = format!("{other:?}");
-                let name = name.split([' ', '(']).next().unwrap_or_default();
-                return Err(refused(format!(
-                    "{name} is not supported; copy the derivation here and build that"
-                )));
+            Request::BuildDerivation { path, derivation, options } => {
+                let observer = Tell { tell, gone: client.gone };
+                let builder = HostStore::open(limited(store, options))?;
+                let result = match (&builder, store) {
+                    (HostStore::Local(builder), HostStore::Local(store)) => sent::build(
+                        builder,
+                        &path,
+                        &derivation,
+                        BuildMode::Normal,
+                        &observer,
+                        store,
+                    ),
+                    (HostStore::Daemon(builder), _) => {
+                        builder.daemon().build_derivation(path, derivation, &observer)?
+                    }
+                    (HostStore::Local(_), HostStore::Daemon(_)) => {
+                        return Err(refused("the way to the store changed meanwhile"));
+                    }
+                };
+                to.build_result(&result, false).map_err(lost)?;
             }
+            other => return Err(refused(format!("{other:?} is not supported"))),
         }
         to.flush().map_err(lost)?;
     }
@@ -94,7 +108,7 @@ pub fn serve(
 }
 
 fn closure(
-    store: &Store,
+    store: &HostStore,
     paths: &BTreeSet<nix_compat::StorePath>,
     outputs: bool,
 ) -> Result<BTreeSet<nix_compat::StorePath>> {
@@ -113,18 +127,33 @@ fn closure(
     Ok(closure)
 }
 
-fn build(
-    store: &Store,
-    targets: &[String],
-    options: BuildOptions,
-    observer: &dyn BuildObserver,
-) -> Result<()> {
-    let mut config = store.config().clone();
+/// How the store is opened to build with a client's options.
+fn limited(store: &HostStore, options: BuildOptions) -> HostConfig {
+    let mut host = store.host_config();
+    let config = &mut host.store;
     let seconds = |n: u64| (n > 0).then(|| Duration::from_secs(n));
     config.max_silent_time = seconds(options.max_silent).or(config.max_silent_time);
     config.build_timeout = seconds(options.timeout).or(config.build_timeout);
     config.max_log_size = Some(options.max_log).filter(|n| *n > 0).or(config.max_log_size);
     config.keep_failed |= options.keep_failed;
+    host.remote.keep_failed |= options.keep_failed;
+    let limits = [
+        ("max-silent-time", options.max_silent),
+        ("timeout", options.timeout),
+        ("max-build-log-size", options.max_log),
+    ];
+    let limits = limits.into_iter().filter(|(_, limit)| *limit > 0);
+    host.remote.settings.extend(limits.map(|(name, limit)| (name.into(), limit.to_string())));
+    host
+}
+
+fn build(
+    store: &HostStore,
+    targets: &[String],
+    options: BuildOptions,
+    observer: &dyn BuildObserver,
+) -> Result<()> {
+    let host = limited(store, options);
     let mut wanted = Vec::new();
     for target in targets {
         match Target::parse(store, target)? {
@@ -133,9 +162,10 @@ fn build(
             Target::Path(path) => return Err(Error::NotValid { path }),
         }
     }
-    let built = Store::open(config)?.build(&wanted, observer)?;
+    let builder = HostStore::open(host)?;
+    let built = builder.build(&wanted, observer)?;
     // The store that built them is closed now: this one keeps them for the client.
-    store.valid(&built.into_values().collect()).map(drop)
+    store.sink().valid(&built.into_values().collect()).map(drop)
 }
 
 struct Tell<'a> {

@@ -49,6 +49,13 @@ impl<'a> Speaker<'a> {
     }
 }
 
+impl super::worker::Session<'_> {
+    /// Tells the client of something that it can do without.
+    pub fn warn(&self, error: &crate::Error) {
+        self.speaker.event(BuildEvent::Warning { text: &error.to_string() });
+    }
+}
+
 impl BuildObserver for Speaker<'_> {
     fn event(&self, event: BuildEvent<'_>) {
         let message = match event {

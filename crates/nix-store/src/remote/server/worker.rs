@@ -176,7 +176,15 @@ impl Session<'_> {
                 let valid = store.is_valid(&path)?;
                 answer(move |to| to.bool(valid))
             }
-            Request::QueryValidPaths { paths, .. } => paths_answer(store.valid(&paths)?),
+            Request::QueryValidPaths { paths, substitute } => {
+                let valid = store.valid(&paths)?;
+                paths_answer(if substitute { self.substitute(&paths, valid)? } else { valid })
+            }
+            Request::QuerySubstitutablePaths(paths) => {
+                paths_answer(self.substitutable(&paths)?.into_keys().collect())
+            }
+            Request::QuerySubstitutablePathInfo(path) => self.substitutable_one(path)?,
+            Request::QuerySubstitutablePathInfos(paths) => self.substitutable_many(paths)?,
             Request::QueryAllValidPaths => paths_answer(store.valid_paths()?),
             Request::QueryReferrers(path) => paths_answer(store.referrers(&path)?),
             Request::QueryValidDerivers(path) => paths_answer(store.valid_derivers(&path)?),
@@ -205,7 +213,10 @@ impl Session<'_> {
             Request::NarFromPath(path) => self.archive(path)?,
             Request::EnsurePath(path) => {
                 if !store.is_valid(&path)? {
-                    return Err(Error::NotValid { path });
+                    let wanted = BTreeSet::from([path.clone()]);
+                    if self.substitute(&wanted, BTreeSet::new())?.is_empty() {
+                        return Err(Error::NotValid { path });
+                    }
                 }
                 done()
             }
@@ -335,7 +346,15 @@ impl Session<'_> {
                 let any = !damaged.is_empty();
                 answer(move |to| to.bool(any))
             }
-            Request::CollectGarbage { action, max_freed, .. } => self.collect(action, max_freed)?,
+            Request::CollectGarbage { action, paths, max_freed } => {
+                self.collect(action, paths, max_freed)?
+            }
+            Request::BuildDerivation { path, derivation, mode } => {
+                let result = self.build_sent(&path, &derivation, mode)?;
+                let cpu = self.version.has_cpu_times();
+                answer(move |to| to.build_result(&result, cpu))
+            }
+            Request::RegisterDrvOutput(realisation) => self.register_output(&realisation)?,
             other => return Err(unsupported(&other)),
         })
     }
