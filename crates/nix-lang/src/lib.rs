@@ -29,6 +29,7 @@ mod eval;
 mod evaluator;
 mod flake;
 mod grisu;
+mod import;
 mod interactive;
 mod io;
 mod json;
