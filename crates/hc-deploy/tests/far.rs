@@ -100,6 +100,7 @@ fn request(store: &Store, directory: &Path, cache: &Path) -> Request {
         version: "1".into(),
         fetch: Some(nix_fetch::Config::new(cache.to_owned())),
         registries: Registries { global: String::new(), ..Registries::default() },
+        features: Vec::new(),
         show_trace: false,
         colour: false,
         message: |_| {},
