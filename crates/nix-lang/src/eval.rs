@@ -190,7 +190,9 @@ impl<'a> Evaluator<'a> {
             ThunkState::Delayed(0, delayed) => delayed,
             recorded => return self.force_recorded(thunk, recorded.node(), pos),
         };
-        thunk.set_running(0);
+        if !delayed.is_application() {
+            thunk.set_running(0);
+        }
         let result = self.compute(delayed, pos);
         // A failed thunk may be asked again, and must fail the same way again.
         match &result {

@@ -280,7 +280,7 @@ impl<'a> Printer<'_, 'a> {
                 ThunkState::Done(0, value) => value,
                 _ if self.style.strict => nix.force_thunk(thunk, NO_POS)?,
                 ThunkState::Done(_, value) => value,
-                ThunkState::Blackhole(_) => {
+                ThunkState::Blackhole(node) if !nix.is_application(node) => {
                     self.coloured(RED, "«potential infinite recursion»");
                     return Ok(());
                 }

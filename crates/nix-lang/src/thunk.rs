@@ -28,6 +28,15 @@ pub(crate) enum Delayed<'a> {
     Native(&'a Native<'a>),
 }
 
+impl Delayed<'_> {
+    /// Whether this is what builtins such as `map` put into lists and sets. As in C++ Nix, such a
+    /// thunk does not notice that it needs itself: it is called until the calls are too many.
+    #[inline(always)]
+    pub(crate) fn is_application(self) -> bool {
+        matches!(self, Delayed::Apply(..) | Delayed::ApplyAttr(..))
+    }
+}
+
 pub(crate) struct InheritFrom<'a> {
     pub(crate) from: Slot<'a>,
     pub(crate) name: Sym,
