@@ -40,6 +40,7 @@ mod packages;
 mod paths;
 mod print;
 mod report;
+mod run;
 mod scope;
 mod sets;
 mod slot;

@@ -140,7 +140,7 @@ impl<'a> Evaluator<'a> {
             };
             match self.written(attr.value(), attr.pos())? {
                 Value::List(list) => {
-                    for element in list.items {
+                    for element in list.slots() {
                         let element = self.written(element.get(), attr.pos())?;
                         if !matches!(element, Value::String(_)) {
                             let message = format!(
