@@ -129,7 +129,7 @@ fn main() {
     for (name, text) in [
         ("file.txt", "text of a file\n"),
         ("dir/in.nix", "x: { it = x; here = ./.; }\n"),
-        ("dir/a", ""),
+        ("dir/a", "a\n"),
     ] {
         std::fs::write(files.join(name), text).expect("a file");
     }

@@ -430,6 +430,8 @@ fn path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
             pos,
         ));
     };
+    // No name and an empty one are the same, as in C++ Nix.
+    let name = name.filter(|name: &String| !name.is_empty());
     let name = name.unwrap_or_else(|| object_name(&path));
     let path = nix.resolved(&path, pos)?;
     let wanted = match fun {
