@@ -98,6 +98,23 @@ same "--experimental-features are all" \
 same "features of \$NIX_CONFIG" "$(NIX_CONFIG="extra-experimental-features = dynamic-derivations" hc eval --expr "$has")" true
 hc eval --extra-experimental-features bogus --expr 1 >/dev/null 2>error
 same "one that nobody knows" "$(cat error)" "warning: unknown experimental feature 'bogus'"
+mkdir featured
+cat >featured/flake.nix <<'NIX'
+{
+  outputs = _: {
+    ${if builtins ? outputOf then "on" else "off"} = 1;
+    clouds.c = _: throw (if builtins ? outputOf then "it is on" else "it is off");
+  };
+}
+NIX
+for how in "" "--extra-experimental-features dynamic-derivations" "--experimental-features dynamic-derivations"; do
+	wanted=$([ -n "$how" ] && echo on || echo off)
+	# shellcheck disable=SC2086 # several words
+	same "hc flake show $how" "$(hc flake show --json $how "path:$WORK/featured" | jq -r 'keys[]' | grep -x 'on\|off')" "$wanted"
+	# shellcheck disable=SC2086
+	hc build $how "path:$WORK/featured#c" >/dev/null 2>error || true
+	check "a cloud, $how" grep -q "it is $wanted" error
+done
 
 if command -v nix-instantiate >/dev/null; then
 	for arguments in "" "-A list" "-A hello --argstr name you" "--eval -A text" "--eval --strict --json -A text" \

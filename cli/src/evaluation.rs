@@ -2,7 +2,7 @@
 
 use crate::context::Globals;
 use crate::error::{Code, Coded, Failure};
-use crate::features;
+use crate::features::{self, FeatureArgs};
 use crate::nix_io::{self, open_io};
 use crate::output;
 use crate::search_path;
@@ -59,12 +59,8 @@ pub struct EvalArgs {
     /// Change a setting by the name that nix.conf has for it
     #[arg(long, num_args = 2, value_names = ["NAME", "VALUE"], allow_hyphen_values = true)]
     option: Vec<String>,
-    /// Turn experimental features of Nix on, beside those that nix.conf has
-    #[arg(long, value_name = "FEATURES")]
-    extra_experimental_features: Vec<String>,
-    /// Turn these experimental features of Nix on, and no others
-    #[arg(long, value_name = "FEATURES")]
-    experimental_features: Option<String>,
+    #[command(flatten)]
+    pub features: FeatureArgs,
     /// Show every step of an error's trail
     #[arg(long)]
     show_trace: bool,
@@ -120,10 +116,7 @@ impl EvalArgs {
                 show_trace: self.show_trace,
                 colour: output::colour(&std::io::stderr()),
                 home: std::env::home_dir(),
-                features: match &self.experimental_features {
-                    Some(names) => features::named(names),
-                    None => crate::nix_conf::experimental_features()?,
-                },
+                features: self.features.base()?,
                 ..Settings::default()
             },
             io: nix_io::Eval {
@@ -137,7 +130,7 @@ impl EvalArgs {
             plan.set(&pair[0], &pair[1], &mut nix_path)?;
         }
         let settings = &mut plan.settings;
-        settings.features.extend(self.extra_experimental_features.iter().flat_map(features::named));
+        settings.features.extend(self.features.extra());
         features::warn(&settings.features);
         if let Some(depth) = self.max_call_depth {
             settings.max_call_depth = depth;

@@ -28,6 +28,40 @@ const KNOWN: &[&str] = &[
     "verified-fetches",
 ];
 
+/// Which experimental features are on, for every verb that evaluates.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct FeatureArgs {
+    /// Turn experimental features of Nix on, beside those that nix.conf has
+    #[arg(long, value_name = "FEATURES")]
+    pub extra_experimental_features: Vec<String>,
+    /// Turn these experimental features of Nix on, and no others
+    #[arg(long, value_name = "FEATURES")]
+    pub experimental_features: Option<String>,
+}
+
+impl FeatureArgs {
+    /// Those that hold before others are added.
+    pub fn base(&self) -> anyhow::Result<Vec<String>> {
+        match &self.experimental_features {
+            Some(names) => Ok(named(names)),
+            None => crate::nix_conf::experimental_features(),
+        }
+    }
+
+    /// Those that are added.
+    pub fn extra(&self) -> impl Iterator<Item = String> {
+        self.extra_experimental_features.iter().flat_map(named)
+    }
+
+    /// All that are on, with a warning for those that nobody knows.
+    pub fn all(&self) -> anyhow::Result<Vec<String>> {
+        let mut all = self.base()?;
+        all.extend(self.extra());
+        warn(&all);
+        Ok(all)
+    }
+}
+
 /// The names in a text.
 pub fn named(text: impl AsRef<str>) -> Vec<String> {
     text.as_ref().split_whitespace().map(str::to_owned).collect()

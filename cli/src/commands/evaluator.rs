@@ -62,6 +62,7 @@ fn open(
         version: version.to_owned(),
         fetch: crate::nix_io::fetch_config(),
         registries: crate::nix_io::registries(),
+        features: wanted.features.clone(),
         show_trace: wanted.show_trace,
         colour: wanted.colour,
         message: |_| {},

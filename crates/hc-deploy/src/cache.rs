@@ -105,6 +105,7 @@ fn entry(request: &Request) -> Option<PathBuf> {
         request.cloud,
         request.host,
         request.overrides,
+        request.features,
         request.builder.to_basename(),
     ]);
     let name = blake3::hash(key.to_string().as_bytes()).to_hex();

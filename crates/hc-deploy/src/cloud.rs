@@ -35,6 +35,8 @@ pub struct Request {
     pub fetch: Option<nix_fetch::Config>,
     /// Where short names of flakes are looked up.
     pub registries: Registries,
+    /// The experimental features of C++ Nix that are on.
+    pub features: Vec<String>,
     /// Render every step of an error's trail.
     pub show_trace: bool,
     /// Render errors in colour.
@@ -98,6 +100,7 @@ pub(crate) fn assemble(io: Door<'_>, evaluated: Evaluated) -> Result<Prepared<'_
 pub(crate) fn settings(request: &Request) -> Settings {
     Settings {
         pure: true,
+        features: request.features.clone(),
         show_trace: request.show_trace,
         colour: request.colour,
         ..Settings::default()

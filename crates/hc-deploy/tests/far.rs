@@ -101,6 +101,7 @@ fn request(store: &HostStore, directory: &Path, cache: &Path) -> Request {
         version: "1".into(),
         fetch: Some(nix_fetch::Config::new(cache.to_owned())),
         registries: Registries { global: String::new(), ..Registries::default() },
+        features: Vec::new(),
         show_trace: false,
         colour: false,
         message: |_| {},

@@ -1,4 +1,4 @@
-//! Fetchers: git repositories, archives, forges, files and directories.
+//! Fetchers: git and Mercurial repositories, archives, forges, files and directories.
 //!
 //! What comes from elsewhere is kept in a cache directory that the caller names, addressed by its
 //! content: a tree in it is complete, whoever was killed while making it, and several processes
@@ -9,6 +9,7 @@ mod download;
 mod error;
 mod forge;
 mod git;
+mod hg;
 mod path;
 mod tarball;
 mod unpack;
@@ -126,10 +127,7 @@ impl Fetcher {
                 "indirect input '{}' cannot be fetched directly",
                 input.describe()
             ))),
-            "hg" => Err(Error::Input(format!(
-                "Mercurial repositories are not supported in this version: '{}'",
-                input.describe()
-            ))),
+            "hg" => self.fetch_hg(input),
             _ => {
                 Err(Error::Input(format!("cannot fetch unsupported input '{}'", input.describe())))
             }

@@ -190,3 +190,36 @@ fn many_at_once_share_the_cache() {
     assert!(paths.iter().all(|path| *path == paths[0] && path.join("b/c").exists()));
     assert_eq!(std::fs::read_dir(world.path("cache/tmp")).expect("a directory").count(), 0);
 }
+
+#[test]
+fn large_files_are_fetched_when_wanted() {
+    let world = World::new();
+    let lfs = "*.bin filter=lfs diff=lfs merge=lfs -text\n";
+    world.write("r/.gitattributes", lfs);
+    world.git("r", &["init", "--quiet"]);
+    world.git("r", &["lfs", "install", "--local"]);
+    world.git("r", &["checkout", "--quiet", "-b", "main"]);
+    world.repository("r", &[("a.bin", "large"), ("sub/b.bin", "larger"), ("c", "plain")]);
+    let bare = world.path("bare.git");
+    let url = format!("file://{}", bare.display());
+    world.git(".", &["init", "--quiet", "--bare", "bare.git"]);
+    world.git("r", &["remote", "add", "origin", &url]);
+    world.git("r", &["push", "--quiet", "origin", "main"]);
+    let fetcher = world.fetcher();
+    let read = |name: &str, query: &str, file: &str| {
+        let tree = fetcher.fetch(&world.input(name, query)).expect("it is fetched");
+        std::fs::read_to_string(kept(&tree).join(file)).expect("a file")
+    };
+    assert!(read("bare.git", "?ref=main", "a.bin").starts_with("version https://git-lfs"));
+    for (file, text) in [("a.bin", "large"), ("sub/b.bin", "larger"), ("c", "plain")] {
+        assert_eq!(read("bare.git", "?ref=main&lfs=1", file), text);
+        // The content is in the work tree's own repository.
+        assert_eq!(read("r", "?ref=main&lfs=1", file), text);
+    }
+    // One that its server does not have.
+    std::fs::remove_dir_all(bare.join("lfs")).expect("it is removed");
+    let config = Config::new(world.path("other cache"));
+    let error = Fetcher::new(config).fetch(&world.input("bare.git", "?ref=main&lfs=1"));
+    let error = error.expect_err("it is not there").to_string();
+    assert!(error.starts_with("git lfs smudge 'a.bin'"), "{error}");
+}

@@ -159,7 +159,7 @@ impl<'a> Evaluator<'a> {
             let whole = || path[..=index].iter().map(AsRef::as_ref).collect::<Vec<_>>().join(".");
             value = match value {
                 Value::List(list) => {
-                    let item = name.parse().ok().and_then(|at: usize| list.items.get(at));
+                    let item = name.parse().ok().and_then(|at: usize| list.slots().get(at));
                     let item = item.ok_or_else(|| {
                         let message = format!("'{}' is not an element of the list", whole());
                         Error::new(crate::ErrorKind::MissingAttr, message, NO_POS)
@@ -383,7 +383,7 @@ impl<'a> Evaluator<'a> {
     fn deep_value(&self, value: Value<'a>, pos: Pos, seen: &mut FxHashSet<usize>) -> Result<()> {
         self.check_stack(pos)?;
         match self.force(value, pos)? {
-            Value::List(list) if seen.insert(list.items.as_ptr() as usize) => {
+            Value::List(list) if seen.insert(list.slots().as_ptr() as usize) => {
                 for item in list.items() {
                     self.deep_into(item, pos, seen)?;
                 }

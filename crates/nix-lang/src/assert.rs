@@ -66,17 +66,17 @@ impl<'a> Evaluator<'a> {
                 ))
             }
             (Value::List(a), Value::List(b)) => {
-                if a.items.len() != b.items.len() {
+                if a.slots().len() != b.slots().len() {
                     let message = format!(
                         "list of size '{}' is not equal to list of size '{}', left hand side is '{}', right hand side is '{}'",
-                        a.items.len(),
-                        b.items.len(),
+                        a.slots().len(),
+                        b.slots().len(),
                         show(left),
                         show(right)
                     );
                     return Err(different(message, pos));
                 }
-                for (index, (a, b)) in a.items.iter().zip(b.items).enumerate() {
+                for (index, (a, b)) in a.slots().iter().zip(b.slots()).enumerate() {
                     self.difference(a.get(), b.get(), pos).map_err(|error| {
                         error.frame(pos, format!("while comparing list element {index}"))
                     })?;

@@ -1,7 +1,7 @@
 //! Calling functions: closures, builtins, functors.
 
 use nix_syntax::Symbol;
-use nix_syntax::ast::{self, Lambda};
+use nix_syntax::ast::{self, ExprKind, Lambda};
 
 use crate::Evaluator;
 use crate::error::{Error, Result};
@@ -51,7 +51,7 @@ impl<'a> Evaluator<'a> {
         match fun {
             Value::Lambda(closure) => {
                 let depth = self.enter(pos)?;
-                let result = self.call_lambda(closure, arg, pos);
+                let (result, _) = self.call_lambda(closure, &[arg], pos);
                 self.depth.set(depth);
                 result
             }
@@ -76,8 +76,9 @@ impl<'a> Evaluator<'a> {
         while let Some((first, rest)) = args.split_first() {
             fun = match fun {
                 Value::Lambda(closure) => {
-                    args = rest;
-                    self.call_lambda(closure, *first, pos)?
+                    let (result, used) = self.call_lambda(closure, args, pos);
+                    args = &args[used..];
+                    result?
                 }
                 Value::PrimOp(op) => {
                     if args.len() < op.arity {
@@ -155,23 +156,74 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn call_lambda(&self, closure: &'a Closure<'a>, arg: Value<'a>, pos: Pos) -> Result<Value<'a>> {
-        self.tick(pos)?;
-        let lambda = closure.lambda;
-        let result = match self.bind_arg(closure, arg, pos) {
-            Ok(env) => self.eval(lambda.body, env),
-            Err(error) => Err(error),
+    /// Calls a function with the first of the arguments; where that gives no more than a function
+    /// that is written within it, with the next ones too, and how many they were.
+    fn call_lambda(
+        &self,
+        closure: &'a Closure<'a>,
+        args: &[Value<'a>],
+        pos: Pos,
+    ) -> (Result<Value<'a>>, usize) {
+        let (mut lambda, mut env, mut used) = (closure.lambda, closure.env, 0);
+        // How many of the innermost scopes hold nothing but an argument.
+        let mut plain = 0;
+        let result = loop {
+            let bound = self.tick(pos).and_then(|()| self.bind_arg(lambda, env, args[used], pos));
+            env = match bound {
+                Ok(env) => env,
+                Err(error) => break Err(error),
+            };
+            used += 1;
+            plain = if lambda.formals.is_none() { plain + 1 } else { 0 };
+            match lambda.body.kind {
+                ExprKind::Lambda(inner) if used < args.len() && self.graph.is_none() => {
+                    lambda = inner;
+                }
+                _ => {
+                    let result = self.eval(lambda.body, env);
+                    if !lambda.keeps_frame && self.graph.is_none() {
+                        self.leave(env, plain);
+                    }
+                    break result;
+                }
+            }
         };
-        result.map_err(|error| {
+        let result = result.map_err(|error| {
             let name = self.lambda_name(lambda);
             error.frame(pos, format!("while calling {name}"))
-        })
+        });
+        (result, used)
     }
 
-    fn bind_arg(&self, closure: &'a Closure<'a>, arg: Value<'a>, pos: Pos) -> Result<&'a Env<'a>> {
-        let lambda = closure.lambda;
+    /// Nothing refers to this scope any more, nor to those around it: so many hold an argument and
+    /// were made by this call.
+    fn leave(&self, mut env: &'a Env<'a>, count: usize) {
+        let mut free = self.free_scopes.borrow_mut();
+        for _ in 0..count {
+            let up = env.up();
+            free.push(env);
+            match up {
+                Some(up) => env = up,
+                None => break,
+            }
+        }
+    }
+
+    /// The scope of a function's body.
+    fn bind_arg(
+        &self,
+        lambda: &'a Lambda<'a>,
+        up: &'a Env<'a>,
+        arg: Value<'a>,
+        pos: Pos,
+    ) -> Result<&'a Env<'a>> {
         let Some(formals) = lambda.formals else {
-            return Ok(self.env(Site::of(lambda), closure.env, &[arg]));
+            if self.graph.is_none()
+                && let Some(free) = self.free_scopes.borrow_mut().pop()
+            {
+                return Ok(free.renew(up, self.slot(arg)));
+            }
+            return Ok(self.env(Site::of(lambda), up, &[arg]));
         };
         let value = self.force(arg, pos)?;
         let Value::Attrs(attrs) = value else {
@@ -181,11 +233,11 @@ impl<'a> Evaluator<'a> {
             ));
         };
         if let Some(graph) = &self.graph
-            && let Some(env) = self.bind_formals_again(graph, closure, value, attrs)
+            && let Some(env) = self.bind_formals_again(graph, (lambda, up), value, attrs)
         {
             return Ok(env);
         }
-        let env = self.empty_env(closure.env, lambda.slots());
+        let env = self.empty_env(up, lambda.slots());
         if let Some(graph) = &self.graph {
             graph.new_env(Site::of(lambda), env);
         }

@@ -81,8 +81,8 @@ impl<'a> Evaluator<'a> {
                     inside.map_err(|error| {
                         error.frame(pos, "while coercing an element of a list to a string")
                     })?;
-                    let empty = matches!(item, Value::List(list) if list.items.is_empty());
-                    if index + 1 < list.items.len() && !empty {
+                    let empty = matches!(item, Value::List(list) if list.slots().is_empty());
+                    if index + 1 < list.slots().len() && !empty {
                         out.push(b' ');
                     }
                 }

@@ -12,7 +12,7 @@ use crate::source::{self, NO_POS, Pos};
 use crate::stack;
 use crate::sym;
 use crate::value::{
-    Attr, Attrs, Closure, Delayed, Env, InheritFrom, List, PathValue, Str, Thunk, ThunkState, Value,
+    Attr, Attrs, Closure, Delayed, Env, List, PathValue, Str, Thunk, ThunkState, Value,
 };
 use crate::warm::Site;
 
@@ -71,7 +71,7 @@ impl<'a> Evaluator<'a> {
                     let items = self.arena.alloc_slice_fill_iter(
                         items.iter().map(|item| self.slot(self.delay(item, env))),
                     );
-                    Ok(Value::List(self.arena.alloc(List { items })))
+                    Ok(Value::List(self.arena.alloc(List::new(self.arena, items))))
                 }
                 ExprKind::HasAttr(node) => self.eval_has_attr(node, env).map(Value::Bool),
                 ExprKind::Not(inner) => Ok(Value::Bool(!self.eval_bool(inner, env)?)),
@@ -190,7 +190,9 @@ impl<'a> Evaluator<'a> {
             ThunkState::Delayed(0, delayed) => delayed,
             recorded => return self.force_recorded(thunk, recorded.node(), pos),
         };
-        thunk.set_running(0);
+        if !delayed.is_application() {
+            thunk.set_running(0);
+        }
         let result = self.compute(delayed, pos);
         // A failed thunk may be asked again, and must fail the same way again.
         match &result {
@@ -205,10 +207,11 @@ impl<'a> Evaluator<'a> {
     pub(crate) fn compute(&self, delayed: Delayed<'a>, pos: Pos) -> Result<Value<'a>> {
         match delayed {
             Delayed::Expr(expr, env) => self.eval(expr, env),
-            Delayed::Select(select) => {
+            Delayed::Select(from, attr) => {
                 self.check_stack(pos)?;
-                self.force_attrs(select.from.get(), select.pos)
-                    .and_then(|attrs| self.select(attrs, select.name, select.pos))
+                let place = source::at(attr.place);
+                let attrs = self.force_attrs(from.get(), place)?;
+                self.select(attrs, attr.name, place)
             }
             Delayed::Apply(fun, arg) => {
                 self.check_stack(pos)?;
@@ -260,22 +263,19 @@ impl<'a> Evaluator<'a> {
                 AttrValue::Plain(expr) => self.thunk(Delayed::Expr(expr, env)),
                 AttrValue::Inherited(expr) => self.delay(expr, outer),
                 AttrValue::From(index) => {
-                    self.inherit(sources[index as usize], attr.name, source::at(attr.place))
+                    self.thunk(Delayed::Select(&sources[index as usize], attr))
                 }
             }));
         }
         env
     }
 
-    pub(crate) fn sources_of(&self, set: &AttrSet<'a>, env: &'a Env<'a>) -> Vec<Slot<'a>> {
+    pub(crate) fn sources_of(&self, set: &AttrSet<'a>, env: &'a Env<'a>) -> &'a [Slot<'a>] {
         if set.sources.is_empty() {
-            return Vec::new();
+            return &[];
         }
-        set.sources.iter().map(|expr| self.slot(self.delay(expr, env))).collect()
-    }
-
-    fn inherit(&self, from: Slot<'a>, name: Symbol, pos: Pos) -> Value<'a> {
-        self.thunk(Delayed::Select(self.arena.alloc(InheritFrom { from, name, pos })))
+        let sources = set.sources.iter().map(|expr| self.slot(self.delay(expr, env)));
+        self.arena.alloc_slice_fill_iter(sources)
     }
 
     fn eval_attrs(&self, set: &'a AttrSet<'a>, outer: &'a Env<'a>, pos: Pos) -> Result<Value<'a>> {
@@ -295,13 +295,13 @@ impl<'a> Evaluator<'a> {
                         AttrValue::Plain(expr) => self.delay_bound(expr, outer),
                         AttrValue::Inherited(expr) => self.delay(expr, outer),
                         AttrValue::From(index) => {
-                            self.inherit(sources[index as usize], attr.name, source::at(attr.place))
+                            self.thunk(Delayed::Select(&sources[index as usize], attr))
                         }
                     };
                     self.attr(attr.name, attr.place, value)
                 }))
             };
-        let mut attrs: &'a Attrs<'a> = self.arena.alloc(Attrs::new(entries));
+        let mut attrs: &'a Attrs<'a> = self.arena.alloc(Attrs::new(self.arena, entries));
         if set.recursive
             && let Some(overrides) = attrs.value(sym::OVERRIDES)
         {
@@ -333,7 +333,7 @@ impl<'a> Evaluator<'a> {
                     .insert(at, self.attr(name, attr.place, self.delay_bound(attr.value, env))),
             }
         }
-        Ok(Value::Attrs(self.arena.alloc(Attrs::new(entries.into_bump_slice()))))
+        Ok(Value::Attrs(self.arena.alloc(Attrs::new(self.arena, entries.into_bump_slice()))))
     }
 
     fn eval_with_var(
@@ -483,7 +483,7 @@ impl<'a> Evaluator<'a> {
     }
 
     pub(crate) fn list_of_slots(&self, items: &'a [Slot<'a>]) -> Value<'a> {
-        Value::List(self.arena.alloc(List { items }))
+        Value::List(self.arena.alloc(List::new(self.arena, items)))
     }
 
     /// A set of attributes in any order; of two with the same name the last one stays.
@@ -497,7 +497,7 @@ impl<'a> Evaluator<'a> {
             same
         });
         let entries = self.arena.alloc_slice_copy(&entries);
-        Value::Attrs(self.arena.alloc(Attrs::new(entries)))
+        Value::Attrs(self.arena.alloc(Attrs::new(self.arena, entries)))
     }
 
     pub(crate) fn attrs_of<const N: usize>(&self, entries: [(Symbol, Value<'a>); N]) -> Value<'a> {

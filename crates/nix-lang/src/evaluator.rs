@@ -129,6 +129,8 @@ pub struct Evaluator<'a> {
     pub(crate) fetches: Fetches,
     /// What warm evaluation records; see [`Evaluator::warm`].
     pub(crate) graph: Option<Rc<Graph<'a>>>,
+    /// Scopes of one variable that nothing refers to any more.
+    pub(crate) free_scopes: RefCell<Vec<&'a Env<'a>>>,
     ticks: Cell<u32>,
     deadline: Cell<Option<Instant>>,
 }
@@ -178,6 +180,7 @@ impl<'a> Evaluator<'a> {
             ignored_settings: RefCell::default(),
             fetches: Fetches::default(),
             graph: None,
+            free_scopes: RefCell::default(),
             ticks: Cell::new(0),
         };
         builtins::fill(&evaluator, &names, values);

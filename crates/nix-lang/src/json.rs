@@ -189,7 +189,7 @@ impl<'a> Evaluator<'a> {
                 Json::String(text.to_string())
             }
             Value::List(list) => Json::Array(
-                list.items
+                list.slots()
                     .iter()
                     .map(|item| self.json_tree(item.get(), ctx, pos))
                     .collect::<Result<_>>()?,

@@ -260,18 +260,18 @@ impl<'a> Evaluator<'a> {
     }
 
     pub(crate) fn concat_lists(&self, lists: &[&'a List<'a>]) -> Value<'a> {
-        let mut filled = lists.iter().filter(|list| !list.items.is_empty());
+        let mut filled = lists.iter().filter(|list| !list.slots().is_empty());
         match (filled.next(), filled.next()) {
             (None, _) => return self.list_from(&[]),
             (Some(one), None) => return Value::List(one),
             _ => {}
         }
-        let count = lists.iter().map(|list| list.items.len()).sum();
+        let count = lists.iter().map(|list| list.slots().len()).sum();
         let mut items = bumpalo::collections::Vec::with_capacity_in(count, self.arena);
         for list in lists {
-            items.extend_from_slice_copy(list.items);
+            items.extend_from_slice_copy(list.slots());
         }
-        Value::List(self.arena.alloc(List { items: items.into_bump_slice() }))
+        Value::List(self.arena.alloc(List::new(self.arena, items.into_bump_slice())))
     }
 
     /// `left == right`, both evaluated.
@@ -293,10 +293,10 @@ impl<'a> Evaluator<'a> {
                     }
                     return Ok(true);
                 }
-                if left.items.len() != right.items.len() {
+                if left.slots().len() != right.slots().len() {
                     return Ok(false);
                 }
-                for (left, right) in left.items.iter().zip(right.items) {
+                for (left, right) in left.slots().iter().zip(right.slots()) {
                     if !self.equal_inside(left.get(), right.get(), pos)? {
                         return Ok(false);
                     }
@@ -379,14 +379,14 @@ impl<'a> Evaluator<'a> {
             (Value::Path(left), Value::Path(right)) => left.bytes < right.bytes,
             (Value::List(left), Value::List(right)) => {
                 self.check_stack(pos)?;
-                for (left, right) in left.items.iter().zip(right.items) {
+                for (left, right) in left.slots().iter().zip(right.slots()) {
                     let (left, right) =
                         (self.force(left.get(), pos)?, self.force(right.get(), pos)?);
                     if !self.equal(left, right, pos)? {
                         return self.less(left, right, pos);
                     }
                 }
-                left.items.len() < right.items.len()
+                left.slots().len() < right.slots().len()
             }
             (left, right) => return Err(self.incomparable(left, right, pos)),
         })

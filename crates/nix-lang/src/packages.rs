@@ -162,7 +162,7 @@ impl<'a> Evaluator<'a> {
                     Value::List(list) => name
                         .parse::<usize>()
                         .ok()
-                        .and_then(|at| list.items.get(at).map(|item| item.get())),
+                        .and_then(|at| list.slots().get(at).map(|item| item.get())),
                     _ => None,
                 };
                 let Some(found) = found else { return Ok(None) };
@@ -203,7 +203,7 @@ impl<'a> Evaluator<'a> {
         };
         if let Ok(index) = name.parse::<u32>() {
             let Value::List(list) = value else { return Err(wrong("a list")) };
-            return list.items.get(index as usize).map(|item| item.get()).ok_or_else(|| {
+            return list.slots().get(index as usize).map(|item| item.get()).ok_or_else(|| {
                 let message =
                     format!("list index {index} in selection path '{path}' is out of range");
                 Error::new(ErrorKind::MissingAttr, message, NO_POS)

@@ -9,15 +9,13 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use nix_compat::{CAHash, StorePath};
-use nix_syntax::{Expr, FileId, Options, Origin, Symbol, parse};
 
 use crate::Evaluator;
 use crate::context::{ContextElem, Ctx};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{FileType, Ingestion, IoError};
 use crate::source::Pos;
-use crate::stack;
-use crate::value::{Env, Value};
+use crate::value::Value;
 
 /// An absolute path without `.`, `..` and doubled slashes; not looking at the file system.
 pub(crate) fn canonical(path: &[u8]) -> Vec<u8> {
@@ -75,14 +73,6 @@ fn core_file(path: &[u8]) -> Option<&'static [u8]> {
 
 pub(crate) fn as_path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
-}
-
-/// The value of a file, for the thunk that warm evaluation keeps of it.
-fn import_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Result<Value<'a>> {
-    match args {
-        [Value::Path(file)] => nix.load(file.bytes, None, nix.root_env, pos),
-        _ => Err(Error::eval("not a file", pos)),
-    }
 }
 
 /// A source tree that is read where it lies, and becomes a store path only when asked for one.
@@ -337,92 +327,6 @@ impl<'a> Evaluator<'a> {
         self.io
             .file_type(as_path(&physical))
             .map_err(|error| file_error("reading", path, error, pos))
-    }
-
-    /// The value of a file, read and evaluated once.
-    pub(crate) fn import(&self, path: &[u8], pos: Pos) -> Result<Value<'a>> {
-        if let Some(graph) = &self.graph {
-            let file = self.import_path(path, pos)?;
-            return self.force_thunk(graph.import_thunk(self, &file, import_file), pos);
-        }
-        if let Some(value) = self.imports.borrow().get(path) {
-            return Ok(*value);
-        }
-        let file = self.import_path(path, pos)?;
-        let known = self.imports.borrow().get(&file).copied();
-        let value = match known {
-            Some(value) => value,
-            None => self.load(&file, None, self.root_env, pos)?,
-        };
-        let mut imports = self.imports.borrow_mut();
-        imports.insert(path.to_vec(), value);
-        imports.insert(file, value);
-        Ok(value)
-    }
-
-    /// Read, parse and evaluate a file.
-    pub(crate) fn load(
-        &self,
-        file: &[u8],
-        outer: Option<&[Symbol]>,
-        env: &'a Env<'a>,
-        pos: Pos,
-    ) -> Result<Value<'a>> {
-        let text = self.read_file(file, pos)?;
-        let base = dir_name(file).to_vec();
-        match &self.graph {
-            None => self.eval_text(Origin::Path(file.into()), text, &base, outer, env),
-            Some(graph) => {
-                let physical = self.readable(file, pos)?;
-                let expr = self.parse_again(graph, (file, &physical), text, outer)?;
-                self.eval(expr, env)
-            }
-        }
-    }
-
-    pub(crate) fn eval_text(
-        &self,
-        origin: Origin,
-        text: Vec<u8>,
-        base: &[u8],
-        outer: Option<&[Symbol]>,
-        env: &'a Env<'a>,
-    ) -> Result<Value<'a>> {
-        let (_, expr) = self.parse_text(origin, text, base, outer)?;
-        self.eval(expr, env)
-    }
-
-    pub(crate) fn parse_text(
-        &self,
-        origin: Origin,
-        text: Vec<u8>,
-        base: &[u8],
-        outer: Option<&[Symbol]>,
-    ) -> Result<(FileId, &'a Expr<'a>)> {
-        self.parse_with(origin, text, base, outer, false)
-    }
-
-    /// As [`Self::parse_text`]; with `pieces` a tree to show, not to evaluate.
-    pub(crate) fn parse_with(
-        &self,
-        origin: Origin,
-        text: Vec<u8>,
-        base: &[u8],
-        outer: Option<&[Symbol]>,
-        pieces: bool,
-    ) -> Result<(FileId, &'a Expr<'a>)> {
-        let file = self.sources.add(origin, text.into());
-        let mut options = Options::new(base, &self.globals.names);
-        let home = if self.settings.pure { None } else { self.settings.home.as_ref() };
-        options.home = home.map(|home| home.as_os_str().as_bytes());
-        options.outer = outer;
-        options.pieces = pieces;
-        if stack::address().saturating_sub(self.stack_limit) > 256 << 20 {
-            options.max_depth = 10_000;
-        }
-        let expr = parse(self.arena, &self.symbols, &self.sources, file, &options)
-            .map_err(|reports| self.syntax_error(&reports))?;
-        Ok((file, expr))
     }
 
     /// The path that a value means, as a path or as text of an absolute path.

@@ -280,7 +280,7 @@ impl<'a> Printer<'_, 'a> {
                 ThunkState::Done(0, value) => value,
                 _ if self.style.strict => nix.force_thunk(thunk, NO_POS)?,
                 ThunkState::Done(_, value) => value,
-                ThunkState::Blackhole(_) => {
+                ThunkState::Blackhole(node) if !nix.is_application(node) => {
                     self.coloured(RED, "«potential infinite recursion»");
                     return Ok(());
                 }
@@ -322,13 +322,13 @@ impl<'a> Printer<'_, 'a> {
             Value::Path(path) => self.coloured(GREEN, path.bytes),
             Value::List(list) => {
                 // What is printed as a whole is a copy: met again, it is shown once more.
-                let inner = depth > 0 && !list.items.is_empty();
+                let inner = depth > 0 && !list.slots().is_empty();
                 let at = place.unwrap_or(std::ptr::from_ref(list) as usize);
                 if inner && !self.seen.insert(at) {
                     self.coloured(MAGENTA, "«repeated»");
                     return Ok(());
                 }
-                self.list(list.items, depth)?;
+                self.list(list.slots(), depth)?;
             }
             Value::Attrs(attrs) => {
                 // All empty sets are one to C++ Nix, and one form of printing shows that.

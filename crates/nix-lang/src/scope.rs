@@ -17,7 +17,7 @@ const WORD: usize = size_of::<u64>();
 #[repr(C)]
 pub struct Env<'a> {
     /// The address of the scope around, and in the upper 16 bits how many variables there are.
-    head: u64,
+    head: Cell<u64>,
     // As variant as what it stands for.
     content: PhantomData<(&'a Env<'a>, Cell<Slot<'a>>)>,
 }
@@ -55,13 +55,22 @@ impl<'a> Env<'a> {
         }
     }
 
+    /// This scope once more, for another variable within another scope: nothing refers to it.
+    pub(crate) fn renew(&'a self, up: &'a Env<'a>, only: Slot<'a>) -> &'a Env<'a> {
+        self.head.set(slot::address(up) | 1 << 48);
+        if let [slot] = self.slots() {
+            slot.set(only);
+        }
+        self
+    }
+
     /// The scope around.
     #[inline]
     pub(crate) fn up(&self) -> Option<&'a Env<'a>> {
-        match self.head << 16 {
+        match self.head.get() << 16 {
             0 => None,
             // SAFETY: `new` put the address of a scope for `'a` there.
-            _ => Some(unsafe { slot::reference(self.head) }),
+            _ => Some(unsafe { slot::reference(self.head.get()) }),
         }
     }
 
@@ -69,7 +78,7 @@ impl<'a> Env<'a> {
     #[inline]
     pub(crate) fn slots(&'a self) -> &'a [Cell<Slot<'a>>] {
         let after = std::ptr::from_ref(self).addr() + WORD;
-        let count = (self.head >> 48) as usize;
+        let count = (self.head.get() >> 48) as usize;
         // SAFETY: `new` is the only maker of scopes; it exposed the allocation, which has this many
         // slots behind the head, or a count and that many.
         unsafe {

@@ -24,7 +24,7 @@ impl<'a> Evaluator<'a> {
         }
         let over = self.entries(right);
         if worth_a_layer(left, over.len()) {
-            return self.arena.alloc(Attrs::layer(over, left));
+            return self.arena.alloc(Attrs::layer(self.arena, over, left));
         }
         self.set_of(&merge(&gathered(left), over))
     }
@@ -40,13 +40,17 @@ impl<'a> Evaluator<'a> {
             merge(&upper, &gathered(set))
         });
         if worth_a_layer(first, upper.len()) {
-            return self.arena.alloc(Attrs::layer(self.arena.alloc_slice_copy(&upper), first));
+            return self.arena.alloc(Attrs::layer(
+                self.arena,
+                self.arena.alloc_slice_copy(&upper),
+                first,
+            ));
         }
         self.set_of(&merge(&gathered(first), &upper))
     }
 
     fn set_of(&self, entries: &[Attr<'a>]) -> &'a Attrs<'a> {
-        self.arena.alloc(Attrs::new(self.arena.alloc_slice_copy(entries)))
+        self.arena.alloc(Attrs::new(self.arena, self.arena.alloc_slice_copy(entries)))
     }
 
     /// The attributes, sorted by symbol.
@@ -61,7 +65,7 @@ impl<'a> Evaluator<'a> {
     #[cold]
     fn flatten(&self, attrs: &'a Attrs<'a>) -> &'a [Attr<'a>] {
         let entries: &'a [Attr<'a>] = self.arena.alloc_slice_copy(&gathered(attrs));
-        attrs.flattened(entries);
+        attrs.flattened(self.arena, entries);
         entries
     }
 

@@ -3,12 +3,10 @@
 use std::cell::Cell;
 use std::marker::PhantomData;
 
-use nix_syntax::Symbol as Sym;
-use nix_syntax::ast::Expr;
+use nix_syntax::ast::{self, Expr};
 
 use crate::scope::Env;
 use crate::slot::{Slot, address, reference};
-use crate::source::Pos;
 use crate::value::{Attr, PrimFn, Value};
 
 /// The record that warm evaluation keeps of a thunk; 0 where nothing is recorded.
@@ -18,8 +16,8 @@ pub(crate) type NodeId = u32;
 #[derive(Clone, Copy)]
 pub(crate) enum Delayed<'a> {
     Expr(&'a Expr<'a>, &'a Env<'a>),
-    /// One attribute out of a set that several names inherit from.
-    Select(&'a InheritFrom<'a>),
+    /// One attribute, by the name of the binding, out of a set that several names inherit from.
+    Select(&'a Slot<'a>, &'a ast::Attr<'a>),
     /// A function applied to an argument.
     Apply(&'a Slot<'a>, &'a Slot<'a>),
     /// A function applied to the name and the value of an attribute.
@@ -28,10 +26,13 @@ pub(crate) enum Delayed<'a> {
     Native(&'a Native<'a>),
 }
 
-pub(crate) struct InheritFrom<'a> {
-    pub(crate) from: Slot<'a>,
-    pub(crate) name: Sym,
-    pub(crate) pos: Pos,
+impl Delayed<'_> {
+    /// Whether this is what builtins such as `map` put into lists and sets. As in C++ Nix, such a
+    /// thunk does not notice that it needs itself: it is called until the calls are too many.
+    #[inline(always)]
+    pub(crate) fn is_application(self) -> bool {
+        matches!(self, Delayed::Apply(..) | Delayed::ApplyAttr(..))
+    }
 }
 
 pub(crate) struct Native<'a> {
@@ -72,7 +73,7 @@ pub struct Thunk<'a> {
 
 const _: () = assert!(size_of::<Thunk<'_>>() == 16);
 const _: () = assert!(align_of::<Expr<'_>>() == 8 && align_of::<Env<'_>>() == 8);
-const _: () = assert!(align_of::<InheritFrom<'_>>() == 8 && align_of::<Native<'_>>() == 8);
+const _: () = assert!(align_of::<ast::Attr<'_>>() == 8 && align_of::<Native<'_>>() == 8);
 const _: () = assert!(align_of::<Slot<'_>>() == 8 && align_of::<Attr<'_>>() == 8);
 
 const KIND: u32 = 60;
@@ -99,7 +100,7 @@ fn packed(kind: u64, node: NodeId, first: u64, second: u64) -> [u64; 2] {
 fn delayed(node: NodeId, delayed: Delayed<'_>) -> [u64; 2] {
     match delayed {
         Delayed::Expr(expr, env) => packed(EXPR, node, address(expr), address(env)),
-        Delayed::Select(select) => packed(SELECT, node, address(select), 0),
+        Delayed::Select(from, attr) => packed(SELECT, node, address(from), address(attr)),
         Delayed::Apply(fun, arg) => packed(APPLY, node, address(fun), address(arg)),
         Delayed::ApplyAttr(fun, attr) => packed(APPLY_ATTR, node, address(fun), address(attr)),
         Delayed::Native(native) => packed(NATIVE, node, address(native), 0),
@@ -139,7 +140,7 @@ impl<'a> Thunk<'a> {
         let delayed = unsafe {
             match kind {
                 EXPR => Delayed::Expr(reference(first), reference(second)),
-                SELECT => Delayed::Select(reference(first)),
+                SELECT => Delayed::Select(reference(first), reference(second)),
                 APPLY => Delayed::Apply(reference(first), reference(second)),
                 APPLY_ATTR => Delayed::ApplyAttr(reference(first), reference(second)),
                 _ => Delayed::Native(reference(first)),

@@ -3,15 +3,18 @@
 
 use std::cell::Cell;
 
+use bumpalo::Bump;
+
 use crate::Evaluator;
 use crate::context::Ctx;
 use crate::error::Result;
+use crate::run::Run;
 use crate::slot::Slot;
 use crate::source::{self, Pos};
 
 pub use crate::scope::Env;
 pub use crate::thunk::Thunk;
-pub(crate) use crate::thunk::{Delayed, InheritFrom, Native, NodeId, ThunkState};
+pub(crate) use crate::thunk::{Delayed, Native, NodeId, ThunkState};
 
 use nix_syntax::ast::{Lambda, Literal};
 use nix_syntax::{Place, Symbol as Sym};
@@ -112,14 +115,24 @@ impl<'a> PathValue<'a> {
 
 /// A list.
 pub struct List<'a> {
-    pub(crate) items: &'a [Slot<'a>],
+    run: Run<'a, Slot<'a>>,
 }
 
 impl<'a> List<'a> {
+    pub(crate) fn new(arena: &'a Bump, items: &'a [Slot<'a>]) -> Self {
+        List { run: Run::new(arena, items) }
+    }
+
+    /// The elements as they are kept.
+    #[inline]
+    pub(crate) fn slots(&self) -> &'a [Slot<'a>] {
+        self.run.get()
+    }
+
     /// The elements, perhaps not evaluated.
     #[must_use]
     pub fn items(&self) -> impl ExactSizeIterator<Item = Value<'a>> + use<'a> {
-        self.items.iter().map(|item| item.get())
+        self.slots().iter().map(|item| item.get())
     }
 }
 
@@ -150,35 +163,37 @@ impl<'a> Attr<'a> {
 /// A small update of a large set is a layer, as long as attributes are only looked up; whoever
 /// wants them all gets them from `Evaluator::entries`, which makes one run of them, once.
 pub struct Attrs<'a> {
-    own: Cell<&'a [Attr<'a>]>,
+    own: Cell<Run<'a, Attr<'a>>>,
     /// Attributes that count where `own` has none of the name.
     below: Cell<Option<&'a Attrs<'a>>>,
 }
 
+const _: () = assert!(size_of::<Attrs<'_>>() == 16 && size_of::<List<'_>>() == 8);
+
 impl<'a> Attrs<'a> {
-    pub(crate) fn new(entries: &'a [Attr<'a>]) -> Self {
-        Attrs { own: Cell::new(entries), below: Cell::new(None) }
+    pub(crate) fn new(arena: &'a Bump, entries: &'a [Attr<'a>]) -> Self {
+        Attrs { own: Cell::new(Run::new(arena, entries)), below: Cell::new(None) }
     }
 
     /// `below // own`.
-    pub(crate) fn layer(own: &'a [Attr<'a>], below: &'a Attrs<'a>) -> Self {
-        Attrs { own: Cell::new(own), below: Cell::new(Some(below)) }
+    pub(crate) fn layer(arena: &'a Bump, own: &'a [Attr<'a>], below: &'a Attrs<'a>) -> Self {
+        Attrs { own: Cell::new(Run::new(arena, own)), below: Cell::new(Some(below)) }
     }
 
     /// The attributes of this layer, and what is below.
     pub(crate) fn parts(&self) -> (&'a [Attr<'a>], Option<&'a Attrs<'a>>) {
-        (self.own.get(), self.below.get())
+        (self.own.get().get(), self.below.get())
     }
 
     /// From now on all attributes are in one run.
-    pub(crate) fn flattened(&self, entries: &'a [Attr<'a>]) {
-        self.own.set(entries);
+    pub(crate) fn flattened(&self, arena: &'a Bump, entries: &'a [Attr<'a>]) {
+        self.own.set(Run::new(arena, entries));
         self.below.set(None);
     }
 
     #[inline]
     pub(crate) fn get(&self, name: Sym) -> Option<&'a Attr<'a>> {
-        let entries = self.own.get();
+        let entries = self.own.get().get();
         let found = if entries.len() <= 8 {
             entries.iter().find(|attr| attr.name == name)
         } else {
@@ -197,7 +212,7 @@ impl<'a> Attrs<'a> {
     /// Whether the set has no attributes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.own.get().is_empty() && self.below.get().is_none_or(Attrs::is_empty)
+        self.own.get().get().is_empty() && self.below.get().is_none_or(Attrs::is_empty)
     }
 }
 

@@ -323,3 +323,51 @@ fn settings_in_a_flake_are_plain_data() {
     assert!(with("{ a = [ 1 ]; }").is_err());
     assert!(with(r#""x""#).is_err());
 }
+
+/// Each with what C++ Nix 2.34 says.
+#[test]
+fn what_a_flake_says_is_written_not_computed() {
+    let with = |text: &str| {
+        let dir = tempfile::tempdir().expect("a directory");
+        write(dir.path(), &[("flake.nix", text)]);
+        let options = FlakeOptions { lock: LockMode::Memory, ..FlakeOptions::default() };
+        let json = eval(dir.path(), &options, &["a"]).json;
+        json.map(|json| json.to_string()).map_err(|error| error.message().to_owned())
+    };
+    let outputs = "outputs = _: { a = 1; };";
+    for good in [
+        r#"nixConfig = rec { a = "x"; b = a; };"#,
+        r#"nixConfig.${"a"} = 1;"#,
+        "nixConfig.a = [ ];",
+        r#"description = ''x'';"#,
+        r#"inputs = rec { }; inputs.self.submodules = true;"#,
+        "nixConfig.a = true;",
+    ] {
+        assert_eq!(with(&format!("{{ {good} {outputs} }}")).as_deref(), Ok("1"), "{good}");
+    }
+    let thunk = "flake configuration setting 'a' is a thunk";
+    for (bad, why) in [
+        ("nixConfig.a = 1 + 1;", thunk),
+        ("nixConfig.a = -1;", thunk),
+        (r#"nixConfig.a = "a${"b"}";"#, thunk),
+        ("nixConfig = rec { a = b; b = c; c = 1 + 1; };", thunk),
+        ("nixConfig = let in { a = 1; };", "expected a set but got a thunk"),
+        (r#"description = "a" + "b";"#, "expected a string but got a thunk"),
+        ("description = 1;", "expected a string but got an integer"),
+        ("inputs = builtins.mapAttrs (n: v: v) { };", "expected a set but got a thunk"),
+        (r#"inputs.b.url = "path:" + "/x";"#, "expected a string or a path but got a thunk"),
+        ("inputs.b.url = 1;", "expected a string or a path but got an integer"),
+        ("inputs.b.flake = !true;", "expected a Boolean but got a thunk"),
+        (r#"inputs.b.follows = "a" + "b";"#, "expected a string but got a thunk"),
+        (
+            "inputs.self.submodules = 1 == 1;",
+            "flake input attribute 'submodules' is a thunk while a string, Boolean, or integer is expected",
+        ),
+    ] {
+        assert_eq!(with(&format!("{{ {bad} {outputs} }}")), Err(why.to_owned()), "{bad}");
+    }
+    let computed = "expected a function but got a thunk";
+    assert_eq!(with("{ outputs = let in _: { a = 1; }; }"), Err(computed.to_owned()));
+    let message = with(&format!("let in {{ {outputs} }}")).expect_err("it is no set as written");
+    assert!(message.ends_with("/flake.nix' must be an attribute set"), "{message}");
+}

@@ -188,6 +188,8 @@ pub struct Lambda<'a> {
     pub body: &'a Expr<'a>,
     /// Place of the head, without the body.
     pub head: Span,
+    /// Whether anything may refer to the frame when the body has been evaluated.
+    pub keeps_frame: bool,
 }
 
 impl Lambda<'_> {

@@ -12,6 +12,7 @@
 
 mod adopt;
 pub mod ast;
+mod frames;
 mod lexer;
 mod parser;
 mod raw;

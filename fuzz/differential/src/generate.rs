@@ -221,6 +221,11 @@ impl Generator {
     }
 
     fn leaf(&mut self, kind: char) -> String {
+        if self.random.chance(50)
+            && let Some(text) = crate::leaves::leaf(kind, &mut self.random)
+        {
+            return text;
+        }
         let choices: &[&str] = match kind {
             'i' => &[
                 "0",

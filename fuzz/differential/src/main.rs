@@ -1,10 +1,13 @@
 //! Random Nix programs, evaluated by hc and by C++ Nix: `hc-differential [--seed N] [--count N]
-//! [--batch N] [--directory DIR] [--nix COMMAND] [--each N] [--print]`.
+//! [--batch N] [--directory DIR] [--nix COMMAND] [--confirm COMMAND] [--each N] [--print]`.
 //!
 //! Prints each program on which they differ, made as small as it gets, and at the end how many
-//! were run. A seed names a program; the programs of a run are those of consecutive seeds.
+//! were run. `--confirm` is a Nix that is slower and has the last word, such as one with a store of
+//! its own: `dummy://` does not keep references. What differs only among others (where the order of
+//! attributes is that of when names were first seen) is counted, and no difference. A seed names a program; the programs of a run are those of consecutive seeds.
 
 mod generate;
+mod leaves;
 mod ours;
 mod outcome;
 mod random;
@@ -35,6 +38,7 @@ struct Options {
     batch: u64,
     directory: PathBuf,
     nix: String,
+    confirm: Option<String>,
     print: bool,
     each: u32,
 }
@@ -45,7 +49,12 @@ fn options() -> Options {
         count: 10_000,
         batch: 2_000,
         directory: PathBuf::from("."),
-        nix: "nix repl --quiet --store 'dummy://?read-only=false'".to_owned(),
+        nix:
+            "NIX_CONFIG='experimental-features = nix-command flakes pipe-operators ca-derivations \
+              impure-derivations dynamic-derivations fetch-closure' nix repl --quiet --store \
+              'dummy://?read-only=false'"
+                .to_owned(),
+        confirm: None,
         print: false,
         each: 5,
     };
@@ -59,6 +68,7 @@ fn options() -> Options {
             "--batch" => options.batch = number(value()),
             "--directory" => options.directory = value().into(),
             "--nix" => options.nix = value(),
+            "--confirm" => options.confirm = Some(value()),
             "--each" => options.each = number(value()) as u32,
             "--print" => options.print = true,
             other => panic!("unknown argument {other}"),
@@ -67,8 +77,13 @@ fn options() -> Options {
     options
 }
 
+/// The programs' outcomes with both, the other Nix being the one that has the last word.
+fn surely(options: &Options, programs: &[String]) -> Vec<(Outcome, Outcome)> {
+    with(options, options.confirm.as_ref().unwrap_or(&options.nix), programs)
+}
+
 /// The programs' outcomes with both.
-fn both(options: &Options, programs: &[String]) -> Vec<(Outcome, Outcome)> {
+fn with(options: &Options, nix: &str, programs: &[String]) -> Vec<(Outcome, Outcome)> {
     let files = options.directory.join("root/files");
     let programs: Vec<String> = programs
         .iter()
@@ -76,7 +91,7 @@ fn both(options: &Options, programs: &[String]) -> Vec<(Outcome, Outcome)> {
         .collect();
     let programs = programs.as_slice();
     std::thread::scope(|scope| {
-        let other = scope.spawn(|| theirs::evaluate(&options.nix, programs, &options.directory));
+        let other = scope.spawn(|| theirs::evaluate(nix, programs, &options.directory));
         let ours = ours::evaluate(programs, &options.directory);
         ours.into_iter().zip(other.join().expect("the other Nix")).collect()
     })
@@ -88,7 +103,7 @@ fn shrink(options: &Options, mut program: Node) -> Node {
         let mut candidates = program.smaller();
         candidates.truncate(300);
         let texts: Vec<String> = candidates.iter().map(Node::render).collect();
-        let outcomes = both(options, &texts);
+        let outcomes = surely(options, &texts);
         let differs = outcomes.iter().position(|(ours, theirs)| !ours.agrees(theirs));
         match differs {
             Some(index) if texts[index].len() < program.render().len() => {
@@ -114,7 +129,7 @@ fn main() {
     for (name, text) in [
         ("file.txt", "text of a file\n"),
         ("dir/in.nix", "x: { it = x; here = ./.; }\n"),
-        ("dir/a", ""),
+        ("dir/a", "a\n"),
     ] {
         std::fs::write(files.join(name), text).expect("a file");
     }
@@ -122,41 +137,45 @@ fn main() {
     if link.symlink_metadata().is_err() {
         std::os::unix::fs::symlink("file.txt", link).expect("a symlink");
     }
-    let (mut done, mut values, mut differences) = (0, 0, 0);
+    let (mut done, mut values, mut differences, mut together) = (0, 0, 0, 0);
     let mut kinds: HashMap<String, u32> = HashMap::new();
     while done < options.count {
         let first = options.seed + done;
         let count = options.batch.min(options.count - done);
         let programs: Vec<Node> = (first..first + count).map(generate::program).collect();
         let texts: Vec<String> = programs.iter().map(Node::render).collect();
-        for (index, (ours, theirs)) in both(&options, &texts).into_iter().enumerate() {
+        for (index, (ours, theirs)) in with(&options, &options.nix, &texts).into_iter().enumerate()
+        {
             values += u64::from(matches!(theirs, Outcome::Value(_)));
             if ours.agrees(&theirs) {
                 continue;
             }
-            differences += 1;
             // The same difference again and again says nothing new.
-            let seen = kinds.entry(format!("{} {}", ours.kind(), theirs.kind())).or_default();
-            *seen += 1;
-            if *seen > options.each {
+            let kind = format!("{} {}", ours.kind(), theirs.kind());
+            if kinds.get(&kind).is_some_and(|seen| *seen >= options.each) {
+                differences += 1;
                 continue;
             }
+            let alone = surely(&options, std::slice::from_ref(&texts[index]));
+            if alone.iter().all(|(ours, theirs)| ours.agrees(theirs)) {
+                together += 1;
+                continue;
+            }
+            differences += 1;
+            *kinds.entry(kind).or_default() += 1;
             println!("seed {}", first + index as u64);
             println!("  hc   {ours}\n  nix  {theirs}");
-            let alone = both(&options, std::slice::from_ref(&texts[index]));
-            if alone.iter().all(|(ours, theirs)| ours.agrees(theirs)) {
-                println!("  they agree on it alone");
-                continue;
-            }
             let small = shrink(&options, programs[index].clone()).render();
-            let outcomes = both(&options, std::slice::from_ref(&small));
+            let outcomes = surely(&options, std::slice::from_ref(&small));
             println!("  {small}");
             for (ours, theirs) in outcomes {
                 println!("  hc   {ours}\n  nix  {theirs}");
             }
         }
         done += count;
-        eprintln!("{done} programs, {values} with a value, {differences} differences");
+        eprintln!(
+            "{done} programs, {values} with a value, {differences} differences, {together} among others only"
+        );
     }
     let mut kinds: Vec<_> = kinds.into_iter().collect();
     kinds.sort_by_key(|(_, count)| std::cmp::Reverse(*count));

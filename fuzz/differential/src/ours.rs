@@ -5,14 +5,21 @@ use nix_lang::{Arena, ComputeIo, Error, ErrorKind, Evaluator, Settings};
 use std::path::Path;
 use std::time::Duration;
 
+/// What the other Nix is to have on as well, beside `flakes` and `pipe-operators`.
+const FEATURES: [&str; 4] =
+    ["ca-derivations", "impure-derivations", "dynamic-derivations", "fetch-closure"];
+
 /// Evaluates programs, each as `show 0 (PROGRAM)`, with an evaluator for each few.
 pub fn evaluate(programs: &[String], directory: &Path) -> Vec<Outcome> {
     let outcomes = nix_lang::on_big_stack(|| {
         let mut outcomes = Vec::with_capacity(programs.len());
         for few in programs.chunks(200) {
             let arena = Arena::new();
-            let settings =
-                Settings { max_time: Some(Duration::from_secs(60)), ..Settings::default() };
+            let settings = Settings {
+                max_time: Some(Duration::from_secs(60)),
+                features: FEATURES.map(str::to_owned).to_vec(),
+                ..Settings::default()
+            };
             let nix = Evaluator::new(&arena, ComputeIo::new(), settings);
             let show = nix.eval_str(crate::SHOW, directory);
             for program in few {

@@ -60,6 +60,7 @@ pub fn classify(message: &str) -> Outcome {
     const CLASSES: &[(&str, &str)] = &[
         ("TH:", "throw"),
         ("evaluation aborted with", "abort"),
+        ("while parsing TOML", "toml"),
         ("[json.exception", "json"),
         ("cannot read this as JSON", "json"),
         ("undefined variable", "undefined"),

@@ -106,6 +106,9 @@ fn outcome(text: &str) -> Outcome {
         if let Some(first) = found {
             let mut whole = first.to_owned();
             for more in &lines[index + 1..] {
+                if more.trim().is_empty() {
+                    continue;
+                }
                 let Some(more) = more.strip_prefix("       ") else { break };
                 if more.starts_with("at «") || more.starts_with("at /") {
                     break;

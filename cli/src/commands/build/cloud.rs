@@ -3,6 +3,7 @@
 use super::{Print, Report};
 use crate::context::Globals;
 use crate::error::{Code, Coded, Failure};
+use crate::features::FeatureArgs;
 use crate::output;
 use crate::progress::Progress;
 use crate::warm::Evaluators;
@@ -26,6 +27,8 @@ pub struct CloudArgs {
     /// Show every step of an evaluation error's trail
     #[arg(long)]
     pub show_trace: bool,
+    #[command(flatten)]
+    pub features: FeatureArgs,
 }
 
 /// Builds a cloud: everything its machines need, without starting any.
@@ -95,6 +98,7 @@ pub fn request(store: &HostStore, args: &CloudArgs) -> anyhow::Result<Request> {
         version: Globals::version()?,
         fetch: crate::nix_io::fetch_config(),
         registries: crate::nix_io::registries(),
+        features: args.features.all()?,
         show_trace: args.show_trace,
         colour: output::colour(&std::io::stderr()),
         message: |text| eprintln!("{text}"),

@@ -165,6 +165,7 @@ fn cloud_of(globals: &Globals, args: &Args) -> anyhow::Result<Option<CloudArgs>>
         host: args.host.clone(),
         override_input: args.lock.override_input.clone(),
         show_trace: args.evaluation.plan(true)?.settings.show_trace,
+        features: args.evaluation.features.clone(),
     };
     if args.host.is_some() {
         return Ok(Some(cloud));

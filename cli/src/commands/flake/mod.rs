@@ -8,6 +8,7 @@ mod update;
 
 use crate::context::Globals;
 use crate::error::{Code, Coded};
+use crate::features::FeatureArgs;
 use crate::installable::warn_of_settings;
 use crate::nix_io::{self, open_io};
 use crate::output;
@@ -84,6 +85,8 @@ pub struct LockArgs {
     /// Show every step of an error's trail
     #[arg(long)]
     show_trace: bool,
+    #[command(flatten)]
+    features: FeatureArgs,
 }
 
 /// What a verb wants of the flake it looks at.
@@ -165,7 +168,7 @@ impl<'a> Wish<'a> {
                 pure: true,
                 show_trace: self.lock.show_trace,
                 colour: output::colour(&std::io::stderr()),
-                features: crate::nix_conf::experimental_features()?,
+                features: self.lock.features.all()?,
                 ..Settings::default()
             };
             let nix = Evaluator::new(&arena, &io, settings);

@@ -34,6 +34,8 @@ pub struct Wanted {
     /// As in [`Request`]: nobody helps another version.
     pub version: String,
     /// As in [`Request`].
+    pub features: Vec<String>,
+    /// As in [`Request`].
     pub show_trace: bool,
     /// As in [`Request`].
     pub colour: bool,
@@ -51,6 +53,7 @@ impl Wanted {
             overrides: request.overrides.clone(),
             builder: StoreDir::default().render_path(&request.builder),
             version: request.version.clone(),
+            features: request.features.clone(),
             show_trace: request.show_trace,
             colour: request.colour,
         }

@@ -1,7 +1,8 @@
 //! The tree of a commit, written out byte by byte: no filter, no line ends, nothing substituted.
 
+use super::lfs;
 use super::program::{command, run};
-use super::workdir::{exported, with_attribute};
+use super::workdir::exported;
 use crate::error::{Error, Result, io, words};
 use hc_fs::plain;
 use std::collections::BTreeSet;
@@ -25,13 +26,14 @@ enum Kind {
     Symlink,
 }
 
-/// Writes the tree of a commit to `to`; its submodules are left as empty directories.
+/// Writes the tree of a commit to `to`; its submodules are left as empty directories. Pointers of
+/// Git LFS are followed where `lfs` says so, to where it says that the repository came from.
 pub(super) fn export(
     repository: &Path,
     rev: &str,
     to: &Path,
     export_ignore: bool,
-    lfs: bool,
+    lfs: Option<Option<&str>>,
 ) -> Result<Vec<Submodule>> {
     let listed = run(repository, &["ls-tree", "-r", "-z", "--full-tree", rev])?;
     let (mut files, mut submodules) = (Vec::new(), Vec::new());
@@ -64,18 +66,16 @@ pub(super) fn export(
         files.retain(|(path, ..)| kept.contains(path));
         submodules.retain(|submodule| kept.contains(&submodule.path));
     }
-    if lfs {
-        let paths: Vec<&Path> = files.iter().map(|(path, ..)| path.as_path()).collect();
-        if !with_attribute(repository, "filter", Some(rev), &paths)?.is_empty() {
-            let message = format!("fetching Git LFS files is not supported yet (commit {rev})");
-            return Err(Error::Input(message));
-        }
-    }
     plain::create_dir_all(to, 0o755)?;
     for submodule in &submodules {
         plain::create_dir_all(&to.join(&submodule.path), 0o755)?;
     }
     write_files(repository, to, &files)?;
+    if let Some(origin) = lfs {
+        let plain = files.iter().filter(|(_, kind, _)| *kind != Kind::Symlink);
+        let paths: Vec<&Path> = plain.map(|(path, ..)| path.as_path()).collect();
+        lfs::resolve(repository, origin, rev, &paths, to)?;
+    }
     Ok(submodules)
 }
 

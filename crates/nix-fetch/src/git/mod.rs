@@ -1,6 +1,7 @@
 //! Git: commits and work trees.
 
 mod export;
+mod lfs;
 mod program;
 mod remote;
 mod workdir;
@@ -187,9 +188,13 @@ impl Fetcher {
         }
         let scratch = self.cache.scratch()?;
         let to = scratch.path().join("tree");
-        let inner = export::export(repository, rev, &to, ignore, lfs)?;
+        let origin = match place {
+            Location::Remote(url) => Some(url.as_str()),
+            Location::Local(_) => None,
+        };
+        let inner = export::export(repository, rev, &to, ignore, lfs.then_some(origin))?;
         if submodules && !inner.is_empty() {
-            self.add_submodules(place, repository, rev, &inner, &to)?;
+            self.add_submodules(place, repository, rev, &inner, lfs, &to)?;
         }
         let (path, hash) = self.cache.keep(&to, input.name())?;
         let mut facts = Map::new();
@@ -204,6 +209,7 @@ impl Fetcher {
         repository: &Path,
         rev: &str,
         submodules: &[export::Submodule],
+        lfs: bool,
         to: &Path,
     ) -> Result<()> {
         let base = match place {
@@ -248,6 +254,9 @@ impl Fetcher {
             attrs.insert("rev".into(), submodule.rev.as_str().into());
             attrs.insert("submodules".into(), Attr::Bool(true));
             attrs.insert("allRefs".into(), Attr::Bool(true));
+            if lfs {
+                attrs.insert("lfs".into(), Attr::Bool(true));
+            }
             let tree = self.fetch_git(&Input::from_attrs(attrs)?)?;
             let Content::Kept { path, .. } = tree.content else { continue };
             crate::cache::copy(&path, &to.join(&submodule.path))?;

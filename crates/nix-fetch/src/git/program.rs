@@ -27,7 +27,7 @@ pub(super) fn command(directory: &Path) -> Command {
     command
 }
 
-fn missing(source: std::io::Error) -> Error {
+pub(super) fn missing(source: std::io::Error) -> Error {
     Error::Io { what: "running", path: "git".into(), source }
 }
 

@@ -2,7 +2,7 @@
 
 use super::program::{feed, run};
 use crate::error::{Error, Result};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -79,16 +79,17 @@ pub fn workdir(directory: &Path) -> Result<Workdir> {
     Ok(found)
 }
 
-/// Those of `paths` for which an attribute of git is set, at a commit or in the work tree.
-pub(super) fn with_attribute(
+/// The values that an attribute of git has for those of `paths` for which it is set, at a commit or
+/// in the work tree.
+pub(super) fn attributes(
     directory: &Path,
     attribute: &str,
     commit: Option<&str>,
     paths: &[&Path],
-) -> Result<BTreeSet<PathBuf>> {
+) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     let any = paths.iter().any(|path| path.file_name() == Some(OsStr::new(".gitattributes")));
     if !any && !has_own_attributes(directory) {
-        return Ok(BTreeSet::new());
+        return Ok(BTreeMap::new());
     }
     let source = commit.map(|commit| format!("--source={commit}"));
     let mut arguments = vec!["check-attr", "--stdin", "-z"];
@@ -102,7 +103,7 @@ pub(super) fn with_attribute(
     let output = feed(directory, &arguments, &input)?;
     let parts: Vec<&[u8]> = output.split(|byte| *byte == 0).collect();
     let set = parts.chunks_exact(3).filter(|chunk| !matches!(chunk[2], b"unspecified" | b"unset"));
-    Ok(set.map(|chunk| path(chunk[0])).collect())
+    Ok(set.map(|chunk| (path(chunk[0]), chunk[2].to_vec())).collect())
 }
 
 fn has_own_attributes(directory: &Path) -> bool {
@@ -120,10 +121,10 @@ pub(super) fn exported(
         all.extend(file.ancestors().filter(|path| !path.as_os_str().is_empty()));
     }
     let all: Vec<&Path> = all.into_iter().collect();
-    let ignored = with_attribute(directory, "export-ignore", commit, &all)?;
+    let ignored = attributes(directory, "export-ignore", commit, &all)?;
     if ignored.is_empty() {
         return Ok(files);
     }
-    let kept = |file: &PathBuf| !file.ancestors().any(|path| ignored.contains(path));
+    let kept = |file: &PathBuf| !file.ancestors().any(|path| ignored.contains_key(path));
     Ok(files.into_iter().filter(kept).collect())
 }

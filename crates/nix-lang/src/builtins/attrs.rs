@@ -33,7 +33,7 @@ impl<'a> Evaluator<'a> {
     /// A set of attributes that are sorted. They come in a vector of their own: one in the arena
     /// would keep the room that it did not need.
     pub(crate) fn attrs_in_order(&self, entries: &[Attr<'a>]) -> Value<'a> {
-        Value::Attrs(self.arena.alloc(Attrs::new(self.arena.alloc_slice_copy(entries))))
+        Value::Attrs(self.arena.alloc(Attrs::new(self.arena, self.arena.alloc_slice_copy(entries))))
     }
 
     pub(crate) fn position_value(&self, pos: Pos) -> Value<'a> {
@@ -135,7 +135,7 @@ fn list_to_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'
     let list = nix.force_list(args[0], pos)?;
     // Of several with one name the first counts, and the values of the others are not needed:
     // all names are looked at before any value.
-    let mut named = Vec::with_capacity(list.items.len());
+    let mut named = Vec::with_capacity(list.slots().len());
     for item in list.items() {
         let item = nix.force_attrs(item, pos)?;
         let name = nix.need(item, sym::NAME, pos)?;
@@ -158,7 +158,7 @@ fn map_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
         // The new attributes are written nowhere.
         nix.attr(attr.name, Place::NONE, nix.thunk(Delayed::ApplyAttr(fun, attr)))
     }));
-    Ok(Value::Attrs(nix.arena.alloc(Attrs::new(entries))))
+    Ok(Value::Attrs(nix.arena.alloc(Attrs::new(nix.arena, entries))))
 }
 
 fn remove_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {

@@ -159,7 +159,7 @@ fn append_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<
         }
         if let Some(outputs) = uses.value(sym::OUTPUTS) {
             let outputs = nix.force_list(outputs, pos)?;
-            if !outputs.items.is_empty() && !path.is_derivation() {
+            if !outputs.slots().is_empty() && !path.is_derivation() {
                 let text = String::from_utf8_lossy(name);
                 let message = format!(
                     "tried to add derivation output context of \"{text}\", which is not a derivation, to a string"

@@ -330,16 +330,21 @@ fn fetch_tree<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> 
 }
 
 fn fetch_mercurial<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
-    let mut attrs = RefAttrs::new();
+    let (mut url, mut attrs) = (String::new(), RefAttrs::new());
     match nix.force(args[0], pos)? {
         Value::Attrs(all) => {
             for attr in nix.sorted(all) {
-                let name = nix.name(attr.name);
-                match name.as_str() {
-                    "url" | "rev" | "name" => {
-                        let value =
-                            nix.fetch_attr("fetchMercurial", &name, attr.value(), attr.pos())?;
-                        attrs.insert(name, value);
+                match nix.name(attr.name).as_str() {
+                    "url" => url = nix.url(attr.value(), attr.pos())?,
+                    "rev" => {
+                        // A commit, or anything else that Mercurial has names for.
+                        let text = nix.force_text(attr.value(), attr.pos())?.to_owned();
+                        let kind = if is_commit(&text) { "rev" } else { "ref" };
+                        attrs.insert(kind.into(), text.as_str().into());
+                    }
+                    "name" => {
+                        let name = nix.force_text(attr.value(), attr.pos())?.to_owned();
+                        attrs.insert("name".into(), name.as_str().into());
                     }
                     other => {
                         let message = format!("unsupported argument '{other}' to 'fetchMercurial'");
@@ -347,21 +352,31 @@ fn fetch_mercurial<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out
                     }
                 }
             }
+            if url.is_empty() {
+                return Err(Error::eval("'url' argument required", pos));
+            }
         }
-        other => {
-            attrs.insert("url".into(), RefAttr::Text(nix.url(other, pos)?));
-        }
+        other => url = nix.url(other, pos)?,
     }
-    if let Some(text) = attrs.get("url").and_then(RefAttr::text)
-        && !text.contains("://")
-    {
-        let url = Url::of_path("file", text).to_string();
-        attrs.insert("url".into(), url.as_str().into());
+    nix.check_uri(&url, pos)?;
+    if nix.settings.pure && !attrs.contains_key("rev") {
+        let message = "in pure evaluation mode, 'fetchMercurial' requires a Mercurial revision";
+        return Err(Error::new(ErrorKind::Impure, message, pos));
     }
+    if !url.contains("://") {
+        url = Url::of_path("file", &url).to_string();
+    }
+    attrs.insert("url".into(), url.as_str().into());
     attrs.insert("type".into(), "hg".into());
     let input = Input::from_attrs(attrs).map_err(|error| wrong(error, pos))?;
-    let source = nix.call_fetch(input, "fetchMercurial", pos)?;
-    Ok(nix.source_attrs(&source, Shown::default()))
+    let request = FetchRequest { input, is_final: false, lazy: false };
+    let source = nix.fetch_source(&request, pos)?;
+    Ok(nix.mercurial_attrs(&source))
+}
+
+/// Whether a name of Mercurial is a whole hash.
+fn is_commit(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn fetch_tarball<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {

@@ -92,12 +92,12 @@ fn elem<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 fn elem_at<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let index = nix.force_int(args[1], pos)?;
     let list = nix.force_list(args[0], pos)?;
-    match usize::try_from(index).ok().and_then(|index| list.items.get(index)) {
+    match usize::try_from(index).ok().and_then(|index| list.slots().get(index)) {
         Some(item) => nix.force(item.get(), pos),
         None => {
             let message = format!(
                 "'builtins.elemAt' called with index {index} on a list of size {}",
-                list.items.len()
+                list.slots().len()
             );
             Err(Error::eval(message, pos))
         }
@@ -106,17 +106,17 @@ fn elem_at<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 
 fn filter<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let list = nix.force_list(args[1], pos)?;
-    if list.items.is_empty() {
+    if list.slots().is_empty() {
         return Ok(Value::List(list));
     }
     let fun = nix.force_function(args[0], pos)?;
-    let mut kept = Vec::with_capacity(list.items.len());
+    let mut kept = Vec::with_capacity(list.slots().len());
     for item in list.items() {
         if nix.test(fun, item, pos)? {
             kept.push(item);
         }
     }
-    if kept.len() == list.items.len() {
+    if kept.len() == list.slots().len() {
         return Ok(Value::List(list));
     }
     Ok(nix.list_from(&kept))
@@ -190,7 +190,7 @@ impl<'a> Seen<'a> {
 fn generic_closure<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let attrs = nix.force_attrs(args[0], pos)?;
     let start = nix.force_list(nix.need(attrs, sym::START_SET, pos)?.value(), pos)?;
-    if start.items.is_empty() {
+    if start.slots().is_empty() {
         return Ok(Value::List(start));
     }
     let operator = nix.force_function(nix.need(attrs, sym::OPERATOR, pos)?.value(), pos)?;
@@ -226,24 +226,24 @@ fn group_by<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 }
 
 fn head<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
-    match nix.force_list(args[0], pos)?.items.first() {
+    match nix.force_list(args[0], pos)?.slots().first() {
         Some(item) => nix.force(item.get(), pos),
         None => Err(Error::eval("'builtins.head' called on an empty list", pos)),
     }
 }
 
 fn length<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
-    Ok(Value::Int(nix.force_list(args[0], pos)?.items.len() as i64))
+    Ok(Value::Int(nix.force_list(args[0], pos)?.slots().len() as i64))
 }
 
 fn map<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let list = nix.force_list(args[1], pos)?;
-    if list.items.is_empty() {
+    if list.slots().is_empty() {
         return Ok(Value::List(list));
     }
     let fun = nix.force_function(args[0], pos)?;
     let fun: &'a Slot<'a> = nix.arena.alloc(nix.slot(fun));
-    Ok(nix.list_of(list.items.iter().map(|item| nix.thunk(Delayed::Apply(fun, item)))))
+    Ok(nix.list_of(list.slots().iter().map(|item| nix.thunk(Delayed::Apply(fun, item)))))
 }
 
 fn partition<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
@@ -258,12 +258,12 @@ fn partition<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 
 fn sort<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let list = nix.force_list(args[1], pos)?;
-    if list.items.is_empty() {
+    if list.slots().is_empty() {
         return Ok(Value::List(list));
     }
     let fun = nix.force_function(args[0], pos)?;
     let plain = matches!(fun, Value::PrimOp(op) if op.name == "lessThan");
-    let mut items = Vec::with_capacity(list.items.len());
+    let mut items = Vec::with_capacity(list.slots().len());
     for item in list.items() {
         let value = nix.force(item, pos)?;
         items.push(if value.has_identity() { item } else { value });
@@ -317,9 +317,9 @@ fn merge_sort<'a>(
 }
 
 fn tail<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
-    match nix.force_list(args[0], pos)?.items {
+    match nix.force_list(args[0], pos)?.slots() {
         [] => Err(Error::eval("'builtins.tail' called on an empty list", pos)),
         // The rest of a list is the same memory.
-        [_, rest @ ..] => Ok(Value::List(nix.arena.alloc(List { items: rest }))),
+        [_, rest @ ..] => Ok(Value::List(nix.arena.alloc(List::new(nix.arena, rest)))),
     }
 }

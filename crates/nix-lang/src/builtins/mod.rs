@@ -68,9 +68,9 @@ const IMPURE: &[(&str, PrimFn)] =
 
 /// `derivation`, in terms of `derivationStrict`.
 const DERIVATION: &[u8] = br#"
-args@{ outputs ? [ "out" ], ... }:
+drvAttrs@{ outputs ? [ "out" ], ... }:
 let
-  made = derivationStrict args;
+  made = derivationStrict drvAttrs;
   output = name: shared // {
     outPath = builtins.getAttr name made;
     drvPath = made.drvPath;
@@ -78,9 +78,9 @@ let
     outputName = name;
   };
   all = map (name: { inherit name; value = output name; }) outputs;
-  shared = args // builtins.listToAttrs all // {
+  shared = drvAttrs // builtins.listToAttrs all // {
     all = map (one: one.value) all;
-    drvAttrs = args;
+    inherit drvAttrs;
   };
 in (builtins.head all).value
 "#;

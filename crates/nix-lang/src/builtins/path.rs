@@ -252,7 +252,7 @@ fn find_in<'a>(
 }
 
 fn to_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
-    let name = nix.force_text(args[0], pos)?;
+    let name = &*String::from_utf8_lossy(nix.force_plain(args[0], pos)?);
     let contents = nix.force_string(args[1], pos)?;
     let mut references = Vec::new();
     for elem in nix.contexts.elems(contents.ctx) {
@@ -430,6 +430,8 @@ fn path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
             pos,
         ));
     };
+    // No name and an empty one are the same, as in C++ Nix.
+    let name = name.filter(|name: &String| !name.is_empty());
     let name = name.unwrap_or_else(|| object_name(&path));
     let path = nix.resolved(&path, pos)?;
     let wanted = match fun {

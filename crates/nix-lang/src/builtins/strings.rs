@@ -36,12 +36,12 @@ fn concat_strings_sep<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> 
 fn replace_strings<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let from = nix.force_list(args[0], pos)?;
     let to = nix.force_list(args[1], pos)?;
-    if from.items.len() != to.items.len() {
+    if from.slots().len() != to.slots().len() {
         let message =
             "'from' and 'to' arguments passed to builtins.replaceStrings have different lengths";
         return Err(Error::eval(message, pos));
     }
-    let mut wanted: Vec<&'a [u8]> = Vec::with_capacity(from.items.len());
+    let mut wanted: Vec<&'a [u8]> = Vec::with_capacity(from.slots().len());
     for item in from.items() {
         wanted.push(nix.force_string(item, pos)?.bytes);
     }
@@ -71,7 +71,7 @@ fn replace_strings<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out
         };
         match found {
             Some(index) => {
-                let replacement = nix.force_string(to.items[index].get(), pos)?;
+                let replacement = nix.force_string(to.slots()[index].get(), pos)?;
                 ctx.add(replacement.ctx);
                 bytes.extend_from_slice(replacement.bytes);
                 if wanted[index].is_empty() {

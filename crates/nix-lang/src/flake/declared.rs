@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use nix_compat::flake_ref::{Attr as RefAttr, Attrs as RefAttrs, FlakeRef, is_id};
 
 use super::source::ref_error;
+use super::written::{computed, unexpected};
 use crate::Evaluator;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::FileType;
@@ -65,17 +66,12 @@ impl<'a> Evaluator<'a> {
                 None => error,
             });
         }
-        let value = self.import(&file, NO_POS)?;
-        let Value::Attrs(attrs) = value else {
-            let text = String::from_utf8_lossy(&file);
-            let message = format!("file '{text}' must be an attribute set");
-            return Err(Error::ty(message, NO_POS));
-        };
+        let attrs = self.import_set(&file, NO_POS)?;
         let Some(outputs) = attrs.get(sym::OUTPUTS) else {
             let message = format!("flake '{shown}' lacks attribute 'outputs'");
             return Err(Error::eval(message, NO_POS));
         };
-        self.force_function(outputs.value(), outputs.pos())?;
+        self.written_function(outputs.value(), outputs.pos())?;
         for attr in self.sorted(attrs) {
             match attr.name {
                 sym::DESCRIPTION | sym::INPUTS | sym::OUTPUTS | sym::NIX_CONFIG => {}
@@ -101,19 +97,19 @@ impl<'a> Evaluator<'a> {
         let attrs = self.read_flake(dir, shown)?;
         let mut found = Declarations::default();
         if let Some(attr) = attrs.get(sym::NIX_CONFIG) {
-            let settings = self.force_attrs(attr.value(), attr.pos())?;
+            let settings = self.written_attrs(attr.value(), attr.pos())?;
             self.check_config(settings)?;
             found.settings = self.entries(settings).iter().map(|it| self.name(it.name)).collect();
             found.settings.sort();
         }
         if let Some(attr) = attrs.get(sym::DESCRIPTION) {
-            found.description = Some(self.force_string(attr.value(), attr.pos())?.text());
+            found.description = Some(self.written_string(attr.value(), attr.pos())?.text());
         }
         if let Some(attr) = attrs.get(sym::INPUTS) {
-            let all = self.force_attrs(attr.value(), attr.pos())?;
+            let all = self.written_attrs(attr.value(), attr.pos())?;
             for attr in self.entries(all) {
                 if attr.name == sym::SELF {
-                    for attr in self.entries(self.force_attrs(attr.value(), attr.pos())?) {
+                    for attr in self.entries(self.written_attrs(attr.value(), attr.pos())?) {
                         let (name, value) = self.input_attr(attr.name, attr.value(), attr.pos())?;
                         found.own.insert(name, value);
                     }
@@ -140,12 +136,12 @@ impl<'a> Evaluator<'a> {
             let wrong = |value: &Value<'a>| {
                 let (name, kind) = (self.name(attr.name), value.described());
                 let message = format!("flake configuration setting '{name}' is {kind}");
-                Err(Error::ty(message, attr.pos()))
+                Err(computed(Error::ty(message, attr.pos()), value))
             };
-            match self.force(attr.value(), attr.pos())? {
+            match self.written(attr.value(), attr.pos())? {
                 Value::List(list) => {
-                    for element in list.items {
-                        let element = self.force(element.get(), attr.pos())?;
+                    for element in list.slots() {
+                        let element = self.written(element.get(), attr.pos())?;
                         if !matches!(element, Value::String(_)) {
                             let message = format!(
                                 "list element in flake configuration setting '{}' is {} while a \
@@ -186,7 +182,7 @@ impl<'a> Evaluator<'a> {
         pos: Pos,
     ) -> Result<(String, RefAttr)> {
         let name = self.name(name);
-        let attr = match self.force(value, pos)? {
+        let attr = match self.written(value, pos)? {
             Value::Int(number) => RefAttr::Int(u64::try_from(number).map_err(|_| {
                 let message =
                     format!("negative value given for flake input attribute {name}: {number}");
@@ -200,7 +196,7 @@ impl<'a> Evaluator<'a> {
                     "flake input attribute '{name}' is {kind} while a string, Boolean, or integer \
                      is expected"
                 );
-                return Err(Error::ty(message, pos));
+                return Err(computed(Error::ty(message, pos), &other));
             }
         };
         Ok((name, attr))
@@ -215,25 +211,28 @@ impl<'a> Evaluator<'a> {
     ) -> Result<Declared> {
         let mut declared = Declared::new(None);
         let (mut attrs, mut url) = (RefAttrs::new(), None);
-        for attr in self.entries(self.force_attrs(value, pos)?) {
+        for attr in self.entries(self.written_attrs(value, pos)?) {
             let mut read = || -> Result<()> {
                 match attr.name {
                     sym::URL => {
-                        let text = match self.force(attr.value(), attr.pos())? {
+                        let text = match self.written(attr.value(), attr.pos())? {
                             Value::Path(path) => format!("path:{}", relative(dir, path.bytes)),
-                            other => self.force_string(other, attr.pos())?.text(),
+                            Value::String(text) => text.text(),
+                            other => {
+                                return Err(unexpected("a string or a path", other, attr.pos()));
+                            }
                         };
                         attrs.insert("url".to_owned(), text.as_str().into());
                         url = Some(text);
                     }
-                    sym::FLAKE => declared.flake = self.force_bool(attr.value(), attr.pos())?,
+                    sym::FLAKE => declared.flake = self.written_bool(attr.value(), attr.pos())?,
                     sym::FOLLOWS => {
-                        let text = self.force_string(attr.value(), attr.pos())?.text();
+                        let text = self.written_string(attr.value(), attr.pos())?.text();
                         let path = input_path(&text).map_err(|it| Error::eval(it, attr.pos()))?;
                         declared.follows = Some([root, &path].concat());
                     }
                     sym::INPUTS => {
-                        let all = self.force_attrs(attr.value(), attr.pos())?;
+                        let all = self.written_attrs(attr.value(), attr.pos())?;
                         if let Some(own) = all.get(sym::SELF) {
                             let message = "'self' input attribute not allowed";
                             return Err(Error::eval(message, own.pos()));

@@ -10,6 +10,7 @@ mod prims;
 mod saving;
 mod source;
 mod user;
+mod written;
 
 use std::path::{Path, PathBuf};
 

@@ -225,6 +225,30 @@ impl<'a> Evaluator<'a> {
         self.attrs_from(entries)
     }
 
+    /// What `fetchMercurial` says of a source.
+    pub(crate) fn mercurial_attrs(&self, source: &Rc<Source>) -> Value<'a> {
+        let input = &source.input;
+        let mut entries = Vec::new();
+        let mut add = |name: &str, value| {
+            let name = self.symbols.intern(name.as_bytes());
+            entries.push(self.attr(name, source::Place::NONE, value));
+        };
+        match &source.stored {
+            Some(path) => add("outPath", self.stored(path.clone())),
+            None => add("outPath", self.native(out_path, &[self.source_number(source)])),
+        }
+        if let Some(branch) = input.text("ref") {
+            add("branch", self.string(branch));
+        }
+        let rev = input.text("rev").map_or_else(|| "0".repeat(40), str::to_owned);
+        add("shortRev", self.string(rev.get(..12).unwrap_or(&rev)));
+        add("rev", self.string(rev));
+        if let Some(count) = input.attrs().get("revCount").and_then(RefAttr::int) {
+            add("revCount", Value::Int(count as i64));
+        }
+        self.attrs_from(entries)
+    }
+
     /// What an input stands for in the registries, and the directory that they add.
     pub(crate) fn look_up(&self, found: &FlakeRef, limited: bool, pos: Pos) -> Result<FlakeRef> {
         let look = |global| -> Result<_> {

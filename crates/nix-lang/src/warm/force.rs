@@ -5,7 +5,7 @@ use crate::Evaluator;
 use crate::error::Result;
 use crate::eval::infinite_recursion;
 use crate::source::{NO_POS, Pos};
-use crate::value::{NodeId, Thunk, ThunkState, Value};
+use crate::value::{Delayed, NodeId, Thunk, ThunkState, Value};
 
 impl<'a> Evaluator<'a> {
     /// The value of a recorded thunk; the running frame depends on it from here on.
@@ -21,6 +21,21 @@ impl<'a> Evaluator<'a> {
         self.settle(thunk, node, pos)
     }
 
+    /// What comes of a thunk that is needed while it is run: an application is called once more, as
+    /// in cold evaluation. Nothing good can come of it, so it needs no record of its own.
+    fn run_within(&self, node: NodeId, pos: Pos) -> Result<Value<'a>> {
+        match self.graph.as_ref().and_then(|graph| graph.origin(node)) {
+            Some(origin) if origin.is_application() => self.compute(origin, pos),
+            _ => Err(infinite_recursion(pos)),
+        }
+    }
+
+    /// Whether a recorded thunk is the application of a function by a builtin.
+    pub(crate) fn is_application(&self, node: NodeId) -> bool {
+        let origin = self.graph.as_ref().and_then(|graph| graph.origin(node));
+        origin.is_some_and(Delayed::is_application)
+    }
+
     /// The value of a recorded thunk as it is in this run.
     fn settle(&self, thunk: &'a Thunk<'a>, node: NodeId, pos: Pos) -> Result<Value<'a>> {
         let Some(graph) = &self.graph else { return Err(infinite_recursion(pos)) };
@@ -32,7 +47,7 @@ impl<'a> Evaluator<'a> {
         if let ThunkState::Done(_, value) = thunk.get() {
             match mark {
                 Mark::Clean => return Ok(value),
-                Mark::Busy => return Err(infinite_recursion(pos)),
+                Mark::Busy => return self.run_within(node, pos),
                 Mark::Suspect if !self.reads_changed(node, pos)? => {
                     let mut inner = graph.inner.borrow_mut();
                     inner.checked();
@@ -44,7 +59,7 @@ impl<'a> Evaluator<'a> {
                 Mark::Suspect | Mark::Stale => {}
             }
         } else if mark == Mark::Busy {
-            return Err(infinite_recursion(pos));
+            return self.run_within(node, pos);
         }
         self.run(thunk, node, pos)
     }

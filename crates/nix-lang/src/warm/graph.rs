@@ -181,6 +181,11 @@ impl<'a> Graph<'a> {
     }
 
     /// A thunk that no frame owns.
+    /// What a recorded thunk computes.
+    pub(crate) fn origin(&self, node: NodeId) -> Option<Delayed<'a>> {
+        self.inner.borrow().nodes.get(node as usize)?.origin
+    }
+
     pub(super) fn free_thunk(&self, nix: &Evaluator<'a>, origin: Delayed<'a>) -> &'a Thunk<'a> {
         let mut inner = self.inner.borrow_mut();
         let node = inner.nodes.len() as NodeId;

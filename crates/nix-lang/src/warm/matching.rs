@@ -8,6 +8,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 use super::graph::{Graph, Node};
 use crate::sets::gathered;
 use crate::slot::Slot;
+use crate::source::at;
 use crate::source::{Pos, direct};
 use crate::value::{Delayed, Env, NodeId, Value};
 
@@ -171,7 +172,7 @@ fn value_hash(value: Value<'_>) -> u64 {
         Value::Float(value) => hash_of((4, value.to_bits())),
         Value::String(value) => hash_of((5, value.bytes)),
         Value::Path(value) => hash_of((6, value.bytes)),
-        Value::List(value) => hash_of((7, value.items.len())),
+        Value::List(value) => hash_of((7, value.slots().len())),
         Value::Attrs(value) => hash_of((8, gathered(value).len())),
         Value::Lambda(value) => hash_of((9, address(value.lambda), address(value.env))),
         Value::PrimOp(value) => hash_of((10, address(value))),
@@ -261,7 +262,7 @@ impl<'a> Graph<'a> {
             (Value::Path(left), Value::Path(right)) => left.bytes == right.bytes,
             (Value::List(left), Value::List(right)) => {
                 std::ptr::eq(left, right)
-                    || left.items.len() == right.items.len()
+                    || left.slots().len() == right.slots().len()
                         && left
                             .items()
                             .zip(right.items())
@@ -298,10 +299,10 @@ impl<'a> Graph<'a> {
             (Delayed::Expr(left, within), Delayed::Expr(right, env)) => {
                 std::ptr::eq(left, right) && std::ptr::eq(within, env)
             }
-            (Delayed::Select(left), Delayed::Select(right)) => {
-                left.name == right.name
-                    && self.same(left.from.get(), right.from.get())
-                    && self.same_pos(left.pos, right.pos)
+            (Delayed::Select(left, left_attr), Delayed::Select(right, right_attr)) => {
+                left_attr.name == right_attr.name
+                    && self.same(left.get(), right.get())
+                    && self.same_pos(at(left_attr.place), at(right_attr.place))
             }
             (Delayed::Apply(left, left_arg), Delayed::Apply(right, right_arg)) => {
                 self.same(left.get(), right.get()) && self.same(left_arg.get(), right_arg.get())
@@ -323,7 +324,7 @@ impl<'a> Graph<'a> {
     fn origin_hash(&self, origin: Delayed<'a>) -> u64 {
         match origin {
             Delayed::Expr(expr, env) => hash_of((1, address(expr), address(env))),
-            Delayed::Select(select) => hash_of((2, select.name, value_hash(select.from.get()))),
+            Delayed::Select(from, attr) => hash_of((2, attr.name, value_hash(from.get()))),
             Delayed::Apply(fun, arg) => hash_of((3, value_hash(fun.get()), value_hash(arg.get()))),
             Delayed::ApplyAttr(fun, attr) => {
                 hash_of((5, value_hash(fun.get()), attr.name, value_hash(attr.value())))
@@ -340,7 +341,7 @@ impl<'a> Graph<'a> {
     fn origin_site(&self, origin: Delayed<'a>) -> u64 {
         match origin {
             Delayed::Expr(expr, _) => hash_of((1, self.site(Site::of(expr)))),
-            Delayed::Select(select) => hash_of((2, select.name)),
+            Delayed::Select(_, attr) => hash_of((2, attr.name)),
             Delayed::Apply(fun, arg) => {
                 let key = match arg.get() {
                     key @ (Value::String(_) | Value::Int(_)) => value_hash(key),

@@ -1,12 +1,11 @@
 //! Making scopes again: the scope of the earlier run where nothing but code in it changed.
 
-use nix_syntax::ast::{AttrSet, AttrValue, Expr, ExprKind};
+use nix_syntax::ast::{AttrSet, AttrValue, Expr, ExprKind, Lambda};
 
 use super::graph::Graph;
 use super::matching::Site;
 use crate::Evaluator;
-use crate::source;
-use crate::value::{Attrs, Closure, Delayed, Env, InheritFrom, NodeId, Value};
+use crate::value::{Attrs, Delayed, Env, NodeId, Value};
 
 /// Thunks of an earlier scope, with what they compute in this run.
 type Taken<'a> = Vec<(NodeId, Delayed<'a>)>;
@@ -49,33 +48,24 @@ impl<'a> Evaluator<'a> {
                     self.slot_fits(graph, (expr, outer), None, value, taken)?;
                 }
                 AttrValue::From(index) => {
-                    let (node, Delayed::Select(select)) = graph.origin_of(value)? else {
+                    let (node, origin @ Delayed::Select(from, _)) = graph.origin_of(value)? else {
                         return None;
                     };
                     let known = &mut sources[index as usize];
-                    let from = select.from.get();
+                    let value = from.get();
                     match known {
-                        Some(known) if !graph.same(*known, from) => return None,
+                        Some(known) if !graph.same(*known, value) => return None,
                         Some(_) => {}
                         None => {
                             let expr = set.sources[index as usize];
-                            self.slot_fits(graph, (expr, env), Some(0), from, taken)?;
-                            *known = Some(from);
+                            self.slot_fits(graph, (expr, env), Some(0), value, taken)?;
+                            *known = Some(value);
                         }
                     }
-                    let wanted = InheritFrom {
-                        from: select.from,
-                        name: attr.name,
-                        pos: source::at(attr.place),
-                    };
-                    let same = graph.same_origin(
-                        Delayed::Select(select),
-                        Delayed::Select(self.arena.alloc(wanted)),
-                    );
-                    if !same {
+                    if !graph.same_origin(origin, Delayed::Select(from, attr)) {
                         return None;
                     }
-                    taken.push((node, Delayed::Select(select)));
+                    taken.push((node, origin));
                 }
             }
         }
@@ -114,14 +104,13 @@ impl<'a> Evaluator<'a> {
     pub(crate) fn bind_formals_again(
         &self,
         graph: &Graph<'a>,
-        closure: &'a Closure<'a>,
+        (lambda, up): (&'a Lambda<'a>, &'a Env<'a>),
         value: Value<'a>,
         attrs: &'a Attrs<'a>,
     ) -> Option<&'a Env<'a>> {
-        let lambda = closure.lambda;
         let formals = lambda.formals?;
         let mut taken = Taken::new();
-        let env = graph.claim_env(Site::of(lambda), closure.env, |env| {
+        let env = graph.claim_env(Site::of(lambda), up, |env| {
             taken.clear();
             if env.slots().len() != lambda.slots() {
                 return false;

@@ -1,0 +1,1 @@
+(rec { l = builtins.genList (builtins.bitAnd l) 2; }).l

@@ -1,0 +1,1 @@
+builtins.toFile (builtins.replaceStrings [ "" ] [ "a" ] "ä") [ ]
