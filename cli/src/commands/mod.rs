@@ -5,6 +5,7 @@ mod build;
 mod builder;
 mod completions;
 mod copy;
+mod cp;
 mod deploy;
 mod destroy;
 mod disk;
@@ -27,6 +28,7 @@ mod plan;
 mod ps;
 mod repl;
 mod rollback;
+mod shell;
 mod store;
 mod watch;
 
@@ -62,6 +64,8 @@ enum Verb {
     Ps(ps::Args),
     Logs(logs::Args),
     Exec(exec::Args),
+    Shell(shell::Args),
+    Cp(cp::Args),
     Start(lifecycle::StartArgs),
     Stop(lifecycle::StopArgs),
     Restart(lifecycle::RestartArgs),
@@ -89,6 +93,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let globals = &cli.globals.absolute()?;
     match &cli.verb {
         Verb::Exec(args) => return exec::run(globals, args),
+        Verb::Shell(args) => return shell::run(globals, args),
         Verb::Machine(args) => return machine::run(globals, args),
         Verb::Guest(args) => return guest::run(args),
         Verb::Deploy(args) => deploy::run(globals, args),
@@ -104,6 +109,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Generations(args) => generations::run(globals, args),
         Verb::Ps(args) => ps::run(globals, args),
         Verb::Logs(args) => logs::run(globals, args),
+        Verb::Cp(args) => cp::run(globals, args),
         Verb::Start(args) => lifecycle::start(globals, args),
         Verb::Stop(args) => lifecycle::stop(globals, args),
         Verb::Restart(args) => lifecycle::restart(globals, args),

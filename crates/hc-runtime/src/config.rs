@@ -65,13 +65,13 @@ pub struct ExecConfig {
     pub store_root: Option<PathBuf>,
     /// Name of the machine.
     pub name: String,
-    /// Program and arguments.
+    /// Program and arguments; none for the user's shell, as at a login.
     pub argv: Vec<String>,
     /// Give it a terminal of its own, connected to this process's standard streams.
     pub tty: bool,
     /// User to run as, `root` when absent: a name or `uid[:gid]`.
     pub user: Option<String>,
-    /// Working directory, `/` when absent.
+    /// Working directory; `/` when absent, or a shell's home.
     pub workdir: Option<PathBuf>,
     /// Environment on top of the machine's own.
     pub env: BTreeMap<String, String>,

@@ -16,6 +16,7 @@ pub mod base;
 mod bench;
 mod cgroup;
 mod config;
+pub mod copy;
 mod description;
 pub mod disk;
 mod error;

@@ -126,6 +126,11 @@ pub(crate) fn is_program(root: BorrowedFd<'_>, path: &OsStr) -> Result<bool, Err
     }
 }
 
+/// Whether there is a directory at `path` below `root`.
+pub(crate) fn is_directory(root: BorrowedFd<'_>, path: &Path) -> bool {
+    below(root, path, OFlags::PATH | OFlags::DIRECTORY).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::disallowed_methods)]
