@@ -29,6 +29,7 @@ mod ps;
 mod repl;
 mod rollback;
 mod shell;
+mod status;
 mod store;
 mod watch;
 
@@ -62,6 +63,7 @@ enum Verb {
     Rollback(rollback::Args),
     Generations(generations::Args),
     Ps(ps::Args),
+    Status(status::Args),
     Logs(logs::Args),
     Exec(exec::Args),
     Shell(shell::Args),
@@ -108,6 +110,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Rollback(args) => rollback::run(globals, args),
         Verb::Generations(args) => generations::run(globals, args),
         Verb::Ps(args) => ps::run(globals, args),
+        Verb::Status(args) => status::run(globals, args),
         Verb::Logs(args) => logs::run(globals, args),
         Verb::Cp(args) => cp::run(globals, args),
         Verb::Start(args) => lifecycle::start(globals, args),

@@ -44,7 +44,7 @@ pub use error::{AgentError, PartError};
 pub use failpoints::{Action, Failpoint, Failpoints, When};
 pub use generations::{Generation, Generations};
 pub use host::{HostNetworks, MachineNetwork, StoreRoots};
-pub use machines::{Machines, ProcessMachines};
+pub use machines::{Machines, ProcessMachines, REQUESTED};
 pub use networks::{MachineName, Networks, NoNetworks};
 pub use process::Process;
 pub use roots::{NoRoots, Roots};

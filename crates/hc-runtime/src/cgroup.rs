@@ -178,12 +178,11 @@ impl Group {
 
     /// How many processes were killed because the memory limit was reached.
     pub fn oom_kills(&self) -> u64 {
-        let v1 = self.v1.get("memory").map(|dir| dir.join("memory.oom_control"));
-        let v2 = || self.v2.as_ref().map(|dir| dir.join("memory.events"));
-        v1.or_else(v2)
-            .and_then(|file| fs::read_to_string(file).ok())
-            .and_then(|text| text.lines().find_map(|l| l.strip_prefix("oom_kill ")?.parse().ok()))
-            .unwrap_or(0)
+        match (self.v1.get("memory"), &self.v2) {
+            (Some(dir), _) => crate::usage::oom_kills(dir, "memory.oom_control"),
+            (None, Some(dir)) => crate::usage::oom_kills(dir, "memory.events"),
+            (None, None) => 0,
+        }
     }
 
     /// Kills whatever is in the groups and removes them; groups that are not there are fine.

@@ -22,6 +22,8 @@ pub struct RunConfig {
     pub dns: Vec<IpAddr>,
     /// `NOTIFY_SOCKET` of the supervisor itself: told `READY=1` when the machine is ready.
     pub notify: Option<PathBuf>,
+    /// When the machine was asked for ([`crate::now_ns`]), to say where the time went since.
+    pub requested_ns: Option<u64>,
 }
 
 impl RunConfig {
@@ -39,6 +41,7 @@ impl RunConfig {
             cgroup_parent: None,
             dns: Vec::new(),
             notify: None,
+            requested_ns: None,
         }
     }
 

@@ -33,6 +33,8 @@ mod signal;
 mod status;
 mod supervise;
 mod sys;
+mod timing;
+mod usage;
 
 pub use cgroup::CgroupMode;
 pub use config::{ExecConfig, Places, RunConfig};
@@ -43,3 +45,5 @@ pub use notify::tell;
 pub use probe::{Features, RootMethod, Roots, probe, probe_roots};
 pub use status::{Exit, Phase, Status, boot_id, start_time};
 pub use supervise::{cleanup, run};
+pub use timing::{Stage, Step, now_ns};
+pub use usage::Usage;

@@ -1,6 +1,7 @@
 //! The status file: how the agent learns what a supervisor does.
 
 use crate::config::Places;
+use crate::timing::Stage;
 use hc_spec::Name;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -89,10 +90,13 @@ impl Exit {
 
 impl std::fmt::Display for Exit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (self.code, self.signal, &self.error) {
+        match (self.code, self.signal.as_ref(), &self.error) {
             (_, _, Some(error)) => f.write_str(error)?,
             (Some(code), ..) => write!(f, "exit status {code}")?,
-            (None, Some(signal), _) => write!(f, "signal {signal}")?,
+            (None, Some(signal), _) => match crate::signal::name(*signal) {
+                Some(name) => write!(f, "signal {signal} (SIG{name})")?,
+                None => write!(f, "signal {signal}")?,
+            },
             (None, None, None) => f.write_str("it ended")?,
         }
         if self.oom {
@@ -135,6 +139,9 @@ pub struct Status {
     /// Its control groups.
     #[serde(default)]
     pub cgroups: Vec<PathBuf>,
+    /// Where the time of this start went.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timing: Vec<Stage>,
 }
 
 impl Status {
@@ -181,6 +188,7 @@ impl Status {
             addresses: Vec::new(),
             text: None,
             cgroups: Vec::new(),
+            timing: Vec::new(),
         })
     }
 

@@ -13,6 +13,7 @@ use crate::logs::Writer;
 use crate::network::Network;
 use crate::status::{Exit, Phase, Status};
 use crate::sys::signals::Blocked;
+use crate::timing::{Clock, Stage, Step};
 use hc_spec::MachineSpec;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,9 @@ struct Run<'a> {
     status: Status,
     log: Writer,
     signals: Blocked,
+    clock: Clock,
+    /// When the payload could have been executed, and when it was.
+    marks: [u64; 2],
 }
 
 /// Runs one machine in the foreground until it ends, and removes everything it needed.
@@ -41,6 +45,8 @@ struct Run<'a> {
 /// When the machine could not be started. The status file then says `failed` and why, except for
 /// [`RunError::AlreadyRunning`] and a closure that cannot be read.
 pub fn run(config: &RunConfig, network: &dyn Network) -> Result<Exit, RunError> {
+    let clock = Clock::new(config.requested_ns);
+    let began = clock.us();
     let closure = &config.closure;
     let Description { spec, store } = Description::read(closure, config.store_root.as_deref())?;
     let name = spec.name.as_str();
@@ -48,6 +54,7 @@ pub fn run(config: &RunConfig, network: &dyn Network) -> Result<Exit, RunError> 
     if threads > 1 {
         return Err(RunError::Threads { name: name.into(), threads });
     }
+    let read = clock.us();
     let places = Places::new(&config.run_dir, &config.state_dir, name);
     hc_fs::plain::create_dir_all(&places.run, 0o755)?;
     hc_fs::plain::create_dir_all(&places.state, 0o755)?;
@@ -60,11 +67,30 @@ pub fn run(config: &RunConfig, network: &dyn Network) -> Result<Exit, RunError> 
         let hierarchies = Hierarchies::detect()?;
         let parent = cgroup_parent(config.cgroup_parent.as_deref());
         let group = Group::of(&hierarchies, parent, name);
-        let status = Status::starting(&spec.name, closure).doing("read /proc")?;
+        let mut status = Status::starting(&spec.name, closure).doing("read /proc")?;
+        status.timing = vec![
+            Stage { step: Step::Execute, from_us: 0, to_us: began },
+            Stage { step: Step::Read, from_us: began, to_us: read },
+            clock.stage(Step::Lock, read),
+        ];
         let log = Writer::open(&places.log())?;
         let signals = Blocked::new(&[libc::SIGTERM, libc::SIGINT]).doing("take over signals")?;
         let (config, spec, store) = (config, &spec, &store[..]);
-        Ok(Run { config, spec, store, network, places, hierarchies, group, status, log, signals })
+        let marks = [0; 2];
+        Ok(Run {
+            config,
+            spec,
+            store,
+            network,
+            places,
+            hierarchies,
+            group,
+            status,
+            log,
+            signals,
+            clock,
+            marks,
+        })
     })();
     let ended = prepared.map_err(|problem: Problem| problem.of(name)).and_then(|mut run| run.all());
     drop(lock);
@@ -122,6 +148,14 @@ impl Run<'_> {
                 .map_err(|source| RunError::Network { machine: name.into(), source })?;
         }
         self.start()
+    }
+
+    /// Runs one step of the start and writes down how long it took.
+    fn timed<T>(&mut self, step: Step, work: impl FnOnce(&mut Self) -> T) -> T {
+        let from = self.clock.us();
+        let done = work(self);
+        self.status.timing.push(self.clock.stage(step, from));
+        done
     }
 
     fn enter(&mut self, phase: Phase) -> Res<()> {

@@ -10,6 +10,7 @@ use crate::inside::mounts::Cgroups;
 use crate::inside::{self, capabilities, seccomp};
 use crate::protocol::{Order, Report};
 use crate::sys::{process, signals, socket};
+use crate::timing::Step;
 use rustix::fs::{Mode, OFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -65,9 +66,10 @@ impl Drop for Init {
 impl Run<'_> {
     pub(super) fn start(&mut self) -> Result<Machine, RunError> {
         let name = self.spec.name.as_str();
-        let prepared = self.clone_init();
+        let prepared = self.timed(Step::Clone, Self::clone_init);
         let (init, control, ids) = prepared.map_err(|problem| problem.of(name))?;
         self.status.payload_pid = Some(init.pid);
+        let forking = self.clock.us();
         let (fork, root) = {
             let bases = Bases::new(&self.config.state_dir);
             let rootfs = &self.spec.image.rootfs;
@@ -87,16 +89,26 @@ impl Run<'_> {
             Some(ids) => Some((namespace("user").map_err(|problem| problem.of(name))?, ids.base)),
             None => None,
         };
+        self.status.timing.push(self.clock.stage(Step::Fork, forking));
         // The network is connected while the root is mounted.
-        let (attached, mounted) = std::thread::scope(|scope| {
-            let attach = scope.spawn(|| self.network.attach(netns.as_fd(), self.spec));
+        let clock = self.clock;
+        let began = clock.us();
+        let (attached, connecting, mounted, mounting) = std::thread::scope(|scope| {
+            let attach = scope.spawn(|| {
+                let attached = self.network.attach(netns.as_fd(), self.spec);
+                (attached, clock.stage(Step::Network, began))
+            });
             let mounted = fork
                 .mount(&root, userns.as_ref().map(|(fd, base)| (fd.as_fd(), *base)))
                 .and_then(|root| tell(&control, &Order::Root(root)))
                 .and_then(|()| self.show_store(&control, userns.as_ref()));
-            let attached = attach.join().unwrap_or_else(|_| Err("the network code failed".into()));
-            (attached, mounted)
+            let mounting = clock.stage(Step::Mount, began);
+            let failed = |_| (Err("the network code failed".into()), mounting);
+            let (attached, connecting) = attach.join().unwrap_or_else(failed);
+            (attached, connecting, mounted, mounting)
         });
+        self.status.timing.extend([mounting, connecting]);
+        self.marks[0] = clock.us();
         if fork.is_volatile() {
             self.log.say(
                 "hc: the state directory is on an overlay, which cannot carry another: what this \
@@ -140,7 +152,7 @@ impl Run<'_> {
         let files = super::identity::files(self.config, spec)?;
         let with_userns = spec.isolation.user_namespace;
         let ids = with_userns.then(|| IdRange::claim(&self.config.run_dir, spec)).transpose()?;
-        self.group.create(&spec.limits)?;
+        self.timed(Step::Cgroup, |run| run.group.create(&run.spec.limits))?;
         let cgroups = match self.hierarchies.mode() {
             CgroupMode::Unified | CgroupMode::Hybrid if spec.is_init() => Cgroups::Delegated,
             CgroupMode::Unified => Cgroups::Shown,

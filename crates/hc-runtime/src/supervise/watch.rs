@@ -8,6 +8,7 @@ use crate::notify::{self, Notice};
 use crate::protocol::{Order, Report};
 use crate::status::{Exit, Phase};
 use crate::sys::process::Ended;
+use crate::timing::{Stage, Step};
 use hc_spec::machine::ReadyWhen;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::RecvFlags;
@@ -186,6 +187,16 @@ impl Run<'_> {
         };
         if rank(phase) <= rank(self.status.phase) {
             return Ok(());
+        }
+        let now = self.clock.us();
+        if self.marks[1] == 0 && matches!(phase, Phase::Running | Phase::Ready) {
+            let stage = Stage { step: Step::Exec, from_us: self.marks[0], to_us: now };
+            self.status.timing.push(stage);
+            self.marks[1] = now;
+        }
+        if phase == Phase::Ready {
+            let stage = Stage { step: Step::Ready, from_us: self.marks[1], to_us: now };
+            self.status.timing.push(stage);
         }
         if let Some(socket) = &self.config.notify {
             match phase {
