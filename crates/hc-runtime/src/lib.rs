@@ -27,6 +27,7 @@ mod inside;
 pub mod logs;
 mod network;
 mod notify;
+mod placed;
 mod probe;
 mod protocol;
 mod signal;
@@ -35,6 +36,7 @@ mod supervise;
 mod sys;
 mod timing;
 mod usage;
+pub mod volumes;
 
 pub use cgroup::CgroupMode;
 pub use config::{ExecConfig, Places, RunConfig};

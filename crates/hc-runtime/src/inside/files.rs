@@ -74,7 +74,8 @@ fn below(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> rustix::io::Result
     rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
 }
 
-fn directory(root: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {
+/// The directory at `path` below `root`, made where it lacks.
+pub(crate) fn directory(root: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     match below(root, path, flags) {
         Err(Errno::NOENT) => {}

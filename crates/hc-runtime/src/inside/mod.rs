@@ -20,6 +20,7 @@ use crate::protocol::{Order, Report};
 use crate::sys::{self, process};
 use hc_spec::MachineSpec;
 use hc_spec::machine::ReadyWhen;
+use hc_spec::storage::Placed;
 use rustix::fs::{CWD, Mode, OFlags};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -74,7 +75,7 @@ fn set_up(inputs: &Inputs<'_>) -> Res<reaper::Reaper> {
     process::unshare(libc::CLONE_NEWCGROUP).doing("enter a control group namespace")?;
     rustix::system::sethostname(spec.name.as_str().as_bytes()).doing("set the host name")?;
     loopback_up().doing("bring the loopback up")?;
-    let system = mounts::System::make(inputs.cgroups)?;
+    let system = mounts::System::make(inputs.cgroups, &spec.tmpfs)?;
 
     let Order::Root(root) = order(inputs)? else {
         return Err(Problem::plain("the supervisor is of another version"));
@@ -90,6 +91,16 @@ fn set_up(inputs: &Inputs<'_>) -> Res<reaper::Reaper> {
             return Err(Problem::plain("the supervisor is of another version"));
         };
         mounts::show_store(store.as_fd(), slash.as_fd(), inputs.store)?;
+    }
+    for (path, what) in crate::placed::all(spec) {
+        let mount = match what {
+            Placed::Tmpfs(_) => None,
+            _ => match order(inputs)? {
+                Order::Placed(mount) => Some(mount),
+                _ => return Err(Problem::plain("the supervisor is of another version")),
+            },
+        };
+        crate::placed::inside::put(slash.as_fd(), path, what, mount)?;
     }
     for file in inputs.files {
         file.lay(slash.as_fd())?;

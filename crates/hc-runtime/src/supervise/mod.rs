@@ -14,6 +14,7 @@ use crate::network::Network;
 use crate::status::{Exit, Phase, Status};
 use crate::sys::signals::Blocked;
 use crate::timing::{Clock, Stage, Step};
+use crate::volumes::Volumes;
 use hc_spec::MachineSpec;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,8 @@ struct Run<'a> {
     status: Status,
     log: Writer,
     signals: Blocked,
+    /// Held from before the start until the last of them is written out.
+    volumes: Volumes,
     clock: Clock,
     /// When the payload could have been executed, and when it was.
     marks: [u64; 2],
@@ -66,7 +69,7 @@ pub fn run(config: &RunConfig, network: &dyn Network) -> Result<Exit, RunError> 
         use crate::error::Doing;
         let hierarchies = Hierarchies::detect()?;
         let parent = cgroup_parent(config.cgroup_parent.as_deref());
-        let group = Group::of(&hierarchies, parent, name);
+        let group = Group::of(&hierarchies, parent, name).for_limits(&spec.limits);
         let mut status = Status::starting(&spec.name, closure).doing("read /proc")?;
         status.timing = vec![
             Stage { step: Step::Execute, from_us: 0, to_us: began },
@@ -76,7 +79,7 @@ pub fn run(config: &RunConfig, network: &dyn Network) -> Result<Exit, RunError> 
         let log = Writer::open(&places.log())?;
         let signals = Blocked::new(&[libc::SIGTERM, libc::SIGINT]).doing("take over signals")?;
         let (config, spec, store) = (config, &spec, &store[..]);
-        let marks = [0; 2];
+        let (marks, volumes) = ([0; 2], Volumes::default());
         Ok(Run {
             config,
             spec,
@@ -88,6 +91,7 @@ pub fn run(config: &RunConfig, network: &dyn Network) -> Result<Exit, RunError> 
             status,
             log,
             signals,
+            volumes,
             clock,
             marks,
         })
@@ -104,8 +108,12 @@ impl Run<'_> {
         let oom = self.group.oom_kills() > 0;
         let gone = self.group.remove();
         let detached = self.network.detach(self.spec);
+        let released = self.volumes.release();
         let _ = hc_fs::plain::remove_file(&self.places.run.join("pid"));
         if let Err(problem) = gone {
+            self.log.say(&format!("hc: {problem}"));
+        }
+        if let Err(problem) = released {
             self.log.say(&format!("hc: {problem}"));
         }
         if let Err(error) = detached {
@@ -137,7 +145,9 @@ impl Run<'_> {
         let name = self.spec.name.as_str();
         let before = Status::read_file(&self.places.status()).ok().flatten();
         let clear = |run: &mut Self| -> Res<()> {
-            run.group.remove()?;
+            // One that was killed may have had other limits.
+            let parent = cgroup_parent(run.config.cgroup_parent.as_deref());
+            Group::of(&run.hierarchies, parent, run.spec.name.as_str()).remove()?;
             run.status.cgroups = run.group.dirs();
             run.enter(Phase::Starting)
         };

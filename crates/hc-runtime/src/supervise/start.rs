@@ -8,9 +8,11 @@ use crate::fork::Fork;
 use crate::ids::{self, IdRange};
 use crate::inside::mounts::Cgroups;
 use crate::inside::{self, capabilities, seccomp};
+use crate::placed::Sources;
 use crate::protocol::{Order, Report};
 use crate::sys::{process, signals, socket};
 use crate::timing::Step;
+use crate::volumes::Volumes;
 use rustix::fs::{Mode, OFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -66,6 +68,11 @@ impl Drop for Init {
 impl Run<'_> {
     pub(super) fn start(&mut self) -> Result<Machine, RunError> {
         let name = self.spec.name.as_str();
+        if !self.spec.volumes.is_empty() {
+            let held =
+                self.timed(Step::Volumes, |run| Volumes::hold(&run.config.state_dir, run.spec));
+            self.volumes = held.map_err(|problem| problem.of(name))?;
+        }
         let prepared = self.timed(Step::Clone, Self::clone_init);
         let (init, control, ids) = prepared.map_err(|problem| problem.of(name))?;
         self.status.payload_pid = Some(init.pid);
@@ -101,7 +108,8 @@ impl Run<'_> {
             let mounted = fork
                 .mount(&root, userns.as_ref().map(|(fd, base)| (fd.as_fd(), *base)))
                 .and_then(|root| tell(&control, &Order::Root(root)))
-                .and_then(|()| self.show_store(&control, userns.as_ref()));
+                .and_then(|()| self.show_store(&control, userns.as_ref()))
+                .and_then(|()| self.place(&control, userns.as_ref()));
             let mounting = clock.stage(Step::Mount, began);
             let failed = |_| (Err("the network code failed".into()), mounting);
             let (attached, connecting) = attach.join().unwrap_or_else(failed);
@@ -138,6 +146,24 @@ impl Run<'_> {
         let store = self.config.physical(Path::new(inside::STORE));
         let userns = userns.map(|(fd, base)| (fd.as_fd(), *base));
         tell(control, &Order::Store(crate::fork::store(&store, userns)?))
+    }
+
+    /// Hands over what the machine sees besides its image.
+    fn place(&self, control: &OwnedFd, userns: Option<&(OwnedFd, u32)>) -> Res<()> {
+        let sources = Sources {
+            userns: userns.map(|(fd, _)| fd.as_fd()),
+            base: userns.map(|(_, base)| *base),
+            state_dir: &self.config.state_dir,
+            run_dir: &self.config.run_dir,
+            own: &self.places.run,
+            volumes: &self.volumes,
+        };
+        for (path, what) in crate::placed::all(self.spec) {
+            if let Some(mount) = sources.mount(path, what)? {
+                tell(control, &Order::Placed(mount))?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes the machine's first process in its namespaces and control groups.
