@@ -31,6 +31,7 @@ mod rollback;
 mod shell;
 mod status;
 mod store;
+mod volume;
 mod watch;
 
 pub use build::{observe, store_config};
@@ -80,6 +81,7 @@ enum Verb {
     Agent(agent::Args),
     Image(image::Args),
     Disk(disk::Args),
+    Volume(volume::Args),
     Completions(completions::CompletionsArgs),
     Man(completions::ManArgs),
     #[command(hide = true)]
@@ -125,6 +127,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Agent(args) => agent::run(globals, args),
         Verb::Image(args) => image::run(globals, args),
         Verb::Disk(args) => disk::run(globals, args),
+        Verb::Volume(args) => volume::run(globals, args),
         Verb::Completions(args) => completions::completions(args),
         Verb::Man(args) => completions::man(args),
         Verb::Builder(args) => builder::run(args),

@@ -29,6 +29,7 @@ mod process;
 mod roots;
 mod serve;
 mod set;
+mod snapshots;
 mod start;
 mod status;
 pub mod steps;

@@ -30,7 +30,9 @@ pub(super) fn make(path: &Path, size: u64) -> Result<()> {
     hc_fs::plain::remove_file(&new)?;
     let file = hc_fs::plain::create_new(&new, 0o600)?;
     file.set_len(size).doing("make it that large", &new)?;
-    let made = Command::new(program).args(["-q", "-f"]).arg(&new).stdin(Stdio::null()).output();
+    // A device may have sectors of 4096 bytes on one host and of 512 on another; these fit both.
+    let arguments = ["-q", "-f", "-s", "size=4096"];
+    let made = Command::new(program).args(arguments).arg(&new).stdin(Stdio::null()).output();
     let made = made.doing("run mkfs.xfs", &new)?;
     if !made.status.success() {
         let said = String::from_utf8_lossy(&made.stderr).trim().to_owned();
