@@ -42,6 +42,8 @@ struct Report {
     exit: Option<Exit>,
     /// What it says about itself.
     text: Option<String>,
+    /// Its last answer to `health`, when that was a bad one.
+    unwell: Option<String>,
     addresses: Vec<IpAddr>,
     networks: Vec<hc_spec::Name>,
     closure: PathBuf,
@@ -104,6 +106,7 @@ fn gather(
         restarts: view.as_ref().map_or(0, |view| view.restarts),
         exit: exit.unwrap_or_else(|| status.as_ref().and_then(|status| status.exit.clone())),
         text: runs.and_then(|status| status.text.clone()),
+        unwell: runs.and_then(|status| status.unwell.clone()),
         addresses: runs.map_or_else(Vec::new, |status| status.addresses.clone()),
         networks: spec.as_ref().map_or_else(Vec::new, |spec| spec.networks.clone()),
         closure,
@@ -130,6 +133,7 @@ fn print(report: &Report) -> anyhow::Result<()> {
     };
     let list = |all: &[IpAddr]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     row("says", report.text.clone().unwrap_or_default())?;
+    row("unwell", report.unwell.clone().unwrap_or_default())?;
     row("last exit", report.exit.as_ref().map_or(String::new(), ToString::to_string))?;
     row("restarts", report.restarts.to_string())?;
     let process = |pid: Option<i32>| pid.map_or("-".into(), |pid| pid.to_string());

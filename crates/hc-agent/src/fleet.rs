@@ -13,7 +13,7 @@ use hc_fs::durable;
 use hc_runtime::volumes::VolumeName;
 use hc_spec::Name;
 use hc_spec::storage::Snapshots;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -82,6 +82,7 @@ impl Fleet {
             }),
             boot_id: Arc::clone(&self.boot_id),
             starts: Arc::clone(&self.starts),
+            history: VecDeque::new(),
         };
         Member { goal, view, task: tokio::spawn(keeper.keep()) }
     }

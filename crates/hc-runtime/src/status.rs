@@ -52,6 +52,9 @@ pub struct Exit {
     /// The supervisor was asked to stop it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub requested: bool,
+    /// Why it was thought not to work any more, when it was ended for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unhealthy: Option<String>,
     /// It did not stop in time and was killed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub killed: bool,
@@ -78,7 +81,7 @@ impl Exit {
     /// Whether the payload itself ended with status 0.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        self.code == Some(0) && !self.oom
+        self.code == Some(0) && !self.oom && self.unhealthy.is_none()
     }
 
     /// As a shell would report it: the status, or 128 and the signal.
@@ -101,6 +104,9 @@ impl std::fmt::Display for Exit {
         }
         if self.oom {
             f.write_str(" (out of memory)")?;
+        }
+        if let Some(why) = &self.unhealthy {
+            write!(f, " (unhealthy: {why})")?;
         }
         if self.killed {
             f.write_str(" (did not stop in time)")?;
@@ -139,6 +145,9 @@ pub struct Status {
     /// Its control groups.
     #[serde(default)]
     pub cgroups: Vec<PathBuf>,
+    /// What it last answered when it was asked whether it works, and did not work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unwell: Option<String>,
     /// Where the time of this start went.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub timing: Vec<Stage>,
@@ -188,6 +197,7 @@ impl Status {
             addresses: Vec::new(),
             text: None,
             cgroups: Vec::new(),
+            unwell: None,
             timing: Vec::new(),
         })
     }

@@ -31,6 +31,18 @@ pub fn exec(config: &ExecConfig) -> Result<i32, RunError> {
     run(config, &inside).map_err(|problem| problem.of(name))
 }
 
+/// Runs a program without input in a machine and throws its output away. For a process of its own,
+/// whose standard streams it replaces.
+pub(crate) fn run_quietly(config: &ExecConfig, inside: &Inside) -> Res<i32> {
+    use rustix::fs::{Mode, OFlags};
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .doing("open /dev/null")?;
+    for number in 0..3 {
+        crate::sys::dup_to(null.as_fd(), number).doing("use /dev/null")?;
+    }
+    run(config, inside)
+}
+
 /// A machine that runs, to be entered.
 pub(crate) struct Inside {
     pub status: Status,

@@ -1,5 +1,6 @@
 //! The supervisor of one machine.
 
+mod health;
 mod identity;
 mod start;
 mod watch;

@@ -43,6 +43,11 @@ impl Init {
         let _ = signals::kill_fd(self.pidfd.as_fd(), signal);
     }
 
+    /// Another descriptor of it.
+    pub fn again(&self) -> std::io::Result<OwnedFd> {
+        self.pidfd.try_clone()
+    }
+
     /// Readable when it has ended.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
