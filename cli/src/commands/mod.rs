@@ -28,6 +28,7 @@ mod plan;
 mod ps;
 mod repl;
 mod rollback;
+mod run;
 mod shell;
 mod status;
 mod store;
@@ -66,6 +67,7 @@ enum Verb {
     Ps(ps::Args),
     Status(status::Args),
     Logs(logs::Args),
+    Run(Box<run::Args>),
     Exec(exec::Args),
     Shell(shell::Args),
     Cp(cp::Args),
@@ -97,6 +99,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let globals = &cli.globals.absolute()?;
     match &cli.verb {
         Verb::Exec(args) => return exec::run(globals, args),
+        Verb::Run(args) => return run::run(globals, args),
         Verb::Shell(args) => return shell::run(globals, args),
         Verb::Machine(args) => return machine::run(globals, args),
         Verb::Guest(args) => return guest::run(args),

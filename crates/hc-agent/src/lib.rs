@@ -44,7 +44,7 @@ pub use config::AgentConfig;
 pub use error::{AgentError, PartError};
 pub use failpoints::{Action, Failpoint, Failpoints, When};
 pub use generations::{Generation, Generations};
-pub use host::{HostNetworks, MachineNetwork, StoreRoots};
+pub use host::{HostNetworks, MachineNetwork, StoreRoots, ThrowawayNetwork};
 pub use machines::{Machines, ProcessMachines, REQUESTED};
 pub use networks::{MachineName, Networks, NoNetworks};
 pub use process::Process;

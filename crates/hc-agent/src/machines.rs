@@ -172,7 +172,12 @@ impl Machines for ProcessMachines {
         for directory in ["supervisors", "machines"] {
             let directory = self.run_dir.join(directory);
             for entry in std::fs::read_dir(&directory).on("read", &directory)? {
-                let file = entry.on("read", &directory)?.file_name();
+                let entry = entry.on("read", &directory)?;
+                // Those of `hc run` are nobody's but its.
+                if entry.path().join("throwaway").exists() {
+                    continue;
+                }
+                let file = entry.file_name();
                 names.extend(file.to_str().and_then(|text| Name::new(text).ok()));
             }
         }

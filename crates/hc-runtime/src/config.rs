@@ -4,6 +4,17 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+/// What the standard streams of a machine's command are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Streams {
+    /// Nothing to read; what it writes goes to its log.
+    Log,
+    /// Those of the supervisor.
+    Own,
+    /// A terminal of its own, connected to the supervisor's streams.
+    Terminal,
+}
+
 /// How to run one machine.
 #[derive(Debug, Clone)]
 pub struct RunConfig {
@@ -22,6 +33,10 @@ pub struct RunConfig {
     pub dns: Vec<IpAddr>,
     /// `NOTIFY_SOCKET` of the supervisor itself: told `READY=1` when the machine is ready.
     pub notify: Option<PathBuf>,
+    /// What its standard streams are.
+    pub streams: Streams,
+    /// It is gone with its supervisor: [`crate::sweep`] takes what is left when that was killed.
+    pub throwaway: bool,
     /// When the machine was asked for ([`crate::now_ns`]), to say where the time went since.
     pub requested_ns: Option<u64>,
 }
@@ -41,6 +56,8 @@ impl RunConfig {
             cgroup_parent: None,
             dns: Vec::new(),
             notify: None,
+            streams: Streams::Log,
+            throwaway: false,
             requested_ns: None,
         }
     }
@@ -114,6 +131,12 @@ impl Places {
             run: run_dir.join("machines").join(name),
             state: state_dir.join("machines").join(name),
         }
+    }
+
+    /// Says that the machine is gone with its supervisor.
+    #[must_use]
+    pub fn throwaway(&self) -> PathBuf {
+        self.run.join("throwaway")
     }
 
     /// The status file.

@@ -39,13 +39,13 @@ mod usage;
 pub mod volumes;
 
 pub use cgroup::CgroupMode;
-pub use config::{ExecConfig, Places, RunConfig};
+pub use config::{ExecConfig, Places, RunConfig, Streams};
 pub use error::RunError;
 pub use exec::exec;
 pub use network::{Attached, Network, NetworkError, NoNetwork};
 pub use notify::tell;
 pub use probe::{Features, RootMethod, Roots, probe, probe_roots};
 pub use status::{Exit, Phase, Status, boot_id, start_time};
-pub use supervise::{cleanup, run};
+pub use supervise::{cleanup, run, sweep};
 pub use timing::{Stage, Step, now_ns};
 pub use usage::Usage;

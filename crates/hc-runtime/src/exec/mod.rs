@@ -1,7 +1,7 @@
 //! One more program in a machine that runs.
 
 pub(crate) mod enter;
-mod terminal;
+pub(crate) mod terminal;
 
 use crate::config::ExecConfig;
 use crate::description::Description;

@@ -115,6 +115,10 @@ impl Payload {
         let account = &self.account;
         if new_session {
             rustix::process::setsid().doing("start a session")?;
+            if rustix::termios::isatty(rustix::stdio::stdin()) {
+                rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())
+                    .doing("take the terminal")?;
+            }
         }
         process::set_ids(account.uid, account.gid, &account.groups)
             .doing_with(|| format!("become user {}", account.uid))?;

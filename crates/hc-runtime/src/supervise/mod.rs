@@ -6,9 +6,10 @@ mod start;
 mod watch;
 
 use crate::cgroup::{Group, Hierarchies};
-use crate::config::{Places, RunConfig};
+use crate::config::{Places, RunConfig, Streams};
 use crate::description::Description;
 use crate::error::{Problem, Res, RunError};
+use crate::exec::terminal::Relay;
 use crate::ids;
 use crate::logs::Writer;
 use crate::network::Network;
@@ -32,6 +33,8 @@ struct Run<'a> {
     status: Status,
     log: Writer,
     signals: Blocked,
+    /// Between the machine's streams and this process's, where they are not the log's.
+    relay: Relay,
     /// Held from before the start until the last of them is written out.
     volumes: Volumes,
     clock: Clock,
@@ -66,6 +69,9 @@ pub fn run(config: &RunConfig, network: &dyn Network) -> Result<Exit, RunError> 
     let Some(lock) = lock else {
         return Err(RunError::AlreadyRunning { name: name.into() });
     };
+    if config.throwaway {
+        hc_fs::plain::write(&places.throwaway(), b"", 0o644)?;
+    }
     let prepared = (|| {
         use crate::error::Doing;
         let hierarchies = Hierarchies::detect()?;
@@ -78,7 +84,11 @@ pub fn run(config: &RunConfig, network: &dyn Network) -> Result<Exit, RunError> 
             clock.stage(Step::Lock, read),
         ];
         let log = Writer::open(&places.log())?;
-        let signals = Blocked::new(&[libc::SIGTERM, libc::SIGINT]).doing("take over signals")?;
+        let mut signals = vec![libc::SIGTERM, libc::SIGINT];
+        if config.streams != Streams::Log {
+            signals.extend([libc::SIGHUP, libc::SIGWINCH]);
+        }
+        let signals = Blocked::new(&signals).doing("take over signals")?;
         let (config, spec, store) = (config, &spec, &store[..]);
         let (marks, volumes) = ([0; 2], Volumes::default());
         Ok(Run {
@@ -92,6 +102,7 @@ pub fn run(config: &RunConfig, network: &dyn Network) -> Result<Exit, RunError> 
             status,
             log,
             signals,
+            relay: Relay::default(),
             volumes,
             clock,
             marks,
@@ -211,4 +222,39 @@ pub fn cleanup(
     let removed = remove().map_err(|problem| problem.of(text));
     drop(lock);
     removed
+}
+
+/// Removes everything of throw-away machines whose supervisor was killed, and names them. One that
+/// cannot be removed now is left to the next time.
+///
+/// # Errors
+/// When it cannot be found out which there are.
+pub fn sweep(
+    run_dir: &Path,
+    state_dir: &Path,
+    cgroup_parent: Option<&Path>,
+    network: &dyn Network,
+) -> std::io::Result<Vec<hc_spec::Name>> {
+    let mut gone = Vec::new();
+    let entries = match std::fs::read_dir(run_dir.join("machines")) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(gone),
+        entries => entries?,
+    };
+    for entry in entries {
+        let Ok(name) = hc_spec::Name::new(entry?.file_name().to_string_lossy()) else { continue };
+        let places = Places::new(run_dir, state_dir, name.as_str());
+        let marked = places.throwaway().exists();
+        let status = Status::read_file(&places.status()).ok().flatten();
+        if !marked || status.as_ref().is_some_and(Status::is_supervised) {
+            continue;
+        }
+        let text = status.and_then(|status| std::fs::read(status.closure).ok());
+        if let Some(spec) = text.and_then(|text| MachineSpec::from_json(&text).ok()) {
+            let _ = network.detach(&spec);
+        }
+        if cleanup(&name, run_dir, Some(state_dir), cgroup_parent).is_ok() {
+            gone.push(name);
+        }
+    }
+    Ok(gone)
 }

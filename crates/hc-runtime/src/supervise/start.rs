@@ -3,6 +3,7 @@
 use super::Run;
 use crate::base::{Bases, ImageFile};
 use crate::cgroup::CgroupMode;
+use crate::config::Streams;
 use crate::error::{Doing, Hint, Problem, Res, RunError};
 use crate::fork::Fork;
 use crate::ids::{self, IdRange};
@@ -21,8 +22,10 @@ use std::path::Path;
 pub(super) struct Machine {
     pub init: Init,
     pub control: OwnedFd,
-    pub out: OwnedFd,
-    pub err: OwnedFd,
+    /// Its standard output and error, where they go to the log.
+    pub output: Option<[OwnedFd; 2]>,
+    /// Its terminal, where it has one.
+    pub terminal: Option<OwnedFd>,
     pub notify: Option<OwnedFd>,
     _ids: Option<IdRange>,
 }
@@ -133,12 +136,12 @@ impl Run<'_> {
             attached.map_err(|source| RunError::Network { machine: name.into(), source })?;
         self.status.addresses = attached.addresses;
         let begin = || -> Res<Machine> {
-            let (out, err, notify) = streams(&control)?;
+            let (output, terminal, notify) = streams(&control, self.config.streams)?;
             let pid = format!("{}\n", init.pid);
             hc_fs::plain::write(&self.places.run.join("pid"), pid.as_bytes(), 0o644)?;
             self.status.write(&self.places)?;
             tell(&control, &Order::Go)?;
-            Ok(Machine { init, control, out, err, notify, _ids: ids })
+            Ok(Machine { init, control, output, terminal, notify, _ids: ids })
         };
         begin().map_err(|problem| problem.of(name))
     }
@@ -193,6 +196,10 @@ impl Run<'_> {
             self.group.delegate(ids.as_ref().map_or(0, |ids| ids.base))?;
         }
         let doors = self.group.doors()?;
+        let streams = match self.config.streams {
+            Streams::Own => Some(self.relay.streams()?),
+            Streams::Log | Streams::Terminal => None,
+        };
         let (control, theirs) = socket::pair().doing("make a socket pair")?;
         let mut flags = libc::CLONE_NEWPID
             | libc::CLONE_NEWNS
@@ -226,10 +233,12 @@ impl Run<'_> {
                 filter: &filter,
                 files: &files,
                 doors: &doors,
+                streams: streams.as_ref().map(|all| all.each_ref().map(AsFd::as_fd)),
+                terminal: self.config.streams == Streams::Terminal,
                 cgroups,
             })
         };
-        drop((theirs, doors));
+        drop((theirs, doors, streams));
         let init = Init { pid: cloned.pid, pidfd: cloned.pidfd, waited: false };
         if let Some(ids) = &ids {
             map_ids(init.pid, ids.base)?;
@@ -265,14 +274,21 @@ fn tell(control: &OwnedFd, order: &Order) -> Res<()> {
     }
 }
 
-fn streams(control: &OwnedFd) -> Res<(OwnedFd, OwnedFd, Option<OwnedFd>)> {
+type Ends = (Option<[OwnedFd; 2]>, Option<OwnedFd>, Option<OwnedFd>);
+
+/// This side's ends of what the payload has: output, terminal, notify socket.
+fn streams(control: &OwnedFd, kind: Streams) -> Res<Ends> {
     match Report::receive(control.as_fd(), true).doing("hear from the machine's init")? {
         Some(Report::Streams(fds)) => {
             let mut fds = fds.into_iter();
-            match (fds.next(), fds.next()) {
-                (Some(out), Some(err)) => Ok((out, err, fds.next())),
-                _ => Err(Problem::plain("the machine's init has no standard streams")),
-            }
+            let missing = || Problem::plain("the machine's init has no standard streams");
+            let mut next = || fds.next().ok_or_else(missing);
+            let (output, terminal) = match kind {
+                Streams::Log => (Some([next()?, next()?]), None),
+                Streams::Own => (None, None),
+                Streams::Terminal => (None, Some(next()?)),
+            };
+            Ok((output, terminal, fds.next()))
         }
         Some(Report::Failed(problem)) => Err(Problem::Plain(problem)),
         _ => Err(Problem::plain("the machine's init ended before the command was executed")),

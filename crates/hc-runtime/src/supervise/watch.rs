@@ -4,7 +4,7 @@ use super::Run;
 use super::health::Asker;
 use super::start::Machine;
 use crate::error::{Doing, Problem, Res, RunError};
-use crate::exec::Inside;
+use crate::exec::{Inside, terminal};
 use crate::logs::Stream;
 use crate::notify::{self, Notice};
 use crate::protocol::{Order, Report};
@@ -47,11 +47,16 @@ impl Run<'_> {
     }
 
     fn watch_it(&mut self, machine: &mut Machine) -> Res<Exit> {
-        for pipe in [&machine.out, &machine.err] {
+        // The caller's terminal is raw as long as the machine has one.
+        let _raw = match &machine.terminal {
+            Some(terminal) => self.relay.terminal(terminal)?,
+            None => None,
+        };
+        for pipe in machine.output.iter().flatten() {
             rustix::io::ioctl_fionbio(pipe, true).doing("read the machine's output")?;
         }
         let mut course = Course::default();
-        let mut open = [true, true];
+        let mut open = [machine.output.is_some(); 2];
         while course.ended.is_none() && course.failed.is_none() && !course.gone {
             let asking = [&course.ready, &course.health];
             let asking = asking.into_iter().flatten().map(Asker::next);
@@ -65,11 +70,12 @@ impl Run<'_> {
                 false => PollFd::new(&machine.control, PollFlags::IN),
             });
             wanted.extend(machine.notify.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
-            for (fd, open) in [(&machine.out, open[0]), (&machine.err, open[1])] {
+            for (fd, open) in machine.output.iter().flatten().zip(open) {
                 if open {
                     wanted.push(PollFd::new(fd, PollFlags::IN));
                 }
             }
+            self.relay.want(&mut wanted);
             wanted.extend(
                 [&course.ready, &course.health].into_iter().flatten().filter_map(Asker::wants),
             );
@@ -80,6 +86,7 @@ impl Run<'_> {
             course.gone = course.silent && !wanted[1].revents().is_empty();
             drop(wanted);
             open = self.read_output(machine, true);
+            self.relay.pass();
             self.hear_init(machine, &mut course)?;
             self.hear_payload(machine)?;
             self.hear_signals(machine, &mut course)?;
@@ -97,6 +104,7 @@ impl Run<'_> {
         let init = machine.init.wait().doing("wait for the machine's end")?;
         // Nobody has the other ends any more.
         while self.read_output(machine, false) != [false, false] {}
+        self.relay.finish();
         let mut exit =
             Exit { requested: course.requested, killed: course.killed, ..Exit::default() };
         exit.unhealthy = course.unhealthy;
@@ -122,7 +130,10 @@ impl Run<'_> {
                 Err(_) => false,
             }
         };
-        [read(&machine.out, Stream::Out), read(&machine.err, Stream::Err)]
+        match &machine.output {
+            Some([out, err]) => [read(out, Stream::Out), read(err, Stream::Err)],
+            None => [false, false],
+        }
     }
 
     fn hear_init(&mut self, machine: &Machine, course: &mut Course) -> Res<()> {
@@ -169,7 +180,11 @@ impl Run<'_> {
     }
 
     fn hear_signals(&mut self, machine: &Machine, course: &mut Course) -> Res<()> {
-        while self.signals.next().is_some() {
+        while let Some(signal) = self.signals.next() {
+            if signal == libc::SIGWINCH {
+                machine.terminal.iter().for_each(terminal::copy_size);
+                continue;
+            }
             if course.ended.is_some() {
                 continue;
             }
