@@ -46,14 +46,35 @@ let
         == builtins.length (builtins.attrNames (lib.genAttrs machine.networks (_: null)))
       ) "names a network twice")
       (check "ready.port" (
-        (ready.when == "tcp") == (ready.port != null)
-      ) "goes with ready.when = \"tcp\", and only with it")
+        (ready.when == "tcp" || ready.when == "http") == (ready.port != null)
+      ) "goes with ready.when = \"tcp\" or \"http\", and only with them")
+      (check "ready.path" (
+        (ready.when == "http") == (ready.path != null)
+      ) "goes with ready.when = \"http\", and only with it")
+      (check "ready.command" (
+        (ready.when == "command") == (ready.command != [ ])
+      ) "goes with ready.when = \"command\", and only with it")
+      (check "health" (
+        machine.health == null
+        || (
+          if machine.health.command != [ ] then
+            machine.health.port == null && machine.health.path == null
+          else
+            machine.health.port != null
+        )
+      ) "needs either a command, or a port and maybe a path")
+      (check "limits.swap" (
+        limits.swap == null || limits.memory != null
+      ) "goes with limits.memory, and only with it")
       (check "ready.port" (ready.port != 0) "is 0, which nothing can listen on")
       (check "limits.memory" (
         limits.memory == null || limits.memory >= mebibyte
       ) "must be at least 1 MiB")
       (check "limits.cpus" (limits.cpus == null || limits.cpus >= 0.01) "must be at least 0.01")
     ]
+    ++ mapAttrsToList (
+      name: volume: check "volumes.${name}.size" (volume.size >= 300 * mebibyte) "must be at least 300M; what is not written takes no room"
+    ) machine.volumes
     ++ mapAttrsToList (
       name: _: check "env" (builtins.match "[^=]+" name != null) "has '${name}', which cannot name a variable"
     ) machine.env

@@ -14,6 +14,7 @@ let
       ./machine.nix
       ./lifecycle.nix
       ./confinement.nix
+      ./storage.nix
     ]
     # The usual network needs no mention.
     ++ [ { networks = lib.mkIf (config.networks ? lan) (lib.mkDefault [ "lan" ]); } ];

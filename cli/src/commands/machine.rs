@@ -33,6 +33,8 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<ExitCode> {
     config.run_dir.clone_from(&globals.run_dir);
     config.cgroup_parent.clone_from(cgroup_parent);
     config.notify = std::env::var_os("NOTIFY_SOCKET").map(PathBuf::from);
+    config.requested_ns =
+        std::env::var(hc_agent::REQUESTED).ok().and_then(|text| text.parse().ok());
     let exit = hc_runtime::run(&config, &hc_agent::MachineNetwork)?;
     Ok(ExitCode::from(u8::try_from(exit.shell_code()).unwrap_or(u8::MAX)))
 }

@@ -5,6 +5,7 @@ mod build;
 mod builder;
 mod completions;
 mod copy;
+mod cp;
 mod deploy;
 mod destroy;
 mod disk;
@@ -27,7 +28,11 @@ mod plan;
 mod ps;
 mod repl;
 mod rollback;
+mod run;
+mod shell;
+mod status;
 mod store;
+mod volume;
 mod watch;
 
 pub use build::{host_config, observe};
@@ -60,8 +65,12 @@ enum Verb {
     Rollback(rollback::Args),
     Generations(generations::Args),
     Ps(ps::Args),
+    Status(status::Args),
     Logs(logs::Args),
+    Run(Box<run::Args>),
     Exec(exec::Args),
+    Shell(shell::Args),
+    Cp(cp::Args),
     Start(lifecycle::StartArgs),
     Stop(lifecycle::StopArgs),
     Restart(lifecycle::RestartArgs),
@@ -74,6 +83,7 @@ enum Verb {
     Agent(agent::Args),
     Image(image::Args),
     Disk(disk::Args),
+    Volume(volume::Args),
     Completions(completions::CompletionsArgs),
     Man(completions::ManArgs),
     #[command(hide = true)]
@@ -89,6 +99,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let globals = &cli.globals.absolute()?;
     match &cli.verb {
         Verb::Exec(args) => return exec::run(globals, args),
+        Verb::Run(args) => return run::run(globals, args),
+        Verb::Shell(args) => return shell::run(globals, args),
         Verb::Machine(args) => return machine::run(globals, args),
         Verb::Guest(args) => return guest::run(args),
         Verb::Deploy(args) => deploy::run(globals, args),
@@ -103,7 +115,9 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Rollback(args) => rollback::run(globals, args),
         Verb::Generations(args) => generations::run(globals, args),
         Verb::Ps(args) => ps::run(globals, args),
+        Verb::Status(args) => status::run(globals, args),
         Verb::Logs(args) => logs::run(globals, args),
+        Verb::Cp(args) => cp::run(globals, args),
         Verb::Start(args) => lifecycle::start(globals, args),
         Verb::Stop(args) => lifecycle::stop(globals, args),
         Verb::Restart(args) => lifecycle::restart(globals, args),
@@ -116,6 +130,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Agent(args) => agent::run(globals, args),
         Verb::Image(args) => image::run(globals, args),
         Verb::Disk(args) => disk::run(globals, args),
+        Verb::Volume(args) => volume::run(globals, args),
         Verb::Completions(args) => completions::completions(args),
         Verb::Man(args) => completions::man(args),
         Verb::Builder(args) => builder::run(args),

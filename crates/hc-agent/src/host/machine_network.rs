@@ -38,6 +38,23 @@ impl Network for MachineNetwork {
     }
 }
 
+/// The same for machines that do not come back: their links go with them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ThrowawayNetwork;
+
+impl Network for ThrowawayNetwork {
+    fn attach(&self, netns: BorrowedFd<'_>, spec: &MachineSpec) -> Result<Attached, NetworkError> {
+        MachineNetwork.attach(netns, spec)
+    }
+
+    fn detach(&self, spec: &MachineSpec) -> Result<(), NetworkError> {
+        for place in places(spec) {
+            blocking::detach(&place, &spec.name)?;
+        }
+        Ok(())
+    }
+}
+
 fn alone(spec: &MachineSpec, network: &Name) -> HostSpec {
     HostSpec {
         schema: hc_spec::machine::SCHEMA,

@@ -1,7 +1,7 @@
 //! One more program in a machine that runs.
 
-mod enter;
-mod terminal;
+pub(crate) mod enter;
+pub(crate) mod terminal;
 
 use crate::config::ExecConfig;
 use crate::description::Description;
@@ -14,6 +14,7 @@ use crate::sys::socket;
 use hc_spec::MachineSpec;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use terminal::Relay;
 
 /// Runs a program in a running machine, connected to this process's standard streams, and gives
@@ -26,25 +27,53 @@ use terminal::Relay;
 /// When the machine does not run, or the program cannot be executed in it.
 pub fn exec(config: &ExecConfig) -> Result<i32, RunError> {
     let name = config.name.as_str();
-    let status = Status::read(&config.run_dir, name)
-        .doing_with(|| format!("read the status of '{name}'"))
-        .map_err(|problem| problem.of(name))?;
-    let not_running = || RunError::NotRunning { name: name.into() };
-    let status = status
-        .filter(|status| !status.phase.is_over() && status.is_supervised())
-        .ok_or_else(not_running)?;
-    let pid = status.payload_pid.ok_or_else(not_running)?;
-    let closure = &status.closure;
-    let spec = Description::read(closure, config.store_root.as_deref())?.spec;
-    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
-    if threads > 1 {
-        return Err(RunError::Threads { name: name.into(), threads });
+    let inside = Inside::find(&config.run_dir, name, config.store_root.as_deref())?;
+    run(config, &inside).map_err(|problem| problem.of(name))
+}
+
+/// Runs a program without input in a machine and throws its output away. For a process of its own,
+/// whose standard streams it replaces.
+pub(crate) fn run_quietly(config: &ExecConfig, inside: &Inside) -> Res<i32> {
+    use rustix::fs::{Mode, OFlags};
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .doing("open /dev/null")?;
+    for number in 0..3 {
+        crate::sys::dup_to(null.as_fd(), number).doing("use /dev/null")?;
     }
-    let init = rustix::process::Pid::from_raw(pid)
-        .and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok())
-        .filter(|_| start_time(pid).is_some() && status.is_supervised())
-        .ok_or_else(not_running)?;
-    run(config, &status, &spec, &init).map_err(|problem| problem.of(name))
+    run(config, inside)
+}
+
+/// A machine that runs, to be entered.
+pub(crate) struct Inside {
+    pub status: Status,
+    pub spec: MachineSpec,
+    /// Its first process.
+    pub init: OwnedFd,
+}
+
+impl Inside {
+    /// The machine `name`. The caller must have one thread.
+    pub fn find(run_dir: &Path, name: &str, store_root: Option<&Path>) -> Result<Self, RunError> {
+        let status = Status::read(run_dir, name)
+            .doing_with(|| format!("read the status of '{name}'"))
+            .map_err(|problem| problem.of(name))?;
+        let not_running = || RunError::NotRunning { name: name.into() };
+        let status = status
+            .filter(|status| !status.phase.is_over() && status.is_supervised())
+            .ok_or_else(not_running)?;
+        let pid = status.payload_pid.ok_or_else(not_running)?;
+        let spec = Description::read(&status.closure, store_root)?.spec;
+        let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+        if threads > 1 {
+            return Err(RunError::Threads { name: name.into(), threads });
+        }
+        let none = rustix::process::PidfdFlags::empty();
+        let init = rustix::process::Pid::from_raw(pid)
+            .and_then(|pid| rustix::process::pidfd_open(pid, none).ok())
+            .filter(|_| start_time(pid).is_some() && status.is_supervised())
+            .ok_or_else(not_running)?;
+        Ok(Self { status, spec, init })
+    }
 }
 
 const PASSED_ON: [i32; 5] =
@@ -57,7 +86,8 @@ pub(super) struct Running {
     pub terminal: Option<OwnedFd>,
 }
 
-fn run(config: &ExecConfig, status: &Status, spec: &MachineSpec, init: &OwnedFd) -> Res<i32> {
+fn run(config: &ExecConfig, inside: &Inside) -> Res<i32> {
+    let Inside { status, spec, init } = inside;
     let capabilities = capabilities::set(&spec.isolation)?;
     let filter = seccomp::filter(capabilities);
     let mut watched = PASSED_ON.to_vec();
