@@ -14,6 +14,7 @@ let
       ./machine.nix
       ./lifecycle.nix
       ./confinement.nix
+      ./reach.nix
     ]
     # The usual network needs no mention.
     ++ [ { networks = lib.mkIf (config.networks ? lan) (lib.mkDefault [ "lan" ]); } ];
@@ -41,6 +42,24 @@ in
         lan.mtu = 9000;
       };
       description = "Networks on this host, by name: each is a bridge, an IPv6 /64 and a DNS zone.";
+    };
+
+    allow = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      example = [
+        "web -> db:5432"
+        "lan -> dns.dmz:53/udp,53"
+        "outside -> web:443"
+        "metrics -> host:9100"
+      ];
+      description = ''
+        Who may open connections to whom, as `FROM -> TO` or `FROM -> TO:PORTS`. Networks are kept
+        apart without it; machines of one network always reach each other. A side is a machine, a
+        network, `machine.network`, `*.network`, `outside` (whoever comes in over the host's own
+        links; only as FROM) or `host` (only as TO). Ports are numbers and ranges with commas
+        between them, TCP unless `/udp` follows; without ports everything is allowed.
+      '';
     };
 
     machines = mkOption {

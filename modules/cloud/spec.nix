@@ -4,6 +4,15 @@ let
   schema = 1;
   cloud = config.cloud.name;
   withoutNulls = lib.filterAttrs (_: value: value != null);
+  withoutEmpty = lib.filterAttrs (_: value: value != [ ] && value != { });
+
+  # What the host does for a machine. It is no part of the machine: changing it restarts nothing.
+  service =
+    machine:
+    withoutEmpty {
+      ports = map withoutNulls machine.ports;
+      inherit (machine) aliases services;
+    };
 
   machineSpec = host: name: machine: {
     inherit
@@ -35,6 +44,10 @@ in
     spec = {
       inherit schema cloud host;
       inherit (options) networks;
+    }
+    // withoutEmpty {
+      inherit (options) allow;
+      machines = withoutEmpty (lib.mapAttrs (_: service) options.machines);
     };
     machines = lib.mapAttrs (machineSpec host) options.machines;
   }) config.hosts;

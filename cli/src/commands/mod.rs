@@ -18,6 +18,7 @@ mod generations;
 mod guest;
 mod image;
 mod instantiate;
+mod ip;
 mod key;
 mod lifecycle;
 mod log;
@@ -60,6 +61,7 @@ enum Verb {
     Rollback(rollback::Args),
     Generations(generations::Args),
     Ps(ps::Args),
+    Ip(ip::Args),
     Logs(logs::Args),
     Exec(exec::Args),
     Start(lifecycle::StartArgs),
@@ -103,6 +105,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Rollback(args) => rollback::run(globals, args),
         Verb::Generations(args) => generations::run(globals, args),
         Verb::Ps(args) => ps::run(globals, args),
+        Verb::Ip(args) => ip::run(globals, args),
         Verb::Logs(args) => logs::run(globals, args),
         Verb::Start(args) => lifecycle::start(globals, args),
         Verb::Stop(args) => lifecycle::stop(globals, args),
