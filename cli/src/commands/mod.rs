@@ -24,6 +24,7 @@ mod lifecycle;
 mod log;
 mod logs;
 mod machine;
+mod net;
 mod plan;
 mod ps;
 mod repl;
@@ -62,6 +63,7 @@ enum Verb {
     Generations(generations::Args),
     Ps(ps::Args),
     Ip(ip::Args),
+    Net(net::Args),
     Logs(logs::Args),
     Exec(exec::Args),
     Start(lifecycle::StartArgs),
@@ -106,6 +108,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Generations(args) => generations::run(globals, args),
         Verb::Ps(args) => ps::run(globals, args),
         Verb::Ip(args) => ip::run(globals, args),
+        Verb::Net(args) => net::run(globals, args),
         Verb::Logs(args) => logs::run(globals, args),
         Verb::Start(args) => lifecycle::start(globals, args),
         Verb::Stop(args) => lifecycle::stop(globals, args),

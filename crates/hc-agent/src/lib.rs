@@ -45,7 +45,7 @@ pub use failpoints::{Action, Failpoint, Failpoints, When};
 pub use generations::{Generation, Generations};
 pub use host::{HostNetworks, MachineNetwork, StoreRoots};
 pub use machines::{Machines, ProcessMachines};
-pub use networks::{MachineName, Networks, NoNetworks};
+pub use networks::{MachineName, Networks, NoNetworks, State};
 pub use process::Process;
 pub use roots::{NoRoots, Roots};
 pub use serve::{Parts, run, serve};

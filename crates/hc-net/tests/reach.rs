@@ -11,6 +11,7 @@ use hc_spec::allow::Protocol;
 use hc_spec::host::{Published, Service};
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -148,7 +149,7 @@ fn who_does_not_run_is_told_at_once() {
         let host = allowing(&["web.lan -> db.dmz"]);
         ensure_networks(&host).unwrap();
         let (web, db) = (machine(&host, "lan", "web"), machine(&host, "dmz", "db"));
-        let (lan, dmz) = (name("lan"), name("dmz"));
+        let dmz = name("dmz");
         for address in both(&db) {
             assert!(reaches(&web.netns, &db.netns, address, 80));
         }
@@ -157,10 +158,11 @@ fn who_does_not_run_is_told_at_once() {
             let error = web.netns.run(|| TcpStream::connect_timeout(&(address, 80).into(), LONG));
             // An answer, and not ten seconds of nothing.
             assert_eq!(error.unwrap_err().kind(), std::io::ErrorKind::HostUnreachable, "{address}");
+            let error = TcpStream::connect_timeout(&(address, 80).into(), LONG);
+            assert_eq!(error.unwrap_err().kind(), std::io::ErrorKind::HostUnreachable, "{address}");
         }
-        links::readmit(&place(&host, &dmz), &name("db")).unwrap();
+        links::readmit(&[(place(&host, &dmz), &name("db"))]).unwrap();
         assert!(reaches(&web.netns, &db.netns, db.v6, 80));
-        let _ = lan;
     });
 }
 
@@ -516,5 +518,61 @@ fn what_stays_on_a_bridge_stays_free_and_the_rest_closed_without_br_netfilter() 
             assert!(reaches(&web.netns, &db.netns, address, 80));
             assert!(!reaches(&beside.netns, &db.netns, address, 80));
         }
+    });
+}
+
+#[test]
+fn a_trace_names_the_rule() {
+    use hc_net::trace::{Answer, trace};
+    on_a_host(|| {
+        without_br_netfilter();
+        let mut host = allowing(&["web.lan -> db.dmz:80"]);
+        publish(&mut host, "web", &[(8080, Protocol::Tcp, None)]);
+        ensure_networks(&host).unwrap();
+        let (web, beside) = (machine(&host, "lan", "web"), machine(&host, "lan", "beside"));
+        let db = machine(&host, "dmz", "db");
+        let tables = run("nft", &["list", "tables"]);
+        let ask = |from: &Machine, to: IpAddr, port, protocol| {
+            let source = if to.is_ipv6() { from.v6 } else { from.v4 };
+            let to = SocketAddr::new(to, port);
+            let traced = trace(Some(from.netns.0.as_fd()), source, to, protocol).unwrap();
+            let by = traced.stopped_by().or(traced.passed_by());
+            let by = by.and_then(|step| step.comment.clone()).unwrap_or_default();
+            (traced.stopped_by().is_none(), by, traced.answer)
+        };
+        let tcp = Protocol::Tcp;
+        let is = |passes, by: &str, answer| (passes, by.to_owned(), answer);
+        for to in both(&db) {
+            let allowed = "allowed: a machine to a machine";
+            assert_eq!(ask(&web, to, 80, tcp), is(true, allowed, Answer::Refused));
+            let listener = db.netns.run(|| TcpListener::bind((to, 80)).unwrap());
+            assert_eq!(ask(&web, to, 80, tcp), is(true, allowed, Answer::Connected));
+            drop(listener);
+            let apart = "networks are kept apart";
+            assert_eq!(ask(&web, to, 81, tcp), is(false, apart, Answer::Unreachable));
+            assert_eq!(ask(&beside, to, 80, tcp), is(false, apart, Answer::Unreachable));
+            assert!(!ask(&web, to, 80, Protocol::Udp).0);
+        }
+        assert_eq!(
+            ask(&web, beside.v6, 1, tcp),
+            is(true, "a machine's own address", Answer::Refused)
+        );
+        assert_eq!(
+            ask(&web, beside.v4, 1, tcp),
+            is(true, "machines of one network", Answer::Refused)
+        );
+        let dmz = name("dmz");
+        let gateway = place(&host, &dmz).gateway().into();
+        assert_eq!(ask(&db, gateway, 8080, tcp), is(true, "a published port", Answer::Refused));
+        assert_eq!(
+            ask(&db, gateway, 22, tcp),
+            is(false, "machines do not reach the host", Answer::Unreachable)
+        );
+        // From the host, whose packets pass by default.
+        let lan = name("lan");
+        let own = place(&host, &lan).gateway().into();
+        let traced = trace(None, own, SocketAddr::new(web.v6, 1), tcp).unwrap();
+        assert_eq!((traced.stopped_by(), traced.answer), (None, Answer::Refused));
+        assert_eq!(run("nft", &["list", "tables"]), tables, "nothing is left behind");
     });
 }

@@ -8,6 +8,7 @@ use hc_spec::{HostSpec, Name};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Where the host itself asks: a loopback address of its own, so that port 53 of the others stays
@@ -18,6 +19,9 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 153));
 pub struct HostNetworks {
     resolv_conf: PathBuf,
     dns: Mutex<Dns>,
+    /// Whether the packet filter was told by this agent which machines run: rules may have been
+    /// lost, or written by another version, while there was none.
+    told: AtomicBool,
 }
 
 #[derive(Default)]
@@ -32,7 +36,11 @@ impl HostNetworks {
     /// For a host whose resolver is configured in `resolv_conf`.
     #[must_use]
     pub fn new(resolv_conf: impl Into<PathBuf>) -> Self {
-        Self { resolv_conf: resolv_conf.into(), dns: Mutex::default() }
+        Self {
+            resolv_conf: resolv_conf.into(),
+            dns: Mutex::default(),
+            told: AtomicBool::new(false),
+        }
     }
 
     fn dns(&self) -> MutexGuard<'_, Dns> {
@@ -109,13 +117,17 @@ fn place<'a>(host: &'a HostSpec, network: &'a Name) -> Place<'a> {
 fn names_of(host: &HostSpec, machines: &[MachineName]) -> Names {
     let machines = machines.iter().map(|m| {
         let networks = m.networks.iter().cloned().collect();
-        (m.name.clone(), MachineNames { networks, ready: m.ready })
+        let service = host.machines.get(&m.name);
+        let aliases = service.map(|s| s.aliases.clone()).unwrap_or_default();
+        let services = service.map(|s| s.services.clone()).unwrap_or_default();
+        (m.name.clone(), MachineNames { networks, state: m.state, aliases, services })
     });
     Names {
         cloud: host.cloud.clone(),
         host: host.host.clone(),
         networks: host.networks.keys().cloned().collect(),
         machines: machines.collect::<BTreeMap<_, _>>(),
+        allow: host.allow.clone(),
     }
 }
 
@@ -157,6 +169,15 @@ impl Networks for HostNetworks {
     }
 
     fn publish(&self, host: &HostSpec, machines: &[MachineName]) {
+        if !self.told.swap(true, Relaxed) {
+            let running = machines.iter().filter(|machine| machine.runs);
+            let places = running.flat_map(|machine| {
+                machine.networks.iter().map(|network| (host.place(network), &machine.name))
+            });
+            if let Err(error) = links::readmit(&places.collect::<Vec<_>>()) {
+                tracing::warn!("cannot tell the packet filter which machines run: {error}");
+            }
+        }
         let names = names_of(host, machines);
         let mut dns = self.dns();
         if let Some(server) = &dns.server

@@ -94,6 +94,16 @@ pub(crate) fn admit_machine(place: &Place<'_>, machine: &Name) -> Result<()> {
     change("add", &place.link(machine), elements::add, &own(place, machine))
 }
 
+/// As [`admit_machine`] for many.
+pub(crate) fn admit_machines(machines: &[(Place<'_>, &Name)]) -> Result<()> {
+    // A message has to fit into a socket's buffer.
+    for some in machines.chunks(100) {
+        let all: Vec<Element> = some.iter().flat_map(|(place, name)| own(place, name)).collect();
+        change("add", "all machines", elements::add, &all)?;
+    }
+    Ok(())
+}
+
 pub(crate) fn forget_machine(place: &Place<'_>, machine: &Name) -> Result<()> {
     change("remove", &place.link(machine), elements::remove, &own(place, machine))
 }

@@ -63,12 +63,20 @@ pub fn retire(place: &Place<'_>, machine: &Name) -> Result<()> {
     firewall::forget_machine(place, machine)
 }
 
-/// Says again that a machine runs, for tables that may have been lost meanwhile.
+/// Says again which machines run, for tables that may have been lost meanwhile.
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn readmit(place: &Place<'_>, machine: &Name) -> Result<()> {
-    firewall::admit_machine(place, machine)
+pub fn readmit(machines: &[(Place<'_>, &Name)]) -> Result<()> {
+    firewall::admit_machines(machines)
+}
+
+/// Whether a link of that name is in the network namespace of the calling thread.
+#[must_use]
+pub fn exists(link: &str) -> bool {
+    let Ok(name) = std::ffi::CString::new(link) else { return false };
+    // SAFETY: the name ends in a zero byte.
+    unsafe { libc::if_nametoindex(name.as_ptr()) != 0 }
 }
 
 /// Removes the bridges of networks and, where no network is left on the host, the packet filter.
