@@ -8,7 +8,6 @@ use hc_spec::{HostSpec, Name};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Where the host itself asks: a loopback address of its own, so that port 53 of the others stays
@@ -19,9 +18,9 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 153));
 pub struct HostNetworks {
     resolv_conf: PathBuf,
     dns: Mutex<Dns>,
-    /// Whether the packet filter was told by this agent which machines run: rules may have been
-    /// lost, or written by another version, while there was none.
-    told: AtomicBool,
+    /// Machines of which the packet filter was told by this agent that they run: rules may have
+    /// been lost, or written by another version, while there was none.
+    told: Mutex<BTreeSet<Name>>,
 }
 
 #[derive(Default)]
@@ -36,11 +35,7 @@ impl HostNetworks {
     /// For a host whose resolver is configured in `resolv_conf`.
     #[must_use]
     pub fn new(resolv_conf: impl Into<PathBuf>) -> Self {
-        Self {
-            resolv_conf: resolv_conf.into(),
-            dns: Mutex::default(),
-            told: AtomicBool::new(false),
-        }
+        Self { resolv_conf: resolv_conf.into(), dns: Mutex::default(), told: Mutex::default() }
     }
 
     fn dns(&self) -> MutexGuard<'_, Dns> {
@@ -94,6 +89,20 @@ impl HostNetworks {
         resolver.enable(&format!("{}.internal", host.cloud), server)?;
         self.dns().resolver = Some(resolver);
         Ok(())
+    }
+
+    fn tell(&self, host: &HostSpec, machines: &[MachineName]) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let running: BTreeSet<Name> =
+            machines.iter().filter(|machine| machine.runs).map(|m| m.name.clone()).collect();
+        let new = machines.iter().filter(|m| running.contains(&m.name) && !told.contains(&m.name));
+        let places: Vec<_> = new
+            .flat_map(|m| m.networks.iter().map(|network| (host.place(network), &m.name)))
+            .collect();
+        match links::readmit(&places) {
+            Ok(()) => *told = running,
+            Err(error) => tracing::warn!("cannot tell the packet filter who runs: {error}"),
+        }
     }
 
     async fn silence(&self) -> Result<(), PartError> {
@@ -169,15 +178,7 @@ impl Networks for HostNetworks {
     }
 
     fn publish(&self, host: &HostSpec, machines: &[MachineName]) {
-        if !self.told.swap(true, Relaxed) {
-            let running = machines.iter().filter(|machine| machine.runs);
-            let places = running.flat_map(|machine| {
-                machine.networks.iter().map(|network| (host.place(network), &machine.name))
-            });
-            if let Err(error) = links::readmit(&places.collect::<Vec<_>>()) {
-                tracing::warn!("cannot tell the packet filter which machines run: {error}");
-            }
-        }
+        self.tell(host, machines);
         let names = names_of(host, machines);
         let mut dns = self.dns();
         if let Some(server) = &dns.server

@@ -7,8 +7,9 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 /// Sets and maps that are written whole.
-const SETS: [(&str, &str); 16] = [
+const SETS: [(&str, &str); 17] = [
     ("set", "hc_same"),
+    ("set", "hc_prefix6"),
     ("set", "hc_allow_mm6"),
     ("set", "hc_allow_mm4"),
     ("set", "hc_allow_mn6"),
@@ -34,6 +35,8 @@ pub(super) fn text(host: &HostSpec) -> String {
         let _ = writeln!(out, "flush {kind} inet hc {set}");
     }
     let mut all: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let prefix = hc_spec::addr::host_prefix(&host.cloud, &host.host);
+    all.entry("hc_prefix6").or_default().push(format!("{prefix}/48"));
     for network in host.networks.keys() {
         let bridge = host.place(network).bridge();
         all.entry("hc_same").or_default().push(format!("{bridge} . {bridge}"));
