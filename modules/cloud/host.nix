@@ -27,6 +27,13 @@ in
       description = "How the host is reached: `local` is the computer that runs `hc deploy`.";
     };
 
+    address = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "192.0.2.1";
+      description = "Address at which other hosts of the cloud reach this one, IPv4 or IPv6, with `overlay.mode`.";
+    };
+
     networks = mkOption {
       type = types.attrsOf (
         types.submodule {

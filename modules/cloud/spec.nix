@@ -36,6 +36,24 @@ let
     ready = withoutNulls machine.ready;
   }
   // withoutNulls { inherit (machine) init user workdir; };
+
+  # Of the other hosts only what they are called and where they are: their machines stay unevaluated.
+  overlay =
+    host: options:
+    let
+      others = lib.filterAttrs (name: other: name != host && other.address != null) config.hosts;
+    in
+    if config.overlay.mode == null || options.address == null || others == { } then
+      { }
+    else
+      {
+        inherit (config.overlay) mode;
+        inherit (options) address;
+        peers = lib.mapAttrs (_: other: {
+          inherit (other) address;
+          networks = builtins.attrNames other.networks;
+        }) others;
+      };
 in
 {
   name = cloud;
@@ -48,6 +66,7 @@ in
     // withoutEmpty {
       inherit (options) allow;
       machines = withoutEmpty (lib.mapAttrs (_: service) options.machines);
+      overlay = overlay host options;
     };
     machines = lib.mapAttrs (machineSpec host) options.machines;
   }) config.hosts;

@@ -1,6 +1,7 @@
 //! What only the whole of a host can tell: names that do not fit, addresses that collide,
 //! allowances and ports that make no sense. Short forms become full ones on the way.
 
+use crate::addr::host_prefix;
 use crate::allow::{Allowance, Protocol, Side};
 use crate::host::HostSpec;
 use crate::name::Name;
@@ -37,6 +38,7 @@ pub fn resolve(host: &mut HostSpec, machines: &Machines<'_>) -> Result<(), Probl
     host.allow = allowances(host, machines, &mut problems);
     ports(host, machines, &mut problems);
     aliases(host, machines, &mut problems);
+    peers(host, &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
 }
 
@@ -55,6 +57,14 @@ pub fn written(description: &serde_json::Value) -> Result<(), Problems> {
     let allowances = texts(&description["allow"]);
     let problems = allowances.iter().filter_map(|text| text.parse::<Allowance>().err());
     let mut problems: Vec<_> = problems.map(|e| format!("hosts.{host}.allow: {e}")).collect();
+    let overlay = &description["overlay"];
+    let peers = overlay["peers"].as_object().into_iter().flatten();
+    let all = peers.map(|(name, peer)| (name.as_str(), &peer["address"]));
+    for (name, address) in all.chain([(host, &overlay["address"])]) {
+        if let Some(text) = address.as_str().filter(|text| text.parse::<IpAddr>().is_err()) {
+            problems.push(format!("hosts.{name}.address: '{text}' is no IP address"));
+        }
+    }
     for (machine, service) in description["machines"].as_object().into_iter().flatten() {
         let mut complain = |option: &str, problem: String| {
             problems.push(format!("hosts.{host}.machines.{machine}.{option}: {problem}"));
@@ -307,6 +317,34 @@ fn overlap(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
             a == b || (a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified()))
         }
         _ => true,
+    }
+}
+
+fn peers(host: &HostSpec, problems: &mut Vec<String>) {
+    let Some(overlay) = &host.overlay else { return };
+    let own = (&host.host, overlay.address);
+    let others = overlay.peers.iter().map(|(name, peer)| (name, peer.address));
+    let mut prefixes = BTreeMap::new();
+    let mut addresses: BTreeMap<IpAddr, &Name> = BTreeMap::new();
+    for (name, address) in std::iter::once(own).chain(others) {
+        let prefix = host_prefix(&host.cloud, name);
+        if let Some(first) = prefixes.insert(prefix, name) {
+            problems.push(format!(
+                "hosts '{first}' and '{name}' both get the prefix {prefix}/48: rename one of them"
+            ));
+        }
+        if let Some(first) = addresses.insert(address, name) {
+            problems.push(format!(
+                "hosts.{name}.address: {address} is the address of host '{first}' already"
+            ));
+        }
+        if address.is_ipv4() != overlay.address.is_ipv4() {
+            problems.push(format!(
+                "hosts.{name}.address: {address} is of another family than {} of host '{}': hosts \
+                 reach each other over IPv4 or over IPv6",
+                overlay.address, host.host
+            ));
+        }
     }
 }
 

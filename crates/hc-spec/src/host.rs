@@ -3,7 +3,7 @@
 use crate::allow::{Allowance, Protocol};
 use crate::name::Name;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// `host.json` in a machine set.
@@ -25,6 +25,9 @@ pub struct HostSpec {
     /// What the host does for its machines; those it does nothing for are left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub machines: BTreeMap<Name, Service>,
+    /// How the hosts of the cloud reach each other; absent when they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlay: Option<Overlay>,
 }
 
 impl HostSpec {
@@ -38,6 +41,7 @@ impl HostSpec {
             networks: BTreeMap::new(),
             allow: Vec::new(),
             machines: BTreeMap::new(),
+            overlay: None,
         }
     }
 
@@ -53,6 +57,37 @@ impl HostSpec {
             .iter()
             .flat_map(|(name, machine)| machine.ports.iter().map(move |p| (name, p)))
     }
+}
+
+/// The connection to the other hosts of the cloud.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Overlay {
+    /// How packets are carried.
+    pub mode: OverlayMode,
+    /// Address at which the other hosts reach this one.
+    pub address: IpAddr,
+    /// The other hosts.
+    pub peers: BTreeMap<Name, Peer>,
+}
+
+/// How packets between hosts are carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OverlayMode {
+    /// As they are, in VXLAN (RFC 7348): for a wire that everybody on it may read and write.
+    Plain,
+}
+
+/// Another host of the cloud.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Peer {
+    /// Address at which it is reached.
+    pub address: IpAddr,
+    /// Its networks.
+    #[serde(default)]
+    pub networks: BTreeSet<Name>,
 }
 
 /// One network on one host: a bridge, a /64 and a DNS zone.

@@ -23,7 +23,7 @@ pub struct Plan {
     pub networks_removed: Vec<Name>,
     /// Networks whose settings changed; the machines on them are not touched.
     pub networks_changed: Vec<Name>,
-    /// Whether allowances, published ports or names changed; no machine is touched.
+    /// Whether allowances, published ports, names or other hosts changed; no machine is touched.
     pub services_changed: bool,
 }
 
@@ -65,7 +65,10 @@ impl Plan {
             }
         }
         plan.networks_removed.extend(was.into_keys().filter(|name| !will.contains_key(name)));
-        let services = |set: &MachineSet| (set.host.allow.clone(), set.host.machines.clone());
+        let services = |set: &MachineSet| {
+            let host = &set.host;
+            (host.allow.clone(), host.machines.clone(), host.overlay.clone())
+        };
         plan.services_changed = match (old, new) {
             (Some(old), Some(new)) => services(old) != services(new),
             (old, new) => old.or(new).is_some_and(|set| services(set) != Default::default()),

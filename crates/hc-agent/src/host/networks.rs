@@ -131,12 +131,14 @@ fn names_of(host: &HostSpec, machines: &[MachineName]) -> Names {
         let services = service.map(|s| s.services.clone()).unwrap_or_default();
         (m.name.clone(), MachineNames { networks, state: m.state, aliases, services })
     });
+    let peers = host.overlay.iter().flat_map(|overlay| &overlay.peers);
     Names {
         cloud: host.cloud.clone(),
         host: host.host.clone(),
         networks: host.networks.keys().cloned().collect(),
         machines: machines.collect::<BTreeMap<_, _>>(),
         allow: host.allow.clone(),
+        peers: peers.map(|(name, peer)| (name.clone(), peer.networks.clone())).collect(),
     }
 }
 

@@ -3,14 +3,16 @@
 use super::Names;
 use super::forward::Forwarder;
 use super::table::{Answer, States, Table};
+use super::view::View;
 use crate::error::Result;
 use hc_spec::Name;
+use hc_spec::addr::Place;
 use hickory_server::net::runtime::Time;
 use hickory_server::proto::op::{Edns, HeaderCounts, MessageType, Metadata, OpCode, ResponseCode};
 use hickory_server::proto::rr::{DNSClass, Name as DnsName, Record, RecordType};
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::zone_handler::MessageResponseBuilder;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
@@ -37,6 +39,8 @@ struct Current {
     names: Arc<Names>,
     table: Arc<Table>,
     states: States,
+    /// The other hosts, in order of their names.
+    peers: Arc<Vec<Forwarder>>,
 }
 
 /// A [`Shared`] as the server library wants it.
@@ -63,7 +67,8 @@ impl Current {
         let table = Arc::new(Table::new(names)?);
         let since = Instant::now();
         let states = names.machines.values().map(|machine| (machine.state, since)).collect();
-        Ok(Self { names: Arc::new(names.clone()), table, states })
+        let peers = Arc::new(peers(names)?);
+        Ok(Self { names: Arc::new(names.clone()), table, states, peers })
     }
 
     /// The same table where only machines changed what they are doing.
@@ -73,6 +78,11 @@ impl Current {
             true => (Arc::clone(&self.names), Arc::clone(&self.table)),
             false => (Arc::new(names.clone()), Arc::new(Table::new(names)?)),
         };
+        // What was asked of them before is still known.
+        let peers = match self.names.peers == names.peers && self.names.cloud == names.cloud {
+            true => Arc::clone(&self.peers),
+            false => Arc::new(peers(names)?),
+        };
         let now = Instant::now();
         let before: HashMap<&Name, _> = self.names.machines.keys().zip(&self.states).collect();
         let state = |(machine, about): (&Name, &super::MachineNames)| {
@@ -80,7 +90,7 @@ impl Current {
             before.filter(|(state, _)| *state == about.state).unwrap_or((about.state, now))
         };
         let states = names.machines.iter().map(state).collect();
-        Ok(Self { names: kept, table, states })
+        Ok(Self { names: kept, table, states, peers })
     }
 
     /// The answer to whoever asks from `source`; none when it may not ask.
@@ -88,6 +98,15 @@ impl Current {
         let view = self.table.views.of(source)?;
         Some(self.table.answer(view, &self.states, name, kind))
     }
+}
+
+fn peers(names: &Names) -> Result<Vec<Forwarder>> {
+    let peer = |(host, networks): (&Name, &BTreeSet<Name>)| {
+        let gateway = |network| Place { cloud: &names.cloud, host, network }.gateway();
+        let addresses: Vec<_> = networks.iter().map(|n| (gateway(n), 53).into()).collect();
+        Forwarder::to_host(&addresses)
+    };
+    names.peers.iter().map(peer).collect()
 }
 
 impl Shared {
@@ -152,7 +171,8 @@ impl Shared {
         };
         // Names tell what runs here, and forwarding works for whoever may ask: neither is for
         // the world, whatever the packet filter says.
-        match self.own(info.src.ip().to_canonical(), name, kind).await {
+        let source = info.src.ip().to_canonical();
+        match self.own(source, name, kind).await {
             None => ResponseCode::Refused.into(),
             Some(Answer::Records(records, more)) => {
                 own(ResponseCode::NoError, records, Vec::new(), more)
@@ -163,16 +183,28 @@ impl Shared {
             Some(Answer::NoName(soa)) => {
                 own(ResponseCode::NXDomain, Vec::new(), vec![*soa], Vec::new())
             }
-            Some(Answer::Elsewhere) if info.metadata.recursion_desired => {
-                self.forward(name, kind).await
+            Some(Answer::Far(peer)) => {
+                let peers = Arc::clone(&self.current.borrow().peers);
+                match peers.get(peer) {
+                    Some(peer) => self.forward(peer, name, kind).await,
+                    None => ResponseCode::ServFail.into(),
+                }
+            }
+            Some(Answer::Elsewhere) if info.metadata.recursion_desired && self.recurses(source) => {
+                let forwarder = self.forwarder.read().unwrap_or_else(|e| e.into_inner()).clone();
+                self.forward(&forwarder, name, kind).await
             }
             Some(Answer::Elsewhere) => ResponseCode::Refused.into(),
         }
     }
 
-    async fn forward(&self, name: &DnsName, kind: RecordType) -> Reply {
+    fn recurses(&self, source: IpAddr) -> bool {
+        let current = Arc::clone(&self.current.borrow());
+        current.table.views.of(source).is_some_and(View::recurses)
+    }
+
+    async fn forward(&self, forwarder: &Forwarder, name: &DnsName, kind: RecordType) -> Reply {
         let Ok(_one) = self.forwarded.try_acquire() else { return ResponseCode::ServFail.into() };
-        let forwarder = self.forwarder.read().unwrap_or_else(|e| e.into_inner()).clone();
         let mut name = name.clone();
         name.set_fqdn(true);
         let forwarded = forwarder.ask(name, kind).await;

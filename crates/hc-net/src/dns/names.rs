@@ -17,6 +17,8 @@ pub struct Names {
     pub machines: BTreeMap<Name, MachineNames>,
     /// Who reaches whom, and so knows its name, besides machines of one network.
     pub allow: Vec<Allowance>,
+    /// The other hosts, which know the names in their networks.
+    pub peers: BTreeMap<Name, BTreeSet<Name>>,
 }
 
 /// What there is to know about the names of one machine.
@@ -56,7 +58,7 @@ impl Names {
             (&a.networks, &a.aliases, &a.services) == (&b.networks, &b.aliases, &b.services)
         };
         (&self.cloud, &self.host, &self.networks) == (&other.cloud, &other.host, &other.networks)
-            && self.allow == other.allow
+            && (&self.allow, &self.peers) == (&other.allow, &other.peers)
             && self.machines.keys().eq(other.machines.keys())
             && self.machines.values().zip(other.machines.values()).all(alike)
     }

@@ -7,7 +7,7 @@ use super::view::{View, Views};
 use super::{Names, State};
 use crate::error::{Error, Result};
 use hc_spec::Name;
-use hc_spec::addr::host_prefix;
+use hc_spec::addr::{Place, host_prefix};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, PTR, SOA, SRV};
 use hickory_proto::rr::{LowerName, Name as DnsName, RData, Record, RecordType};
 use std::collections::HashMap;
@@ -28,7 +28,16 @@ pub(super) type States = Vec<(State, Instant)>;
 pub(super) struct Table {
     zones: Vec<DnsName>,
     nodes: HashMap<LowerName, Vec<Entry>>,
+    far: Vec<Far>,
     pub(super) views: Views,
+}
+
+/// A zone that another host answers for.
+struct Far {
+    zone: DnsName,
+    peer: usize,
+    /// The network of this host that has the same name.
+    network: Option<usize>,
 }
 
 /// One record, and whose it is.
@@ -62,6 +71,8 @@ pub(super) enum Answer {
     },
     /// The name is not there.
     NoName(Box<Record>),
+    /// Another host knows, by its number in order of names.
+    Far(usize),
     /// Not a name of this host's zones.
     Elsewhere,
 }
@@ -75,6 +86,7 @@ impl Table {
         let mut table = Self {
             zones: vec![root.clone(), reverse.clone()],
             nodes: HashMap::new(),
+            far: far(names)?,
             views: Views::new(names),
         };
         for zone in [&root, &reverse] {
@@ -135,6 +147,13 @@ impl Table {
         name: &DnsName,
         kind: RecordType,
     ) -> Answer {
+        // The longest comes first: a network of a host before the host.
+        if let Some(far) = self.far.iter().find(|far| far.zone.zone_of(name)) {
+            return match view.far(far.network) {
+                true => Answer::Far(far.peer),
+                false => Answer::NoName(Box::new(self.authority(&self.zones[0]))),
+            };
+        }
         let found = self.nodes.get(&LowerName::new(name)).map(|entries| &entries[..]);
         let zone = self.zones.iter().find(|zone| zone.zone_of(name));
         let known: Option<Vec<&Entry>> = found
@@ -239,6 +258,23 @@ impl Table {
         let soa = soa.map_or_else(|| self.soa(zone, zone), |entry| entry.data.clone());
         Record::from_rdata(zone.clone(), NEGATIVE_TTL, soa)
     }
+}
+
+/// What other hosts answer for: their networks, the prefixes of those, and themselves.
+fn far(names: &Names) -> Result<Vec<Far>> {
+    let mut all = Vec::new();
+    for (peer, (host, networks)) in names.peers.iter().enumerate() {
+        for name in networks {
+            let place = Place { cloud: &names.cloud, host, network: name };
+            let network = names.networks.iter().position(|own| own == name);
+            all.push(Far { zone: parse(&format!("{}.", place.zone()))?, peer, network });
+            let zone = DnsName::from(IpAddr::from(place.subnet())).trim_to(16 + 2);
+            all.push(Far { zone, peer, network });
+        }
+        let zone = parse(&format!("{host}.{}.internal.", names.cloud))?;
+        all.push(Far { zone, peer, network: None });
+    }
+    Ok(all)
 }
 
 fn may_know(view: View<'_>, whose: Whose) -> bool {

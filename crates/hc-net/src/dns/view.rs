@@ -2,6 +2,7 @@
 
 use super::Names;
 use hc_spec::Name;
+use hc_spec::addr::Place;
 use hc_spec::allow::Side;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -16,6 +17,8 @@ pub(super) struct Views {
 enum Asker {
     /// The host itself, by an address it has in a network.
     Host,
+    /// Another host.
+    Peer,
     /// The machine of that number.
     Machine(usize),
 }
@@ -32,15 +35,33 @@ pub(super) struct Known {
 pub(super) enum View<'a> {
     /// Everything.
     All,
+    /// Everything of this host.
+    Peer,
     /// What a machine may.
     Machine(&'a Known),
 }
 
 impl View<'_> {
+    /// Whether names of a network may be known on another host: of its own networks' names, or of
+    /// that host itself without one.
+    pub(super) fn far(self, network: Option<usize>) -> bool {
+        match self {
+            Self::All => true,
+            // It asks there itself.
+            Self::Peer => false,
+            Self::Machine(known) => network.is_some_and(|n| known.networks.contains(&n)),
+        }
+    }
+
+    /// Whether other resolvers are asked for it.
+    pub(super) fn recurses(self) -> bool {
+        !matches!(self, Self::Peer)
+    }
+
     /// Whether all names of a network may be known.
     pub(super) fn network(self, network: usize) -> bool {
         match self {
-            Self::All => true,
+            Self::All | Self::Peer => true,
             Self::Machine(known) => known.networks.contains(&network),
         }
     }
@@ -48,7 +69,7 @@ impl View<'_> {
     /// Whether the name of a machine in a network may be known.
     pub(super) fn machine(self, machine: usize, network: usize) -> bool {
         match self {
-            Self::All => true,
+            Self::All | Self::Peer => true,
             Self::Machine(known) => {
                 known.networks.contains(&network) || known.machines.contains(&(machine, network))
             }
@@ -66,6 +87,10 @@ impl Views {
             let place = names.place(network);
             let own = [IpAddr::from(place.gateway()), place.gateway_v4().into()];
             askers.extend(own.map(|address| (address, Asker::Host)));
+        }
+        for (host, networks) in &names.peers {
+            let gateway = |network| Place { cloud: &names.cloud, host, network }.gateway();
+            askers.extend(networks.iter().map(|n| (gateway(n).into(), Asker::Peer)));
         }
         let mut machines = Vec::with_capacity(names.machines.len());
         for (m, (machine, about)) in names.machines.iter().enumerate() {
@@ -112,6 +137,7 @@ impl Views {
         }
         match self.askers.get(&source)? {
             Asker::Host => Some(View::All),
+            Asker::Peer => Some(View::Peer),
             Asker::Machine(machine) => self.machines.get(*machine).map(View::Machine),
         }
     }

@@ -1,5 +1,6 @@
 //! The elements that follow from a host's description: networks, allowances, published ports.
 
+use hc_spec::addr::Place;
 use hc_spec::allow::{Allowance, Ports, Protocol, Side};
 use hc_spec::{HostSpec, Name};
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,9 +8,12 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 /// Sets and maps that are written whole.
-const SETS: [(&str, &str); 17] = [
+const SETS: [(&str, &str); 20] = [
     ("set", "hc_same"),
     ("set", "hc_prefix6"),
+    ("set", "hc_peer6"),
+    ("set", "hc_peer4"),
+    ("set", "hc_far"),
     ("set", "hc_allow_mm6"),
     ("set", "hc_allow_mm4"),
     ("set", "hc_allow_mn6"),
@@ -44,6 +48,16 @@ pub(super) fn text(host: &HostSpec) -> String {
     for ((set, key), reach) in reaches(host) {
         let elements = reach.ranges().map(|range| format!("{key} . {range}"));
         all.entry(set).or_default().extend(elements);
+    }
+    let peers = host.overlay.iter().flat_map(|overlay| &overlay.peers);
+    for (name, peer) in peers {
+        let set = if peer.address.is_ipv6() { "hc_peer6" } else { "hc_peer4" };
+        all.entry(set).or_default().push(peer.address.to_string());
+        for network in host.networks.keys().filter(|network| peer.networks.contains(*network)) {
+            let far = Place { cloud: &host.cloud, host: name, network };
+            let bridge = host.place(network).bridge();
+            all.entry("hc_far").or_default().push(format!("{bridge} . {}/64", far.subnet()));
+        }
     }
     for (machine, port) in host.published() {
         let Some(network) = &port.network else { continue };

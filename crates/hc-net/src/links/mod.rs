@@ -6,6 +6,7 @@
 
 mod attach;
 mod forwarding;
+mod overlay;
 
 pub use attach::{Attached, attach, detach};
 
@@ -35,6 +36,7 @@ pub async fn ensure_networks(host: &HostSpec) -> Result<Protection> {
     // The rules name no network, only the pattern of the bridges' names: nothing is unfiltered
     // between making a bridge and filtering it but the very first time, when no machine is on it.
     let protection = firewall::ensure(host)?;
+    overlay::ensure(&netlink, host).await?;
     if !host.networks.is_empty() {
         forwarding::enable_uplinks(&netlink).await?;
     }
@@ -90,7 +92,11 @@ pub async fn remove_networks(cloud: &Name, host: &Name, networks: &[Name]) -> Re
         netlink.delete(&place.bridge()).await?;
         firewall::forget_network(&place)?;
     }
-    if bridges(&netlink).await?.is_empty() { firewall::remove() } else { Ok(()) }
+    if !bridges(&netlink).await?.is_empty() {
+        return Ok(());
+    }
+    overlay::remove(&netlink).await?;
+    firewall::remove()
 }
 
 fn place<'a>(cloud: &'a Name, host: &'a Name, network: &'a Name) -> Place<'a> {

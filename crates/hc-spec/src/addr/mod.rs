@@ -57,6 +57,21 @@ pub fn host_prefix(cloud: &Name, host: &Name) -> Ipv6Addr {
     octets.into()
 }
 
+/// The MAC address of a host on the wire between hosts.
+#[must_use]
+pub fn overlay_mac(cloud: &Name, host: &Name) -> Mac {
+    let octets = host_prefix(cloud, host).octets();
+    Mac([2, octets[1], octets[2], octets[3], octets[4], octets[5]])
+}
+
+/// The link-local address of a host on the wire between hosts.
+#[must_use]
+pub fn overlay_v6(cloud: &Name, host: &Name) -> Ipv6Addr {
+    let mut octets = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    octets[10..].copy_from_slice(&overlay_mac(cloud, host).0);
+    octets.into()
+}
+
 impl Place<'_> {
     /// The /64 of this network on this host, as its network address.
     #[must_use]

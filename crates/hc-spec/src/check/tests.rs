@@ -211,3 +211,26 @@ fn what_is_written_wrong_is_named_with_its_option() {
     assert!(written(&serde_json::json!({"host": "h", "allow": []})).is_ok());
     assert!(written(&serde_json::json!([])).is_ok());
 }
+
+#[test]
+fn hosts_have_addresses_of_their_own() {
+    use crate::host::{Overlay, OverlayMode, Peer};
+    let mut host = HostSpec::new(name("c"), name("a"));
+    let peer = |address: &str| Peer { address: address.parse().unwrap(), networks: [].into() };
+    let mut overlay = Overlay {
+        mode: OverlayMode::Plain,
+        address: "192.0.2.1".parse().unwrap(),
+        peers: [(name("b"), peer("192.0.2.2"))].into(),
+    };
+    host.overlay = Some(overlay.clone());
+    assert_eq!(check(&mut host), [""; 0]);
+    overlay.peers.insert(name("d"), peer("192.0.2.1"));
+    overlay.peers.insert(name("e"), peer("2001:db8::1"));
+    host.overlay = Some(overlay);
+    insta::assert_debug_snapshot!(check(&mut host), @r#"
+[
+    "hosts.d.address: 192.0.2.1 is the address of host 'a' already",
+    "hosts.e.address: 2001:db8::1 is of another family than 192.0.2.1 of host 'a': hosts reach each other over IPv4 or over IPv6",
+]
+"#);
+}

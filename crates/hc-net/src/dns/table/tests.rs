@@ -26,6 +26,7 @@ fn names(state: State) -> Names {
         networks: [name("lan"), name("dmz"), name("empty")].into(),
         machines: [(name("web"), web), (name("db"), db), (name("log"), machine("dmz"))].into(),
         allow: vec!["web.lan -> log.dmz:514".parse().unwrap()],
+        peers: [(name("inn"), [name("lan"), name("dmz"), name("bar")].into())].into(),
     }
 }
 
@@ -48,6 +49,7 @@ fn shown(answer: &Answer) -> String {
         Answer::NoData { soa, expected: true } => format!("no data in {} yet", soa.name),
         Answer::NoName(soa) => format!("no name in {}", soa.name),
         Answer::Elsewhere => "elsewhere".into(),
+        Answer::Far(peer) => format!("host {peer}"),
     }
 }
 
@@ -197,4 +199,37 @@ fn a_machine_knows_whom_it_may_reach() {
     for stranger in ["192.0.2.1", "100.64.0.1", "fe80::1", "2001:db8::1"] {
         assert!(table.views.of(stranger.parse().unwrap()).is_none(), "{stranger}");
     }
+}
+
+#[test]
+fn other_hosts_are_asked_about_networks_of_the_same_names() {
+    let names = names(State::Ready);
+    let (lan, web, inn) = (name("lan"), name("web"), name("inn"));
+    let place = |network| hc_spec::addr::Place { cloud: &names.cloud, host: &inn, network };
+    let asker = IpAddr::from(names.place(&lan).v6(&web));
+    let back = DnsName::from(IpAddr::from(place(&lan).v6(&web))).to_ascii();
+    let loopback = IpAddr::from([127, 0, 0, 1]);
+    for (question, of_machine, of_host) in [
+        ("db.lan.inn.demo.internal.", "host 0", "host 0"),
+        ("lan.inn.demo.internal.", "host 0", "host 0"),
+        ("db.dmz.inn.demo.internal.", "no name in demo.internal.", "host 0"),
+        ("db.bar.inn.demo.internal.", "no name in demo.internal.", "host 0"),
+        ("inn.demo.internal.", "no name in demo.internal.", "host 0"),
+        (&back, "host 0", "host 0"),
+        ("db.lan.pub.demo.internal.", "no name in demo.internal.", "no name in demo.internal."),
+    ] {
+        assert_eq!(ask_as(&names, asker, question, RecordType::AAAA), of_machine, "{question}");
+        assert_eq!(ask_as(&names, loopback, question, RecordType::AAAA), of_host, "{question}");
+    }
+    // The other host learns everything of this one, and of nobody else.
+    let peer = IpAddr::from(place(&lan).gateway());
+    assert!(
+        ask_as(&names, peer, "log.dmz.den.demo.internal.", RecordType::AAAA).starts_with("AAAA")
+    );
+    let beyond = ask_as(&names, peer, "db.lan.inn.demo.internal.", RecordType::AAAA);
+    assert_eq!(beyond, "no name in demo.internal.");
+    let table = Table::new(&names).unwrap();
+    assert!(!table.views.of(peer).unwrap().recurses());
+    // A machine there is not its host.
+    assert!(table.views.of(place(&lan).v6(&web).into()).is_none());
 }
