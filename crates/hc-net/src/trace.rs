@@ -74,13 +74,15 @@ impl Traced {
         self.steps.iter().find(|step| step.verdict == Verdict::Drop)
     }
 
-    /// The last rule that let it pass: later ones decide about more.
+    /// The rule that let it pass: of those that say what for, the one that decides between machines.
     #[must_use]
     pub fn passed_by(&self) -> Option<&Step> {
         let accepts = |step: &&Step| step.verdict == Verdict::Accept && !step.rule.is_empty();
-        let routed = self.steps.iter().filter(accepts).find(|s| s.chain == "hc_forward");
-        let allowed = self.steps.iter().filter(accepts).find(|s| s.chain == "hc_allowed");
-        allowed.or(routed).or_else(|| self.steps.iter().rev().find(accepts))
+        let all = || self.steps.iter().filter(accepts);
+        let chains = ["hc_allowed", "hc_forward_far", "hc_forward", "hc_questions", "hc_input"];
+        let decides = |chain| all().find(|step| step.chain == chain && step.comment.is_some());
+        let said = || all().rfind(|step| step.comment.is_some());
+        chains.into_iter().find_map(decides).or_else(said).or_else(|| all().next_back())
     }
 }
 

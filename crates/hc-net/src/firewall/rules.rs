@@ -8,11 +8,12 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 /// Sets and maps that are written whole.
-const SETS: [(&str, &str); 20] = [
+const SETS: [(&str, &str); 21] = [
     ("set", "hc_same"),
     ("set", "hc_prefix6"),
     ("set", "hc_peer6"),
     ("set", "hc_peer4"),
+    ("set", "hc_far_host"),
     ("set", "hc_far"),
     ("set", "hc_allow_mm6"),
     ("set", "hc_allow_mm4"),
@@ -53,6 +54,10 @@ pub(super) fn text(host: &HostSpec) -> String {
     for (name, peer) in peers {
         let set = if peer.address.is_ipv6() { "hc_peer6" } else { "hc_peer4" };
         all.entry(set).or_default().push(peer.address.to_string());
+        for network in &peer.networks {
+            let gateway = Place { cloud: &host.cloud, host: name, network }.gateway();
+            all.entry("hc_far_host").or_default().push(gateway.to_string());
+        }
         for network in host.networks.keys().filter(|network| peer.networks.contains(*network)) {
             let far = Place { cloud: &host.cloud, host: name, network };
             let bridge = host.place(network).bridge();
