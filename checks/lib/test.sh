@@ -84,7 +84,9 @@ machine() { hc ps --json | jq -r --arg n "$1" ".[] | select(.name == \$n) | .$2"
 footprint() {
 	echo "mounts $(wc -l </proc/self/mountinfo)"
 	echo "links $(ip -o link | wc -l)"
-	echo "rules $(nft list ruleset 2>/dev/null | wc -l)"
+	# Without the counters of connections and questions, which come and go by themselves.
+	echo "rules $(nft list ruleset 2>/dev/null |
+		awk '/set hc_(count|asked)/ { skip = 1 } !skip { n++ } /^\t}/ { skip = 0 } END { print n + 0 }')"
 	echo "cgroups $(find /sys/fs/cgroup -path '*hc.slice*' -type d 2>/dev/null | wc -l)"
 	echo "loops $(losetup -a 2>/dev/null | wc -l)"
 	echo "processes $(find /proc -maxdepth 1 -name '[0-9]*' | wc -l)"

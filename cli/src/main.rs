@@ -2,6 +2,7 @@
 
 mod commands;
 mod context;
+mod deployed;
 mod error;
 mod evaluation;
 mod features;

@@ -3,7 +3,7 @@
 //! Through a real socket on loopback; run it in a network namespace of its own.
 #![no_main]
 
-use hc_net::dns::{MachineNames, Names, Server};
+use hc_net::dns::{MachineNames, Names, Server, State};
 use hc_spec::Name;
 use hickory_proto::op::Message;
 use libfuzzer_sys::fuzz_target;
@@ -35,9 +35,10 @@ fn start() -> Asker {
         drop(free);
         let web = Name::new("web").expect("a name");
         let networks = BTreeSet::from([web.clone()]);
-        let machine = MachineNames { networks: networks.clone(), ready: true };
+        let machine = MachineNames { networks: networks.clone(), state: State::Ready, ..MachineNames::default() };
         let machines = BTreeMap::from([(web.clone(), machine)]);
-        let names = Names { cloud: web.clone(), host: web, networks, machines };
+        let allow = Vec::new();
+        let names = Names { cloud: web.clone(), host: web, networks, machines, allow, peers: Default::default() };
         let mut server = Server::new(&names, &[]).expect("a server");
         server.listen(&BTreeSet::from([address])).await.expect("it listens");
         let socket = UdpSocket::bind(LOOPBACK).await.expect("a port");

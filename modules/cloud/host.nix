@@ -15,6 +15,7 @@ let
       ./lifecycle.nix
       ./confinement.nix
       ./storage.nix
+      ./reach.nix
     ]
     # The usual network needs no mention.
     ++ [ { networks = lib.mkIf (config.networks ? lan) (lib.mkDefault [ "lan" ]); } ];
@@ -25,6 +26,13 @@ in
       type = types.enum [ "local" ];
       default = "local";
       description = "How the host is reached: `local` is the computer that runs `hc deploy`.";
+    };
+
+    address = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "192.0.2.1";
+      description = "Address at which other hosts of the cloud reach this one, IPv4 or IPv6, with `overlay.mode`.";
     };
 
     networks = mkOption {
@@ -42,6 +50,24 @@ in
         lan.mtu = 9000;
       };
       description = "Networks on this host, by name: each is a bridge, an IPv6 /64 and a DNS zone.";
+    };
+
+    allow = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      example = [
+        "web -> db:5432"
+        "lan -> dns.dmz:53/udp,53"
+        "outside -> web:443"
+        "metrics -> host:9100"
+      ];
+      description = ''
+        Who may open connections to whom, as `FROM -> TO` or `FROM -> TO:PORTS`. Networks are kept
+        apart without it; machines of one network always reach each other. A side is a machine, a
+        network, `machine.network`, `*.network`, `outside` (whoever comes in over the host's own
+        links; only as FROM) or `host` (only as TO). Ports are numbers and ranges with commas
+        between them, TCP unless `/udp` follows; without ports everything is allowed.
+      '';
     };
 
     machines = mkOption {

@@ -24,6 +24,14 @@ let
         }
     );
 
+  # What the host does for a machine. It is no part of the machine: changing it restarts nothing.
+  service =
+    machine:
+    withoutEmpty {
+      ports = map withoutNulls machine.ports;
+      inherit (machine) aliases services;
+    };
+
   machineSpec = host: name: machine: {
     inherit
       schema
@@ -53,6 +61,24 @@ let
     inherit (machine) binds;
     health = if machine.health == null then null else withoutEmpty machine.health;
   };
+
+  # Of the other hosts only what they are called and where they are: their machines stay unevaluated.
+  overlay =
+    host: options:
+    let
+      others = lib.filterAttrs (name: other: name != host && other.address != null) config.hosts;
+    in
+    if config.overlay.mode == null || options.address == null || others == { } then
+      { }
+    else
+      {
+        inherit (config.overlay) mode;
+        inherit (options) address;
+        peers = lib.mapAttrs (_: other: {
+          inherit (other) address;
+          networks = builtins.attrNames other.networks;
+        }) others;
+      };
 in
 {
   name = cloud;
@@ -61,6 +87,11 @@ in
     spec = {
       inherit schema cloud host;
       inherit (options) networks;
+    }
+    // withoutEmpty {
+      inherit (options) allow;
+      machines = withoutEmpty (lib.mapAttrs (_: service) options.machines);
+      overlay = overlay host options;
     };
     machines = lib.mapAttrs (machineSpec host) options.machines;
   }) config.hosts;

@@ -74,6 +74,56 @@ in
       };
     };
   };
+  # What the host does for a machine is the host's, and not in the machine.
+  reach = {
+    expr =
+      let
+        host =
+          (cloud [
+            (machine {
+              aliases = [ "www" ];
+              ports = [
+                {
+                  host = 8080;
+                  port = 80;
+                }
+              ];
+              services.http.port = 80;
+            })
+            {
+              hosts.h.allow = [ "m -> host:80" ];
+              hosts.h.machines.still = {
+                image.rootfs = "/rootfs.erofs";
+                command = [ "/bin/true" ];
+              };
+            }
+          ]).hosts.h;
+      in
+      {
+        inherit (host.spec) allow machines;
+        same = host.machines.m == spec { };
+      };
+    expected = {
+      allow = [ "m -> host:80" ];
+      machines.m = {
+        aliases = [ "www" ];
+        ports = [
+          {
+            host = 8080;
+            port = 80;
+            protocol = "tcp";
+          }
+        ];
+        services.http = {
+          port = 80;
+          protocol = "tcp";
+          priority = 0;
+          weight = 0;
+        };
+      };
+      same = true;
+    };
+  };
   memory-text = {
     expr = (spec { limits.memory = "256M"; }).limits.memory;
     expected = 268435456;

@@ -19,11 +19,13 @@ mod generations;
 mod guest;
 mod image;
 mod instantiate;
+mod ip;
 mod key;
 mod lifecycle;
 mod log;
 mod logs;
 mod machine;
+mod net;
 mod plan;
 mod ps;
 mod repl;
@@ -66,6 +68,8 @@ enum Verb {
     Generations(generations::Args),
     Ps(ps::Args),
     Status(status::Args),
+    Ip(ip::Args),
+    Net(net::Args),
     Logs(logs::Args),
     Run(Box<run::Args>),
     Exec(exec::Args),
@@ -116,6 +120,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Generations(args) => generations::run(globals, args),
         Verb::Ps(args) => ps::run(globals, args),
         Verb::Status(args) => status::run(globals, args),
+        Verb::Ip(args) => ip::run(globals, args),
+        Verb::Net(args) => net::run(globals, args),
         Verb::Logs(args) => logs::run(globals, args),
         Verb::Cp(args) => cp::run(globals, args),
         Verb::Start(args) => lifecycle::start(globals, args),

@@ -58,5 +58,8 @@ pub fn print(plan: &Plan) -> anyhow::Result<()> {
             output::line(format_args!("{what:8} {name}"))?;
         }
     }
+    if plan.services_changed {
+        output::line("change   allowances, published ports and names")?;
+    }
     output::line(format_args!("keep     {} machines", plan.keep.len()))
 }

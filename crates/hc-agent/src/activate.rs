@@ -370,6 +370,10 @@ impl Steps for Activate<'_> {
                 self.forget(Some(&self.new), self.old.as_ref()).await?;
                 let old = self.old.as_ref().map(|o| &o.host);
                 self.remove_networks(&self.new.host, old).await?;
+                // What stays has the old allowances and ports again.
+                if let Some(old) = old {
+                    self.agent.connect(old).await?;
+                }
             }
             Step::Generation if self.journal.made => self.no_generation()?,
             Step::Generation => {}

@@ -30,7 +30,7 @@ pub(crate) struct Fleet {
     boot_id: Arc<str>,
     starts: Arc<Semaphore>,
     members: Mutex<BTreeMap<Name, Member>>,
-    /// Told whenever a machine becomes ready, or is no longer.
+    /// Told whenever a machine becomes ready, starts or is no longer ready.
     pub ready_changed: Arc<Notify>,
 }
 
@@ -219,8 +219,10 @@ impl Fleet {
     pub(crate) fn names(&self) -> Vec<MachineName> {
         let name = |(name, m): (&Name, &Member)| {
             let networks = m.goal.borrow().target.as_ref()?.networks.clone();
-            let ready = m.view.borrow().phase == Phase::Ready;
-            Some(MachineName { name: name.clone(), networks, ready })
+            let phase = m.view.borrow().phase;
+            let state = phase.for_names();
+            let runs = matches!(phase, Phase::Running | Phase::Ready);
+            Some(MachineName { name: name.clone(), networks, state, runs })
         };
         self.members().iter().filter_map(name).collect()
     }

@@ -44,7 +44,7 @@ pub(crate) struct Keeper {
     pub machines: Arc<dyn Machines>,
     pub goal: watch::Receiver<Goal>,
     pub view: watch::Sender<View>,
-    /// Told whenever readiness changes.
+    /// Told whenever readiness changes, or whether it is to be expected.
     pub ready_changed: Arc<Notify>,
     /// Reads how long a machine of another closure may take to stop.
     pub stop_timeout: StopTimeout,
@@ -158,7 +158,7 @@ impl Keeper {
     fn set(&self, change: impl FnOnce(&mut View)) {
         let mut flipped = false;
         self.view.send_modify(|view| {
-            let before = view.phase == Phase::Ready;
+            let before = view.phase.for_names();
             change(view);
             view.was_ready |= view.phase == Phase::Ready;
             if !matches!(
@@ -167,7 +167,7 @@ impl Keeper {
             ) {
                 (view.payload, view.supervisor) = (None, None);
             }
-            flipped = before != (view.phase == Phase::Ready);
+            flipped = before != view.phase.for_names();
         });
         if flipped {
             self.ready_changed.notify_one();

@@ -2,6 +2,7 @@
 
 use crate::error::PartError;
 use futures_util::future::{BoxFuture, FutureExt};
+pub use hc_net::dns::State;
 use hc_spec::{HostSpec, Name};
 
 /// A machine as the name server sees it.
@@ -11,8 +12,10 @@ pub struct MachineName {
     pub name: Name,
     /// Networks it has a name in.
     pub networks: Vec<Name>,
-    /// Whether it answers; without that it has no address records.
-    pub ready: bool,
+    /// Whether it answers; only then it has address records.
+    pub state: State,
+    /// Whether it may be on its networks by now.
+    pub runs: bool,
 }
 
 /// Links, tables and names of a host. Everything is idempotent: it is repeated after a crash.

@@ -1,5 +1,6 @@
 //! What the supervisor of a machine writes down about it (`status.json`).
 
+use crate::networks::State;
 pub use hc_runtime::Exit;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -74,6 +75,17 @@ impl Phase {
             Self::Failed => "failed",
             Self::Backoff => "backoff",
             Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl Phase {
+    /// What the name server makes of it. Who is started again is waited for, like at first.
+    pub(crate) fn for_names(self) -> State {
+        match self {
+            Self::Ready => State::Ready,
+            Self::Starting | Self::Running | Self::Backoff => State::Starting,
+            Self::Stopping | Self::Exited | Self::Failed | Self::Stopped => State::Down,
         }
     }
 }

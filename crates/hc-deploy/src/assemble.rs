@@ -2,7 +2,7 @@
 
 use crate::store_io::StoreIo;
 use crate::{Error, Result};
-use hc_spec::addr::{Place, check_collisions};
+use hc_spec::check;
 use hc_spec::set::HOST_FILE;
 use hc_spec::{HostSpec, MachineSet, MachineSpec, Name};
 use nix_compat::nar::{NamedNode, Node, hash_tree};
@@ -70,11 +70,12 @@ fn render(path: &StorePath) -> PathBuf {
 impl<'i> Prepared<'i> {
     pub(crate) fn assemble(
         io: Door<'i>,
-        host: HostSpec,
+        mut host: HostSpec,
         specs: Vec<(MachineSpec, Vec<ContextElem>)>,
         warnings: Vec<String>,
     ) -> Result<Self> {
-        check_addresses(&host, &specs)?;
+        let machines = specs.iter().map(|(spec, _)| (&spec.name, &spec.networks[..])).collect();
+        check::resolve(&mut host, &machines)?;
         let mut all = Vec::with_capacity(specs.len());
         for (spec, context) in specs {
             let references =
@@ -157,19 +158,6 @@ fn output(io: &StoreIo, element: &ContextElem) -> Result<StorePath> {
             drv.to_basename()
         ))
     })
-}
-
-fn check_addresses(host: &HostSpec, specs: &[(MachineSpec, Vec<ContextElem>)]) -> Result<()> {
-    for network in host.networks.keys() {
-        let place = Place { cloud: &host.cloud, host: &host.host, network };
-        let on_it: Vec<&Name> = specs
-            .iter()
-            .filter(|(s, _)| s.networks.contains(network))
-            .map(|(s, _)| &s.name)
-            .collect();
-        check_collisions(place, &on_it)?;
-    }
-    Ok(())
 }
 
 fn set_path(host_text: &str, machines: &BTreeMap<Name, Machine>) -> Result<StorePath> {

@@ -5,7 +5,7 @@ use crate::cache;
 use crate::fetch::Registries;
 use crate::store_io::{IoOptions, StoreIo};
 use crate::{Error, Result};
-use hc_spec::{HostSpec, MachineSpec};
+use hc_spec::{HostSpec, MachineSpec, check};
 use nix_compat::{StoreDir, StorePath};
 use nix_lang::{Arena, ContextElem, Evaluator, FlakeOptions, Settings, Value, Witness};
 use nix_store::HostStore;
@@ -154,6 +154,7 @@ pub(crate) fn evaluate<'a>(nix: &Evaluator<'a>, request: &Request) -> Result<Eva
     if !ignored.is_empty() {
         warnings.insert(0, ignored_settings(&ignored));
     }
+    check::written(&spec)?;
     Ok(Evaluated { host: serde_json::from_value(spec).map_err(malformed)?, machines, warnings })
 }
 

@@ -1,4 +1,4 @@
-use hc_spec::addr::Collision;
+use hc_spec::check::Problems;
 use hc_spec::machine::SpecError;
 use nix_compat::StorePath;
 
@@ -14,9 +14,9 @@ pub enum Error {
     /// A machine's description makes no sense.
     #[error(transparent)]
     Spec(#[from] SpecError),
-    /// Two machines would share an address.
+    /// Names, addresses, allowances or ports do not go together.
     #[error(transparent)]
-    Collision(#[from] Collision),
+    Host(#[from] Problems),
     /// A name the store does not take.
     #[error("machine '{machine}': {source}")]
     Name {

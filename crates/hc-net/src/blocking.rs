@@ -26,6 +26,14 @@ pub fn ensure_networks(host: &HostSpec) -> Result<Protection> {
     run(links::ensure_networks(host))
 }
 
+/// See [`links::ensure_alone`].
+///
+/// # Errors
+/// The same.
+pub fn ensure_alone(place: Place<'_>) -> Result<Protection> {
+    run(links::ensure_alone(place))
+}
+
 /// See [`links::remove_networks`].
 ///
 /// # Errors

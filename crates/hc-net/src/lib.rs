@@ -5,6 +5,7 @@
 //! * [`dns`] — the names of machines, answered from the machine set and live readiness;
 //! * [`resolv`] — makes the host itself use those names;
 //! * [`probe`] — what of this the host can do, for `hc doctor`;
+//! * [`trace`] — which rule decides about a packet;
 //! * [`blocking`] — the same without an async runtime.
 
 pub mod blocking;
@@ -17,5 +18,6 @@ pub mod probe;
 mod program;
 pub mod resolv;
 mod sysctl;
+pub mod trace;
 
 pub use error::{Error, Result};

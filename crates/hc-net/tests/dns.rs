@@ -5,7 +5,7 @@ mod common;
 
 use common::{Netns, block_on, host, name, on_a_host, place};
 use hc_net::blocking::{attach, ensure_networks};
-use hc_net::dns::{MachineNames, Names, Server};
+use hc_net::dns::{MachineNames, Names, Server, State};
 use hc_spec::HostSpec;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -18,12 +18,16 @@ use tokio::net::UdpSocket;
 
 fn names(host: &HostSpec, ready: bool) -> Names {
     let networks: BTreeSet<_> = host.networks.keys().cloned().collect();
-    let machine = MachineNames { networks: [name("lan")].into(), ready };
+    let state = if ready { State::Ready } else { State::Down };
+    let networks_of = [name("lan")].into();
+    let machine = MachineNames { networks: networks_of, state, ..MachineNames::default() };
     Names {
         cloud: host.cloud.clone(),
         host: host.host.clone(),
         networks,
         machines: [(name("web"), machine)].into(),
+        allow: Vec::new(),
+        peers: Default::default(),
     }
 }
 
@@ -114,12 +118,12 @@ fn answers_dig() {
         ];
         insta::assert_debug_snapshot!(answers, @r#"
         [
-            "NOERROR [qr aa rd ra] web.lan.den.demo.internal. 2 IN AAAA fd38:65a6:581d:88b9:1587:1d5f:f840:1df6",
-            "NOERROR [qr aa rd ra] web.lan.den.demo.internal. 2 IN A 100.123.81.254",
-            "NOERROR [qr aa rd ra] 6.f.d.1.0.4.8.f.f.5.d.1.7.8.5.1.9.b.8.8.d.1.8.5.6.a.5.6.8.3.d.f.ip6.arpa. 2 IN PTR web.lan.den.demo.internal.",
-            "NOERROR [qr aa rd ra] demo.internal. 1 IN SOA den.demo.internal. hostmaster.demo.internal. 1 2 2 2 1",
-            "NXDOMAIN [qr aa rd ra] demo.internal. 1 IN SOA den.demo.internal. hostmaster.demo.internal. 1 2 2 2 1",
-            "NOERROR [qr aa rd ra] demo.internal. 2 IN SOA den.demo.internal. hostmaster.demo.internal. 1 2 2 2 1",
+            "NOERROR [qr aa rd ra] web.lan.den.demo.internal. 1 IN AAAA fd38:65a6:581d:88b9:1587:1d5f:f840:1df6",
+            "NOERROR [qr aa rd ra] web.lan.den.demo.internal. 1 IN A 100.123.81.254",
+            "NOERROR [qr aa rd ra] 6.f.d.1.0.4.8.f.f.5.d.1.7.8.5.1.9.b.8.8.d.1.8.5.6.a.5.6.8.3.d.f.ip6.arpa. 1 IN PTR web.lan.den.demo.internal.",
+            "NOERROR [qr aa rd ra] demo.internal. 1 IN SOA den.demo.internal. hostmaster.demo.internal. 1 5 5 5 1",
+            "NXDOMAIN [qr aa rd ra] demo.internal. 1 IN SOA den.demo.internal. hostmaster.demo.internal. 1 5 5 5 1",
+            "NOERROR [qr aa rd ra] demo.internal. 5 IN SOA den.demo.internal. hostmaster.demo.internal. 1 5 5 5 1",
             "BADVERS [qr rd ra] ",
             "SERVFAIL [qr rd ra] ",
             "REFUSED [qr ra] ",
@@ -276,5 +280,81 @@ fn rubbish_does_not_stop_it() {
         drop(stream);
         let answer = dig(&["@127.0.0.1", "+tcp", "+short", "web.lan.den.demo.internal", "AAAA"]);
         assert!(answer.trim().parse::<IpAddr>().is_ok());
+    });
+}
+
+#[test]
+fn a_question_about_a_machine_that_starts_waits_for_it() {
+    on_a_host(|| {
+        let host = host(&["lan"]);
+        let starting = || {
+            let mut names = names(&host, false);
+            names.machines.get_mut(&name("web")).unwrap().state = State::Starting;
+            names.machines.get_mut(&name("web")).unwrap().aliases = vec![name("www")];
+            names
+        };
+        let mut ready = starting();
+        ready.machines.get_mut(&name("web")).unwrap().state = State::Ready;
+        let running = Running::new(starting(), Vec::new(), &["127.0.0.1:53"]);
+        let address = place(&host, &name("lan")).v6(&name("web")).to_string();
+        for question in ["web.lan.den.demo.internal", "www.lan.den.demo.internal"] {
+            running.set(starting());
+            for tcp in ["+notcp", "+tcp"] {
+                running.set(starting());
+                std::thread::scope(|scope| {
+                    let asked =
+                        scope.spawn(|| dig(&["@127.0.0.1", tcp, "+short", question, "AAAA"]));
+                    // Others are answered meanwhile.
+                    assert!(
+                        short(&["@127.0.0.1", "den.demo.internal", "AAAA"]).contains("NOERROR")
+                    );
+                    std::thread::sleep(Duration::from_millis(200));
+                    assert!(!asked.is_finished(), "it waits");
+                    running.set(ready.clone());
+                    assert!(asked.join().unwrap().contains(&address));
+                });
+            }
+        }
+        // Stopped, it is not there any more from the next question on.
+        running.set(names(&host, false));
+        let gone = short(&["@127.0.0.1", "web.lan.den.demo.internal", "AAAA"]);
+        assert!(gone.starts_with("NOERROR [qr aa rd ra] demo.internal. 1 IN SOA"), "{gone}");
+        // And one that never gets there is told before whoever asks gives up.
+        running.set(starting());
+        let late = short(&["@127.0.0.1", "web.lan.den.demo.internal", "AAAA"]);
+        assert!(late.starts_with("NOERROR [qr aa rd ra] demo.internal. 1 IN SOA"), "{late}");
+    });
+}
+
+#[test]
+fn what_is_not_there_is_remembered_for_as_long_as_it_says() {
+    on_a_host(|| {
+        let mut upstream = host(&["lan"]);
+        upstream.cloud = name("elsewhere");
+        let elsewhere = Running::new(names(&upstream, false), Vec::new(), &["127.0.0.2:5300"]);
+        let _running = Running::new(
+            names(&host(&["lan"]), true),
+            vec!["127.0.0.2:5300".parse().unwrap()],
+            &["127.0.0.1:53"],
+        );
+        let ask = || short(&["@127.0.0.1", "web.lan.den.elsewhere.internal", "AAAA"]);
+        assert!(ask().starts_with("NOERROR [qr rd ra] elsewhere.internal. "), "{}", ask());
+        elsewhere.set(names(&upstream, true));
+        // A second is what the other one said.
+        let there = (0..100).find(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            ask().contains("IN AAAA")
+        });
+        assert!(
+            there.is_some_and(|tries| tries > 0),
+            "neither forgotten at once nor kept: {there:?}"
+        );
+        // Its address is kept for a second too, and not longer.
+        elsewhere.set(names(&upstream, false));
+        let gone = (0..100).find(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            !ask().contains("IN AAAA")
+        });
+        assert!(gone.is_some(), "a stale address");
     });
 }

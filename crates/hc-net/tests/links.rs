@@ -3,71 +3,13 @@
 
 mod common;
 
-use common::{Netns, host, name, on_a_host, place, run};
+use common::{LONG, Netns, SHORT, arrives, connects, host, machine, name, on_a_host, place, run};
 use hc_net::blocking::{attach, detach, ensure_networks, remove_networks};
 use hc_net::firewall::Protection;
-use hc_spec::{HostSpec, Name};
-use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use hc_spec::Name;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
-
-/// How long to wait for what should come, and for what should not.
-const LONG: Duration = Duration::from_secs(10);
-const SHORT: Duration = Duration::from_millis(300);
-
-struct Machine {
-    netns: Netns,
-    v6: IpAddr,
-    v4: IpAddr,
-}
-
-fn machine(host: &HostSpec, network: &str, machine: &str) -> Machine {
-    let (network, machine) = (name(network), name(machine));
-    let netns = Netns::new();
-    let attached = attach(netns.0.as_fd(), &place(host, &network), &machine, 0).unwrap();
-    assert_eq!(attached.ifname, "eth0");
-    Machine { netns, v6: attached.v6.into(), v4: attached.v4.into() }
-}
-
-/// Whether `from` can open a connection to `to` and get an echo.
-fn connects(from: &Netns, to: &Netns, address: IpAddr, wait: Duration) -> bool {
-    let listener = to.run(|| TcpListener::bind((address, 7000)).unwrap());
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            if let Ok((mut stream, _)) = listener.accept() {
-                let mut byte = [0];
-                if stream.read_exact(&mut byte).is_ok() {
-                    let _ = stream.write_all(&byte);
-                }
-            }
-        });
-        let echoed = from.run(|| {
-            let mut stream = TcpStream::connect_timeout(&(address, 7000).into(), wait).ok()?;
-            stream.write_all(b"x").ok()?;
-            let mut byte = [0];
-            stream.read_exact(&mut byte).ok()
-        });
-        // Whoever still waits is let go.
-        let _ = to.run(|| {
-            run("ip", &["link", "set", "lo", "up"]);
-            TcpStream::connect((address, 7000)).map(|mut stream| stream.write_all(b"x"))
-        });
-        echoed.is_some()
-    })
-}
-
-/// Whether a datagram arrives that `from` sends under the address `source`.
-fn arrives(from: &Netns, source: IpAddr, to: &Netns, address: IpAddr, wait: Duration) -> bool {
-    let receiver = to.run(|| UdpSocket::bind((address, 0)).unwrap());
-    receiver.set_read_timeout(Some(wait)).unwrap();
-    let target = receiver.local_addr().unwrap();
-    from.run(|| {
-        let sender = UdpSocket::bind((source, 0)).unwrap();
-        sender.send_to(b"x", target).unwrap();
-    });
-    receiver.recv(&mut [0]).is_ok()
-}
 
 #[test]
 fn machines_of_one_network_reach_each_other_and_the_host() {

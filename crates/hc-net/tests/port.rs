@@ -5,18 +5,22 @@
 mod common;
 
 use common::{block_on, host, name, on_a_host};
-use hc_net::dns::{MachineNames, Names, Server};
+use hc_net::dns::{MachineNames, Names, Server, State};
 use hc_spec::HostSpec;
 use std::net::SocketAddr;
 
 fn names(host: &HostSpec, ready: bool) -> Names {
     let networks = host.networks.keys().cloned().collect();
-    let machine = MachineNames { networks: [name("lan")].into(), ready };
+    let state = if ready { State::Ready } else { State::Down };
+    let networks_of = [name("lan")].into();
+    let machine = MachineNames { networks: networks_of, state, ..MachineNames::default() };
     Names {
         cloud: host.cloud.clone(),
         host: host.host.clone(),
         networks,
         machines: [(name("web"), machine)].into(),
+        allow: Vec::new(),
+        peers: Default::default(),
     }
 }
 

@@ -1,10 +1,12 @@
 //! The machine schema, deterministic addresses, and the plan.
 //!
 //! Everything here is pure: values in, values out. [`machine`] and [`host`] are what evaluation
-//! produces, [`addr`] derives every address from names alone, [`set`] is a machine set as data,
-//! and [`plan`] is the difference of two sets.
+//! produces, [`check`] holds them against each other, [`addr`] derives every address from names
+//! alone, [`set`] is a machine set as data, and [`plan`] is the difference of two sets.
 
 pub mod addr;
+pub mod allow;
+pub mod check;
 pub mod health;
 pub mod host;
 pub mod image;

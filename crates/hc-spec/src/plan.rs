@@ -23,6 +23,8 @@ pub struct Plan {
     pub networks_removed: Vec<Name>,
     /// Networks whose settings changed; the machines on them are not touched.
     pub networks_changed: Vec<Name>,
+    /// Whether allowances, published ports, names or other hosts changed; no machine is touched.
+    pub services_changed: bool,
 }
 
 /// One change to one machine.
@@ -63,6 +65,14 @@ impl Plan {
             }
         }
         plan.networks_removed.extend(was.into_keys().filter(|name| !will.contains_key(name)));
+        let services = |set: &MachineSet| {
+            let host = &set.host;
+            (host.allow.clone(), host.machines.clone(), host.overlay.clone())
+        };
+        plan.services_changed = match (old, new) {
+            (Some(old), Some(new)) => services(old) != services(new),
+            (old, new) => old.or(new).is_some_and(|set| services(set) != Default::default()),
+        };
         plan
     }
 
@@ -75,6 +85,7 @@ impl Plan {
             && self.networks_added.is_empty()
             && self.networks_removed.is_empty()
             && self.networks_changed.is_empty()
+            && !self.services_changed
     }
 }
 
@@ -88,12 +99,7 @@ mod tests {
     fn set(machines: &BTreeMap<u8, u8>) -> MachineSet {
         let name = |text: &str| Name::new(text).unwrap();
         MachineSet {
-            host: HostSpec {
-                schema: 1,
-                cloud: name("c"),
-                host: name("h"),
-                networks: BTreeMap::new(),
-            },
+            host: HostSpec::new(name("c"), name("h")),
             machines: machines
                 .iter()
                 .map(|(n, c)| (name(&format!("m{n}")), PathBuf::from(format!("/nix/store/{c}"))))

@@ -1,7 +1,7 @@
 use hc_net::blocking;
 use hc_runtime::{Attached, Network, NetworkError};
+use hc_spec::MachineSpec;
 use hc_spec::addr::Place;
-use hc_spec::{HostSpec, MachineSpec, Name, NetworkSpec};
 use std::os::fd::BorrowedFd;
 
 /// Connects a machine to the bridges of its networks; used by its supervisor.
@@ -20,7 +20,7 @@ impl Network for MachineNetwork {
             let attached = match attach() {
                 // A machine that was started without an agent makes its own network.
                 Err(hc_net::Error::NoNetwork { .. }) => {
-                    blocking::ensure_networks(&alone(spec, place.network))?;
+                    blocking::ensure_alone(place)?;
                     attach()?
                 }
                 attached => attached?,
@@ -30,10 +30,14 @@ impl Network for MachineNetwork {
         Ok(Attached { addresses })
     }
 
-    /// Nothing: a link goes with its namespace, and the next attach takes over whatever is there.
-    /// Waiting here for the kernel's grace periods would cost every restart 30 ms. A machine
-    /// that leaves the set is forgotten by the agent ([`crate::Networks::forget`]).
-    fn detach(&self, _: &MachineSpec) -> Result<(), NetworkError> {
+    /// Only the packet filter is told: a link goes with its namespace, and the next attach takes
+    /// over whatever is there. Waiting here for the kernel's grace periods would cost every restart
+    /// 30 ms. A machine that leaves the set is forgotten by the agent
+    /// ([`crate::Networks::forget`]).
+    fn detach(&self, spec: &MachineSpec) -> Result<(), NetworkError> {
+        for place in places(spec) {
+            hc_net::links::retire(&place, &spec.name)?;
+        }
         Ok(())
     }
 }
@@ -52,14 +56,5 @@ impl Network for ThrowawayNetwork {
             blocking::detach(&place, &spec.name)?;
         }
         Ok(())
-    }
-}
-
-fn alone(spec: &MachineSpec, network: &Name) -> HostSpec {
-    HostSpec {
-        schema: hc_spec::machine::SCHEMA,
-        cloud: spec.cloud.clone(),
-        host: spec.host.clone(),
-        networks: [(network.clone(), NetworkSpec::default())].into(),
     }
 }

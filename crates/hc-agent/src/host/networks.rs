@@ -18,6 +18,9 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 153));
 pub struct HostNetworks {
     resolv_conf: PathBuf,
     dns: Mutex<Dns>,
+    /// Machines of which the packet filter was told by this agent that they run: rules may have
+    /// been lost, or written by another version, while there was none.
+    told: Mutex<BTreeSet<Name>>,
 }
 
 #[derive(Default)]
@@ -32,7 +35,7 @@ impl HostNetworks {
     /// For a host whose resolver is configured in `resolv_conf`.
     #[must_use]
     pub fn new(resolv_conf: impl Into<PathBuf>) -> Self {
-        Self { resolv_conf: resolv_conf.into(), dns: Mutex::default() }
+        Self { resolv_conf: resolv_conf.into(), dns: Mutex::default(), told: Mutex::default() }
     }
 
     fn dns(&self) -> MutexGuard<'_, Dns> {
@@ -88,6 +91,20 @@ impl HostNetworks {
         Ok(())
     }
 
+    fn tell(&self, host: &HostSpec, machines: &[MachineName]) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let running: BTreeSet<Name> =
+            machines.iter().filter(|machine| machine.runs).map(|m| m.name.clone()).collect();
+        let new = machines.iter().filter(|m| running.contains(&m.name) && !told.contains(&m.name));
+        let places: Vec<_> = new
+            .flat_map(|m| m.networks.iter().map(|network| (host.place(network), &m.name)))
+            .collect();
+        match links::readmit(&places) {
+            Ok(()) => *told = running,
+            Err(error) => tracing::warn!("cannot tell the packet filter who runs: {error}"),
+        }
+    }
+
     async fn silence(&self) -> Result<(), PartError> {
         let (server, resolver) = {
             let mut dns = self.dns();
@@ -109,13 +126,19 @@ fn place<'a>(host: &'a HostSpec, network: &'a Name) -> Place<'a> {
 fn names_of(host: &HostSpec, machines: &[MachineName]) -> Names {
     let machines = machines.iter().map(|m| {
         let networks = m.networks.iter().cloned().collect();
-        (m.name.clone(), MachineNames { networks, ready: m.ready })
+        let service = host.machines.get(&m.name);
+        let aliases = service.map(|s| s.aliases.clone()).unwrap_or_default();
+        let services = service.map(|s| s.services.clone()).unwrap_or_default();
+        (m.name.clone(), MachineNames { networks, state: m.state, aliases, services })
     });
+    let peers = host.overlay.iter().flat_map(|overlay| &overlay.peers);
     Names {
         cloud: host.cloud.clone(),
         host: host.host.clone(),
         networks: host.networks.keys().cloned().collect(),
         machines: machines.collect::<BTreeMap<_, _>>(),
+        allow: host.allow.clone(),
+        peers: peers.map(|(name, peer)| (name.clone(), peer.networks.clone())).collect(),
     }
 }
 
@@ -157,6 +180,7 @@ impl Networks for HostNetworks {
     }
 
     fn publish(&self, host: &HostSpec, machines: &[MachineName]) {
+        self.tell(host, machines);
         let names = names_of(host, machines);
         let mut dns = self.dns();
         if let Some(server) = &dns.server

@@ -106,7 +106,8 @@ impl Networks for FileParts {
         std::future::ready(self.write("dns", "")).boxed()
     }
     fn publish(&self, _: &HostSpec, machines: &[MachineName]) {
-        let lines = machines.iter().map(|m| format!("{} {}\n", m.name, m.ready));
+        let ready = |m: &MachineName| m.state == hc_agent::State::Ready;
+        let lines = machines.iter().map(|m| format!("{} {}\n", m.name, ready(m)));
         self.write("names", &lines.collect::<String>()).unwrap();
     }
     fn stop_dns(&self) -> BoxFuture<'_, Result<(), PartError>> {

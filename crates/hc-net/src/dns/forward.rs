@@ -27,6 +27,10 @@ pub(super) struct Forwarded {
 impl Forwarder {
     /// Asks `upstreams` in order of how fast they answer.
     pub(super) fn new(upstreams: &[SocketAddr]) -> Result<Self> {
+        Self::build(upstreams, PATIENCE / 2, 2)
+    }
+
+    fn build(upstreams: &[SocketAddr], timeout: Duration, attempts: usize) -> Result<Self> {
         if upstreams.is_empty() {
             return Ok(Self(None));
         }
@@ -45,11 +49,17 @@ impl Forwarder {
         let options = builder.options_mut();
         // What is in the host's own /etc/hosts is the host's business.
         options.use_hosts_file = ResolveHosts::Never;
-        options.timeout = PATIENCE / 2;
+        options.timeout = timeout;
+        options.attempts = attempts;
         options.cache_size = 1024;
         options.positive_max_ttl = Some(Duration::from_secs(300));
         options.negative_max_ttl = Some(Duration::from_secs(30));
         Ok(Self(Some(builder.build()?)))
+    }
+
+    /// Asks another host of the cloud, at any of its addresses. It may make the question wait.
+    pub(super) fn to_host(addresses: &[SocketAddr]) -> Result<Self> {
+        Self::build(addresses, PATIENCE, 1)
     }
 
     /// Asks them one question.

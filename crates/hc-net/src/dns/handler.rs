@@ -2,20 +2,45 @@
 
 use super::Names;
 use super::forward::Forwarder;
-use super::table::{Answer, Table, is_ours};
+use super::table::{Answer, States, Table};
+use super::view::View;
 use crate::error::Result;
+use hc_spec::Name;
+use hc_spec::addr::Place;
 use hickory_server::net::runtime::Time;
 use hickory_server::proto::op::{Edns, HeaderCounts, MessageType, Metadata, OpCode, ResponseCode};
-use hickory_server::proto::rr::{DNSClass, Record, RecordType};
+use hickory_server::proto::rr::{DNSClass, Name as DnsName, Record, RecordType};
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::zone_handler::MessageResponseBuilder;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, watch};
+
+/// How long a question about a machine that is starting waits: whoever asks gives up after five
+/// seconds (resolv.conf(5)), and nothing is answered before that.
+const HOLD: Duration = Duration::from_secs(3);
+/// Questions that wait at once; others are answered with what there is.
+const MOST_HELD: usize = 1024;
+/// Questions to other resolvers at once; others are told to come again.
+const MOST_FORWARDED: usize = 512;
 
 /// What all listeners of a name server share. Parts of it are replaced whole at run time.
 pub(super) struct Shared {
-    state: RwLock<Arc<(Names, Table)>>,
+    current: watch::Sender<Arc<Current>>,
     forwarder: RwLock<Arc<Forwarder>>,
+    held: Semaphore,
+    forwarded: Semaphore,
+}
+
+/// What is answered from.
+struct Current {
+    names: Arc<Names>,
+    table: Arc<Table>,
+    states: States,
+    /// The other hosts, in order of their names.
+    peers: Arc<Vec<Forwarder>>,
 }
 
 /// A [`Shared`] as the server library wants it.
@@ -28,6 +53,7 @@ struct Reply {
     authoritative: bool,
     answers: Vec<Record>,
     authority: Vec<Record>,
+    additional: Vec<Record>,
 }
 
 impl From<ResponseCode> for Reply {
@@ -36,17 +62,66 @@ impl From<ResponseCode> for Reply {
     }
 }
 
+impl Current {
+    fn new(names: &Names) -> Result<Self> {
+        let table = Arc::new(Table::new(names)?);
+        let since = Instant::now();
+        let states = names.machines.values().map(|machine| (machine.state, since)).collect();
+        let peers = Arc::new(peers(names)?);
+        Ok(Self { names: Arc::new(names.clone()), table, states, peers })
+    }
+
+    /// The same table where only machines changed what they are doing.
+    fn next(&self, names: &Names) -> Result<Self> {
+        let same = self.names.same_shape(names);
+        let (kept, table) = match same {
+            true => (Arc::clone(&self.names), Arc::clone(&self.table)),
+            false => (Arc::new(names.clone()), Arc::new(Table::new(names)?)),
+        };
+        // What was asked of them before is still known.
+        let peers = match self.names.peers == names.peers && self.names.cloud == names.cloud {
+            true => Arc::clone(&self.peers),
+            false => Arc::new(peers(names)?),
+        };
+        let now = Instant::now();
+        let before: HashMap<&Name, _> = self.names.machines.keys().zip(&self.states).collect();
+        let state = |(machine, about): (&Name, &super::MachineNames)| {
+            let before = before.get(machine).copied().copied();
+            before.filter(|(state, _)| *state == about.state).unwrap_or((about.state, now))
+        };
+        let states = names.machines.iter().map(state).collect();
+        Ok(Self { names: kept, table, states, peers })
+    }
+
+    /// The answer to whoever asks from `source`; none when it may not ask.
+    fn answer(&self, source: IpAddr, name: &DnsName, kind: RecordType) -> Option<Answer> {
+        let view = self.table.views.of(source)?;
+        Some(self.table.answer(view, &self.states, name, kind))
+    }
+}
+
+fn peers(names: &Names) -> Result<Vec<Forwarder>> {
+    let peer = |(host, networks): (&Name, &BTreeSet<Name>)| {
+        let gateway = |network| Place { cloud: &names.cloud, host, network }.gateway();
+        let addresses: Vec<_> = networks.iter().map(|n| (gateway(n), 53).into()).collect();
+        Forwarder::to_host(&addresses)
+    };
+    names.peers.iter().map(peer).collect()
+}
+
 impl Shared {
     pub(super) fn new(names: &Names, upstreams: &[SocketAddr]) -> Result<Self> {
         Ok(Self {
-            state: RwLock::new(Arc::new((names.clone(), Table::new(names)?))),
+            current: watch::channel(Arc::new(Current::new(names)?)).0,
             forwarder: RwLock::new(Arc::new(Forwarder::new(upstreams)?)),
+            held: Semaphore::new(MOST_HELD),
+            forwarded: Semaphore::new(MOST_FORWARDED),
         })
     }
 
     pub(super) fn set_names(&self, names: &Names) -> Result<()> {
-        let new = Arc::new((names.clone(), Table::new(names)?));
-        *self.state.write().unwrap_or_else(|e| e.into_inner()) = new;
+        let next = self.current.borrow().next(names)?;
+        self.current.send_replace(Arc::new(next));
         Ok(())
     }
 
@@ -56,49 +131,91 @@ impl Shared {
         Ok(())
     }
 
+    /// The answer from the table. While it is that a machine is starting, it is waited for a better
+    /// one; what is answered then is as new as can be.
+    async fn own(&self, source: IpAddr, name: &DnsName, kind: RecordType) -> Option<Answer> {
+        let mut current = self.current.subscribe();
+        let look = |current: &mut watch::Receiver<Arc<Current>>| {
+            let now = Arc::clone(&current.borrow_and_update());
+            now.answer(source, name, kind)
+        };
+        let mut answer = look(&mut current)?;
+        let Answer::NoData { expected: true, .. } = answer else { return Some(answer) };
+        let Ok(_held) = self.held.try_acquire() else { return Some(answer) };
+        let limit = tokio::time::Instant::now() + HOLD;
+        while let Answer::NoData { expected: true, .. } = answer {
+            match tokio::time::timeout_at(limit, current.changed()).await {
+                Ok(Ok(())) => answer = look(&mut current)?,
+                Ok(Err(_)) | Err(_) => break,
+            }
+        }
+        Some(answer)
+    }
+
     async fn reply(&self, request: &Request) -> Reply {
         let Ok(info) = request.request_info() else { return ResponseCode::FormErr.into() };
         if info.metadata.op_code != OpCode::Query {
             return ResponseCode::NotImp.into();
-        }
-        let state = self.state.read().unwrap_or_else(|e| e.into_inner()).clone();
-        let (names, table) = &*state;
-        // Names tell what runs here, and forwarding works for whoever may ask: neither is for
-        // the world, whatever the packet filter says.
-        let source = info.src.ip().to_canonical();
-        if !(source.is_loopback() || is_ours(names, source) || is_link_local(source)) {
-            return ResponseCode::Refused.into();
         }
         let (name, kind) = (info.query.original().name(), info.query.query_type());
         let transfer = matches!(kind, RecordType::AXFR | RecordType::IXFR);
         if info.query.query_class() != DNSClass::IN || transfer {
             return ResponseCode::Refused.into();
         }
-        let own =
-            |code, answers, authority| Reply { code, authoritative: true, answers, authority };
-        match table.answer(name, kind) {
-            Answer::Records(records) => own(ResponseCode::NoError, records, Vec::new()),
-            Answer::NoData(soa) => own(ResponseCode::NoError, Vec::new(), vec![*soa]),
-            Answer::NoName(soa) => own(ResponseCode::NXDomain, Vec::new(), vec![*soa]),
-            Answer::Elsewhere if info.metadata.recursion_desired => {
-                let forwarder = self.forwarder.read().unwrap_or_else(|e| e.into_inner()).clone();
-                let mut name = name.clone();
-                name.set_fqdn(true);
-                let forwarded = forwarder.ask(name, kind).await;
-                Reply {
-                    code: forwarded.code,
-                    authoritative: false,
-                    answers: forwarded.answers,
-                    authority: forwarded.authority,
+        let own = |code, answers, authority, additional| Reply {
+            code,
+            authoritative: true,
+            answers,
+            authority,
+            additional,
+        };
+        // Names tell what runs here, and forwarding works for whoever may ask: neither is for
+        // the world, whatever the packet filter says.
+        let source = info.src.ip().to_canonical();
+        match self.own(source, name, kind).await {
+            None => ResponseCode::Refused.into(),
+            Some(Answer::Records(records, more)) => {
+                own(ResponseCode::NoError, records, Vec::new(), more)
+            }
+            Some(Answer::NoData { soa, .. }) => {
+                own(ResponseCode::NoError, Vec::new(), vec![*soa], Vec::new())
+            }
+            Some(Answer::NoName(soa)) => {
+                own(ResponseCode::NXDomain, Vec::new(), vec![*soa], Vec::new())
+            }
+            Some(Answer::Far(peer)) => {
+                let peers = Arc::clone(&self.current.borrow().peers);
+                match peers.get(peer) {
+                    Some(peer) => self.forward(peer, name, kind).await,
+                    None => ResponseCode::ServFail.into(),
                 }
             }
-            Answer::Elsewhere => ResponseCode::Refused.into(),
+            Some(Answer::Elsewhere) if info.metadata.recursion_desired && self.recurses(source) => {
+                let forwarder = self.forwarder.read().unwrap_or_else(|e| e.into_inner()).clone();
+                self.forward(&forwarder, name, kind).await
+            }
+            Some(Answer::Elsewhere) => ResponseCode::Refused.into(),
         }
     }
-}
 
-fn is_link_local(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+    fn recurses(&self, source: IpAddr) -> bool {
+        let current = Arc::clone(&self.current.borrow());
+        current.table.views.of(source).is_some_and(View::recurses)
+    }
+
+    async fn forward(&self, forwarder: &Forwarder, name: &DnsName, kind: RecordType) -> Reply {
+        let Ok(_one) = self.forwarded.try_acquire() else { return ResponseCode::ServFail.into() };
+        let mut name = name.clone();
+        name.set_fqdn(true);
+        let forwarded = forwarder.ask(name, kind).await;
+        Reply {
+            code: forwarded.code,
+            authoritative: false,
+            answers: forwarded.answers,
+            authority: forwarded.authority,
+            additional: Vec::new(),
+        }
+    }
 }
 
 #[async_trait::async_trait]
@@ -132,7 +249,8 @@ impl RequestHandler for Handler {
             edns.set_rcode_high(reply.code.high());
             builder.edns(edns);
         }
-        let message = builder.build(metadata, &reply.answers, &reply.authority, [], []);
+        let message =
+            builder.build(metadata, &reply.answers, &reply.authority, [], &reply.additional);
         match responses.send_response(message).await {
             Ok(info) => info,
             Err(error) => {

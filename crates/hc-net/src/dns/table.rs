@@ -1,34 +1,78 @@
 //! All names of a host as DNS nodes, looked up per question.
+//!
+//! The nodes follow from the description; what machines are doing ([`States`]) is apart from them,
+//! so that a machine that becomes ready changes one word and no table.
 
-use super::Names;
+use super::view::{View, Views};
+use super::{Names, State};
 use crate::error::{Error, Result};
+use hc_spec::Name;
 use hc_spec::addr::{Place, host_prefix};
-use hickory_proto::rr::rdata::{A, AAAA, NS, PTR, SOA};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, PTR, SOA, SRV};
 use hickory_proto::rr::{LowerName, Name as DnsName, RData, Record, RecordType};
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
-/// Seconds an answer may be kept. Machines come and go within seconds.
-const TTL: u32 = 2;
+/// Seconds an answer may be kept while the machine is only just ready, and later.
+const TTL: [u32; 2] = [1, 5];
+/// From when on it is later.
+const STEADY: Duration = Duration::from_secs(30);
 /// Seconds "there is no such thing" may be kept: machines become ready while others ask.
 const NEGATIVE_TTL: u32 = 1;
 
+/// What each machine is doing, and since when, by its place in the table.
+pub(super) type States = Vec<(State, Instant)>;
+
 /// The nodes of the zones of one host.
-#[derive(Debug)]
 pub(super) struct Table {
     zones: Vec<DnsName>,
-    nodes: HashMap<LowerName, Vec<RData>>,
+    nodes: HashMap<LowerName, Vec<Entry>>,
+    far: Vec<Far>,
+    pub(super) views: Views,
+}
+
+/// A zone that another host answers for.
+struct Far {
+    zone: DnsName,
+    peer: usize,
+    /// The network of this host that has the same name.
+    network: Option<usize>,
+}
+
+/// One record, and whose it is.
+#[derive(Debug, Clone)]
+struct Entry {
+    data: RData,
+    whose: Whose,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// Everybody's: the zone itself.
+    Zone,
+    /// The host's address in a network.
+    Host(usize),
+    /// A machine in a network.
+    Machine(usize, usize),
 }
 
 /// What the table says to a question.
 #[derive(Debug, PartialEq)]
 pub(super) enum Answer {
-    /// These records.
-    Records(Vec<Record>),
-    /// The name is there, but not with records of this type.
-    NoData(Box<Record>),
+    /// These records, and others that will be asked for next.
+    Records(Vec<Record>, Vec<Record>),
+    /// The name is there, but not with records of this type, or not yet.
+    NoData {
+        /// Of the zone.
+        soa: Box<Record>,
+        /// A machine is starting that will have some.
+        expected: bool,
+    },
     /// The name is not there.
     NoName(Box<Record>),
+    /// Another host knows, by its number in order of names.
+    Far(usize),
     /// Not a name of this host's zones.
     Elsewhere,
 }
@@ -39,212 +83,225 @@ impl Table {
         let own = parse(&format!("{}.{}.internal.", names.host, names.cloud))?;
         let prefix = host_prefix(&names.cloud, &names.host);
         let reverse = DnsName::from(IpAddr::from(prefix)).trim_to(12 + 2);
-        let mut table = Self { zones: vec![root.clone(), reverse.clone()], nodes: HashMap::new() };
+        let mut table = Self {
+            zones: vec![root.clone(), reverse.clone()],
+            nodes: HashMap::new(),
+            far: far(names)?,
+            views: Views::new(names),
+        };
         for zone in [&root, &reverse] {
-            let soa = table.soa(zone, &own);
-            table.add(zone, zone, [soa, RData::NS(NS(own.clone()))]);
+            table.add(zone, zone, Whose::Zone, [table.soa(zone, &own)]);
+            table.add(zone, zone, Whose::Zone, [RData::NS(NS(own.clone()))]);
         }
-        table.add(&root, &own, []);
-        for network in &names.networks {
-            let place = Place { cloud: &names.cloud, host: &names.host, network };
-            table.add(&root, &parse(&format!("{}.", place.zone()))?, []);
-            table.point(&root, &own, place.gateway().into());
-            table.point(&root, &own, place.gateway_v4().into());
+        table.add(&root, &own, Whose::Zone, []);
+        for (n, network) in names.networks.iter().enumerate() {
+            let place = names.place(network);
+            table.add(&root, &parse(&format!("{}.", place.zone()))?, Whose::Zone, []);
+            table.point(&root, &own, Whose::Host(n), place.gateway().into());
+            table.point(&root, &own, Whose::Host(n), place.gateway_v4().into());
         }
-        for (machine, about) in &names.machines {
-            for network in about.networks.intersection(&names.networks) {
-                let place = Place { cloud: &names.cloud, host: &names.host, network };
-                let name = parse(&format!("{machine}.{}.", place.zone()))?;
-                table.add(&root, &name, []);
-                if about.ready {
-                    table.point(&root, &name, place.v6(machine).into());
-                    table.point(&root, &name, place.v4(machine).into());
+        for (m, (machine, about)) in names.machines.iter().enumerate() {
+            for (n, network) in names.networks.iter().enumerate() {
+                if about.networks.contains(network) {
+                    table.machine(names, &root, (m, machine), (n, network))?;
                 }
             }
         }
         Ok(table)
     }
 
-    /// Answers a question.
-    pub(super) fn answer(&self, name: &DnsName, kind: RecordType) -> Answer {
-        let found = self.nodes.get(&LowerName::new(name));
-        let zone = self.zones.iter().find(|zone| zone.zone_of(name));
-        let records = |data: &[RData]| {
-            let wanted = data.iter().filter(|d| kind == RecordType::ANY || d.record_type() == kind);
-            let record = |data: &RData| Record::from_rdata(name.clone(), TTL, data.clone());
-            wanted.map(record).collect::<Vec<_>>()
-        };
-        match (found.map(|data| records(data)), zone) {
-            (Some(records), _) if !records.is_empty() => Answer::Records(records),
-            (Some(_), Some(zone)) => Answer::NoData(Box::new(self.authority(zone))),
-            (None, Some(zone)) => Answer::NoName(Box::new(self.authority(zone))),
-            // IPv4 addresses share their reverse zone with others, so only those that are
-            // machines' are answered for.
-            (_, None) => Answer::Elsewhere,
+    /// All names of one machine in one network.
+    fn machine(
+        &mut self,
+        names: &Names,
+        root: &DnsName,
+        (m, machine): (usize, &Name),
+        (n, network): (usize, &Name),
+    ) -> Result<()> {
+        let (place, whose) = (names.place(network), Whose::Machine(m, n));
+        let zone = place.zone();
+        let name = parse(&format!("{machine}.{zone}."))?;
+        self.point(root, &name, whose, place.v6(machine).into());
+        self.point(root, &name, whose, place.v4(machine).into());
+        let about = &names.machines[machine];
+        for alias in &about.aliases {
+            let alias = parse(&format!("{alias}.{zone}."))?;
+            self.add(root, &alias, whose, [RData::CNAME(CNAME(name.clone()))]);
         }
+        for (service, offered) in &about.services {
+            let (port, protocol) = (offered.port, offered.protocol);
+            let srv = SRV::new(offered.priority, offered.weight, port, name.clone());
+            for above in [zone.clone(), format!("{machine}.{zone}")] {
+                let at = parse(&format!("_{service}._{protocol}.{above}."))?;
+                self.add(root, &at, whose, [RData::SRV(srv.clone())]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers a question as somebody may know the answer.
+    pub(super) fn answer(
+        &self,
+        view: View<'_>,
+        states: &States,
+        name: &DnsName,
+        kind: RecordType,
+    ) -> Answer {
+        // The longest comes first: a network of a host before the host.
+        if let Some(far) = self.far.iter().find(|far| far.zone.zone_of(name)) {
+            return match view.far(far.network) {
+                true => Answer::Far(far.peer),
+                false => Answer::NoName(Box::new(self.authority(&self.zones[0]))),
+            };
+        }
+        let found = self.nodes.get(&LowerName::new(name)).map(|entries| &entries[..]);
+        let zone = self.zones.iter().find(|zone| zone.zone_of(name));
+        let known: Option<Vec<&Entry>> = found
+            .map(|entries| entries.iter().filter(|entry| may_know(view, entry.whose)).collect());
+        let hidden =
+            known.as_ref().is_some_and(Vec::is_empty) && found.is_some_and(|f| !f.is_empty());
+        let (known, zone) = match (known, zone) {
+            (Some(known), zone) if !hidden => (known, zone),
+            (_, Some(zone)) => return Answer::NoName(Box::new(self.authority(zone))),
+            // IPv4 addresses share their reverse zone with others, so only those that are
+            // machines' are answered for. Of the others nobody else knows either.
+            (_, None) => return Answer::Elsewhere,
+        };
+        let (mut records, mut more, mut expected) = (Vec::new(), Vec::new(), false);
+        for entry in known {
+            let alias = match &entry.data {
+                RData::CNAME(CNAME(target)) if kind != RecordType::CNAME => Some(target),
+                _ => None,
+            };
+            let wanted = kind == RecordType::ANY || entry.data.record_type() == kind;
+            if !wanted && alias.is_none() {
+                continue;
+            }
+            let Some(ttl) = ttl(states, entry.whose) else {
+                expected |= is_expected(states, entry.whose);
+                continue;
+            };
+            records.push(Record::from_rdata(name.clone(), ttl, entry.data.clone()));
+            if let Some(target) = alias {
+                records.extend(self.addresses(states, target, Some(kind)));
+            }
+            if let RData::SRV(srv) = &entry.data {
+                more.extend(self.addresses(states, &srv.target, None));
+            }
+        }
+        if !records.is_empty() {
+            return Answer::Records(records, more);
+        }
+        let zone = zone.unwrap_or(&self.zones[0]);
+        Answer::NoData { soa: Box::new(self.authority(zone)), expected }
+    }
+
+    /// Addresses of a machine that is known to be known, of one kind or of both.
+    fn addresses<'a>(
+        &'a self,
+        states: &'a States,
+        name: &'a DnsName,
+        kind: Option<RecordType>,
+    ) -> impl Iterator<Item = Record> + 'a {
+        let entries = self.nodes.get(&LowerName::new(name)).into_iter().flatten();
+        let wanted = entries.filter(move |entry| {
+            matches!(entry.data, RData::A(_) | RData::AAAA(_))
+                && kind.is_none_or(|k| k == RecordType::ANY || k == entry.data.record_type())
+        });
+        wanted.filter_map(|entry| {
+            let ttl = ttl(states, entry.whose)?;
+            Some(Record::from_rdata(name.clone(), ttl, entry.data.clone()))
+        })
     }
 
     /// Adds a node, and the empty ones between it and its zone.
-    fn add(&mut self, zone: &DnsName, name: &DnsName, data: impl IntoIterator<Item = RData>) {
-        self.nodes.entry(LowerName::new(name)).or_default().extend(data);
+    fn add(
+        &mut self,
+        zone: &DnsName,
+        name: &DnsName,
+        whose: Whose,
+        data: impl IntoIterator<Item = RData>,
+    ) {
+        let entries = data.into_iter().map(|data| Entry { data, whose });
+        self.nodes.entry(LowerName::new(name)).or_default().extend(entries);
         let mut up = name.base_name();
-        while zone.zone_of(&up) {
+        while zone.zone_of(&up) && up != *zone {
             self.nodes.entry(LowerName::new(&up)).or_default();
             up = up.base_name();
         }
     }
 
     /// Adds an address and the way back from it.
-    fn point(&mut self, zone: &DnsName, name: &DnsName, address: IpAddr) {
+    fn point(&mut self, zone: &DnsName, name: &DnsName, whose: Whose, address: IpAddr) {
         let data = match address {
             IpAddr::V4(address) => RData::A(A(address)),
             IpAddr::V6(address) => RData::AAAA(AAAA(address)),
         };
-        self.add(zone, name, [data]);
+        self.add(zone, name, whose, [data]);
         let back = DnsName::from(address);
         let zone = match address {
             IpAddr::V4(_) => back.clone(),
             IpAddr::V6(_) => self.zones[1].clone(),
         };
-        self.add(&zone, &back, [RData::PTR(PTR(name.clone()))]);
+        self.add(&zone, &back, whose, [RData::PTR(PTR(name.clone()))]);
     }
 
     fn soa(&self, zone: &DnsName, server: &DnsName) -> RData {
-        let ttl = i32::try_from(TTL).unwrap_or(i32::MAX);
         let person = zone.prepend_label("hostmaster").unwrap_or_else(|_| zone.clone());
-        RData::SOA(SOA::new(server.clone(), person, 1, ttl, ttl, ttl, NEGATIVE_TTL))
+        RData::SOA(SOA::new(server.clone(), person, 1, 5, 5, 5, NEGATIVE_TTL))
     }
 
     /// The SOA record that goes with a negative answer.
     fn authority(&self, zone: &DnsName) -> Record {
-        let mut data = self.nodes.get(&LowerName::new(zone)).into_iter().flatten();
-        let soa = data.find(|data| data.record_type() == RecordType::SOA);
-        let soa = soa.cloned().unwrap_or_else(|| self.soa(zone, zone));
+        let mut entries = self.nodes.get(&LowerName::new(zone)).into_iter().flatten();
+        let soa = entries.find(|entry| entry.data.record_type() == RecordType::SOA);
+        let soa = soa.map_or_else(|| self.soa(zone, zone), |entry| entry.data.clone());
         Record::from_rdata(zone.clone(), NEGATIVE_TTL, soa)
     }
 }
 
-fn parse(name: &str) -> Result<DnsName> {
+/// What other hosts answer for: their networks, the prefixes of those, and themselves.
+fn far(names: &Names) -> Result<Vec<Far>> {
+    let mut all = Vec::new();
+    for (peer, (host, networks)) in names.peers.iter().enumerate() {
+        for name in networks {
+            let place = Place { cloud: &names.cloud, host, network: name };
+            let network = names.networks.iter().position(|own| own == name);
+            all.push(Far { zone: parse(&format!("{}.", place.zone()))?, peer, network });
+            let zone = DnsName::from(IpAddr::from(place.subnet())).trim_to(16 + 2);
+            all.push(Far { zone, peer, network });
+        }
+        let zone = parse(&format!("{host}.{}.internal.", names.cloud))?;
+        all.push(Far { zone, peer, network: None });
+    }
+    Ok(all)
+}
+
+fn may_know(view: View<'_>, whose: Whose) -> bool {
+    match whose {
+        Whose::Zone => true,
+        Whose::Host(network) => view.network(network),
+        Whose::Machine(machine, network) => view.machine(machine, network),
+    }
+}
+
+/// How long a record may be kept; none while there is no such record.
+fn ttl(states: &States, whose: Whose) -> Option<u32> {
+    let Whose::Machine(machine, _) = whose else { return Some(TTL[1]) };
+    match states.get(machine) {
+        Some((State::Ready, since)) => Some(TTL[usize::from(since.elapsed() > STEADY)]),
+        _ => None,
+    }
+}
+
+fn is_expected(states: &States, whose: Whose) -> bool {
+    let Whose::Machine(machine, _) = whose else { return false };
+    matches!(states.get(machine), Some((State::Starting, _)))
+}
+
+pub(super) fn parse(name: &str) -> Result<DnsName> {
     DnsName::from_ascii(name).map_err(|source| Error::DnsName { name: name.into(), source })
 }
 
-/// Whether an address belongs to a network of this host.
-pub(super) fn is_ours(names: &Names, address: IpAddr) -> bool {
-    match address {
-        IpAddr::V6(address) => {
-            let prefix = host_prefix(&names.cloud, &names.host).octets();
-            address.octets()[..6] == prefix[..6]
-        }
-        IpAddr::V4(address) => {
-            address.to_bits() >> 22 == Ipv4Addr::new(100, 64, 0, 0).to_bits() >> 22
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::super::MachineNames;
-    use super::*;
-    use hc_spec::Name;
-
-    fn names(ready: bool) -> Names {
-        let name = |text: &str| Name::new(text).unwrap();
-        let machine = MachineNames { networks: [name("lan")].into(), ready };
-        Names {
-            cloud: name("demo"),
-            host: name("den"),
-            networks: [name("lan"), name("empty")].into(),
-            machines: [(name("web"), machine)].into(),
-        }
-    }
-
-    fn ask(table: &Table, name: &str, kind: RecordType) -> String {
-        match table.answer(&DnsName::from_ascii(name).unwrap(), kind) {
-            Answer::Records(records) => records
-                .iter()
-                .map(|r| format!("{} {}", r.record_type(), r.data))
-                .collect::<Vec<_>>()
-                .join(", "),
-            Answer::NoData(soa) => format!("no data in {}", soa.name),
-            Answer::NoName(soa) => format!("no name in {}", soa.name),
-            Answer::Elsewhere => "elsewhere".into(),
-        }
-    }
-
-    #[test]
-    fn answers_by_name_and_type() {
-        use RecordType::{A, AAAA, ANY, MX, NS, PTR, SOA};
-        let table = Table::new(&names(true)).unwrap();
-        let questions = [
-            ("web.lan.den.demo.internal.", AAAA),
-            ("WEB.lan.Den.demo.internal.", A),
-            ("web.lan.den.demo.internal.", ANY),
-            ("web.lan.den.demo.internal.", MX),
-            ("web.empty.den.demo.internal.", A),
-            ("lan.den.demo.internal.", A),
-            ("empty.den.demo.internal.", A),
-            ("den.demo.internal.", A),
-            ("demo.internal.", SOA),
-            ("demo.internal.", NS),
-            ("demo.internal.", A),
-            ("other.demo.internal.", A),
-            ("x.web.lan.den.demo.internal.", A),
-            ("internal.", A),
-            ("other.internal.", A),
-            ("xdemo.internal.", A),
-            ("example.com.", A),
-            (".", NS),
-            ("64.100.in-addr.arpa.", PTR),
-        ];
-        let answers: Vec<String> =
-            questions.iter().map(|(n, k)| format!("{n} {k}: {}", ask(&table, n, *k))).collect();
-        insta::assert_debug_snapshot!(answers, @r#"
-        [
-            "web.lan.den.demo.internal. AAAA: AAAA fd38:65a6:581d:88b9:1587:1d5f:f840:1df6",
-            "WEB.lan.Den.demo.internal. A: A 100.123.81.254",
-            "web.lan.den.demo.internal. ANY: AAAA fd38:65a6:581d:88b9:1587:1d5f:f840:1df6, A 100.123.81.254",
-            "web.lan.den.demo.internal. MX: no data in demo.internal.",
-            "web.empty.den.demo.internal. A: no name in demo.internal.",
-            "lan.den.demo.internal. A: no data in demo.internal.",
-            "empty.den.demo.internal. A: no data in demo.internal.",
-            "den.demo.internal. A: A 100.80.42.158, A 100.69.25.222",
-            "demo.internal. SOA: SOA den.demo.internal. hostmaster.demo.internal. 1 2 2 2 1",
-            "demo.internal. NS: NS den.demo.internal.",
-            "demo.internal. A: no data in demo.internal.",
-            "other.demo.internal. A: no name in demo.internal.",
-            "x.web.lan.den.demo.internal. A: no name in demo.internal.",
-            "internal. A: elsewhere",
-            "other.internal. A: elsewhere",
-            "xdemo.internal. A: elsewhere",
-            "example.com. A: elsewhere",
-            ". NS: elsewhere",
-            "64.100.in-addr.arpa. PTR: elsewhere",
-        ]
-        "#);
-    }
-
-    #[test]
-    fn addresses_point_back() {
-        let names = names(true);
-        let table = Table::new(&names).unwrap();
-        let (lan, web) = (Name::new("lan").unwrap(), Name::new("web").unwrap());
-        let place = Place { cloud: &names.cloud, host: &names.host, network: &lan };
-        for address in [IpAddr::from(place.v6(&web)), place.v4(&web).into()] {
-            let back = DnsName::from(address).to_ascii();
-            assert_eq!(ask(&table, &back, RecordType::PTR), "PTR web.lan.den.demo.internal.");
-        }
-        let back = DnsName::from(IpAddr::from(place.v6(&web)));
-        assert!(ask(&table, &back.base_name().to_ascii(), RecordType::PTR).starts_with("no data"));
-        let other = DnsName::from(IpAddr::from(place.v6(&lan))).to_ascii();
-        assert!(ask(&table, &other, RecordType::PTR).starts_with("no name"));
-        let other = DnsName::from(IpAddr::from(place.v4(&lan))).to_ascii();
-        assert_eq!(ask(&table, &other, RecordType::PTR), "elsewhere");
-    }
-
-    #[test]
-    fn a_machine_that_is_not_ready_has_a_name_and_no_address() {
-        let table = Table::new(&names(false)).unwrap();
-        let name = "web.lan.den.demo.internal.";
-        assert_eq!(ask(&table, name, RecordType::AAAA), "no data in demo.internal.");
-    }
-}
+mod tests;

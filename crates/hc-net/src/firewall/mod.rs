@@ -4,17 +4,19 @@
 //! from its own MAC and IP addresses only, answers for no other, and neither advertises routes nor
 //! hands out addresses.
 //! `inet hc` checks what is routed: networks are kept apart, nobody outside opens connections to
-//! machines, and of the host machines reach names and echo only. Rules are written by `nft` in
-//! one transaction, the elements of its sets directly ([`elements`]), so that starting a machine
-//! starts no other program.
+//! machines, and of the host machines reach names and echo only, but for what the cloud allows and
+//! publishes ([`rules`]). Rules and what follows from the description are written by `nft` in one
+//! transaction; what comes and goes with machines are elements of sets, changed directly
+//! ([`elements`]), so that starting a machine starts no other program.
 
 mod elements;
+mod rules;
 
 use crate::error::{Error, Result};
 use crate::program;
 use elements::{Element, Family};
-use hc_spec::Name;
 use hc_spec::addr::Place;
+use hc_spec::{HostSpec, Name};
 
 const ROUTED: &str = include_str!("routed.nft");
 const SETS: &str = include_str!("sets.nft");
@@ -33,13 +35,24 @@ pub enum Protection {
     },
 }
 
-/// Writes the rules.
-pub(crate) fn ensure() -> Result<Protection> {
-    match nft(&[ROUTED, SETS, PORTS].concat()) {
+/// Writes the rules, and what follows from a host's description.
+pub(crate) fn ensure(host: &HostSpec) -> Result<Protection> {
+    write(&rules::text(host))
+}
+
+/// Writes the rules for a network of a host whose description is not known, and leaves what
+/// follows from one as it is.
+pub(crate) fn ensure_alone(place: &Place<'_>) -> Result<Protection> {
+    let bridge = place.bridge();
+    write(&format!("add element inet hc hc_same {{ {bridge} . {bridge} }}\n"))
+}
+
+fn write(elements: &str) -> Result<Protection> {
+    match nft(&[ROUTED, SETS, PORTS, elements].concat()) {
         Ok(()) => Ok(Protection::Ports),
         Err(Error::Failed { program, status, stderr }) => {
             // Either everything is refused, or only filtering on bridges is.
-            match nft(&[ROUTED, SETS].concat()) {
+            match nft(&[ROUTED, SETS, elements].concat()) {
                 Ok(()) => Ok(Protection::RoutedOnly { reason: stderr }),
                 Err(_) => Err(Error::Failed { program, status, stderr }),
             }
@@ -67,16 +80,28 @@ pub(crate) fn check() -> Result<Protection> {
     }
 }
 
-pub(crate) fn admit_network(place: &Place<'_>) -> Result<()> {
-    change("add", &place.bridge(), elements::add, &[same(place)])
-}
-
 pub(crate) fn forget_network(place: &Place<'_>) -> Result<()> {
     change("remove", &place.bridge(), elements::remove, &[same(place)])
 }
 
+/// Links that forward because hc wants them to: nothing but what is hc's passes there.
+pub(crate) fn admit_uplink(name: &str) -> Result<()> {
+    let uplink = Element::new(Family::Inet, "hc_uplink").interface(name);
+    change("add", name, elements::add, &[uplink])
+}
+
 pub(crate) fn admit_machine(place: &Place<'_>, machine: &Name) -> Result<()> {
     change("add", &place.link(machine), elements::add, &own(place, machine))
+}
+
+/// As [`admit_machine`] for many.
+pub(crate) fn admit_machines(machines: &[(Place<'_>, &Name)]) -> Result<()> {
+    // A message has to fit into a socket's buffer.
+    for some in machines.chunks(100) {
+        let all: Vec<Element> = some.iter().flat_map(|(place, name)| own(place, name)).collect();
+        change("add", "all machines", elements::add, &all)?;
+    }
+    Ok(())
 }
 
 pub(crate) fn forget_machine(place: &Place<'_>, machine: &Name) -> Result<()> {
@@ -97,7 +122,7 @@ fn same(place: &Place<'_>) -> Element {
     Element::new(Family::Inet, "hc_same").interface(&bridge).interface(&bridge)
 }
 
-fn own(place: &Place<'_>, machine: &Name) -> [Element; 4] {
+fn own(place: &Place<'_>, machine: &Name) -> [Element; 6] {
     let link = place.link(machine);
     let of = |set| Element::new(Family::Bridge, set).interface(&link);
     [
@@ -105,6 +130,8 @@ fn own(place: &Place<'_>, machine: &Name) -> [Element; 4] {
         of("hc_v6").bytes(&place.v6(machine).octets()),
         of("hc_target").bytes(&place.v6(machine).octets()),
         of("hc_v4").bytes(&place.v4(machine).octets()),
+        Element::new(Family::Inet, "hc_live6").bytes(&place.v6(machine).octets()),
+        Element::new(Family::Inet, "hc_live4").bytes(&place.v4(machine).octets()),
     ]
 }
 

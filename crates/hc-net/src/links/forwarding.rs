@@ -6,12 +6,12 @@
 //! `accept_ra` is raised from 1 to 2 first. Machines on one bridge reach each other over IPv6
 //! without any of this.
 //!
-//! What is switched on for an uplink stays on when the last network goes: whoever else needs it by
-//! then cannot be told apart.
+//! What is switched on for an uplink passes only what is hc's, by the packet filter. It stays on
+//! when the last network goes: whoever else needs it by then cannot be told apart.
 
 use crate::error::Result;
 use crate::netlink::{Netlink, link_error};
-use crate::sysctl;
+use crate::{firewall, sysctl};
 use futures_util::TryStreamExt;
 use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteType};
 use rtnetlink::RouteMessageBuilder;
@@ -23,10 +23,16 @@ pub(super) fn enable_bridge(bridge: &str) -> Result<()> {
     enable(bridge)
 }
 
-/// Lets answers that come in over the default routes be routed to machines.
+/// Lets what comes in over the host's own links be routed to machines: answers, published ports.
 pub(super) async fn enable_uplinks(netlink: &Netlink) -> Result<()> {
     for index in uplinks(netlink).await? {
         if let Some(name) = name_of(index) {
+            if name == "lo" || name.starts_with("hc") {
+                continue;
+            }
+            if sysctl::get(&format!("ipv4/conf/{name}/forwarding")).as_deref() == Some("0") {
+                firewall::admit_uplink(&name)?;
+            }
             enable(&name)?;
         }
     }
@@ -65,10 +71,8 @@ async fn uplinks(netlink: &Netlink) -> Result<BTreeSet<u32>> {
             .try_collect()
             .await
             .map_err(link_error("list", "routes"))?;
-        let default = |route: &&RouteMessage| {
-            route.header.destination_prefix_length == 0 && route.header.kind == RouteType::Unicast
-        };
-        for attribute in routes.iter().filter(default).flat_map(|route| &route.attributes) {
+        let used = |route: &&RouteMessage| route.header.kind == RouteType::Unicast;
+        for attribute in routes.iter().filter(used).flat_map(|route| &route.attributes) {
             match attribute {
                 RouteAttribute::Oif(index) => {
                     found.insert(*index);

@@ -6,6 +6,7 @@
 
 mod attach;
 mod forwarding;
+mod overlay;
 
 pub use attach::{Attached, attach, detach};
 
@@ -34,14 +35,50 @@ pub async fn ensure_networks(host: &HostSpec) -> Result<Protection> {
     }
     // The rules name no network, only the pattern of the bridges' names: nothing is unfiltered
     // between making a bridge and filtering it but the very first time, when no machine is on it.
-    let protection = firewall::ensure()?;
-    for network in host.networks.keys() {
-        firewall::admit_network(&place(&host.cloud, &host.host, network))?;
-    }
+    let protection = firewall::ensure(host)?;
+    overlay::ensure(&netlink, host).await?;
     if !host.networks.is_empty() {
         forwarding::enable_uplinks(&netlink).await?;
     }
     Ok(protection)
+}
+
+/// Makes one network for a machine that was started without an agent; what the agent wrote down
+/// about the host stays.
+///
+/// # Errors
+/// As [`ensure_networks`].
+pub async fn ensure_alone(place: Place<'_>) -> Result<Protection> {
+    let netlink = Netlink::here()?;
+    ensure_network(&netlink, place, &NetworkSpec::default()).await?;
+    let protection = firewall::ensure_alone(&place)?;
+    forwarding::enable_uplinks(&netlink).await?;
+    Ok(protection)
+}
+
+/// Says that a machine stopped: its addresses are nobody's until it is attached again. Quick, where
+/// [`detach`] waits for the kernel.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn retire(place: &Place<'_>, machine: &Name) -> Result<()> {
+    firewall::forget_machine(place, machine)
+}
+
+/// Says again which machines run, for tables that may have been lost meanwhile.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn readmit(machines: &[(Place<'_>, &Name)]) -> Result<()> {
+    firewall::admit_machines(machines)
+}
+
+/// Whether a link of that name is in the network namespace of the calling thread.
+#[must_use]
+pub fn exists(link: &str) -> bool {
+    let Ok(name) = std::ffi::CString::new(link) else { return false };
+    // SAFETY: the name ends in a zero byte.
+    unsafe { libc::if_nametoindex(name.as_ptr()) != 0 }
 }
 
 /// Removes the bridges of networks and, where no network is left on the host, the packet filter.
@@ -55,18 +92,20 @@ pub async fn remove_networks(cloud: &Name, host: &Name, networks: &[Name]) -> Re
         netlink.delete(&place.bridge()).await?;
         firewall::forget_network(&place)?;
     }
-    if bridges(&netlink).await?.is_empty() { firewall::remove() } else { Ok(()) }
+    if !bridges(&netlink).await?.is_empty() {
+        return Ok(());
+    }
+    overlay::remove(&netlink).await?;
+    firewall::remove()
 }
 
 fn place<'a>(cloud: &'a Name, host: &'a Name, network: &'a Name) -> Place<'a> {
     Place { cloud, host, network }
 }
 
-/// The bridge's own MAC address: stable (a bridge otherwise takes the lowest of its ports'), and
-/// known to machines beforehand.
+/// The bridge's own MAC address.
 pub(crate) fn gateway_mac(place: &Place<'_>) -> Mac {
-    let octets = place.subnet().octets();
-    Mac([2, octets[3], octets[4], octets[5], octets[6], octets[7]])
+    place.gateway_mac()
 }
 
 async fn ensure_network(netlink: &Netlink, place: Place<'_>, spec: &NetworkSpec) -> Result<()> {
@@ -100,6 +139,8 @@ async fn ensure_network(netlink: &Netlink, place: Place<'_>, spec: &NetworkSpec)
     forwarding::enable_bridge(&name)?;
     // The gateway of IPv4 is a /32 that answers for every address the machines ask it to route.
     sysctl::set(&format!("ipv4/conf/{name}/send_redirects"), "0")?;
+    // Published ports are reached under 127.0.0.1 too; the rules keep machines from that address.
+    sysctl::set(&format!("ipv4/conf/{name}/route_localnet"), "1")?;
     add_address(netlink, index, place.gateway().into(), 64, &name).await?;
     add_address(netlink, index, place.gateway_v4().into(), 32, &name).await
 }

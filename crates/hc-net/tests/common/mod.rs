@@ -1,27 +1,24 @@
 //! Network namespaces for tests: nothing here touches the one the test was started in.
 #![allow(dead_code, clippy::disallowed_methods)]
 
+use hc_net::blocking::attach;
 use hc_spec::addr::Place;
 use hc_spec::{HostSpec, Name, NetworkSpec};
-use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::process::Command;
+use std::time::Duration;
 
 pub fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
 pub fn host(networks: &[&str]) -> HostSpec {
-    HostSpec {
-        schema: 1,
-        cloud: name("demo"),
-        host: name("den"),
-        networks: networks
-            .iter()
-            .map(|n| (name(n), NetworkSpec::default()))
-            .collect::<BTreeMap<_, _>>(),
-    }
+    let mut host = HostSpec::new(name("demo"), name("den"));
+    host.networks = networks.iter().map(|n| (name(n), NetworkSpec::default())).collect();
+    host
 }
 
 pub fn place<'a>(host: &'a HostSpec, network: &'a Name) -> Place<'a> {
@@ -88,4 +85,63 @@ pub fn run(program: &str, args: &[&str]) -> String {
 
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// How long to wait for what should come, and for what should not.
+pub const LONG: Duration = Duration::from_secs(10);
+pub const SHORT: Duration = Duration::from_millis(300);
+
+/// A machine of a test.
+pub struct Machine {
+    pub netns: Netns,
+    pub v6: IpAddr,
+    pub v4: IpAddr,
+}
+
+/// Attaches a machine.
+pub fn machine(host: &HostSpec, network: &str, machine: &str) -> Machine {
+    let (network, machine) = (name(network), name(machine));
+    let netns = Netns::new();
+    let attached = attach(netns.0.as_fd(), &place(host, &network), &machine, 0).unwrap();
+    assert_eq!(attached.ifname, "eth0");
+    Machine { netns, v6: attached.v6.into(), v4: attached.v4.into() }
+}
+
+/// Whether `from` can open a connection to `to` and get an echo.
+pub fn connects(from: &Netns, to: &Netns, address: IpAddr, wait: Duration) -> bool {
+    let listener = to.run(|| TcpListener::bind((address, 7000)).unwrap());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            if let Ok((mut stream, _)) = listener.accept() {
+                let mut byte = [0];
+                if stream.read_exact(&mut byte).is_ok() {
+                    let _ = stream.write_all(&byte);
+                }
+            }
+        });
+        let echoed = from.run(|| {
+            let mut stream = TcpStream::connect_timeout(&(address, 7000).into(), wait).ok()?;
+            stream.write_all(b"x").ok()?;
+            let mut byte = [0];
+            stream.read_exact(&mut byte).ok()
+        });
+        // Whoever still waits is let go.
+        let _ = to.run(|| {
+            run("ip", &["link", "set", "lo", "up"]);
+            TcpStream::connect((address, 7000)).map(|mut stream| stream.write_all(b"x"))
+        });
+        echoed.is_some()
+    })
+}
+
+/// Whether a datagram arrives that `from` sends under the address `source`.
+pub fn arrives(from: &Netns, source: IpAddr, to: &Netns, address: IpAddr, wait: Duration) -> bool {
+    let receiver = to.run(|| UdpSocket::bind((address, 0)).unwrap());
+    receiver.set_read_timeout(Some(wait)).unwrap();
+    let target = receiver.local_addr().unwrap();
+    from.run(|| {
+        let sender = UdpSocket::bind((source, 0)).unwrap();
+        sender.send_to(b"x", target).unwrap();
+    });
+    receiver.recv(&mut [0]).is_ok()
 }

@@ -10,6 +10,10 @@
 //! | MAC | `02` + first 40 bits of BLAKE3(`cloud/host/network/machine`) |
 //! | interface | `hc` + 13 of BLAKE3(`network/machine`) in base 32 |
 
+mod explain;
+
+pub use explain::{Derived, explain};
+
 use crate::name::Name;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -53,6 +57,21 @@ pub fn host_prefix(cloud: &Name, host: &Name) -> Ipv6Addr {
     octets.into()
 }
 
+/// The MAC address of a host on the wire between hosts.
+#[must_use]
+pub fn overlay_mac(cloud: &Name, host: &Name) -> Mac {
+    let octets = host_prefix(cloud, host).octets();
+    Mac([2, octets[1], octets[2], octets[3], octets[4], octets[5]])
+}
+
+/// The link-local address of a host on the wire between hosts.
+#[must_use]
+pub fn overlay_v6(cloud: &Name, host: &Name) -> Ipv6Addr {
+    let mut octets = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    octets[10..].copy_from_slice(&overlay_mac(cloud, host).0);
+    octets.into()
+}
+
 impl Place<'_> {
     /// The /64 of this network on this host, as its network address.
     #[must_use]
@@ -76,6 +95,14 @@ impl Place<'_> {
         self.v4_of("")
     }
 
+    /// The MAC address of the bridge. Of its own, since a bridge otherwise takes the lowest of its
+    /// ports', and known to machines beforehand.
+    #[must_use]
+    pub fn gateway_mac(&self) -> Mac {
+        let octets = self.subnet().octets();
+        Mac([2, octets[3], octets[4], octets[5], octets[6], octets[7]])
+    }
+
     /// The address of a machine in this network.
     #[must_use]
     pub fn v6(&self, machine: &Name) -> Ipv6Addr {
@@ -87,6 +114,13 @@ impl Place<'_> {
             octets[15] = 2;
         }
         octets.into()
+    }
+
+    /// The lower half of [`Self::v6`], as it is written: it is the same in all networks of a host.
+    #[must_use]
+    pub fn interface_id(&self, machine: &Name) -> String {
+        let [.., a, b, c, d] = self.v6(machine).segments();
+        format!("{a:04x}:{b:04x}:{c:04x}:{d:04x}")
     }
 
     /// The IPv4 address of a machine in this network, a /32 behind [`Self::gateway_v4`].
@@ -149,54 +183,6 @@ fn base32(bytes: &[u8], digits: usize) -> String {
         .collect()
 }
 
-/// Two machines on one network that would share an address.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "machines '{first}' and '{second}' on network '{network}' both get {what} {value}: rename one \
-     of them"
-)]
-pub struct Collision {
-    /// The one that sorts first.
-    pub first: Name,
-    /// The other one.
-    pub second: Name,
-    /// Network they share.
-    pub network: Name,
-    /// Kind of address.
-    pub what: &'static str,
-    /// The address itself.
-    pub value: String,
-}
-
-/// Finds the first collision between machines (sorted by name) on one network.
-///
-/// # Errors
-/// The collision.
-pub fn check_collisions(place: Place<'_>, machines: &[&Name]) -> Result<(), Collision> {
-    let mut seen = std::collections::BTreeMap::new();
-    for &machine in machines {
-        for (what, value) in [
-            ("the IPv6 address", place.v6(machine).to_string()),
-            ("the IPv4 address", place.v4(machine).to_string()),
-            ("the MAC address", place.mac(machine).to_string()),
-            ("the interface name", place.link(machine)),
-        ] {
-            if let Some(&first) = seen.get(&(what, value.clone())) {
-                let first: &Name = first;
-                return Err(Collision {
-                    first: first.clone(),
-                    second: machine.clone(),
-                    network: place.network.clone(),
-                    what,
-                    value,
-                });
-            }
-            seen.insert((what, value), machine);
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,19 +213,6 @@ mod tests {
             "lan.demo.demo.internal",
         )
         "#);
-    }
-
-    #[test]
-    fn collisions_name_both_machines() {
-        let (cloud, host, network) = (name("c"), name("h"), name("n"));
-        let place = Place { cloud: &cloud, host: &host, network: &network };
-        // The 22 bits of IPv4 collide first: by birthday, within a few thousand machines.
-        let machines: Vec<Name> = (0..8000).map(|i| name(&format!("m{i}"))).collect();
-        let all: Vec<&Name> = machines.iter().collect();
-        let collision = check_collisions(place, &all).unwrap_err();
-        assert_eq!(collision.what, "the IPv4 address");
-        assert_eq!(place.v4(&collision.first), place.v4(&collision.second));
-        assert!(check_collisions(place, &all[..10]).is_ok());
     }
 
     proptest::proptest! {

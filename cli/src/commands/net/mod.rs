@@ -1,0 +1,30 @@
+//! `hc net`: networks of this host, and who reaches whom.
+
+mod ls;
+mod show;
+mod trace;
+
+use crate::context::Globals;
+use clap::Subcommand;
+
+/// Look at the networks of this host
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Ls(ls::Args),
+    Show(show::Args),
+    Trace(trace::Args),
+}
+
+pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
+    match &args.what {
+        What::Ls(args) => ls::run(globals, args),
+        What::Show(args) => show::run(globals, args),
+        What::Trace(args) => trace::run(globals, args),
+    }
+}

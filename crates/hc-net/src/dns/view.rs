@@ -1,0 +1,144 @@
+//! Who may know which names: those of machines it may reach.
+
+use super::Names;
+use hc_spec::Name;
+use hc_spec::addr::Place;
+use hc_spec::allow::Side;
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+
+/// What everybody who may ask may know. Machines and networks are numbers, in order of their names.
+pub(super) struct Views {
+    askers: HashMap<IpAddr, Asker>,
+    machines: Vec<Known>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Asker {
+    /// The host itself, by an address it has in a network.
+    Host,
+    /// Another host.
+    Peer,
+    /// The machine of that number.
+    Machine(usize),
+}
+
+/// Names a machine may know.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    networks: BTreeSet<usize>,
+    machines: BTreeSet<(usize, usize)>,
+}
+
+/// What one asker may know.
+#[derive(Clone, Copy)]
+pub(super) enum View<'a> {
+    /// Everything.
+    All,
+    /// Everything of this host.
+    Peer,
+    /// What a machine may.
+    Machine(&'a Known),
+}
+
+impl View<'_> {
+    /// Whether names of a network may be known on another host: of its own networks' names, or of
+    /// that host itself without one.
+    pub(super) fn far(self, network: Option<usize>) -> bool {
+        match self {
+            Self::All => true,
+            // It asks there itself.
+            Self::Peer => false,
+            Self::Machine(known) => network.is_some_and(|n| known.networks.contains(&n)),
+        }
+    }
+
+    /// Whether other resolvers are asked for it.
+    pub(super) fn recurses(self) -> bool {
+        !matches!(self, Self::Peer)
+    }
+
+    /// Whether all names of a network may be known.
+    pub(super) fn network(self, network: usize) -> bool {
+        match self {
+            Self::All | Self::Peer => true,
+            Self::Machine(known) => known.networks.contains(&network),
+        }
+    }
+
+    /// Whether the name of a machine in a network may be known.
+    pub(super) fn machine(self, machine: usize, network: usize) -> bool {
+        match self {
+            Self::All | Self::Peer => true,
+            Self::Machine(known) => {
+                known.networks.contains(&network) || known.machines.contains(&(machine, network))
+            }
+        }
+    }
+}
+
+impl Views {
+    pub(super) fn new(names: &Names) -> Self {
+        let networks: Vec<&Name> = names.networks.iter().collect();
+        let number = |network: &Name| networks.binary_search(&network).ok();
+        let numbers: HashMap<&Name, usize> = names.machines.keys().zip(0..).collect();
+        let mut askers = HashMap::new();
+        for network in &networks {
+            let place = names.place(network);
+            let own = [IpAddr::from(place.gateway()), place.gateway_v4().into()];
+            askers.extend(own.map(|address| (address, Asker::Host)));
+        }
+        for (host, networks) in &names.peers {
+            let gateway = |network| Place { cloud: &names.cloud, host, network }.gateway();
+            askers.extend(networks.iter().map(|n| (gateway(n).into(), Asker::Peer)));
+        }
+        let mut machines = Vec::with_capacity(names.machines.len());
+        for (m, (machine, about)) in names.machines.iter().enumerate() {
+            let mut known = Known::default();
+            for network in about.networks.intersection(&names.networks) {
+                let place = names.place(network);
+                let own = [IpAddr::from(place.v6(machine)), place.v4(machine).into()];
+                askers.extend(own.map(|address| (address, Asker::Machine(m))));
+                known.networks.extend(number(network));
+            }
+            machines.push(known);
+        }
+        for allowance in &names.allow {
+            let to = |known: &mut Known| match &allowance.to {
+                Side::Network(network) => known.networks.extend(number(network)),
+                Side::Machine(machine, network) => {
+                    known.machines.extend(numbers.get(machine).copied().zip(number(network)));
+                }
+                Side::Short(_) | Side::Outside | Side::Host => {}
+            };
+            match &allowance.from {
+                Side::Machine(machine, _) => {
+                    if let Some(&m) = numbers.get(machine) {
+                        to(&mut machines[m]);
+                    }
+                }
+                Side::Network(network) => {
+                    for (known, about) in machines.iter_mut().zip(names.machines.values()) {
+                        if about.networks.contains(network) {
+                            to(known);
+                        }
+                    }
+                }
+                Side::Short(_) | Side::Outside | Side::Host => {}
+            }
+        }
+        Self { askers, machines }
+    }
+
+    /// What whoever asks from an address may know; none when it may not ask at all.
+    pub(super) fn of(&self, source: IpAddr) -> Option<View<'_>> {
+        if source.is_loopback() {
+            return Some(View::All);
+        }
+        match self.askers.get(&source)? {
+            Asker::Host => Some(View::All),
+            Asker::Peer => Some(View::Peer),
+            Asker::Machine(machine) => self.machines.get(*machine).map(View::Machine),
+        }
+    }
+}

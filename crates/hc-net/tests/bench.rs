@@ -1,0 +1,282 @@
+//! Measurements for `checks/bench/network.sh` and `checks/nightly/dns-garbage`: what `HC_BENCH` names is
+//! done, and a figure is printed on each line, behind its name.
+#![allow(clippy::disallowed_methods)]
+
+mod common;
+
+use common::{Machine, Netns, block_on, host, machine, name, on_a_host, place};
+use hc_net::blocking::{attach, ensure_networks, remove_networks};
+use hc_net::dns::{MachineNames, Names, Server, State};
+use hc_spec::{HostSpec, Name};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+#[test]
+#[ignore = "measurements"]
+fn measure() {
+    let words = std::env::var("HC_BENCH").expect("HC_BENCH says what to measure");
+    let words: Vec<&str> = words.split(' ').collect();
+    let number = |at: usize| words.get(at).and_then(|word| word.parse().ok()).unwrap_or(1);
+    match words[0] {
+        "spawn" => on_a_host(|| spawn(number(1), number(2))),
+        "swap" => on_a_host(|| swap(number(1), number(2))),
+        "dns" => on_a_host(|| dns(number(1), Duration::from_secs(number(2) as u64))),
+        "garbage" => on_a_host(|| garbage(Duration::from_secs(number(1) as u64))),
+        other => panic!("there is no measurement '{other}'"),
+    }
+}
+
+fn print(what: &str, time: Duration) {
+    println!("{what} {:.4}", time.as_secs_f64() * 1000.0);
+}
+
+fn machines(count: usize) -> Vec<Name> {
+    (0..count).map(|i| name(&format!("m{i}"))).collect()
+}
+
+fn names(host: &HostSpec, machines: &[Name], state: State) -> Names {
+    let about =
+        || MachineNames { networks: [name("lan")].into(), state, ..MachineNames::default() };
+    Names {
+        cloud: host.cloud.clone(),
+        host: host.host.clone(),
+        networks: host.networks.keys().cloned().collect(),
+        machines: machines.iter().map(|machine| (machine.clone(), about())).collect(),
+        allow: host.allow.clone(),
+        peers: Default::default(),
+    }
+}
+
+/// A server in a thread of the host; names are sent to it, and it says when they are in effect.
+struct Running(tokio::sync::mpsc::UnboundedSender<Names>, mpsc::Receiver<()>);
+
+impl Running {
+    fn new(names: Names, listen: SocketAddr) -> Self {
+        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel::<Names>();
+        let (done, end) = mpsc::channel();
+        std::thread::spawn(move || {
+            block_on(async {
+                let mut server = Server::new(&names, &[]).unwrap();
+                server.listen(&[listen].into()).await.unwrap();
+                done.send(()).unwrap();
+                while let Some(names) = receiver.recv().await {
+                    server.set_names(&names).unwrap();
+                    done.send(()).unwrap();
+                }
+                server.stop().await;
+            });
+        });
+        end.recv().unwrap();
+        Self(sender, end)
+    }
+
+    fn set(&self, names: Names) {
+        self.0.send(names).unwrap();
+        self.1.recv().unwrap();
+    }
+}
+
+/// A question of type AAAA.
+fn question(id: u16, name: &str) -> Vec<u8> {
+    let mut packet = [&id.to_be_bytes()[..], &[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]].concat();
+    for label in name.split('.') {
+        packet.push(u8::try_from(label.len()).unwrap());
+        packet.extend_from_slice(label.as_bytes());
+    }
+    packet.extend_from_slice(&[0, 0, 28, 0, 1]);
+    packet
+}
+
+/// Links, addresses, rules and names of one machine more, where there are some already.
+fn spawn(existing: usize, runs: usize) {
+    let host = host(&["lan"]);
+    ensure_networks(&host).unwrap();
+    let lan = name("lan");
+    let place = place(&host, &lan);
+    let mut all = machines(existing);
+    let _there: Vec<Machine> = all.iter().map(|m| machine(&host, "lan", m.as_str())).collect();
+    let web = name("web");
+    all.push(web.clone());
+    let mut starting = names(&host, &all, State::Ready);
+    starting.machines.get_mut(&web).unwrap().state = State::Starting;
+    let server = SocketAddr::from(([127, 0, 0, 1], 53));
+    let running = Running::new(starting.clone(), server);
+    let asker = UdpSocket::bind("127.0.0.1:0").unwrap();
+    asker.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    asker.connect(server).unwrap();
+    for run in 0..runs {
+        let netns = Netns::new();
+        let start = Instant::now();
+        attach(netns.0.as_fd(), &place, &web, 0).unwrap();
+        print("attach", start.elapsed());
+        running.set(names(&host, &all, State::Ready));
+        print("network", start.elapsed());
+        asker.send(&question(run as u16, "web.lan.den.demo.internal")).unwrap();
+        let mut answer = [0; 512];
+        let length = asker.recv(&mut answer).unwrap();
+        assert!(length > 12 && answer[7] == 1, "no address");
+        print("answer", start.elapsed());
+        hc_net::links::retire(&place, &web).unwrap();
+        running.set(starting.clone());
+    }
+}
+
+/// All rules anew, with an allowance for each machine.
+fn swap(existing: usize, runs: usize) {
+    let mut host = host(&["lan", "dmz"]);
+    ensure_networks(&host).unwrap();
+    let all = machines(existing);
+    let _there: Vec<Machine> = all.iter().map(|m| machine(&host, "lan", m.as_str())).collect();
+    for (i, machine) in all.iter().enumerate() {
+        host.allow.push(format!("{machine}.lan -> *.dmz:{}", 1000 + i).parse().unwrap());
+    }
+    for run in 0..runs {
+        host.networks.get_mut(&name("dmz")).unwrap().mtu = 1400 + (run % 2) as u32;
+        let start = Instant::now();
+        ensure_networks(&host).unwrap();
+        print("swap", start.elapsed());
+    }
+    remove_networks(&host.cloud, &host.host, &[name("lan"), name("dmz")]).unwrap();
+}
+
+/// Asks as fast as answers come, with 64 questions on their way: how many, and how long each took.
+fn load(server: SocketAddr, all: &[String], length: Duration) -> (usize, Vec<Duration>) {
+    let socket = UdpSocket::bind((server.ip(), 0)).unwrap();
+    socket.connect(server).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let mut sent = vec![None; 1 << 16];
+    let (mut next, mut open, mut times) = (0_u16, 0, Vec::new());
+    let (start, mut buffer) = (Instant::now(), [0; 1500]);
+    while start.elapsed() < length {
+        while open < 64 {
+            let name = &all[usize::from(next) % all.len()];
+            socket.send(&question(next, name)).unwrap();
+            sent[usize::from(next)] = Some(Instant::now());
+            (next, open) = (next.wrapping_add(1), open + 1);
+        }
+        match socket.recv(&mut buffer) {
+            Ok(length) if length > 12 => {
+                let id = u16::from_be_bytes([buffer[0], buffer[1]]);
+                if let Some(at) = sent[usize::from(id)].take() {
+                    assert_eq!(buffer[7], 1, "an answer has an address");
+                    times.push(at.elapsed());
+                    open -= 1;
+                }
+            }
+            // Lost ones are not waited for any longer.
+            _ => open = 0,
+        }
+    }
+    (times.len(), times)
+}
+
+fn told(who: &str, length: Duration, (count, mut times): (usize, Vec<Duration>)) {
+    times.sort();
+    println!("{who}-qps {:.0}", count as f64 / length.as_secs_f64());
+    print(&format!("{who}-p50"), times[times.len() / 2]);
+    print(&format!("{who}-p99"), times[times.len() * 99 / 100]);
+}
+
+/// The name server beside dnsmasq with the same names, under the same load.
+fn dns(count: usize, length: Duration) {
+    let host = host(&["lan"]);
+    let all = machines(count);
+    let lan = name("lan");
+    let asked: Vec<String> = all.iter().map(|m| format!("{m}.lan.den.demo.internal")).collect();
+    let server = SocketAddr::from(([127, 0, 0, 1], 53));
+    let _running = Running::new(names(&host, &all, State::Ready), server);
+    told("hc", length, load(server, &asked, length));
+    let dir = tempfile::tempdir().unwrap();
+    let hosts = dir.path().join("hosts");
+    let line =
+        |(machine, name): (&Name, &String)| format!("{} {name}\n", place(&host, &lan).v6(machine));
+    std::fs::write(&hosts, all.iter().zip(&asked).map(line).collect::<String>()).unwrap();
+    let child = std::process::Command::new("dnsmasq")
+        .args([
+            "--keep-in-foreground",
+            "--no-resolv",
+            "--no-hosts",
+            "--conf-file=/dev/null",
+            "--user=root",
+        ])
+        .args(["--listen-address=127.0.0.2", "--bind-interfaces", "--pid-file="])
+        .arg(format!("--addn-hosts={}", hosts.display()))
+        .spawn();
+    let Ok(mut child) = child else {
+        println!("dnsmasq is not installed");
+        return;
+    };
+    let peer = SocketAddr::from(([127, 0, 0, 2], 53));
+    let up = (0..100).any(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        let asker = UdpSocket::bind("127.0.0.2:0").unwrap();
+        asker.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        asker.send_to(&question(1, &asked[0]), peer).unwrap();
+        asker.recv(&mut [0; 512]).is_ok()
+    });
+    assert!(up, "dnsmasq does not answer");
+    told("dnsmasq", length, load(peer, &asked, length));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// One machine sends ten thousand datagrams of garbage a second, another asks a hundred times a
+/// second: how many of its questions are lost, in percent.
+fn garbage(length: Duration) {
+    let host = host(&["lan"]);
+    ensure_networks(&host).unwrap();
+    let (bad, good) = (machine(&host, "lan", "bad"), machine(&host, "lan", "good"));
+    let all = [name("bad"), name("good")];
+    let lan = name("lan");
+    let server = SocketAddr::new(IpAddr::from(place(&host, &lan).gateway()), 53);
+    let _running = Running::new(names(&host, &all, State::Ready), server);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let attack = scope.spawn(|| {
+            bad.netns.run(|| {
+                let socket = UdpSocket::bind("[::]:0").unwrap();
+                // Xorshift: what is random here need only be different each time.
+                let (mut state, mut sent) = (0x2545_f491_4f6c_dd1d_u64, 0_u64);
+                let start = Instant::now();
+                while !stop.load(Relaxed) {
+                    let mut packet = question(sent as u16, "good.lan.den.demo.internal");
+                    for _ in 0..sent % 8 {
+                        state ^= state << 13;
+                        state ^= state >> 7;
+                        state ^= state << 17;
+                        let at = (state >> 8) as usize % packet.len();
+                        packet[at] = state as u8;
+                    }
+                    let _ = socket.send_to(&packet, server);
+                    sent += 1;
+                    let due = start + Duration::from_micros(100 * sent);
+                    if let Some(wait) = due.checked_duration_since(Instant::now()) {
+                        std::thread::sleep(wait);
+                    }
+                }
+                sent as f64 / start.elapsed().as_secs_f64()
+            })
+        });
+        let (mut asked, mut lost) = (0, 0);
+        good.netns.run(|| {
+            let socket = UdpSocket::bind("[::]:0").unwrap();
+            socket.connect(server).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+            let start = Instant::now();
+            while start.elapsed() < length {
+                socket.send(&question(asked as u16, "good.lan.den.demo.internal")).unwrap();
+                asked += 1;
+                lost += u32::from(socket.recv(&mut [0; 512]).is_err());
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        });
+        stop.store(true, Relaxed);
+        println!("garbage-per-second {:.0}", attack.join().unwrap());
+        let percent = f64::from(lost) * 100.0 / f64::from(asked);
+        println!("asked {asked}\nlost-percent {percent:.3}");
+        assert!(percent < 1.0, "{percent} % of {asked} good questions were lost");
+    });
+}
