@@ -6,8 +6,11 @@
 
 mod attach;
 mod forwarding;
+mod port;
+mod tap;
 
 pub use attach::{Attached, attach, detach};
+pub use tap::{Tap, attach_tap};
 
 use crate::error::{Error, Result};
 use crate::firewall::{self, Protection};
@@ -64,7 +67,8 @@ fn place<'a>(cloud: &'a Name, host: &'a Name, network: &'a Name) -> Place<'a> {
 
 /// The bridge's own MAC address: stable (a bridge otherwise takes the lowest of its ports'), and
 /// known to machines beforehand.
-pub(crate) fn gateway_mac(place: &Place<'_>) -> Mac {
+#[must_use]
+pub fn gateway_mac(place: &Place<'_>) -> Mac {
     let octets = place.subnet().octets();
     Mac([2, octets[3], octets[4], octets[5], octets[6], octets[7]])
 }
