@@ -1,7 +1,7 @@
 //! A container's link, a pair of interfaces: made, set up inside and out, and taken away.
 
 use super::port::{Port, host_route, neighbour};
-use super::{CHANGE, add_address, gateway_mac};
+use super::{CHANGE, add_address};
 use crate::error::{Error, Result};
 use crate::netlink::{self, Netlink, is, link_error, unless};
 use crate::{firewall, sysctl};
@@ -155,7 +155,7 @@ async fn set_up_inside(
     set.map_err(link_error("set up", ifname))?;
     add_address(inside, index, place.v6(machine).into(), 64, ifname).await?;
     add_address(inside, index, place.v4(machine).into(), 32, ifname).await?;
-    let gateway_mac = gateway_mac(place).0;
+    let gateway_mac = place.gateway_mac().0;
     for address in [IpAddr::from(place.gateway()), place.gateway_v4().into()] {
         neighbour(inside, index, address, &gateway_mac).await?;
     }
