@@ -40,7 +40,8 @@ pub(super) const TRANSLATED: u64 = 128 << 20;
 impl Computer<'_> {
     pub fn arguments(&self) -> Vec<String> {
         let mut arguments: Vec<String> = Vec::with_capacity(64);
-        let mut add = |words: &[&str]| arguments.extend(words.iter().map(|word| (*word).to_owned()));
+        let mut add =
+            |words: &[&str]| arguments.extend(words.iter().map(|word| (*word).to_owned()));
         add(&["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"]);
         add(&["-M", "microvm,pic=off,pit=off", "-bios", "qboot.rom"]);
         match (self.accelerator.kind, self.kvm) {
@@ -107,10 +108,45 @@ mod tests {
             taps: &[(7, Mac([2, 0, 0, 0, 0, 1]))],
             words: &words,
         };
-        insta::assert_snapshot!(computer.arguments().join("\n"), @"");
+        let text = computer.arguments().join(" ").replace(" -", "\n-");
+        insta::assert_snapshot!(text, @r"
+        -nodefaults
+        -no-user-config
+        -nographic
+        -no-reboot
+        -M microvm,pic=off,pit=off
+        -bios qboot.rom
+        -accel tcg,tb-size=128
+        -cpu max
+        -m 512M
+        -smp 2
+        -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
+        -chardev socket,id=qmp,fd=3
+        -chardev socket,id=console,fd=4
+        -chardev socket,id=guest,fd=5
+        -mon chardev=qmp,mode=control
+        -serial chardev:console
+        -device virtio-serial-device
+        -device virtserialport,chardev=guest,name=hc.guest
+        -blockdev driver=raw,node-name=root,read-only=on,file.driver=file,file.filename=/rootfs,file.read-only=on
+        -device virtio-blk-device,drive=root,serial=root
+        -add-fd fd=6,set=2
+        -blockdev driver=raw,node-name=layer,discard=unmap,detect-zeroes=unmap,file.driver=file,file.filename=/dev/fdset/2,file.discard=unmap
+        -device virtio-blk-device,drive=layer,serial=layer
+        -netdev tap,id=net0,fd=7
+        -device virtio-net-device,netdev=net0,mac=02:00:00:00:00:01
+        -device virtio-rng-device
+        -device virtio-balloon-device,free-page-reporting=on,deflate-on-oom=on
+        -kernel /kernel
+        -initrd /initrd
+        -append console=ttyS0 quiet
+        ");
         let accelerator = Accelerator::of(Kind::Kvm);
         (computer.accelerator, computer.kvm) = (&accelerator, Some(8));
         let text = computer.arguments().join(" ");
-        assert!(text.contains("-add-fd fd=8,set=1 -accel kvm,device=/dev/fdset/1 -cpu host"), "{text}");
+        assert!(
+            text.contains("-add-fd fd=8,set=1 -accel kvm,device=/dev/fdset/1 -cpu host"),
+            "{text}"
+        );
     }
 }

@@ -48,8 +48,8 @@ pub(super) fn enter(qemu: &Path, files: &[(&str, PathBuf)]) -> Res<()> {
             rustix::fs::symlinkat(&to, &root, &at).doing_with(action)?;
             continue;
         }
-        let from = if kind.is_symlink() { from.canonicalize().doing_with(action)? } else { from };
-        mounts.push((at, kind.is_dir(), copy(CWD, &from).doing_with(action)?));
+        let real = from.canonicalize().doing_with(action)?;
+        mounts.push((at, kind.is_dir(), copy(CWD, &real).doing_with(action)?));
     }
     crate::sys::mount::attach_at(root.as_fd(), foothold).doing("attach QEMU's root")?;
     for (at, is_dir, mount) in &mounts {

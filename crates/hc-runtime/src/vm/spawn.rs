@@ -12,7 +12,7 @@ use crate::sys::{self, process, signals, socket};
 use hc_spec::addr::Mac;
 use rustix::fs::{Mode, OFlags};
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -100,8 +100,7 @@ pub(super) fn spawn(plan: &Plan<'_>) -> Res<Qemu> {
             cloned => cloned.map(|cloned| (cloned, group.is_some())),
         }
     };
-    let (cloned, in_v2) =
-        cloned.doing("make QEMU's namespaces").hint("; hc needs to be root")?;
+    let (cloned, in_v2) = cloned.doing("make QEMU's namespaces").hint("; hc needs to be root")?;
     let Some(cloned) = cloned else { child.run() };
     let process = Init::new(cloned);
     drop((its_qmp, its_console, its_guest, its_said, its_report, doors));
@@ -147,7 +146,8 @@ impl Child<'_> {
     fn become_qemu(&self) -> Res<()> {
         cgroup::pass(self.doors)?;
         rustix::process::setsid().doing("start a session")?;
-        let mut files = vec![(KERNEL, self.plan.kernel.clone()), (INITRD, self.plan.initrd.clone())];
+        let mut files =
+            vec![(KERNEL, self.plan.kernel.clone()), (INITRD, self.plan.initrd.clone())];
         files.extend(self.plan.rootfs.iter().map(|rootfs| (ROOTFS, rootfs.clone())));
         jail::enter(self.plan.qemu, &files)
             .hint("; the machine's closure may not be complete in the store: deploy again")?;
