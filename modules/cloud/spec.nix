@@ -38,7 +38,8 @@ let
       ;
     kernel = "${vm.kernel}/vmlinux";
     initrd = "${vm.initrd}/initrd";
-  };
+  }
+  // lib.optionalAttrs vm.resume { inherit (vm) resume; };
 in
 {
   name = cloud;

@@ -46,6 +46,15 @@ let
           default = 1;
           description = "Virtual processors. `limits.cpus` is how much of the host's they may use.";
         };
+        resume = mkOption {
+          type = types.bool;
+          default = false;
+          description = ''
+            Whether it starts from memory that was saved once, when a machine like it had come up and
+            did not know yet who it was. All that start so share that memory until they write to it,
+            and the places in memory where their kernel is.
+          '';
+        };
         layerSize = mkOption {
           type = bytes;
           default = 8 * 1024 * 1024 * 1024;

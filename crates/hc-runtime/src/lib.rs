@@ -44,4 +44,5 @@ pub use probe::{Features, RootMethod, Roots, Virtualisation};
 pub use probe::{probe, probe_roots, probe_virtualisation};
 pub use status::{Exit, Phase, Status, boot_id, start_time};
 pub use supervise::{cleanup, run};
+pub use vm::saved::{Collected, collect as collect_saved};
 pub use vm::{Accelerator, Kind as AcceleratorKind};

@@ -28,6 +28,9 @@ pub struct Vm {
     /// Words on the kernel's command line besides hc's own.
     #[serde(default)]
     pub kernel_params: Vec<String>,
+    /// Start from memory that was saved when its kernel had come up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resume: bool,
 }
 
 impl MachineSpec {

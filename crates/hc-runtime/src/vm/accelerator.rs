@@ -4,6 +4,7 @@
 //! What was found is kept in `<run>/accelerators/` until the host boots again or QEMU changes.
 
 use super::spawn::{Plan, spawn};
+use crate::cgroup::Group;
 use crate::error::{Doing, Res};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -153,13 +154,13 @@ fn boots(with: &Accelerator, qemu: &Path, kernel: &Path, initrd: &Path) -> Resul
         rootfs: None,
         layer: None,
         taps: Vec::new(),
-        memory: 256 << 20,
+        size: 256 << 20,
+        memory: None,
         vcpus: 1,
         words: &words,
         id: NOBODY,
-        group: None,
     };
-    let mut tried = spawn(&plan).map_err(|problem| problem.to_string())?;
+    let mut tried = spawn(&plan, &Group::default()).map_err(|problem| problem.to_string())?;
     let (began, mut console, mut complaint) = (Instant::now(), Vec::new(), Vec::new());
     while tried.console.is_open() {
         let longest = if console.is_empty() { FIRST_WORD } else { DEADLINE };

@@ -15,6 +15,8 @@ const MOST: usize = wire::LONGEST + (wire::WINDOW as usize) * 2;
 /// What the guest says about the machine itself.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Told {
+    /// It listens.
+    Hello,
     Identified,
     Started,
     Ready,
@@ -49,8 +51,8 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    /// Greets the guest and tells it who it is; it hears that as soon as it listens.
-    pub fn open(guest: Stream, identity: wire::Identity) -> Result<Self, wire::WireError> {
+    /// Greets the guest; it hears that as soon as it listens.
+    pub fn open(guest: Stream) -> Result<Self, wire::WireError> {
         let mut channel = Self {
             guest,
             decoder: Decoder::new(),
@@ -61,8 +63,12 @@ impl Channel {
             broken: false,
         };
         channel.send(MACHINE, &ToGuest::Hello(wire::VERSION))?;
-        channel.send(MACHINE, &ToGuest::Identity(Box::new(identity)))?;
         Ok(channel)
+    }
+
+    /// Tells the guest who it is, answered or not.
+    pub fn identify(&mut self, identity: wire::Identity) -> Result<(), wire::WireError> {
+        self.send(MACHINE, &ToGuest::Identity(Box::new(identity)))
     }
 
     /// Sends a message to the guest.
@@ -157,7 +163,8 @@ impl Channel {
                 self.grant(MACHINE, bytes.len());
                 Told::Output(stream, bytes)
             }
-            FromGuest::Hello { .. } | FromGuest::Exit(_) | FromGuest::Window(_) => return None,
+            FromGuest::Hello { .. } => Told::Hello,
+            FromGuest::Exit(_) | FromGuest::Window(_) => return None,
         })
     }
 
@@ -282,7 +289,8 @@ mod tests {
 
     fn open() -> (Channel, Peer<ToGuest>) {
         let (ours, theirs) = pair().unwrap();
-        let channel = Channel::open(Stream::new(ours), wire::Identity::default()).unwrap();
+        let mut channel = Channel::open(Stream::new(ours)).unwrap();
+        channel.identify(wire::Identity::default()).unwrap();
         let mut guest = Peer::new(theirs);
         assert_eq!(guest.hear().len(), 2);
         (channel, guest)

@@ -11,12 +11,28 @@ pub(super) const INITRD: &str = "/initrd";
 /// As above.
 pub(super) const ROOTFS: &str = "/rootfs";
 
+/// As above: the memory, where it is a file.
+pub(super) const RAM: &str = "/ram";
+
+/// Where the guest's memory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Memory {
+    /// QEMU's own.
+    Plain,
+    /// The file [`RAM`], so that it can be copied. What the devices are is written to the descriptor.
+    Kept(RawFd),
+    /// A private copy of the file [`RAM`], as pages are written to. What the devices are is read from
+    /// the descriptor.
+    Copied(RawFd),
+}
+
 /// A computer to be made, by the numbers that its descriptors will have in QEMU.
 #[derive(Debug)]
 pub(super) struct Computer<'a> {
     pub accelerator: &'a Accelerator,
     /// Bytes, whole mebibytes.
-    pub memory: u64,
+    pub size: u64,
+    pub memory: Memory,
     pub vcpus: u32,
     /// `/dev/kvm`, with that accelerator.
     pub kvm: Option<RawFd>,
@@ -43,7 +59,25 @@ impl Computer<'_> {
         let mut add =
             |words: &[&str]| arguments.extend(words.iter().map(|word| (*word).to_owned()));
         add(&["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"]);
-        add(&["-M", "microvm,pic=off,pit=off", "-bios", "qboot.rom"]);
+        let size = self.size >> 20;
+        let backend = format!("memory-backend-file,id=ram,size={size}M,mem-path={RAM}");
+        let (machine, reports) = match self.memory {
+            Memory::Plain => ("microvm,pic=off,pit=off", "on"),
+            // Pages of a file are not given back one by one.
+            _ => ("microvm,pic=off,pit=off,memory-backend=ram", "off"),
+        };
+        add(&["-M", machine, "-bios", "qboot.rom"]);
+        match self.memory {
+            Memory::Plain => {}
+            Memory::Kept(state) => {
+                add(&["-object", &format!("{backend},share=on")]);
+                add(&["-add-fd", &format!("fd={state},set=3")]);
+            }
+            Memory::Copied(state) => {
+                add(&["-object", &format!("{backend},share=off,readonly=on,rom=off")]);
+                add(&["-add-fd", &format!("fd={state},set=3"), "-incoming", "defer"]);
+            }
+        }
         match (self.accelerator.kind, self.kvm) {
             (Kind::Kvm, Some(kvm)) => {
                 add(&["-add-fd", &format!("fd={kvm},set=1")]);
@@ -53,7 +87,7 @@ impl Computer<'_> {
                 add(&["-accel", &format!("tcg,tb-size={}", TRANSLATED >> 20), "-cpu", "max"]);
             }
         }
-        add(&["-m", &format!("{}M", self.memory >> 20), "-smp", &self.vcpus.to_string()]);
+        add(&["-m", &format!("{size}M"), "-smp", &self.vcpus.to_string()]);
         add(&[
             "-sandbox",
             "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
@@ -81,7 +115,9 @@ impl Computer<'_> {
             add(&["-device", &format!("virtio-net-device,netdev=net{index},mac={mac}")]);
         }
         add(&["-device", "virtio-rng-device"]);
-        add(&["-device", "virtio-balloon-device,free-page-reporting=on,deflate-on-oom=on"]);
+        let balloon =
+            format!("virtio-balloon-device,free-page-reporting={reports},deflate-on-oom=on");
+        add(&["-device", &balloon]);
         add(&["-kernel", KERNEL, "-initrd", INITRD, "-append", &self.words.join(" ")]);
         arguments
     }
@@ -97,7 +133,8 @@ mod tests {
         let words = ["console=ttyS0", "quiet"].map(String::from);
         let mut computer = Computer {
             accelerator: &accelerator,
-            memory: 512 << 20,
+            size: 512 << 20,
+            memory: Memory::Plain,
             vcpus: 2,
             kvm: None,
             qmp: 3,
@@ -141,6 +178,14 @@ mod tests {
         -initrd /initrd
         -append console=ttyS0 quiet
         ");
+        computer.memory = Memory::Copied(9);
+        let text = computer.arguments().join(" ");
+        assert!(
+            text.contains(
+                "mem-path=/ram,share=off,readonly=on,rom=off -add-fd fd=9,set=3 -incoming"
+            )
+        );
+        assert!(text.contains("free-page-reporting=off"));
         let accelerator = Accelerator::of(Kind::Kvm);
         (computer.accelerator, computer.kvm) = (&accelerator, Some(8));
         let text = computer.arguments().join(" ");

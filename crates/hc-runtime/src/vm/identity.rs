@@ -7,9 +7,11 @@ use crate::network::Tap;
 use crate::supervise::identity;
 use hc_guest::wire;
 use hc_spec::MachineSpec;
+use hc_spec::addr::Mac;
 use hc_spec::machine::ReadyWhen;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::OwnedFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bytes of entropy that a guest begins with.
@@ -70,9 +72,24 @@ fn machine_id(spec: &MachineSpec) -> [u8; 16] {
     id
 }
 
+/// The taps, with the addresses that QEMU gives their devices: where a machine may be one of several
+/// copies of a saved one they are everybody's, and the guest gives itself its own.
+pub(super) fn devices<'t>(
+    spec: &MachineSpec,
+    taps: &'t [Tap],
+) -> impl Iterator<Item = (&'t OwnedFd, Mac)> {
+    let copied = spec.vm.as_ref().is_some_and(|vm| vm.resume);
+    (0u8..).zip(identity::places(spec).zip(taps)).map(move |(index, (place, tap))| {
+        let mac = if copied { Mac([2, 0, 0, 0, 0, index]) } else { place.mac(&spec.name) };
+        (&tap.descriptor, mac)
+    })
+}
+
 fn network(spec: &MachineSpec, taps: &[Tap]) -> (Vec<wire::Interface>, Vec<wire::Route>) {
     let (mut interfaces, mut routes) = (Vec::new(), Vec::new());
-    for (index, (place, tap)) in identity::places(spec).zip(taps).enumerate() {
+    let devices = devices(spec, taps).map(|(_, mac)| mac);
+    for (index, ((place, tap), device)) in identity::places(spec).zip(taps).zip(devices).enumerate()
+    {
         let (machine, interface) = (&spec.name, format!("eth{index}"));
         let (gateway, gateway_v4) = (IpAddr::V6(place.gateway()), IpAddr::V4(place.gateway_v4()));
         let address = |ip: IpAddr, prefix| wire::Address { ip, prefix };
@@ -85,7 +102,7 @@ fn network(spec: &MachineSpec, taps: &[Tap]) -> (Vec<wire::Interface>, Vec<wire:
             routes.push(route(address(gateway_v4, 32), None));
         }
         interfaces.push(wire::Interface {
-            device: place.mac(machine).0,
+            device: device.0,
             mac: place.mac(machine).0,
             name: interface.clone(),
             mtu: Some(tap.mtu),

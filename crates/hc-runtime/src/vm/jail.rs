@@ -16,45 +16,54 @@ const STORE: &str = "nix/store";
 /// Where libraries are, and what every program counts on.
 const FILES: [&str; 3] = ["etc/ld.so.cache", "dev/null", "dev/urandom"];
 
+/// A file that is shown to QEMU.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub at: &'static str,
+    pub file: PathBuf,
+    pub writable: bool,
+}
+
 /// Makes a root of this process's own in a mount namespace of its own, with `files` at the paths
 /// that are given. Where QEMU comes from a store that is shown too.
-pub(super) fn enter(qemu: &Path, files: &[(&str, PathBuf)]) -> Res<()> {
+pub(super) fn enter(qemu: &Path, files: &[Shown]) -> Res<()> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .doing("keep QEMU's mounts to itself")?;
     let options = [("mode", Some("755")), ("size", Some("1m"))];
     let root = make("tmpfs", &options, Attr::MOUNT_ATTR_NOSUID).doing("make a root for QEMU")?;
     let store = qemu.starts_with("/nix/store").then_some(STORE);
-    let mut shown: Vec<(PathBuf, PathBuf)> = Vec::new();
+    let mut shown: Vec<(PathBuf, PathBuf, bool)> = Vec::new();
     for path in PROGRAMS.into_iter().chain(store).chain(FILES) {
-        shown.push((path.into(), Path::new("/").join(path)));
+        shown.push((path.into(), Path::new("/").join(path), false));
     }
-    for (at, file) in files {
-        shown.push((at.trim_start_matches('/').into(), file.clone()));
+    for file in files {
+        shown.push((file.at.trim_start_matches('/').into(), file.file.clone(), file.writable));
     }
     // A mount can be attached only to what is attached.
     let foothold = ["/run", "/tmp", "/mnt", "/var"].iter().find(|dir| Path::new(dir).is_dir());
     let foothold = Path::new(foothold.unwrap_or(&"/"));
     // What is shown may lie below it.
     let mut mounts = Vec::with_capacity(shown.len());
-    for (at, from) in shown {
+    for (at, from, writable) in shown {
         let action = || format!("show {} to QEMU", from.display());
         let kind = match rustix::fs::lstat(&from) {
             Ok(found) => FileType::from_raw_mode(found.st_mode),
             Err(rustix::io::Errno::NOENT) => continue,
             Err(error) => Err(error).doing_with(action)?,
         };
-        if kind.is_symlink() && !files.iter().any(|(_, file)| *file == from) {
+        if kind.is_symlink() && !files.iter().any(|shown| shown.file == from) {
             let to = std::fs::read_link(&from).doing_with(action)?;
             rustix::fs::symlinkat(&to, &root, &at).doing_with(action)?;
             continue;
         }
         let real = from.canonicalize().doing_with(action)?;
-        mounts.push((at, kind.is_dir(), copy(CWD, &real).doing_with(action)?));
+        mounts.push((at, kind.is_dir(), writable, copy(CWD, &real).doing_with(action)?));
     }
     crate::sys::mount::attach_at(root.as_fd(), foothold).doing("attach QEMU's root")?;
-    for (at, is_dir, mount) in &mounts {
+    for (at, is_dir, writable, mount) in &mounts {
         let device = if at.starts_with("dev") { Attr::empty() } else { Attr::MOUNT_ATTR_NODEV };
-        let locked = Attr::MOUNT_ATTR_RDONLY | Attr::MOUNT_ATTR_NOSUID | device;
+        let read_only = if *writable { Attr::empty() } else { Attr::MOUNT_ATTR_RDONLY };
+        let locked = read_only | Attr::MOUNT_ATTR_NOSUID | device;
         show(root.as_fd(), at, *is_dir)
             .and_then(|at| attach(mount.as_fd(), at.as_fd()))
             .and_then(|()| restrict(mount.as_fd(), locked))

@@ -3,11 +3,13 @@
 //! An empty one of each size is made once, `<state>/layers/BYTES.raw`, and machines' are copies that
 //! share its blocks where the file system can; else the few hundred kilobytes in it are copied.
 
+use super::saved::Collected;
 use crate::config::Places;
 use crate::error::{Doing, Problem, Res};
 use crate::sys::clone::{Shared, share};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -78,10 +80,25 @@ pub(super) fn template(state_dir: &Path, size: u64) -> Res<PathBuf> {
     Ok(path)
 }
 
+/// Removes the empty file systems that are there.
+pub(super) fn collect(state_dir: &Path, dry_run: bool) -> hc_fs::Result<Vec<Collected>> {
+    let mut gone = Vec::new();
+    for entry in std::fs::read_dir(state_dir.join("layers")).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_one = path.extension().is_some_and(|extension| extension == "raw");
+        let Some(found) = entry.metadata().ok().filter(|_| is_one) else { continue };
+        if !dry_run {
+            hc_fs::plain::remove_file(&path)?;
+        }
+        gone.push(Collected { path, bytes: found.blocks() * 512 });
+    }
+    Ok(gone)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{FileExt, MetadataExt};
+    use std::os::unix::fs::FileExt;
 
     #[test]
     fn a_layer_outlives_restarts_and_goes_with_its_description() {

@@ -6,6 +6,7 @@
 //! | [`layer`] | the disk that keeps what is written |
 //! | [`identity`] | who the guest is told it is |
 //! | [`command`], [`jail`], [`spawn`] | QEMU: its words, what it sees, its process |
+//! | [`resume`], [`saved`] | a computer that has come up once for many |
 //! | [`qmp`], [`channel`], [`console`] | what is said to QEMU and to the guest, and the console |
 //! | [`watch`] | all of that, until it ends |
 //! | [`client`] | `hc exec` and `hc console` |
@@ -20,6 +21,8 @@ mod identity;
 mod jail;
 mod layer;
 mod qmp;
+mod resume;
+pub(crate) mod saved;
 mod spawn;
 mod stream;
 mod watch;
@@ -28,17 +31,19 @@ pub use accelerator::{Accelerator, Kind, accelerators};
 
 use crate::error::{Problem, Res, RunError};
 use crate::ids::IdRange;
-use crate::network::Tap;
 use crate::status::Exit;
 use crate::supervise::Run;
 use channel::Channel;
+use command::Memory;
 use console::Console;
 use door::Door;
 use hc_guest::wire;
 use hc_spec::Vm;
 use hc_spec::machine::Limits;
 use qmp::Qmp;
-use std::os::fd::AsFd;
+use resume::Ram;
+use saved::{Likeness, Saving, Slot};
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use stream::Stream;
 
@@ -57,7 +62,16 @@ struct Machine {
     console: Console,
     /// Where sessions come in, and those who watch the console.
     doors: Vec<Door>,
+    /// It is to be saved before it is told who it is.
+    unsaved: Option<Unsaved>,
     _ids: IdRange,
+}
+
+/// A machine that knows nothing of itself yet.
+struct Unsaved {
+    identity: wire::Identity,
+    saving: Saving,
+    ram: Ram,
 }
 
 impl Run<'_> {
@@ -94,6 +108,7 @@ impl Run<'_> {
         let (attached, taps) =
             attached.map_err(|source| RunError::Network { machine: name.into(), source })?;
         self.status.addresses = attached.addresses;
+        let words = words(vm, &accelerator);
         let plan = spawn::Plan {
             qemu: &qemu,
             accelerator: &accelerator,
@@ -101,12 +116,12 @@ impl Run<'_> {
             initrd,
             rootfs: Some(self.config.physical(&spec.image.rootfs)),
             layer: Some(layer.as_fd()),
-            taps: self.taps(&taps),
-            memory: vm.memory,
+            taps: identity::devices(spec, &taps).map(|(tap, mac)| (tap.as_fd(), mac)).collect(),
+            size: vm.memory,
+            memory: None,
             vcpus: vm.vcpus,
-            words: &words(vm, &accelerator),
+            words: &words,
             id: ids.base,
-            group: Some(&self.group),
         };
         let identity = identity::of(self.config, spec, &taps).map_err(here)?;
         let doors = [client::CHANNEL, client::CONSOLE]
@@ -114,22 +129,61 @@ impl Run<'_> {
             .into_iter()
             .collect::<Res<_>>()
             .map_err(here)?;
-        let qemu = spawn::spawn(&plan).map_err(here)?;
-        self.greet(qemu, identity, doors, ids).map_err(here)
+        let (qemu, know) = self.turn_on(plan, vm, identity).map_err(here)?;
+        self.greet(qemu, know, doors, ids).map_err(here)
     }
 
-    fn taps<'t>(&self, taps: &'t [Tap]) -> Vec<(std::os::fd::BorrowedFd<'t>, hc_spec::addr::Mac)> {
-        let places = crate::supervise::identity::places(self.spec);
-        let mac = |(place, tap): (hc_spec::addr::Place<'_>, &'t Tap)| {
-            (tap.descriptor.as_fd(), place.mac(&self.spec.name))
+    /// Turns the computer on: as it was saved, or cold; then it may have to be saved.
+    fn turn_on(
+        &mut self,
+        plan: spawn::Plan<'_>,
+        vm: &Vm,
+        identity: wire::Identity,
+    ) -> Res<(spawn::Qemu, Result<wire::Identity, Unsaved>)> {
+        if !vm.resume {
+            return Ok((spawn::spawn(&plan, &self.group)?, Ok(identity)));
+        }
+        let slot = Slot::of(
+            &self.config.state_dir,
+            &Likeness {
+                qemu: plan.qemu,
+                accelerator: plan.accelerator,
+                vm,
+                rootfs: &self.spec.image.rootfs,
+                networks: plan.taps.len(),
+                words: plan.words,
+            },
+        )?;
+        if let Some(state) = slot.find() {
+            let plan = plan.with(slot.ram(), Memory::Copied(state.as_raw_fd()), state.as_fd());
+            let resumed = spawn::spawn(&plan, &self.group).and_then(|mut qemu| {
+                resume::go_on(&mut qemu.qmp)?;
+                Ok(qemu)
+            });
+            match resumed {
+                Ok(qemu) => return Ok((qemu, Ok(identity))),
+                Err(problem) => {
+                    self.log.say(&format!("hc: it starts cold, not as it was saved: {problem}"));
+                    slot.discard()?;
+                }
+            }
+        }
+        let Some(ram) = Ram::make(&self.places.run, vm.memory, plan.id)? else {
+            let place = self.places.run.display();
+            self.log.say(&format!("hc: it cannot be saved: {place} is not in memory"));
+            return Ok((spawn::spawn(&plan, &self.group)?, Ok(identity)));
         };
-        places.zip(taps).map(mac).collect()
+        let saving = slot.begin()?;
+        let (path, state) = (ram.path.clone(), saving.state.as_fd());
+        let qemu =
+            spawn::spawn(&plan.with(path, Memory::Kept(state.as_raw_fd()), state), &self.group)?;
+        Ok((qemu, Err(Unsaved { identity, saving, ram })))
     }
 
     fn greet(
         &mut self,
         qemu: spawn::Qemu,
-        identity: wire::Identity,
+        know: Result<wire::Identity, Unsaved>,
         doors: Vec<Door>,
         ids: IdRange,
     ) -> Res<Machine> {
@@ -137,17 +191,40 @@ impl Run<'_> {
         let pid = format!("{}\n", qemu.process.pid);
         hc_fs::plain::write(&self.places.run.join("pid"), pid.as_bytes(), 0o644)?;
         self.status.write(&self.places)?;
-        let channel = Channel::open(qemu.guest, identity);
+        let mut channel = Channel::open(qemu.guest).map_err(said)?;
+        let unsaved = match know {
+            Ok(identity) => {
+                channel.identify(identity).map_err(said)?;
+                None
+            }
+            Err(unsaved) => Some(unsaved),
+        };
         Ok(Machine {
             process: qemu.process,
             qmp: qemu.qmp,
             said: qemu.said,
-            channel: channel.map_err(|error| Problem::plain(error.to_string()))?,
+            channel,
             console: Console::open(qemu.console, &self.places)?,
             doors,
+            unsaved,
             _ids: ids,
         })
     }
+
+    /// Saves a machine that has come up, if that is to be, and tells it who it is.
+    fn save_and_tell(&mut self, machine: &mut Machine) -> Res<()> {
+        let Some(unsaved) = machine.unsaved.take() else { return Ok(()) };
+        match resume::save(&mut machine.qmp, &unsaved.saving, &unsaved.ram) {
+            // Flushing takes longer than the machine would wait for.
+            Ok(()) => drop(std::thread::spawn(move || unsaved.saving.finish())),
+            Err(problem) => self.log.say(&format!("hc: it could not be saved: {problem}")),
+        }
+        machine.channel.identify(unsaved.identity).map_err(said)
+    }
+}
+
+fn said(error: wire::WireError) -> Problem {
+    Problem::plain(error.to_string())
 }
 
 /// What the machine's control group may use: the guest's memory and QEMU's own.

@@ -2,12 +2,16 @@
 //! (<https://www.qemu.org/docs/master/interop/qmp-spec.html>).
 
 use super::stream::Stream;
-use rustix::event::PollFlags;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 /// Longest line that is taken.
 const LONGEST: usize = 1 << 20;
+
+/// How long QEMU may take to answer.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What QEMU says.
 #[derive(Debug, PartialEq)]
@@ -48,12 +52,19 @@ pub(super) struct Qmp {
     stream: Stream,
     begun: Vec<u8>,
     last: u64,
+    /// What was heard while something else was waited for.
+    passed_over: Vec<Said>,
 }
 
 impl Qmp {
     /// Takes the supervisor's end, and asks to be listened to.
     pub fn new(socket: OwnedFd) -> Self {
-        let mut qmp = Self { stream: Stream::new(socket), begun: Vec::new(), last: 0 };
+        let mut qmp = Self {
+            stream: Stream::new(socket),
+            begun: Vec::new(),
+            last: 0,
+            passed_over: Vec::new(),
+        };
         qmp.command("qmp_capabilities", &json!({}));
         qmp
     }
@@ -73,7 +84,7 @@ impl Qmp {
     pub fn hear(&mut self) -> Vec<Said> {
         self.stream.flush();
         let bytes = self.stream.read();
-        let mut said = Vec::new();
+        let mut said = std::mem::take(&mut self.passed_over);
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             if self.begun.len() + piece.len() <= LONGEST {
                 self.begun.extend_from_slice(piece);
@@ -84,6 +95,44 @@ impl Qmp {
             }
         }
         said
+    }
+
+    /// Gives a command and waits for its result, or why it failed.
+    pub fn ask(&mut self, name: &str, arguments: &Value) -> Result<Value, String> {
+        let number = self.command(name, arguments);
+        self.wait_for(name, |said| match said {
+            Said::Return(id, result) if *id == number => Some(Ok(result.take())),
+            Said::Error(id, problem) if *id == number => Some(Err(problem.clone())),
+            _ => None,
+        })
+    }
+
+    /// Waits until something is said that `means` something; the rest is heard later.
+    pub fn wait_for<T>(
+        &mut self,
+        what: &str,
+        mut means: impl FnMut(&mut Said) -> Option<Result<T, String>>,
+    ) -> Result<T, String> {
+        let until = Instant::now() + PATIENCE;
+        let mut kept = Vec::new();
+        loop {
+            let mut said = self.hear().into_iter();
+            for mut one in said.by_ref() {
+                if let Some(result) = means(&mut one) {
+                    kept.extend(said);
+                    self.passed_over = kept;
+                    return result;
+                }
+                kept.push(one);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || !self.is_open() {
+                self.passed_over = kept;
+                return Err(format!("QEMU does not answer ({what})"));
+            }
+            let left = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+            let _ = poll(&mut [PollFd::new(&self.stream, self.stream.events())], Some(&left));
+        }
     }
 
     /// What to poll for.

@@ -1,8 +1,8 @@
 //! QEMU as a process: its user, its root, its namespaces and descriptors.
 
 use super::accelerator::{Accelerator, Kind};
-use super::command::{Computer, INITRD, KERNEL, ROOTFS};
-use super::jail;
+use super::command::{Computer, INITRD, KERNEL, Memory, RAM, ROOTFS};
+use super::jail::{self, Shown};
 use super::qmp::Qmp;
 use super::stream::{Stream, pair};
 use crate::cgroup::{self, Group};
@@ -26,13 +26,31 @@ pub(super) struct Plan<'a> {
     pub rootfs: Option<PathBuf>,
     pub layer: Option<BorrowedFd<'a>>,
     pub taps: Vec<(BorrowedFd<'a>, Mac)>,
-    pub memory: u64,
+    /// Bytes of memory.
+    pub size: u64,
+    /// The file that it is, if it is one, and how; and the descriptor that this names.
+    pub memory: Option<(PathBuf, Memory, BorrowedFd<'a>)>,
     pub vcpus: u32,
     pub words: &'a [String],
     /// The user and group that QEMU runs as.
     pub id: u32,
-    /// The control groups it is in.
-    pub group: Option<&'a Group>,
+}
+
+impl<'a> Plan<'a> {
+    /// The same computer with a file for memory.
+    pub fn with<'b>(&self, file: PathBuf, memory: Memory, state: BorrowedFd<'b>) -> Plan<'b>
+    where
+        'a: 'b,
+    {
+        Plan {
+            kernel: self.kernel.clone(),
+            initrd: self.initrd.clone(),
+            rootfs: self.rootfs.clone(),
+            taps: self.taps.clone(),
+            memory: Some((file, memory, state)),
+            ..*self
+        }
+    }
 }
 
 /// A computer that is on.
@@ -45,9 +63,9 @@ pub(super) struct Qemu {
     pub said: Stream,
 }
 
-/// Turns the computer on. This process has one thread.
-pub(super) fn spawn(plan: &Plan<'_>) -> Res<Qemu> {
-    let doors = plan.group.map_or(Ok(Vec::new()), Group::doors)?;
+/// Turns the computer on, in these control groups. This process has one thread.
+pub(super) fn spawn(plan: &Plan<'_>, group: &Group) -> Res<Qemu> {
+    let doors = group.doors()?;
     let ends = || pair().doing("make a socket pair");
     let ((qmp, its_qmp), (console, its_console)) = (ends()?, ends()?);
     let ((guest, its_guest), (said, its_said)) = (ends()?, ends()?);
@@ -62,7 +80,8 @@ pub(super) fn spawn(plan: &Plan<'_>) -> Res<Qemu> {
     let taps: Vec<_> = plan.taps.iter().map(|(tap, mac)| (tap.as_raw_fd(), *mac)).collect();
     let computer = Computer {
         accelerator: plan.accelerator,
-        memory: plan.memory,
+        size: plan.size,
+        memory: plan.memory.as_ref().map_or(Memory::Plain, |(_, memory, _)| *memory),
         vcpus: plan.vcpus,
         kvm: kvm.as_ref().map(AsRawFd::as_raw_fd),
         qmp: its_qmp.as_raw_fd(),
@@ -76,6 +95,7 @@ pub(super) fn spawn(plan: &Plan<'_>) -> Res<Qemu> {
     let mut kept = vec![its_qmp.as_fd(), its_console.as_fd(), its_guest.as_fd()];
     kept.extend(kvm.iter().map(AsFd::as_fd).chain(plan.layer));
     kept.extend(plan.taps.iter().map(|(tap, _)| *tap));
+    kept.extend(plan.memory.as_ref().map(|(.., state)| *state));
     let child = Child {
         plan,
         arguments: strings(plan.qemu, &computer.arguments())?,
@@ -90,21 +110,21 @@ pub(super) fn spawn(plan: &Plan<'_>) -> Res<Qemu> {
         | libc::CLONE_NEWUTS
         | libc::CLONE_NEWPID;
     let flags = u64::from(namespaces.cast_unsigned());
-    let group = plan.group.and_then(Group::open);
+    let v2 = group.open();
     // SAFETY: the caller has one thread, and the child never returns.
     let cloned = unsafe {
-        match process::clone(flags, group.as_ref().map(AsFd::as_fd), libc::SIGCHLD) {
-            Err(_) if group.is_some() => {
+        match process::clone(flags, v2.as_ref().map(AsFd::as_fd), libc::SIGCHLD) {
+            Err(_) if v2.is_some() => {
                 process::clone(flags, None, libc::SIGCHLD).map(|cloned| (cloned, false))
             }
-            cloned => cloned.map(|cloned| (cloned, group.is_some())),
+            cloned => cloned.map(|cloned| (cloned, v2.is_some())),
         }
     };
     let (cloned, in_v2) = cloned.doing("make QEMU's namespaces").hint("; hc needs to be root")?;
     let Some(cloned) = cloned else { child.run() };
     let process = Init::new(cloned);
     drop((its_qmp, its_console, its_guest, its_said, its_report, doors));
-    if let (false, Some(group)) = (in_v2, plan.group) {
+    if !in_v2 {
         group.join_v2(process.pid)?;
     }
     // Only now, so that a supervisor that was killed meanwhile leaves nobody.
@@ -146,9 +166,13 @@ impl Child<'_> {
     fn become_qemu(&self) -> Res<()> {
         cgroup::pass(self.doors)?;
         rustix::process::setsid().doing("start a session")?;
-        let mut files =
-            vec![(KERNEL, self.plan.kernel.clone()), (INITRD, self.plan.initrd.clone())];
-        files.extend(self.plan.rootfs.iter().map(|rootfs| (ROOTFS, rootfs.clone())));
+        let show = |at, file: &Path| Shown { at, file: file.into(), writable: false };
+        let mut files = vec![show(KERNEL, &self.plan.kernel), show(INITRD, &self.plan.initrd)];
+        files.extend(self.plan.rootfs.iter().map(|rootfs| show(ROOTFS, rootfs)));
+        files.extend(self.plan.memory.iter().map(|(ram, memory, _)| {
+            let writable = matches!(memory, Memory::Kept(_));
+            Shown { writable, ..show(RAM, ram) }
+        }));
         jail::enter(self.plan.qemu, &files)
             .hint("; the machine's closure may not be complete in the store: deploy again")?;
         jail::give_up(self.plan.id)?;

@@ -118,6 +118,9 @@ impl Run<'_> {
             course.complaint = line.to_owned();
         }
         for told in machine.channel.pass() {
+            if told == Told::Hello {
+                self.save_and_tell(machine)?;
+            }
             self.told(told, course)?;
         }
         Ok(())
@@ -125,7 +128,7 @@ impl Run<'_> {
 
     fn told(&mut self, told: Told, course: &mut Course) -> Res<()> {
         match told {
-            Told::Identified | Told::Quiet => {}
+            Told::Hello | Told::Identified | Told::Quiet => {}
             Told::Started => {
                 let ready = self.spec.ready.when == ReadyWhen::Started;
                 self.come_to(if ready { Phase::Ready } else { Phase::Running })?;
