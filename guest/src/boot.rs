@@ -1,5 +1,8 @@
 //! From the kernel's first jump to the payload.
 
+use crate::agent::{self, port::Port};
+use crate::sys::process;
+use crate::wire::Payload;
 use crate::{modules, payload, root, sys, words};
 use alloc::format;
 use alloc::string::String;
@@ -21,12 +24,15 @@ fn start() -> Result<(), String> {
     };
     let wanted = words::parse(&text("/hc/config")?, &text("/proc/cmdline")?)?;
     modules::load()?;
-    root::mount(&wanted)?;
+    let port = Port::open()?;
+    root::mount(&wanted, port.is_some())?;
     payload::enter_root()?;
-    if wanted.command.is_empty() {
-        payload::become_init(&wanted)
-    } else {
-        payload::run(&wanted.command)
+    match port {
+        Some(port) => agent::run(port, &wanted),
+        None if wanted.command.is_empty() => {
+            Err(payload::execute_init(&wanted, &Payload::default()))
+        }
+        None => payload::run(&wanted.command),
     }
 }
 
@@ -52,9 +58,9 @@ pub fn give_up(why: &str) -> ! {
 
 /// Ends every process, writes everything out, and powers off.
 pub fn end() -> ! {
-    sys::kill_all(15);
+    let _ = process::kill(-1, process::SIGTERM);
     sys::sleep_ms(20);
-    sys::kill_all(9);
+    let _ = process::kill(-1, process::SIGKILL);
     sys::sync();
     let _ = sys::mount("", "/", "", sys::MS_REMOUNT | sys::MS_RDONLY, "");
     sys::power_off()

@@ -14,11 +14,18 @@
 
 extern crate alloc;
 
+pub mod account;
+pub mod agent;
 pub mod boot;
+pub mod heap;
+pub mod identity;
 pub mod modules;
+pub mod netlink;
+pub mod network;
 pub mod payload;
 pub mod root;
 pub mod superblock;
 pub mod sys;
+pub mod tar;
 pub mod wire;
 pub mod words;
