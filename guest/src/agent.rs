@@ -218,6 +218,7 @@ impl Agent<'_> {
         if payload.init {
             self.start_init(&payload);
         } else if !payload.command.is_empty() {
+            payload::mount_groups();
             let (user, directory) = (payload.user.as_deref(), payload.directory.as_deref());
             let environment = payload.environment.iter();
             let work = Work::Run(Program::find(&payload.command, environment, user, directory)?);

@@ -38,7 +38,8 @@ pub fn set_up(identity: &Identity) -> Result<(), String> {
         // First all out of the way: names may change places. One that was given by hand is also one
         // that udev leaves alone.
         let aside = format!("hc-{index}\0");
-        set_link(&netlink, index, false, &[(3, aside.as_bytes())])
+        set_link(&netlink, index, false, &[])
+            .and_then(|()| set_link(&netlink, index, false, &[(3, aside.as_bytes())]))
             .map_err(refused(format!("take {name} down")))?;
         indexes.push(index);
     }

@@ -64,6 +64,12 @@ pub fn execute_init(wanted: &Wanted, payload: &Payload) -> String {
     format!("cannot run the image's init{tried}")
 }
 
+/// Where a command finds the control groups; an image's init mounts them as it likes.
+pub fn mount_groups() {
+    let strict = sys::MS_NOSUID | sys::MS_NODEV | sys::MS_NOEXEC;
+    let _ = sys::mount("hc", "/sys/fs/cgroup", "cgroup2", strict, "");
+}
+
 /// What programs expect to be there, and an image's init would find mounted already.
 ///
 /// # Errors

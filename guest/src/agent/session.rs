@@ -214,16 +214,17 @@ impl Session {
         }
         let mut buffer = vec![0; PIECE.min(self.may_send as usize)];
         match io::read(file, &mut buffer) {
-            Err(Errno::AGAIN) => return true,
-            // A terminal that no program has open any more ends with an error.
-            Ok(0) | Err(_) => self.outputs[number] = None,
-            Ok(count) => {
+            Ok(count @ 1..) => {
                 buffer.truncate(count);
                 self.may_send -= count as u32;
                 port.send(self.id, &FromGuest::Output(number as u8 + 1, buffer));
+                return false;
             }
+            Err(Errno::AGAIN) => {}
+            // A terminal that no program has open any more ends with an error.
+            Ok(0) | Err(_) => self.outputs[number] = None,
         }
-        false
+        true
     }
 }
 
