@@ -10,7 +10,7 @@ mod session;
 use crate::sys::{self, File, io, process};
 use crate::wire::{Exec, FromGuest, Identity, MACHINE, Payload, ToGuest, VERSION};
 use crate::words::Wanted;
-use crate::{boot, identity, payload};
+use crate::{boot, identity, payload, root};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -38,14 +38,13 @@ struct Agent<'a> {
     frozen: bool,
 }
 
-/// Waits for an identity, starts the payload, and serves the host until the machine powers off.
+/// Waits for an identity, mounts the root, starts the payload, and serves the host until the machine powers off.
 ///
 /// # Errors
 /// When it cannot begin.
 pub fn run(port: Port, wanted: &Wanted) -> Result<(), String> {
     let signals =
         process::signals().map_err(|error| format!("cannot wait for signals: {error}"))?;
-    payload::mount_usual()?;
     let mut agent = Agent {
         port,
         signals,
@@ -188,6 +187,11 @@ impl Agent<'_> {
     }
 
     fn identify(&mut self, mut new: Identity) -> Result<(), String> {
+        if self.identity.is_none() {
+            root::mount(self.wanted, true)?;
+            payload::enter_root()?;
+            payload::mount_usual()?;
+        }
         let seeded = identity::seed(&core::mem::take(&mut new.entropy));
         seeded.map_err(|error| format!("cannot seed the random numbers: {error}"))?;
         identity::set_clock(core::mem::take(&mut new.clock))

@@ -24,16 +24,17 @@ fn start() -> Result<(), String> {
     };
     let wanted = words::parse(&text("/hc/config")?, &text("/proc/cmdline")?)?;
     modules::load()?;
-    let port = Port::open()?;
-    root::mount(&wanted, port.is_some())?;
-    payload::enter_root()?;
-    match port {
-        Some(port) => agent::run(port, &wanted),
-        None if wanted.command.is_empty() => {
-            Err(payload::execute_init(&wanted, &Payload::default()))
-        }
-        None => payload::run(&wanted.command),
+    // Who has an identity to wait for touches no disk before: it may be saved while it waits, and go
+    // on with other disks.
+    if let Some(port) = Port::open()? {
+        return agent::run(port, &wanted);
     }
+    root::mount(&wanted, false)?;
+    payload::enter_root()?;
+    if wanted.command.is_empty() {
+        return Err(payload::execute_init(&wanted, &Payload::default()));
+    }
+    payload::run(&wanted.command)
 }
 
 fn special_file_systems() -> Result<(), String> {
