@@ -57,9 +57,11 @@ impl Accelerator {
         Self { kind, tsc_khz: None, passed_over: None, kernel: PathBuf::new() }
     }
 
-    /// Words that the guest's kernel needs with it.
+    /// Words that the guest's kernel needs with it. A translated guest's counter is the host's: it is
+    /// right, and timer ticks that come late on a busy host are not, by which the kernel would judge it.
     pub(super) fn words(&self) -> Vec<String> {
-        self.tsc_khz.map(|khz| format!("tsc_early_khz={khz}")).into_iter().collect()
+        let words = |khz| [format!("tsc_early_khz={khz}"), "tsc=reliable".into()];
+        self.tsc_khz.map(words).into_iter().flatten().collect()
     }
 }
 
@@ -220,7 +222,7 @@ mod tests {
         hc_fs::plain::write(&file, &serde_json::to_vec(&found).unwrap(), 0o644).unwrap();
         let chosen = choose(dir.path(), qemu, Path::new("/k"), Path::new("/i")).unwrap();
         assert_eq!(chosen, found);
-        assert_eq!(chosen.words(), ["tsc_early_khz=2000000"]);
+        assert_eq!(chosen.words(), ["tsc_early_khz=2000000", "tsc=reliable"]);
         assert_eq!(accelerators(dir.path()), [found]);
         assert_ne!(name(qemu, Path::new("/other")).unwrap(), name(qemu, Path::new("/k")).unwrap());
     }

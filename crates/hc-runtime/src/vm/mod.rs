@@ -239,7 +239,9 @@ fn limits(vm: &Vm, accelerator: &Accelerator, said: &Limits) -> Limits {
 /// The kernel's command line.
 fn words(vm: &Vm, accelerator: &Accelerator) -> Vec<String> {
     let own = ["console=ttyS0", "quiet", "panic=-1", "root=serial:root", "hc.layer=serial:layer"];
-    let mut words: Vec<String> = own.map(String::from).to_vec();
+    // A microVM has no PCI bus; what else would be waited for while it comes up is not.
+    let quick = ["pci=off", "rcupdate.rcu_expedited=1", "cryptomgr.notests"];
+    let mut words: Vec<String> = own.into_iter().chain(quick).map(String::from).collect();
     words.extend(accelerator.words());
     words.extend(vm.kernel_params.iter().cloned());
     words

@@ -9,6 +9,7 @@ use super::accelerator::{Accelerator, Kind};
 use super::layer;
 use crate::error::{Doing, Res};
 use hc_spec::Vm;
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -101,7 +102,11 @@ impl Slot {
         let aside = self.dir.with_extension(std::process::id().to_string());
         hc_fs::tree::remove(&aside)?;
         hc_fs::durable::create_dir_all(&aside, 0o700)?;
-        let state = hc_fs::plain::create_new(&aside.join("state"), 0o600)?;
+        hc_fs::plain::create_new(&aside.join("state"), 0o600)?;
+        // QEMU takes a descriptor for writing alone, and no other.
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let state = rustix::fs::open(aside.join("state"), flags, Mode::empty());
+        let state = File::from(state.doing("save the machine")?);
         let (target, made_from) = (self.dir.clone(), self.made_from.clone());
         Ok(Saving { aside, target, made_from, state })
     }
