@@ -97,8 +97,10 @@ impl Slot {
         Ok(hc_fs::tree::remove(&self.dir)?)
     }
 
-    /// Begins to save: a directory that has no name yet, with an empty file for QEMU's state.
+    /// Begins to save: a directory that has no name yet, with an empty file for QEMU's state. What is
+    /// in its place is no whole machine, and goes.
     pub fn begin(&self) -> Res<Saving> {
+        self.discard()?;
         let aside = self.dir.with_extension(std::process::id().to_string());
         hc_fs::tree::remove(&aside)?;
         hc_fs::durable::create_dir_all(&aside, 0o700)?;
@@ -272,8 +274,8 @@ mod tests {
         assert_eq!(std::fs::read(one.ram()).unwrap(), vec![7; 1 << 20]);
         hc_fs::plain::write(&one.dir.join("state"), b"Devices", 0o600).unwrap();
         assert!(one.find().is_none(), "it was changed");
-        one.discard().unwrap();
         save(&one, &ram);
+        assert!(one.find().is_some(), "it was made anew");
         hc_fs::plain::append(&one.ram(), 0o600).unwrap().write_all(b"x").unwrap();
         assert!(one.find().is_none(), "its memory was changed");
     }
@@ -287,7 +289,7 @@ mod tests {
         save(&one, &ram);
         let unfinished = one.dir.with_extension("2147483646");
         hc_fs::plain::create_dir_all(&unfinished, 0o700).unwrap();
-        let busy = one.begin().unwrap();
+        let busy = slot(dir.path(), 1 << 29).begin().unwrap();
         let all = |_: &Path| true;
         let gone = collect(dir.path(), &all, false).unwrap();
         assert_eq!(gone.into_iter().map(|gone| gone.path).collect::<Vec<_>>(), [unfinished]);
