@@ -54,10 +54,18 @@ boot() {
 		-qmp unix:qmp,server=on,wait=off "${@:4}" 2>qemu.err &
 	machine=$!
 	for _ in $(seq 100); do
-		[ ! -S port ] || return 0
+		[ ! -S qmp ] || break
 		sleep 0.1
 	done
-	return 1
+}
+# resume DISK FILE: a machine that was saved.
+resume() {
+	boot microvm "$1" '' -incoming "exec:cat $2"
+	for _ in $(seq 100); do
+		qmp '{ "execute": "query-status" }' | grep -q inmigrate || break
+		sleep 0.1
+	done
+	qmp '{ "execute": "cont" }' >out
 }
 guest() { "$top/checks/lib/guest" port "$@"; }
 qmp() { "$top/checks/lib/qmp" qmp "$@"; }
@@ -161,7 +169,7 @@ save() { qmp '{ "execute": "stop" }' '{ "execute": "migrate", "arguments": { "ur
 check "and is saved" save blank
 wait "$machine"
 about() {
-	boot microvm root.erofs '' -incoming "exec:cat blank"
+	resume root.erofs blank
 	identity "$1" "$2" '{ "command": ["sh", "-c", "head -c 16 /dev/urandom | xxd -p; exec sleep 99"] }' '"started"'
 	guest identity identity.json >said-"$1"
 	inside sh -c 'hostname; cat /etc/machine-id /sys/class/net/lan0/address /proc/sys/kernel/random/boot_id; date +%Y; xxd -p -l 16 /dev/urandom' >"$1"
@@ -185,7 +193,7 @@ guest identity identity.json >/dev/null
 sum "a machine stands still with all that runs in it" "Quiet" guest quiesce sh -c 'echo x; sleep 777'
 check "and is saved" save running
 wait "$machine"
-boot microvm root.erofs '' -incoming "exec:cat running"
+resume root.erofs running
 sum "its copy knows that it was somebody" "Hello 1 identified Started Ready" guest hello 1
 refuse 1 "stands still" "and does nothing yet" inside true
 identity after 6 '{}' '"started"'
@@ -267,7 +275,7 @@ same "and stays that" "$(key)" "$first"
 sum "a machine of systemd stands still" "Started Ready Quiet" guest quiesce
 check "and is saved" save systemd
 wait "$machine"
-boot microvm system.erofs '' -incoming "exec:cat systemd"
+resume system.erofs systemd
 identity other 11 '{ "init": true }' '"notify"'
 sum "its copy goes on as another" "Started Ready Identified" guest identity identity.json Identified
 sum "with the name of that" "running other 0123456789abcdef0123456789abcd0b" \
