@@ -38,7 +38,8 @@ struct Agent<'a> {
     frozen: bool,
 }
 
-/// Waits for an identity, mounts the root, starts the payload, and serves the host until the machine powers off.
+/// Waits for an identity, mounts the root, starts the payload, and serves the host until the machine
+/// powers off.
 ///
 /// # Errors
 /// When it cannot begin.
@@ -55,9 +56,10 @@ pub fn run(port: Port, wanted: &Wanted) -> Result<(), String> {
         ready: Ready::default(),
         frozen: false,
     };
+    // The host may have opened its end long before: no signal tells of that.
     loop {
-        agent.wait();
         agent.turn();
+        agent.wait();
     }
 }
 

@@ -73,6 +73,8 @@ impl core::error::Error for WireError {}
 pub trait Message: Sized {
     /// The most bytes of one, over all of its frames.
     const LONGEST: usize;
+    /// Kind and length of the one that begins a connection; no version changes them.
+    const HELLO: (u8, u8);
 
     /// The number that says which it is.
     fn kind(&self) -> u8;
@@ -132,12 +134,14 @@ pub struct Decoder<M> {
     done: usize,
     /// Kind, session and contents so far of a message of several frames.
     begun: Option<(u8, u32, Vec<u8>)>,
+    /// Whether everything in front of a `Hello` is passed over.
+    searching: bool,
     message: PhantomData<M>,
 }
 
 impl<M> Default for Decoder<M> {
     fn default() -> Self {
-        Self { buffer: Vec::new(), done: 0, begun: None, message: PhantomData }
+        Self { buffer: Vec::new(), done: 0, begun: None, searching: false, message: PhantomData }
     }
 }
 
@@ -146,6 +150,12 @@ impl<M: Message> Decoder<M> {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// One that passes over what is left of another connection, until the first `Hello`.
+    #[must_use]
+    pub fn until_hello() -> Self {
+        Self { searching: true, ..Self::default() }
     }
 
     /// Takes in what was read. Call [`next`](Self::next) until it has no more before the next piece.
@@ -161,6 +171,16 @@ impl<M: Message> Decoder<M> {
     /// When the bytes make no sense; they never will again.
     #[allow(clippy::should_implement_trait)] // It can go on after it had nothing.
     pub fn next(&mut self) -> Result<Option<(u32, M)>, WireError> {
+        if self.searching {
+            let hello = [M::HELLO.1, 0, 0, 0, M::HELLO.0, 0, 0, 0, 0, 0, 0, 0];
+            let found = self.buffer[self.done..].windows(HEADER).position(|bytes| *bytes == hello);
+            let rest = self.buffer.len() - self.done;
+            self.done += found.unwrap_or(rest.saturating_sub(HEADER - 1));
+            self.searching = found.is_none();
+            if self.searching {
+                return Ok(None);
+            }
+        }
         loop {
             let rest = &self.buffer[self.done..];
             let Some((header, rest)) = rest.split_first_chunk::<HEADER>() else { return Ok(None) };

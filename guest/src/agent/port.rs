@@ -60,8 +60,13 @@ impl Port {
         let Some(path) = find(PORT) else { return Ok(None) };
         let file = sys::open(&path, sys::READ_WRITE | sys::NO_CTTY)
             .map_err(|error| format!("cannot open the port {PORT}: {error}"))?;
-        let port =
-            Self { file, decoder: Decoder::new(), out: Vec::new(), sent: 0, connected: false };
+        let port = Self {
+            file,
+            decoder: Decoder::until_hello(),
+            out: Vec::new(),
+            sent: 0,
+            connected: false,
+        };
         port.own();
         Ok(Some(port))
     }
@@ -105,7 +110,7 @@ impl Port {
 
     /// Everything of the old connection is void.
     fn forget(&mut self) {
-        self.decoder = Decoder::new();
+        self.decoder = Decoder::until_hello();
         self.out = Vec::new();
         self.sent = 0;
     }
@@ -145,8 +150,9 @@ impl Port {
     pub fn receive(&mut self) -> Vec<(u32, ToGuest)> {
         let mut messages = Vec::new();
         let mut buffer = vec![0; PIECE];
-        // Not for ever: streams want to go on too.
-        for _ in 0..16 {
+        // What a new connection says is not answered before it is known to be there. Not for ever:
+        // streams want to go on too.
+        for _ in 0..if self.connected { 16 } else { 0 } {
             match io::read(&self.file, &mut buffer) {
                 Ok(0) | Err(Errno::AGAIN) => break,
                 Ok(count) => self.decoder.push(&buffer[..count]),
@@ -157,7 +163,7 @@ impl Port {
                     Ok(Some(message)) => messages.push(message),
                     Ok(None) => break,
                     Err(error) => {
-                        self.decoder = Decoder::new();
+                        self.decoder = Decoder::until_hello();
                         self.send(crate::wire::MACHINE, &FromGuest::Failed(format!("{error}")));
                         break;
                     }

@@ -161,6 +161,7 @@ pub fn start(
             process::own_terminal();
         }
         process::allow_files();
+        let _ = process::spare(false);
         let done = match work {
             Work::Run(program) => {
                 let _ = sys::write(&report, program.execute().as_bytes());

@@ -157,11 +157,21 @@ pub fn stand_aside() {
         // SAFETY: the kernel put the address of the name's text there; there is one thread.
         unsafe { (*name).write(b'@') };
     }
+    let _ = spare(true);
     for (path, stream) in [("/dev/null", 0), ("/dev/null", 1), ("/dev/kmsg", 2)] {
         if let Ok(file) = super::open(path, super::READ_WRITE) {
             let _ = become_stream(&file, stream);
         }
     }
+}
+
+/// Whether the kernel lets this process be when memory runs out, and those that it will make.
+///
+/// # Errors
+/// What the kernel said.
+pub fn spare(spared: bool) -> Result<()> {
+    let file = super::open("/proc/self/oom_score_adj", super::at::WRITE)?;
+    super::write(&file, if spared { b"-1000" } else { b"0" })
 }
 
 fn mask(set: u64) {

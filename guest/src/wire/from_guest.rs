@@ -64,6 +64,7 @@ impl Field for End {
 
 impl Message for FromGuest {
     const LONGEST: usize = FRAME;
+    const HELLO: (u8, u8) = (65, 5);
 
     fn kind(&self) -> u8 {
         match self {

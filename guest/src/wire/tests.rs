@@ -186,6 +186,30 @@ fn a_long_message_comes_in_several_frames() {
 }
 
 #[test]
+fn a_connection_begins_with_hello_whatever_is_left_of_another() {
+    let (version, identified) = (VERSION, true);
+    let answer = FromGuest::Hello { version, identified };
+    let left = encoded(3, &FromGuest::Output(1, vec![0xff; 100]));
+    for cut in 0..left.len() {
+        let mut bytes = left[cut..].to_vec();
+        bytes.extend(encoded(0, &answer));
+        bytes.extend(encoded(0, &FromGuest::Ready));
+        let mut decoder = Decoder::<FromGuest>::until_hello();
+        let mut messages = Vec::new();
+        for piece in bytes.chunks(5) {
+            decoder.push(piece);
+            while let Some((_, message)) = decoder.next().unwrap() {
+                messages.push(message);
+            }
+        }
+        assert_eq!(messages, [answer.clone(), FromGuest::Ready], "{cut}");
+    }
+    let mut decoder = Decoder::<ToGuest>::until_hello();
+    decoder.push(&encoded(0, &ToGuest::Hello(7)));
+    assert_eq!(decoder.next(), Ok(Some((0, ToGuest::Hello(7)))));
+}
+
+#[test]
 fn too_long_is_refused_when_sent_and_when_received() {
     let mut out = b"before".to_vec();
     let long = ToGuest::Input(vec![0; LONGEST + 1]);

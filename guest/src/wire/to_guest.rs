@@ -55,6 +55,7 @@ structure!(Exec { arguments, environment, user, directory, terminal });
 
 impl Message for ToGuest {
     const LONGEST: usize = LONGEST;
+    const HELLO: (u8, u8) = (1, 4);
 
     fn kind(&self) -> u8 {
         match self {
