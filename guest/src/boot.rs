@@ -1,5 +1,8 @@
 //! From the kernel's first jump to the payload.
 
+use crate::agent::{self, port::Port};
+use crate::sys::process;
+use crate::wire::Payload;
 use crate::{modules, payload, root, sys, words};
 use alloc::format;
 use alloc::string::String;
@@ -21,13 +24,17 @@ fn start() -> Result<(), String> {
     };
     let wanted = words::parse(&text("/hc/config")?, &text("/proc/cmdline")?)?;
     modules::load()?;
-    root::mount(&wanted)?;
+    // Who has an identity to wait for touches no disk before: it may be saved while it waits, and go
+    // on with other disks.
+    if let Some(port) = Port::open()? {
+        return agent::run(port, &wanted);
+    }
+    root::mount(&wanted, false)?;
     payload::enter_root()?;
     if wanted.command.is_empty() {
-        payload::become_init(&wanted)
-    } else {
-        payload::run(&wanted.command)
+        return Err(payload::execute_init(&wanted, &Payload::default()));
     }
+    payload::run(&wanted.command)
 }
 
 fn special_file_systems() -> Result<(), String> {
@@ -52,9 +59,9 @@ pub fn give_up(why: &str) -> ! {
 
 /// Ends every process, writes everything out, and powers off.
 pub fn end() -> ! {
-    sys::kill_all(15);
+    let _ = process::kill(-1, process::SIGTERM);
     sys::sleep_ms(20);
-    sys::kill_all(9);
+    let _ = process::kill(-1, process::SIGKILL);
     sys::sync();
     let _ = sys::mount("", "/", "", sys::MS_REMOUNT | sys::MS_RDONLY, "");
     sys::power_off()

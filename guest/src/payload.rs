@@ -1,15 +1,17 @@
 //! Into the root, and on to what runs there.
 
+use crate::agent::port;
 use crate::root::ROOT;
-use crate::sys;
+use crate::sys::{self, process};
+use crate::wire::Payload;
 use crate::words::Wanted;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 /// Name of the virtio-serial port on which the end of a command is told, as one line of JSON:
 /// `{"exit":3}` or `{"signal":9}`.
 pub const PORT: &str = "hc.status";
-const PORTS: &str = "/sys/class/virtio-ports";
 const ENVIRONMENT: [&str; 3] = [
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME=/root",
@@ -37,23 +39,63 @@ pub fn enter_root() -> Result<(), String> {
         .map_err(|error| format!("cannot enter the root: {error}"))
 }
 
-/// Becomes the image's init.
-///
-/// # Errors
-/// Always: it comes back only when it cannot.
-pub fn become_init(wanted: &Wanted) -> Result<(), String> {
-    let named = wanted.init.as_deref();
+/// Becomes the image's init, or what is named as it; says why not.
+#[must_use]
+pub fn execute_init(wanted: &Wanted, payload: &Payload) -> String {
+    let mut environment = ENVIRONMENT.map(String::from).to_vec();
+    for (key, value) in &payload.environment {
+        let begin = format!("{key}=");
+        environment.retain(|other| !other.starts_with(&begin));
+        environment.push(begin + value);
+    }
+    let named = payload.command.first().map(String::as_str).or(wanted.init.as_deref());
     let mut tried = String::new();
     for program in
         named.iter().copied().chain(if named.is_some() { &[][..] } else { &INITS }.iter().copied())
     {
-        let error = sys::exec(program, &[program.to_string()], &ENVIRONMENT);
+        let own = [program.to_string()];
+        let arguments = if payload.command.is_empty() { &own[..] } else { &payload.command };
+        let error = process::exec(program, arguments, &environment);
         tried.push_str(&format!("; {program}: {error}"));
         if error != sys::Errno::NOENT {
             break;
         }
     }
-    Err(format!("cannot run the image's init{tried}"))
+    format!("cannot run the image's init{tried}")
+}
+
+/// Where a command finds the control groups; an image's init mounts them as it likes.
+pub fn mount_groups() {
+    let strict = sys::MS_NOSUID | sys::MS_NODEV | sys::MS_NOEXEC;
+    let _ = sys::mount("hc", "/sys/fs/cgroup", "cgroup2", strict, "");
+}
+
+/// What programs expect to be there, and an image's init would find mounted already.
+///
+/// # Errors
+/// A sentence on what could not be mounted.
+pub fn mount_usual() -> Result<(), String> {
+    let private = sys::MS_NOSUID | sys::MS_NODEV;
+    let terminals = "gid=5,mode=0620,ptmxmode=0666";
+    for (kind, target, flags, options) in [
+        ("devpts", "/dev/pts", sys::MS_NOSUID | sys::MS_NOEXEC, terminals),
+        ("tmpfs", "/dev/shm", private, "mode=1777"),
+        ("tmpfs", "/run", private, "mode=0755"),
+    ] {
+        sys::mkdir(target)
+            .and_then(|()| sys::mount("hc", target, kind, flags, options))
+            .map_err(|error| format!("cannot mount {target}: {error}"))?;
+    }
+    for (target, name) in [
+        ("/proc/self/fd", "fd"),
+        ("/proc/self/fd/0", "stdin"),
+        ("/proc/self/fd/1", "stdout"),
+        ("/proc/self/fd/2", "stderr"),
+    ] {
+        let dev = sys::open("/dev", sys::at::DIRECTORY);
+        let _ = dev.and_then(|d| sys::at::symlink(target.as_bytes(), &d, name.as_bytes()));
+    }
+    Ok(())
 }
 
 /// Runs one command as a child, tells how it ended and powers off.
@@ -61,13 +103,13 @@ pub fn become_init(wanted: &Wanted) -> Result<(), String> {
 /// # Errors
 /// When there cannot be another process.
 pub fn run(command: &[String]) -> Result<(), String> {
-    let child = match sys::fork().map_err(|error| format!("cannot make a process: {error}"))? {
+    let child = match process::fork().map_err(|error| format!("cannot make a process: {error}"))? {
         Some(child) => child,
         None => execute(command),
     };
     // Every orphan of the machine comes here too.
     loop {
-        match sys::wait() {
+        match process::wait() {
             Ok((ended, status)) if ended == child => {
                 report(status);
                 crate::boot::end();
@@ -79,14 +121,16 @@ pub fn run(command: &[String]) -> Result<(), String> {
 }
 
 fn execute(command: &[String]) -> ! {
-    sys::own_terminal();
+    process::new_session();
+    process::own_terminal();
+    let environment: Vec<String> = ENVIRONMENT.map(String::from).to_vec();
     let program = command.first().map_or("", String::as_str);
     let mut error = sys::Errno::NOENT;
     if program.contains('/') {
-        error = sys::exec(program, command, &ENVIRONMENT);
+        error = process::exec(program, command, &environment);
     } else {
         for dir in ENVIRONMENT[0].trim_start_matches("PATH=").split(':') {
-            error = sys::exec(&format!("{dir}/{program}"), command, &ENVIRONMENT);
+            error = process::exec(&format!("{dir}/{program}"), command, &environment);
             if error != sys::Errno::NOENT {
                 break;
             }
@@ -100,13 +144,10 @@ fn execute(command: &[String]) -> ! {
 fn report(status: i32) {
     let line = ending(status);
     sys::say(&format!("hc: {line}\n"));
-    for port in sys::list(PORTS).unwrap_or_default() {
-        let name = sys::read(&format!("{PORTS}/{port}/name")).unwrap_or_default();
-        if name.trim_ascii() == PORT.as_bytes()
-            && let Ok(file) = sys::open(&format!("/dev/{port}"), sys::READ_WRITE | sys::NO_CTTY)
-        {
-            let _ = sys::write(&file, format!("{line}\n").as_bytes());
-        }
+    if let Some(path) = port::find(PORT)
+        && let Ok(file) = sys::open(&path, sys::READ_WRITE | sys::NO_CTTY)
+    {
+        let _ = sys::write(&file, format!("{line}\n").as_bytes());
     }
 }
 

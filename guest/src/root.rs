@@ -18,11 +18,12 @@ const BLOCK: &str = "/sys/class/block";
 const PATIENCE_MS: u64 = 10_000;
 const PAUSE_MS: u64 = 2;
 
-/// Mounts what is wanted at [`ROOT`].
+/// Mounts what is wanted at [`ROOT`]. `channel`: the host will say who the machine is, and that has to
+/// be written somewhere even where nothing else may be; it lasts as long as the machine runs.
 ///
 /// # Errors
 /// A sentence: which disk was not there, or what could not be mounted.
-pub fn mount(wanted: &Wanted) -> Result<(), String> {
+pub fn mount(wanted: &Wanted, channel: bool) -> Result<(), String> {
     let (disk, kind) = patiently(|| find(wanted)).ok_or_else(|| missing(wanted))?;
     let kind = wanted.kind.clone().unwrap_or(kind);
     let at = |target: &str, flags: usize| {
@@ -30,10 +31,10 @@ pub fn mount(wanted: &Wanted) -> Result<(), String> {
             .map_err(|error| format!("cannot mount {disk} ({kind}): {error}"))
     };
     make(ROOT)?;
-    if wanted.read_only {
+    if wanted.read_only && !channel {
         return at(ROOT, sys::MS_RDONLY);
     }
-    if kind != "erofs" {
+    if kind != "erofs" && !wanted.read_only {
         return at(ROOT, 0);
     }
     make(LOWER)?;
@@ -49,7 +50,7 @@ pub fn mount(wanted: &Wanted) -> Result<(), String> {
 
 /// What is written goes to a disk of its own, or is kept in memory.
 fn layer(wanted: &Wanted) -> Result<(), String> {
-    let Some(disk) = &wanted.layer else {
+    let Some(disk) = wanted.layer.as_ref().filter(|_| !wanted.read_only) else {
         return sys::mount("hc", LAYER, "tmpfs", sys::MS_NODEV, "mode=0755")
             .map_err(|error| format!("cannot make a layer in memory: {error}"));
     };

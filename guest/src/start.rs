@@ -5,16 +5,21 @@
 
 extern crate alloc;
 
+pub mod account;
+pub mod agent;
 pub mod boot;
+pub mod heap;
+pub mod identity;
 pub mod modules;
+pub mod netlink;
+pub mod network;
 pub mod payload;
 pub mod root;
 pub mod superblock;
 pub mod sys;
+pub mod tar;
+pub mod wire;
 pub mod words;
-
-use core::alloc::{GlobalAlloc, Layout};
-use core::sync::atomic::{AtomicUsize, Ordering};
 
 // The kernel enters with the stack pointer at `argc`, aligned to 16; a function expects a return
 // address above that.
@@ -22,51 +27,27 @@ core::arch::global_asm!(
     ".globl _start",
     "_start:",
     "xor ebp, ebp",
+    "mov rdi, rsp",
     "call {main}",
     "ud2",
     main = sym main,
 );
 
-extern "C" fn main() -> ! {
+extern "C" fn main(stack: usize) -> ! {
+    sys::process::remember_name(stack);
     boot::main()
 }
 
-/// Memory is taken and never given back: the program allocates a few hundred kilobytes, and then
-/// becomes another one or waits.
-struct Bump;
-
-const ROOM: usize = 4 << 20;
-
-#[repr(align(16))]
-struct Heap(core::cell::UnsafeCell<[u8; ROOM]>);
-
-// SAFETY: there is one thread, and every byte is handed out once.
-unsafe impl Sync for Heap {}
-
-static HEAP: Heap = Heap(core::cell::UnsafeCell::new([0; ROOM]));
-static USED: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: blocks are aligned, within the heap and do not overlap.
-unsafe impl GlobalAlloc for Bump {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let start = USED.load(Ordering::Relaxed).next_multiple_of(layout.align());
-        let Some(end) = start.checked_add(layout.size()).filter(|end| *end <= ROOM) else {
-            return core::ptr::null_mut();
-        };
-        USED.store(end, Ordering::Relaxed);
-        // SAFETY: `start` is within the heap.
-        unsafe { HEAP.0.get().cast::<u8>().add(start) }
-    }
-
-    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
-}
-
 #[global_allocator]
-static ALLOCATOR: Bump = Bump;
+static ALLOCATOR: heap::Heap = heap::Heap::new();
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    boot::give_up(&alloc::format!("{info}"))
+    if sys::process::id() == 1 {
+        boot::give_up(&alloc::format!("{info}"))
+    }
+    sys::say(&alloc::format!("hc: {info}\n"));
+    sys::exit(101)
 }
 
 // The compiler calls these by name; a C library would have them.
@@ -111,8 +92,7 @@ core::arch::global_asm!(
     "je 2f",
     "movzx eax, byte ptr [rdi - 1]",
     "movzx ecx, byte ptr [rsi - 1]",
-    "sub ecx, eax",
-    "mov eax, ecx",
+    "sub eax, ecx",
     "2: ret",
 );
 

@@ -30,8 +30,10 @@ let
       };
       unknown = filter (network: !(networks ? ${network})) machine.networks;
       inherit (machine) limits ready;
+      isContainer = machine.kind == "container";
     in
     [
+      (check "vm" (isContainer -> machine.vm == null) "is for virtual machines: set kind = \"microvm\"")
       (check "command" (
         if machine.command == [ ] then
           machine.image.manifest != null
@@ -72,6 +74,7 @@ let
       ) "must be at least 1 MiB")
       (check "limits.cpus" (limits.cpus == null || limits.cpus >= 0.01) "must be at least 0.01")
     ]
+    ++ (if isContainer then [ ] else ofVm check machine)
     ++ mapAttrsToList (
       name: volume: check "volumes.${name}.size" (volume.size >= 300 * mebibyte) "must be at least 300M; what is not written takes no room"
     ) machine.volumes
@@ -86,6 +89,42 @@ let
         ) "has '${path}', which needs either text or source")
       ]) machine.files
     );
+
+  notShared =
+    check: option: given:
+    check option (!given) "is for containers so far: a virtual machine has none";
+
+  ofVm =
+    check: machine:
+    let
+      inherit (machine) isolation limits vm;
+    in
+    [
+      (check "isolation" (
+        isolation.userNamespace
+        && isolation.addCapabilities == [ ]
+        && isolation.dropCapabilities == [ ]
+        && !isolation.readOnlyRoot
+      ) "is for containers: a virtual machine has its own kernel")
+      (notShared check "volumes" (machine.volumes != { }))
+      (notShared check "binds" (machine.binds != { }))
+      (notShared check "tmpfs" (machine.tmpfs != { }))
+      (notShared check "devices" (machine.devices != { }))
+      (notShared check "health" (machine.health != null))
+      (notShared check "limits.swap" (limits.swap != null))
+      (check "ready.when" (
+        machine.ready.when != "http" && machine.ready.when != "command"
+      ) "for a virtual machine is \"started\", \"notify\" or \"tcp\"")
+      (check "limits.memory" (limits.memory == null) "is for containers: use vm.memory")
+      (check "limits.pids" (limits.pids == null) "is for containers: a virtual machine has its own")
+      (check "vm.memory" (
+        vm.memory >= 64 * mebibyte && lib.mod vm.memory mebibyte == 0
+      ) "must be whole mebibytes, at least 64")
+      (check "vm.layerSize" (
+        vm.layerSize >= 32 * mebibyte && lib.mod vm.layerSize 4096 == 0
+      ) "must be whole pages, at least 32 MiB")
+      (check "vm.kernelParams" (!builtins.elem "--" vm.kernelParams) "has '--', behind which is a command")
+    ];
 
   ofHost =
     name: host:

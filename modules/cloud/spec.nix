@@ -60,7 +60,20 @@ let
     devices = lib.mapAttrs (_: withoutNulls) machine.devices;
     inherit (machine) binds;
     health = if machine.health == null then null else withoutEmpty machine.health;
-  };
+  }
+  // lib.optionalAttrs (machine.kind != "container") { vm = vmSpec machine.vm; };
+
+  vmSpec = vm: {
+    inherit (vm)
+      kernelParams
+      layerSize
+      memory
+      vcpus
+      ;
+    kernel = "${vm.kernel}/vmlinux";
+    initrd = "${vm.initrd}/initrd";
+  }
+  // lib.optionalAttrs vm.resume { inherit (vm) resume; };
 
   # Of the other hosts only what they are called and where they are: their machines stay unevaluated.
   overlay =

@@ -13,6 +13,7 @@ use hc_runtime::disk::{Disk, Disks};
 use nix_compat::StorePath;
 use nix_store::{GcOptions, Keep};
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Generations that stay when nothing else is said.
@@ -22,7 +23,8 @@ const KEEP: usize = 10;
 ///
 /// What runs, what can be rolled back to, and what Nix keeps for other reasons stays. What keeps
 /// what besides references is as nix.conf says it (keep-derivations, keep-outputs). Copies of images
-/// that disks are forked from go with their images; an image that a disk reads stays.
+/// that disks are forked from go with their images; an image that a disk reads stays. Saved virtual
+/// machines go with what they were made from.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Generations to keep besides the current and the previous one [default: 10, or with --older-than 0]
@@ -96,6 +98,13 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         path.is_ok_and(|path| valid.contains(&path) && !report.deleted.contains(&path))
     };
     let gone = bases.collect(&stays, args.dry_run)?;
+    let in_store = |file: &Path| {
+        let below = file.strip_prefix("/nix/store").ok();
+        let image = below.and_then(|below| below.iter().next()?.to_str());
+        image.is_some_and(stays)
+    };
+    let saved = hc_runtime::collect_saved(&globals.state_dir, &in_store, args.dry_run)?;
+    let in_saved: u64 = saved.iter().map(|gone| gone.bytes).sum();
     let in_bases: u64 = gone.iter().map(|base| base.bytes).sum();
     let stray = stray(globals, &generations, &pruned)?;
     progress.clear();
@@ -107,6 +116,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
             "bytes": report.freed,
             "bases": gone,
             "state": state,
+            "saved": saved,
             "dryRun": args.dry_run,
         }));
     }
@@ -115,8 +125,14 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         0 => String::new(),
         number => format!("; bases of {number} images, {}", output::bytes(in_bases)),
     };
+    let saved = match saved.len() {
+        0 => String::new(),
+        number => {
+            format!("; {number} saved machines and empty layers, {}", output::bytes(in_saved))
+        }
+    };
     output::line(format_args!(
-        "{verb} {} generations and {} store paths, {}{bases}",
+        "{verb} {} generations and {} store paths, {}{bases}{saved}",
         pruned.len(),
         report.deleted.len(),
         output::bytes(report.freed),

@@ -35,6 +35,13 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<ExitCode> {
     config.notify = std::env::var_os("NOTIFY_SOCKET").map(PathBuf::from);
     config.requested_ns =
         std::env::var(hc_agent::REQUESTED).ok().and_then(|text| text.parse().ok());
+    config.qemu = program("qemu-system-x86_64");
     let exit = hc_runtime::run(&config, &hc_agent::MachineNetwork)?;
     Ok(ExitCode::from(u8::try_from(exit.shell_code()).unwrap_or(u8::MAX)))
+}
+
+/// Finds a program as a shell would; where the path has none, the library looks where hosts have it.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }

@@ -4,6 +4,7 @@ pub mod agent;
 mod build;
 mod builder;
 mod completions;
+mod console;
 mod copy;
 mod cp;
 mod deploy;
@@ -75,6 +76,7 @@ enum Verb {
     Exec(exec::Args),
     Shell(shell::Args),
     Cp(cp::Args),
+    Console(console::Args),
     Start(lifecycle::StartArgs),
     Stop(lifecycle::StopArgs),
     Restart(lifecycle::RestartArgs),
@@ -124,6 +126,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Net(args) => net::run(globals, args),
         Verb::Logs(args) => logs::run(globals, args),
         Verb::Cp(args) => cp::run(globals, args),
+        Verb::Console(args) => console::run(globals, args),
         Verb::Start(args) => lifecycle::start(globals, args),
         Verb::Stop(args) => lifecycle::stop(globals, args),
         Verb::Restart(args) => lifecycle::restart(globals, args),

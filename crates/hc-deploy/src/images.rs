@@ -33,9 +33,11 @@ impl Prepared<'_> {
                     names.join(", ")
                 ))
             })?;
-            let image = image(machine)?;
-            if !store.is_valid(&image)? {
-                wanted.extend(self.maker(store, machine, &image)?);
+            let (image, kernel) = runs_from(machine)?;
+            for path in std::iter::once(&image).chain(&kernel) {
+                if !store.is_valid(path)? {
+                    wanted.extend(self.maker(store, machine, path)?);
+                }
             }
             images.insert(name.clone(), StoreDir::default().render_path(&image).into());
         }
@@ -76,14 +78,18 @@ impl Prepared<'_> {
     }
 }
 
-/// The store path of a machine's image.
-fn image(machine: &Machine) -> Result<StorePath> {
+/// The store path of a machine's image, and those of a virtual machine's kernel and initrd.
+fn runs_from(machine: &Machine) -> Result<(StorePath, Vec<StorePath>)> {
     let spec = MachineSpec::from_json(machine.text.as_bytes())?;
-    let path = store_path(&spec.image.rootfs);
-    path.ok_or_else(|| {
-        let shown = spec.image.rootfs.display();
-        Error::Shape(format!("machine '{}': its image {shown} is not in the store", spec.name))
-    })
+    let find = |file: &Path| {
+        store_path(file).ok_or_else(|| {
+            let (shown, name) = (file.display(), &spec.name);
+            Error::Shape(format!("machine '{name}': its image {shown} is not in the store"))
+        })
+    };
+    let vm = spec.vm.iter().flat_map(|vm| [&vm.kernel, &vm.initrd]);
+    let kernel = vm.map(|file| find(file)).collect::<Result<_>>()?;
+    Ok((find(&spec.image.rootfs)?, kernel))
 }
 
 fn store_path(path: &Path) -> Option<StorePath> {

@@ -39,6 +39,8 @@ pub struct RunConfig {
     pub throwaway: bool,
     /// When the machine was asked for ([`crate::now_ns`]), to say where the time went since.
     pub requested_ns: Option<u64>,
+    /// The program of QEMU, for virtual machines; looked for where hosts have it when absent.
+    pub qemu: Option<PathBuf>,
 }
 
 impl RunConfig {
@@ -59,6 +61,7 @@ impl RunConfig {
             streams: Streams::Log,
             throwaway: false,
             requested_ns: None,
+            qemu: None,
         }
     }
 

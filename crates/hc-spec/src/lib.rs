@@ -1,8 +1,9 @@
 //! The machine schema, deterministic addresses, and the plan.
 //!
 //! Everything here is pure: values in, values out. [`machine`] and [`host`] are what evaluation
-//! produces, [`check`] holds them against each other, [`addr`] derives every address from names
-//! alone, [`set`] is a machine set as data, and [`plan`] is the difference of two sets.
+//! produces, [`vm`] what virtual machines have besides, [`check`] holds them against each other,
+//! [`addr`] derives every address from names alone, [`set`] is a machine set as data, and [`plan`] is
+//! the difference of two sets.
 
 pub mod addr;
 pub mod allow;
@@ -15,9 +16,11 @@ pub mod name;
 pub mod plan;
 pub mod set;
 pub mod storage;
+pub mod vm;
 
 pub use host::{HostSpec, NetworkSpec};
 pub use machine::MachineSpec;
 pub use name::Name;
 pub use plan::Plan;
 pub use set::MachineSet;
+pub use vm::Vm;

@@ -3,6 +3,7 @@
 use crate::health::{Health, Question};
 use crate::name::Name;
 use crate::storage::{Bind, Device, IoLimit, Placed, Tmpfs, Volume, is_plain, placed};
+use crate::vm::Vm;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -78,6 +79,9 @@ pub struct MachineSpec {
     /// How it is kept away from the host.
     #[serde(default)]
     pub isolation: Isolation,
+    /// The virtual computer it is, unless it is a container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vm: Option<Vm>,
 }
 
 /// What kind of machine it is.
@@ -86,6 +90,8 @@ pub struct MachineSpec {
 pub enum Kind {
     /// Namespaces on the host's kernel.
     Container,
+    /// A small virtual machine with a Linux kernel, which QEMU starts without firmware.
+    Microvm,
 }
 
 /// What a machine runs from.
@@ -483,11 +489,8 @@ impl MachineSpec {
                 return fail("files", format!("'{path}' would be written to the host's {at}"));
             }
         }
-        self.ready.check().map_err(|(field, problem)| SpecError::Field {
-            machine: self.name.clone(),
-            field,
-            problem,
-        })
+        let checked = self.ready.check().and_then(|()| self.check_kind());
+        checked.or_else(|(field, problem)| fail(field, problem))
     }
 }
 

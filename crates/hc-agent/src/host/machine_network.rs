@@ -1,5 +1,5 @@
 use hc_net::blocking;
-use hc_runtime::{Attached, Network, NetworkError};
+use hc_runtime::{Attached, Network, NetworkError, Tap};
 use hc_spec::MachineSpec;
 use hc_spec::addr::Place;
 use std::os::fd::BorrowedFd;
@@ -17,17 +17,21 @@ impl Network for MachineNetwork {
         let mut addresses = Vec::new();
         for (index, place) in (0..).zip(places(spec)) {
             let attach = || blocking::attach(netns, &place, &spec.name, index);
-            let attached = match attach() {
-                // A machine that was started without an agent makes its own network.
-                Err(hc_net::Error::NoNetwork { .. }) => {
-                    blocking::ensure_alone(place)?;
-                    attach()?
-                }
-                attached => attached?,
-            };
+            let attached = with_network(place, attach)?;
             addresses.extend::<[std::net::IpAddr; 2]>([attached.v6.into(), attached.v4.into()]);
         }
         Ok(Attached { addresses })
+    }
+
+    fn attach_taps(&self, spec: &MachineSpec) -> Result<(Attached, Vec<Tap>), NetworkError> {
+        let (mut addresses, mut taps) = (Vec::new(), Vec::new());
+        for place in places(spec) {
+            let attach = || blocking::attach_tap(&place, &spec.name);
+            let tap = with_network(place, attach)?;
+            addresses.extend::<[std::net::IpAddr; 2]>([tap.v6.into(), tap.v4.into()]);
+            taps.push(Tap { descriptor: tap.descriptor, mtu: tap.mtu });
+        }
+        Ok((Attached { addresses }, taps))
     }
 
     /// Only the packet filter is told: a link goes with its namespace, and the next attach takes
@@ -42,6 +46,17 @@ impl Network for MachineNetwork {
     }
 }
 
+/// A machine that was started without an agent makes its own network.
+fn with_network<T>(place: Place<'_>, attach: impl Fn() -> hc_net::Result<T>) -> hc_net::Result<T> {
+    match attach() {
+        Err(hc_net::Error::NoNetwork { .. }) => {
+            blocking::ensure_alone(place)?;
+            attach()
+        }
+        attached => attached,
+    }
+}
+
 /// The same for machines that do not come back: their links go with them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ThrowawayNetwork;
@@ -49,6 +64,10 @@ pub struct ThrowawayNetwork;
 impl Network for ThrowawayNetwork {
     fn attach(&self, netns: BorrowedFd<'_>, spec: &MachineSpec) -> Result<Attached, NetworkError> {
         MachineNetwork.attach(netns, spec)
+    }
+
+    fn attach_taps(&self, spec: &MachineSpec) -> Result<(Attached, Vec<Tap>), NetworkError> {
+        MachineNetwork.attach_taps(spec)
     }
 
     fn detach(&self, spec: &MachineSpec) -> Result<(), NetworkError> {

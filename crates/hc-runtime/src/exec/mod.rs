@@ -11,7 +11,9 @@ use crate::status::{Status, start_time};
 use crate::sys::process::{self, Ended};
 use crate::sys::signals::{self, Blocked};
 use crate::sys::socket;
+use crate::vm;
 use hc_spec::MachineSpec;
+use hc_spec::machine::Kind;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -28,6 +30,9 @@ use terminal::Relay;
 pub fn exec(config: &ExecConfig) -> Result<i32, RunError> {
     let name = config.name.as_str();
     let inside = Inside::find(&config.run_dir, name, config.store_root.as_deref())?;
+    if inside.spec.kind != Kind::Container {
+        return vm::client::run(config).map_err(|problem| problem.of(name));
+    }
     run(config, &inside).map_err(|problem| problem.of(name))
 }
 
@@ -74,6 +79,25 @@ impl Inside {
             .ok_or_else(not_running)?;
         Ok(Self { status, spec, init })
     }
+}
+
+/// Connects this process's standard streams with the console of a virtual machine: first what it said
+/// before, then what it says, until its end or Ctrl-].
+///
+/// # Errors
+/// When the machine does not run, or is a container, which has none.
+pub fn console(run_dir: &Path, store_root: Option<&Path>, name: &str) -> Result<(), RunError> {
+    let status = Status::read(run_dir, name)
+        .doing_with(|| format!("read the status of '{name}'"))
+        .map_err(|problem| problem.of(name))?;
+    let running = |status: &Status| !status.phase.is_over() && status.is_supervised();
+    let status =
+        status.filter(running).ok_or_else(|| RunError::NotRunning { name: name.into() })?;
+    if Description::read(&status.closure, store_root)?.spec.kind == Kind::Container {
+        let problem = Problem::plain("it is a container and has no console: see `hc logs`");
+        return Err(problem.of(name));
+    }
+    vm::client::watch_console(run_dir, name).map_err(|problem| problem.of(name))
 }
 
 const PASSED_ON: [i32; 5] =

@@ -1,7 +1,7 @@
 //! The supervisor of one machine.
 
 mod health;
-mod identity;
+pub(crate) mod identity;
 mod start;
 mod watch;
 
@@ -18,28 +18,30 @@ use crate::sys::signals::Blocked;
 use crate::timing::{Clock, Stage, Step};
 use crate::volumes::Volumes;
 use hc_spec::MachineSpec;
+use hc_spec::machine::Kind;
+pub(crate) use start::Init;
 use std::path::{Path, PathBuf};
 
 /// One run of one machine, from nothing to nothing.
-struct Run<'a> {
-    config: &'a RunConfig,
-    spec: &'a MachineSpec,
+pub(crate) struct Run<'a> {
+    pub(crate) config: &'a RunConfig,
+    pub(crate) spec: &'a MachineSpec,
     /// Store paths that it sees beside its image.
-    store: &'a [PathBuf],
-    network: &'a dyn Network,
-    places: Places,
-    hierarchies: Hierarchies,
-    group: Group,
-    status: Status,
-    log: Writer,
-    signals: Blocked,
+    pub(crate) store: &'a [PathBuf],
+    pub(crate) network: &'a dyn Network,
+    pub(crate) places: Places,
+    pub(crate) hierarchies: Hierarchies,
+    pub(crate) group: Group,
+    pub(crate) status: Status,
+    pub(crate) log: Writer,
+    pub(crate) signals: Blocked,
     /// Between the machine's streams and this process's, where they are not the log's.
-    relay: Relay,
+    pub(crate) relay: Relay,
     /// Held from before the start until the last of them is written out.
-    volumes: Volumes,
-    clock: Clock,
+    pub(crate) volumes: Volumes,
+    pub(crate) clock: Clock,
     /// When the payload could have been executed, and when it was.
-    marks: [u64; 2],
+    pub(crate) marks: [u64; 2],
 }
 
 /// Runs one machine in the foreground until it ends, and removes everything it needed.
@@ -115,7 +117,10 @@ pub fn run(config: &RunConfig, network: &dyn Network) -> Result<Exit, RunError> 
 
 impl Run<'_> {
     fn all(&mut self) -> Result<Exit, RunError> {
-        let ran = self.begin().and_then(|machine| self.watch(machine));
+        let ran = self.begin().and_then(|()| match self.spec.kind {
+            Kind::Container => self.start().and_then(|machine| self.watch(machine)),
+            Kind::Microvm => self.run_vm(),
+        });
         let name = self.spec.name.as_str();
         let oom = self.group.oom_kills() > 0;
         let gone = self.group.remove();
@@ -152,8 +157,8 @@ impl Run<'_> {
         result
     }
 
-    /// Clears what a supervisor that was killed left, then starts.
-    fn begin(&mut self) -> Result<start::Machine, RunError> {
+    /// Clears what a supervisor that was killed left.
+    fn begin(&mut self) -> Result<(), RunError> {
         let name = self.spec.name.as_str();
         let before = Status::read_file(&self.places.status()).ok().flatten();
         let clear = |run: &mut Self| -> Res<()> {
@@ -169,7 +174,7 @@ impl Run<'_> {
                 .detach(self.spec)
                 .map_err(|source| RunError::Network { machine: name.into(), source })?;
         }
-        self.start()
+        Ok(())
     }
 
     /// Runs one step of the start and writes down how long it took.

@@ -1,0 +1,261 @@
+//! Virtual machines: QEMU as the machine's one process on the host, and the channel into its guest.
+//!
+//! | part | what |
+//! |---|---|
+//! | [`accelerator`] | what runs the guest's instructions on this host |
+//! | [`layer`] | the disk that keeps what is written |
+//! | [`identity`] | who the guest is told it is |
+//! | [`command`], [`jail`], [`spawn`] | QEMU: its words, what it sees, its process |
+//! | [`resume`], [`saved`] | a computer that has come up once for many |
+//! | [`qmp`], [`channel`], [`console`] | what is said to QEMU and to the guest, and the console |
+//! | [`watch`] | all of that, until it ends |
+//! | [`client`] | `hc exec` and `hc console` |
+
+mod accelerator;
+mod channel;
+pub(crate) mod client;
+mod command;
+mod console;
+mod door;
+mod identity;
+mod jail;
+mod layer;
+mod qmp;
+mod resume;
+pub(crate) mod saved;
+mod spawn;
+mod stream;
+mod watch;
+
+pub use accelerator::{Accelerator, Kind, accelerators};
+
+use crate::error::{Problem, Res, RunError};
+use crate::ids::IdRange;
+use crate::status::Exit;
+use crate::supervise::Run;
+use channel::Channel;
+use command::Memory;
+use console::Console;
+use door::Door;
+use hc_guest::wire;
+use hc_spec::Vm;
+use hc_spec::machine::Limits;
+use qmp::Qmp;
+use resume::Ram;
+use saved::{Likeness, Saving, Slot};
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
+use stream::Stream;
+
+/// Name of QEMU's program, and where it is looked for when nobody says.
+const QEMU: &str = "qemu-system-x86_64";
+const PLACES: [&str; 4] = ["/usr/bin", "/usr/local/bin", "/run/current-system/sw/bin", "/bin"];
+/// Bytes that QEMU needs besides the guest's memory and what it translates.
+const OVERHEAD: u64 = 128 << 20;
+
+/// A virtual machine that is on.
+struct Machine {
+    process: crate::supervise::Init,
+    qmp: Qmp,
+    said: Stream,
+    channel: Channel,
+    console: Console,
+    /// Where sessions come in, and those who watch the console.
+    doors: Vec<Door>,
+    /// It is to be saved before it is told who it is.
+    unsaved: Option<Unsaved>,
+    _ids: IdRange,
+}
+
+/// A machine that knows nothing of itself yet.
+struct Unsaved {
+    identity: wire::Identity,
+    saving: Saving,
+    ram: Ram,
+}
+
+impl Run<'_> {
+    /// Runs a virtual machine until it ends.
+    pub(crate) fn run_vm(&mut self) -> Result<Exit, RunError> {
+        let name = self.spec.name.as_str();
+        let machine = self.start_vm()?;
+        self.watch_vm(machine).map_err(|problem| problem.of(name))
+    }
+
+    fn start_vm(&mut self) -> Result<Machine, RunError> {
+        let spec = self.spec;
+        let name = spec.name.as_str();
+        let here = |problem: Problem| problem.of(name);
+        let vm = spec.vm.as_ref().ok_or_else(|| here(Problem::plain("vm is missing")))?;
+        let qemu = qemu(self.config.qemu.as_deref()).map_err(here)?;
+        let (kernel, initrd) = (self.config.physical(&vm.kernel), self.config.physical(&vm.initrd));
+        let accelerator =
+            accelerator::choose(&self.config.run_dir, &qemu, &kernel, &initrd).map_err(here)?;
+        if let Some(why) = &accelerator.passed_over {
+            self.log.say(&format!("hc: without hardware virtualisation ({why})"));
+        }
+        let ids = IdRange::claim(&self.config.run_dir, spec).map_err(here)?;
+        self.group.create(&limits(vm, &accelerator, &spec.limits)).map_err(here)?;
+        // The network is connected while the disk is made.
+        let (attached, layer) = std::thread::scope(|scope| {
+            let attach = scope.spawn(|| self.network.attach_taps(spec));
+            let (closure, state) = (&self.config.closure, &self.config.state_dir);
+            let layer = layer::open(&self.places, closure, state, vm.layer_size);
+            let attached = attach.join().unwrap_or_else(|_| Err("the network code failed".into()));
+            (attached, layer)
+        });
+        let layer = layer.map_err(here)?;
+        let (attached, taps) =
+            attached.map_err(|source| RunError::Network { machine: name.into(), source })?;
+        self.status.addresses = attached.addresses;
+        let words = words(vm, &accelerator);
+        let plan = spawn::Plan {
+            qemu: &qemu,
+            accelerator: &accelerator,
+            kernel,
+            initrd,
+            rootfs: Some(self.config.physical(&spec.image.rootfs)),
+            layer: Some(layer.as_fd()),
+            taps: identity::devices(spec, &taps).map(|(tap, mac)| (tap.as_fd(), mac)).collect(),
+            size: vm.memory,
+            memory: None,
+            vcpus: vm.vcpus,
+            words: &words,
+            id: ids.base,
+        };
+        let identity = identity::of(self.config, spec, &taps).map_err(here)?;
+        let doors = [client::CHANNEL, client::CONSOLE]
+            .map(|name| Door::open(self.places.run.join(name)))
+            .into_iter()
+            .collect::<Res<_>>()
+            .map_err(here)?;
+        let (qemu, know) = self.turn_on(plan, vm, identity).map_err(here)?;
+        self.greet(qemu, know, doors, ids).map_err(here)
+    }
+
+    /// Turns the computer on: as it was saved, or cold; then it may have to be saved.
+    fn turn_on(
+        &mut self,
+        plan: spawn::Plan<'_>,
+        vm: &Vm,
+        identity: wire::Identity,
+    ) -> Res<(spawn::Qemu, Result<wire::Identity, Unsaved>)> {
+        if !vm.resume {
+            return Ok((spawn::spawn(&plan, &self.group)?, Ok(identity)));
+        }
+        let slot = Slot::of(
+            &self.config.state_dir,
+            &Likeness {
+                qemu: plan.qemu,
+                accelerator: plan.accelerator,
+                vm,
+                rootfs: &self.spec.image.rootfs,
+                networks: plan.taps.len(),
+                words: plan.words,
+            },
+        )?;
+        if let Some(state) = slot.find() {
+            let plan = plan.with(slot.ram(), Memory::Copied(state.as_raw_fd()), state.as_fd());
+            let resumed = spawn::spawn(&plan, &self.group).and_then(|mut qemu| {
+                resume::go_on(&mut qemu.qmp)?;
+                Ok(qemu)
+            });
+            match resumed {
+                Ok(qemu) => return Ok((qemu, Ok(identity))),
+                Err(problem) => {
+                    self.log.say(&format!("hc: it starts cold, not as it was saved: {problem}"));
+                    slot.discard()?;
+                }
+            }
+        }
+        let Some(ram) = Ram::make(&self.places.run, vm.memory, plan.id)? else {
+            let place = self.places.run.display();
+            self.log.say(&format!("hc: it cannot be saved: {place} is not in memory"));
+            return Ok((spawn::spawn(&plan, &self.group)?, Ok(identity)));
+        };
+        let saving = slot.begin()?;
+        let (path, state) = (ram.path.clone(), saving.state.as_fd());
+        let qemu =
+            spawn::spawn(&plan.with(path, Memory::Kept(state.as_raw_fd()), state), &self.group)?;
+        Ok((qemu, Err(Unsaved { identity, saving, ram })))
+    }
+
+    fn greet(
+        &mut self,
+        qemu: spawn::Qemu,
+        know: Result<wire::Identity, Unsaved>,
+        doors: Vec<Door>,
+        ids: IdRange,
+    ) -> Res<Machine> {
+        self.status.payload_pid = Some(qemu.process.pid);
+        let pid = format!("{}\n", qemu.process.pid);
+        hc_fs::plain::write(&self.places.run.join("pid"), pid.as_bytes(), 0o644)?;
+        self.status.write(&self.places)?;
+        let mut channel = Channel::open(qemu.guest).map_err(said)?;
+        let unsaved = match know {
+            Ok(identity) => {
+                channel.identify(identity).map_err(said)?;
+                None
+            }
+            Err(unsaved) => Some(unsaved),
+        };
+        Ok(Machine {
+            process: qemu.process,
+            qmp: qemu.qmp,
+            said: qemu.said,
+            channel,
+            console: Console::open(qemu.console, &self.places)?,
+            doors,
+            unsaved,
+            _ids: ids,
+        })
+    }
+
+    /// Saves a machine that has come up, if that is to be, and tells it who it is.
+    fn save_and_tell(&mut self, machine: &mut Machine) -> Res<()> {
+        let Some(unsaved) = machine.unsaved.take() else { return Ok(()) };
+        match resume::save(&mut machine.qmp, &unsaved.saving, &unsaved.ram) {
+            // Flushing takes longer than the machine would wait for.
+            Ok(()) => drop(std::thread::spawn(move || unsaved.saving.finish())),
+            Err(problem) => self.log.say(&format!("hc: it could not be saved: {problem}")),
+        }
+        machine.channel.identify(unsaved.identity).map_err(said)
+    }
+}
+
+fn said(error: wire::WireError) -> Problem {
+    Problem::plain(error.to_string())
+}
+
+/// What the machine's control group may use: the guest's memory and QEMU's own.
+fn limits(vm: &Vm, accelerator: &Accelerator, said: &Limits) -> Limits {
+    let translated = match accelerator.kind {
+        Kind::Kvm => 0,
+        Kind::Tcg => command::TRANSLATED,
+    };
+    Limits { memory: Some(vm.memory + OVERHEAD + translated), pids: None, ..said.clone() }
+}
+
+/// The kernel's command line.
+fn words(vm: &Vm, accelerator: &Accelerator) -> Vec<String> {
+    let own = ["console=ttyS0", "quiet", "panic=-1", "root=serial:root", "hc.layer=serial:layer"];
+    // A microVM has no PCI bus; what else would be waited for while it comes up is not.
+    let quick = ["pci=off", "rcupdate.rcu_expedited=1", "cryptomgr.notests"];
+    let mut words: Vec<String> = own.into_iter().chain(quick).map(String::from).collect();
+    words.extend(accelerator.words());
+    words.extend(vm.kernel_params.iter().cloned());
+    words
+}
+
+/// QEMU's program: the one that is named, or the one this host has.
+pub(crate) fn qemu(named: Option<&Path>) -> Res<PathBuf> {
+    let found = match named {
+        Some(named) => Some(named.to_path_buf()),
+        None => PLACES.iter().map(|dir| Path::new(dir).join(QEMU)).find(|path| path.exists()),
+    };
+    let found = found.and_then(|path| path.canonicalize().ok());
+    found.ok_or_else(|| {
+        let named = named.map_or_else(|| QEMU.into(), |path| path.display().to_string());
+        Problem::plain(format!("there is no {named}: install the package 'qemu-system-x86'"))
+    })
+}

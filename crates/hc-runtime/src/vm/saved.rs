@@ -1,0 +1,302 @@
+//! Saved machines: a computer whose kernel has come up and waits to be told who it is.
+//!
+//! Nothing of the machine is in it, no disk is mounted and no identity known: so one serves every
+//! machine that is built alike, and a machine whose disk has changed since. `<state>/saved/KEY/` holds
+//! `ram`, the memory as a sparse file that copies map privately; `state`, what QEMU's devices were; and
+//! `saved.json`. The key is a hash of all that has to be the same.
+
+use super::accelerator::{Accelerator, Kind};
+use super::layer;
+use crate::error::{Doing, Res};
+use hc_spec::Vm;
+use rustix::fs::{Mode, OFlags};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+const ABOUT: &str = "saved.json";
+
+/// What a saved machine was made of and is checked by.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct About {
+    /// Files of the store that it was made from: it goes when one of them has gone.
+    made_from: Vec<PathBuf>,
+    /// BLAKE3 of `state`.
+    state_hash: String,
+    /// Bytes of `ram`, and of that those on disk.
+    ram: (u64, u64),
+    /// Last change of `ram`, in nanoseconds since 1970.
+    changed: i128,
+}
+
+/// A place for a saved machine: there, or to be made.
+#[derive(Debug)]
+pub(super) struct Slot {
+    dir: PathBuf,
+    made_from: Vec<PathBuf>,
+}
+
+/// All that has to be the same for a saved machine to go on.
+pub(super) struct Likeness<'a> {
+    pub qemu: &'a Path,
+    pub accelerator: &'a Accelerator,
+    pub vm: &'a Vm,
+    pub rootfs: &'a Path,
+    pub networks: usize,
+    /// The kernel's command line.
+    pub words: &'a [String],
+}
+
+impl Slot {
+    /// The place for machines like this one.
+    pub fn of(state_dir: &Path, like: &Likeness<'_>) -> Res<Self> {
+        let qemu = like.qemu;
+        let program = qemu.metadata().doing_with(|| format!("look at {}", qemu.display()))?;
+        let vm = like.vm;
+        let mut hasher = blake3::Hasher::new();
+        for part in [
+            format!("1 {} {} {}", qemu.display(), program.len(), program.mtime()),
+            // Without translation the guest has seen this very processor.
+            match like.accelerator.kind {
+                Kind::Kvm => processor().doing("read /proc/cpuinfo")?,
+                Kind::Tcg => "tcg".into(),
+            },
+            format!("{} {}", vm.kernel.display(), vm.initrd.display()),
+            format!("{} {}", like.rootfs.display(), vm.layer_size),
+            format!("{} {} {}", vm.memory, vm.vcpus, like.networks),
+            like.words.join(" "),
+        ] {
+            hasher.update(part.as_bytes()).update(b"\0");
+        }
+        let key = &hasher.finalize().to_hex()[..32];
+        let made_from = vec![vm.kernel.clone(), vm.initrd.clone(), like.rootfs.into()];
+        Ok(Self { dir: dir(state_dir).join(key), made_from })
+    }
+
+    /// The memory, for QEMU to map.
+    pub fn ram(&self) -> PathBuf {
+        self.dir.join("ram")
+    }
+
+    /// What the devices were, where a whole saved machine is there.
+    pub fn find(&self) -> Option<File> {
+        let about: About =
+            serde_json::from_slice(&std::fs::read(self.dir.join(ABOUT)).ok()?).ok()?;
+        let ram = self.ram().metadata().ok()?;
+        let state = self.dir.join("state");
+        let whole = about.ram == (ram.len(), ram.blocks())
+            && about.changed == changed(&ram)
+            && std::fs::read(&state).is_ok_and(|s| hash(&s) == about.state_hash);
+        if whole { File::open(state).ok() } else { None }
+    }
+
+    /// Takes a saved machine away that is of no use.
+    pub fn discard(&self) -> Res<()> {
+        Ok(hc_fs::tree::remove(&self.dir)?)
+    }
+
+    /// Begins to save: a directory that has no name yet, with an empty file for QEMU's state. What is
+    /// in its place is no whole machine, and goes.
+    pub fn begin(&self) -> Res<Saving> {
+        self.discard()?;
+        let aside = self.dir.with_extension(std::process::id().to_string());
+        hc_fs::tree::remove(&aside)?;
+        hc_fs::durable::create_dir_all(&aside, 0o700)?;
+        hc_fs::plain::create_new(&aside.join("state"), 0o600)?;
+        // QEMU takes a descriptor for writing alone, and no other.
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let state = rustix::fs::open(aside.join("state"), flags, Mode::empty());
+        let state = File::from(state.doing("save the machine")?);
+        let (target, made_from) = (self.dir.clone(), self.made_from.clone());
+        Ok(Saving { aside, target, made_from, state })
+    }
+}
+
+/// A machine that is being saved.
+#[derive(Debug)]
+pub(super) struct Saving {
+    aside: PathBuf,
+    target: PathBuf,
+    made_from: Vec<PathBuf>,
+    /// Where QEMU writes what its devices are.
+    pub state: File,
+}
+
+impl Saving {
+    /// Copies the memory of a machine that stands still.
+    pub fn copy(&self, ram: &Path) -> Res<()> {
+        let copy = hc_fs::plain::create_new(&self.aside.join("ram"), 0o444)?;
+        let copied =
+            File::open(ram).and_then(|ram| crate::base::copy_data(&ram, &copy, &mut |_| ()));
+        copied.doing("copy the machine's memory")
+    }
+
+    /// Flushes it and gives it its name: from then on it is found. The machine may run meanwhile.
+    pub fn finish(self) -> Res<()> {
+        let action = "save the machine";
+        let ram = File::open(self.aside.join("ram")).doing(action)?;
+        let state = std::fs::read(self.aside.join("state")).doing(action)?;
+        rustix::fs::fsync(&ram).doing(action)?;
+        rustix::fs::fsync(File::open(self.aside.join("state")).doing(action)?).doing(action)?;
+        let ram = ram.metadata().doing(action)?;
+        let about = About {
+            made_from: self.made_from.clone(),
+            state_hash: hash(&state),
+            ram: (ram.len(), ram.blocks()),
+            changed: changed(&ram),
+        };
+        let text = serde_json::to_vec(&about).expect("it has string keys only");
+        hc_fs::durable::write(&self.aside.join(ABOUT), &text, 0o600)?;
+        // Another machine may have been faster.
+        if self.target.join(ABOUT).exists() {
+            return Ok(());
+        }
+        hc_fs::tree::remove(&self.target)?;
+        Ok(hc_fs::durable::rename(&self.aside, &self.target)?)
+    }
+}
+
+impl Drop for Saving {
+    fn drop(&mut self) {
+        let _ = hc_fs::tree::remove(&self.aside);
+    }
+}
+
+fn dir(state_dir: &Path) -> PathBuf {
+    state_dir.join("saved")
+}
+
+fn hash(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
+
+fn changed(file: &std::fs::Metadata) -> i128 {
+    i128::from(file.mtime()) * 1_000_000_000 + i128::from(file.mtime_nsec())
+}
+
+/// What the kernel says of the first processor, without what changes as it runs.
+fn processor() -> std::io::Result<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo")?;
+    let lines = text.lines().take_while(|line| !line.is_empty());
+    let lasting =
+        lines.filter(|line| !line.starts_with("cpu MHz") && !line.starts_with("bogomips"));
+    Ok(lasting.collect::<Vec<_>>().join("\n"))
+}
+
+/// What [`collect`] took away, or would.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Collected {
+    /// The directory or file.
+    pub path: PathBuf,
+    /// Bytes it took on disk.
+    pub bytes: u64,
+}
+
+/// Removes saved machines of which a file has left the store, ones that were not finished, and empty
+/// file systems for layers, which are made again when they are needed.
+///
+/// # Errors
+/// What the system refused.
+pub fn collect(
+    state_dir: &Path,
+    in_store: &dyn Fn(&Path) -> bool,
+    dry_run: bool,
+) -> hc_fs::Result<Vec<Collected>> {
+    let mut gone = Vec::new();
+    let entries = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten();
+    for entry in entries(dir(state_dir)) {
+        let path = entry.path();
+        let about = std::fs::read(path.join(ABOUT)).ok();
+        let about = about.and_then(|text| serde_json::from_slice::<About>(&text).ok());
+        let kept = about.is_some_and(|about| about.made_from.iter().all(|file| in_store(file)));
+        // Somebody may be at it: one that is not finished has the number of its maker.
+        let maker = path.extension().and_then(|pid| pid.to_str()?.parse().ok());
+        if kept || maker.is_some_and(|pid: i32| crate::status::start_time(pid).is_some()) {
+            continue;
+        }
+        let bytes = entries(path.clone()).filter_map(|file| file.metadata().ok());
+        let bytes = bytes.map(|file| file.blocks() * 512).sum();
+        if !dry_run {
+            hc_fs::tree::remove(&path)?;
+        }
+        gone.push(Collected { path, bytes });
+    }
+    gone.extend(layer::collect(state_dir, dry_run)?);
+    Ok(gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn slot(dir: &Path, memory: u64) -> Slot {
+        let vm = Vm {
+            kernel: "/nix/store/k/vmlinux".into(),
+            initrd: "/nix/store/i/initrd".into(),
+            memory,
+            vcpus: 1,
+            layer_size: 1 << 30,
+            kernel_params: Vec::new(),
+            resume: true,
+        };
+        let like = Likeness {
+            qemu: Path::new("/proc/self/exe"),
+            accelerator: &Accelerator::of(Kind::Tcg),
+            vm: &vm,
+            rootfs: Path::new("/nix/store/r/rootfs.erofs"),
+            networks: 1,
+            words: &[],
+        };
+        Slot::of(dir, &like).unwrap()
+    }
+
+    fn save(slot: &Slot, ram: &Path) {
+        let saving = slot.begin().unwrap();
+        (&saving.state).write_all(b"devices").unwrap();
+        saving.copy(ram).unwrap();
+        assert!(slot.find().is_none(), "not before it is whole");
+        saving.finish().unwrap();
+    }
+
+    #[test]
+    fn is_found_when_it_is_whole_and_like() {
+        let dir = tempfile::tempdir().unwrap();
+        let ram = dir.path().join("ram");
+        hc_fs::plain::write(&ram, &vec![7; 1 << 20], 0o600).unwrap();
+        let one = slot(dir.path(), 1 << 28);
+        assert!(one.find().is_none());
+        save(&one, &ram);
+        assert!(one.find().is_some());
+        assert!(slot(dir.path(), 1 << 29).find().is_none(), "another computer");
+        assert_eq!(std::fs::read(one.ram()).unwrap(), vec![7; 1 << 20]);
+        hc_fs::plain::write(&one.dir.join("state"), b"Devices", 0o600).unwrap();
+        assert!(one.find().is_none(), "it was changed");
+        save(&one, &ram);
+        assert!(one.find().is_some(), "it was made anew");
+        hc_fs::plain::append(&one.ram(), 0o600).unwrap().write_all(b"x").unwrap();
+        assert!(one.find().is_none(), "its memory was changed");
+    }
+
+    #[test]
+    fn goes_with_what_it_was_made_from() {
+        let dir = tempfile::tempdir().unwrap();
+        let ram = dir.path().join("ram");
+        hc_fs::plain::write(&ram, b"x", 0o600).unwrap();
+        let one = slot(dir.path(), 1 << 28);
+        save(&one, &ram);
+        let unfinished = one.dir.with_extension("2147483646");
+        hc_fs::plain::create_dir_all(&unfinished, 0o700).unwrap();
+        let busy = slot(dir.path(), 1 << 29).begin().unwrap();
+        let all = |_: &Path| true;
+        let gone = collect(dir.path(), &all, false).unwrap();
+        assert_eq!(gone.into_iter().map(|gone| gone.path).collect::<Vec<_>>(), [unfinished]);
+        let kernel = |file: &Path| !file.ends_with("vmlinux");
+        assert_eq!(collect(dir.path(), &kernel, true).unwrap().len(), 1);
+        assert!(one.find().is_some());
+        assert_eq!(collect(dir.path(), &kernel, false).unwrap()[0].path, one.dir);
+        assert!(one.find().is_none() && busy.aside.exists());
+    }
+}

@@ -1,0 +1,112 @@
+//! Making everything but the agent stand still, by control groups of version 2.
+
+use crate::sys::{self, File, at, process};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Where programs that the agent starts are; an image's init is in systemd's own place for it, from
+/// where systemd takes over.
+const OURS: &[u8] = b"hc";
+const INIT: &[u8] = b"init.scope";
+const PATIENCE_MS: u64 = 5000;
+
+/// The tree of control groups, mounted where nobody sees it. The agent itself is in the root, which
+/// cannot be frozen.
+#[derive(Debug)]
+pub struct Freezer(Option<File>);
+
+impl Freezer {
+    /// Makes the groups; a kernel that has none makes a machine that cannot stand still.
+    #[must_use]
+    pub fn new() -> Self {
+        let root = sys::unseen_mount("cgroup2").ok();
+        if let Some(root) = &root {
+            let _ = at::mkdir(root, OURS, 0o755);
+        }
+        Self(root)
+    }
+
+    /// Puts this process with the programs that the agent starts.
+    pub fn join(&self) {
+        self.enter(OURS);
+    }
+
+    /// Puts this process where an image's init belongs.
+    pub fn join_as_init(&self) {
+        if let Some(root) = &self.0 {
+            let _ = at::mkdir(root, INIT, 0o755);
+        }
+        self.enter(INIT);
+    }
+
+    fn enter(&self, group: &[u8]) {
+        if let Some(root) = &self.0 {
+            let _ = write(root, &[group, b"/cgroup.procs"].concat(), b"0");
+        }
+    }
+
+    /// Stops every process but this one, and waits until they have.
+    ///
+    /// # Errors
+    /// A sentence; everything runs then.
+    pub fn freeze(&self) -> Result<(), String> {
+        let Some(root) = &self.0 else {
+            return Err("this kernel has no control groups of version 2".into());
+        };
+        // systemd takes every process that is in the root along.
+        let own = format!("{}", process::id());
+        write(root, b"cgroup.procs", own.as_bytes())
+            .map_err(|error| format!("cannot leave the others' control group: {error}"))?;
+        self.all(b"1");
+        let mut waited = 0;
+        while !self.frozen() {
+            if waited > PATIENCE_MS {
+                self.thaw();
+                return Err("a process does not stand still".into());
+            }
+            sys::sleep_ms(1);
+            waited += 1;
+        }
+        Ok(())
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) {
+        self.all(b"0");
+    }
+
+    fn groups(&self) -> Vec<(&File, Vec<u8>)> {
+        let Some(root) = &self.0 else { return Vec::new() };
+        let names = at::open(root, b".", at::DIRECTORY, 0).and_then(|dir| at::names(&dir));
+        let is_group = |name: &Vec<u8>| {
+            at::stat_name(root, name).is_ok_and(|s| s.mode & at::TYPE == at::TYPE_DIR)
+        };
+        names.unwrap_or_default().into_iter().filter(is_group).map(|name| (root, name)).collect()
+    }
+
+    fn all(&self, state: &[u8]) {
+        for (root, name) in self.groups() {
+            let _ = write(root, &[&name, &b"/cgroup.freeze"[..]].concat(), state);
+        }
+    }
+
+    fn frozen(&self) -> bool {
+        self.groups().iter().all(|(root, name)| {
+            let path = [name, &b"/cgroup.events"[..]].concat();
+            let events = at::open(root, &path, sys::READ, 0).and_then(|file| sys::read_all(&file));
+            // A group that has gone stands still.
+            events.is_ok_and(|e| !e.windows(8).any(|line| line == b"frozen 0"))
+        })
+    }
+}
+
+impl Default for Freezer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn write(root: &File, path: &[u8], text: &[u8]) -> sys::Result<()> {
+    sys::write(&at::open(root, path, at::WRITE, 0)?, text)
+}
