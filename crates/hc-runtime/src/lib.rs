@@ -28,6 +28,7 @@ mod network;
 mod notify;
 mod probe;
 mod protocol;
+pub mod seed;
 mod signal;
 mod status;
 mod supervise;
