@@ -7,7 +7,7 @@
 let
   # Images are derivations that hc itself builds, so they need to know which hc.
   archives = import (imagesDir + "/lib.nix");
-  imagesFor = builder: {
+  imagesFor = builder: rec {
     debian = import (imagesDir + "/debian.nix") { inherit builder; };
     debianWith =
       args:
@@ -32,6 +32,14 @@ let
     oci = args: archives.oci ({ inherit builder; } // args);
     nixos = toplevel: archives.nixos { inherit builder toplevel; };
     inherit (archives) imported;
+
+    kernel = args: import (imagesDir + "/kernel.nix") ({ inherit builder; } // args);
+    initrd = args: import (imagesDir + "/initrd.nix") ({ inherit builder; } // args);
+    disk = args: import (imagesDir + "/disk.nix") ({ inherit builder; } // args);
+    linux = kernel {
+      name = "linux";
+      lock = imagesDir + "/linux.lock.json";
+    };
   };
 
   mkCloud =

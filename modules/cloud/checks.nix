@@ -30,8 +30,10 @@ let
       };
       unknown = filter (network: !(networks ? ${network})) machine.networks;
       inherit (machine) limits ready;
+      isContainer = machine.kind == "container";
     in
     [
+      (check "vm" (isContainer -> machine.vm == null) "is for virtual machines: set kind = \"microvm\"")
       (check "command" (
         if machine.command == [ ] then
           machine.image.manifest != null
@@ -54,6 +56,7 @@ let
       ) "must be at least 1 MiB")
       (check "limits.cpus" (limits.cpus == null || limits.cpus >= 0.01) "must be at least 0.01")
     ]
+    ++ (if isContainer then [ ] else ofVm check machine)
     ++ mapAttrsToList (
       name: _: check "env" (builtins.match "[^=]+" name != null) "has '${name}', which cannot name a variable"
     ) machine.env
@@ -65,6 +68,29 @@ let
         ) "has '${path}', which needs either text or source")
       ]) machine.files
     );
+
+  ofVm =
+    check: machine:
+    let
+      inherit (machine) isolation limits vm;
+    in
+    [
+      (check "isolation" (
+        isolation.userNamespace
+        && isolation.addCapabilities == [ ]
+        && isolation.dropCapabilities == [ ]
+        && !isolation.readOnlyRoot
+      ) "is for containers: a virtual machine has its own kernel")
+      (check "limits.memory" (limits.memory == null) "is for containers: use vm.memory")
+      (check "limits.pids" (limits.pids == null) "is for containers: a virtual machine has its own")
+      (check "vm.memory" (
+        vm.memory >= 64 * mebibyte && lib.mod vm.memory mebibyte == 0
+      ) "must be whole mebibytes, at least 64")
+      (check "vm.layerSize" (
+        vm.layerSize >= 32 * mebibyte && lib.mod vm.layerSize 4096 == 0
+      ) "must be whole pages, at least 32 MiB")
+      (check "vm.kernelParams" (!builtins.elem "--" vm.kernelParams) "has '--', behind which is a command")
+    ];
 
   ofHost =
     name: host:

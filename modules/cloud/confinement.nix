@@ -3,23 +3,7 @@
 let
   inherit (lib) mkOption types;
 
-  units = {
-    "" = 1;
-    K = 1024;
-    M = 1024 * 1024;
-    G = 1024 * 1024 * 1024;
-    T = 1024 * 1024 * 1024 * 1024;
-  };
-  size = "([1-9][0-9]{0,14})([KMGT]?)";
-  bytes =
-    text:
-    let
-      parts = builtins.match size text;
-    in
-    builtins.fromJSON (builtins.elemAt parts 0) * units.${builtins.elemAt parts 1};
-  memory = types.coercedTo (types.strMatching size) bytes types.ints.positive // {
-    description = "number of bytes, or text such as 256M or 2G";
-  };
+  memory = import ./bytes.nix { inherit lib; };
 
   # With or without `CAP_` would be two spellings of one thing.
   capability = types.strMatching "[A-BD-Z][A-Z_]*|C[B-Z_][A-Z_]*|CA[A-OQ-Z_][A-Z_]*";

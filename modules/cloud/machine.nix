@@ -38,9 +38,15 @@ in
 {
   options = {
     kind = mkOption {
-      type = types.enum [ "container" ];
+      type = types.enum [
+        "container"
+        "microvm"
+      ];
       default = "container";
-      description = "What kind of machine it is. A `container` has namespaces on the host's kernel.";
+      description = ''
+        What kind of machine it is. A `container` has namespaces on the host's kernel; a `microvm` is a
+        small virtual machine with a kernel of its own.
+      '';
     };
 
     image = mkOption {

@@ -26,7 +26,19 @@ let
     limits = withoutNulls machine.limits;
     ready = withoutNulls machine.ready;
   }
-  // withoutNulls { inherit (machine) init user workdir; };
+  // withoutNulls { inherit (machine) init user workdir; }
+  // lib.optionalAttrs (machine.kind != "container") { vm = vmSpec machine.vm; };
+
+  vmSpec = vm: {
+    inherit (vm)
+      kernelParams
+      layerSize
+      memory
+      vcpus
+      ;
+    kernel = "${vm.kernel}/vmlinux";
+    initrd = "${vm.initrd}/initrd";
+  };
 in
 {
   name = cloud;

@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::firewall::Protection;
-use crate::links::{self, Attached};
+use crate::links::{self, Attached, Tap};
 use hc_spec::addr::Place;
 use hc_spec::{HostSpec, Name};
 use std::os::fd::BorrowedFd;
@@ -45,6 +45,14 @@ pub fn attach(
     index: u32,
 ) -> Result<Attached> {
     run(links::attach(netns, place, machine, index))
+}
+
+/// See [`links::attach_tap`].
+///
+/// # Errors
+/// The same.
+pub fn attach_tap(place: &Place<'_>, machine: &Name) -> Result<Tap> {
+    run(links::attach_tap(place, machine))
 }
 
 /// See [`links::detach`].

@@ -7,6 +7,7 @@
 //! | interface id | first 64 bits of BLAKE3(`machine.host`), never 0 or 1 |
 //! | gateway | `::1` in the /64 |
 //! | IPv4 | 100.64.0.0/10: 22 bits of BLAKE3(`cloud/host/network/machine`), as a /32 |
+//! | MAC of the gateway | `02` + bytes 3 to 7 of the /64 |
 //! | MAC | `02` + first 40 bits of BLAKE3(`cloud/host/network/machine`) |
 //! | interface | `hc` + 13 of BLAKE3(`network/machine`) in base 32 |
 
@@ -74,6 +75,14 @@ impl Place<'_> {
     #[must_use]
     pub fn gateway_v4(&self) -> Ipv4Addr {
         self.v4_of("")
+    }
+
+    /// The MAC address of the host in this network: of its bridge, which would otherwise take the
+    /// lowest of its ports'.
+    #[must_use]
+    pub fn gateway_mac(&self) -> Mac {
+        let octets = self.subnet().octets();
+        Mac([2, octets[3], octets[4], octets[5], octets[6], octets[7]])
     }
 
     /// The address of a machine in this network.
@@ -211,7 +220,8 @@ mod tests {
             (name("demo"), name("demo"), name("lan"), name("web"));
         let place = Place { cloud: &cloud, host: &host, network: &network };
         insta::assert_debug_snapshot!((
-            host_prefix(&cloud, &host), place.subnet(), place.gateway(), place.v6(&machine),
+            host_prefix(&cloud, &host), place.subnet(), place.gateway(),
+            place.gateway_mac().to_string(), place.v6(&machine),
             place.v4(&machine), place.mac(&machine).to_string(), place.bridge(),
             place.link(&machine), place.zone(),
         ), @r#"
@@ -219,6 +229,7 @@ mod tests {
             fd05:e5f6:4670::,
             fd05:e5f6:4670:88b9::,
             fd05:e5f6:4670:88b9::1,
+            "02:f6:46:70:88:b9",
             fd05:e5f6:4670:88b9:daa:f3e6:5963:6eb5,
             100.119.95.204,
             "02:86:e7:f5:9c:1a",

@@ -1,7 +1,7 @@
 //! The machine schema, deterministic addresses, and the plan.
 //!
 //! Everything here is pure: values in, values out. [`machine`] and [`host`] are what evaluation
-//! produces, [`addr`] derives every address from names alone, [`set`] is a machine set as data,
+//! produces, [`vm`] what virtual machines have besides, [`addr`] derives every address from names alone, [`set`] is a machine set as data,
 //! and [`plan`] is the difference of two sets.
 
 pub mod addr;
@@ -11,9 +11,11 @@ pub mod machine;
 pub mod name;
 pub mod plan;
 pub mod set;
+pub mod vm;
 
 pub use host::{HostSpec, NetworkSpec};
 pub use machine::MachineSpec;
 pub use name::Name;
 pub use plan::Plan;
 pub use set::MachineSet;
+pub use vm::Vm;

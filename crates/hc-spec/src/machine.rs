@@ -1,6 +1,7 @@
 //! One fully resolved machine, as `modules/` writes it and `hc machine run` reads it.
 
 use crate::name::Name;
+use crate::vm::Vm;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -61,6 +62,9 @@ pub struct MachineSpec {
     /// How it is kept away from the host.
     #[serde(default)]
     pub isolation: Isolation,
+    /// The virtual computer it is, unless it is a container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vm: Option<Vm>,
 }
 
 /// What kind of machine it is.
@@ -69,6 +73,8 @@ pub struct MachineSpec {
 pub enum Kind {
     /// Namespaces on the host's kernel.
     Container,
+    /// A small virtual machine with a Linux kernel, which QEMU starts without firmware.
+    Microvm,
 }
 
 /// What a machine runs from.
@@ -392,7 +398,7 @@ impl MachineSpec {
         if (self.ready.when == ReadyWhen::Tcp) != self.ready.port.is_some() {
             return fail("ready.port", "goes with ready.when = \"tcp\", and only with it".into());
         }
-        Ok(())
+        self.check_kind().or_else(|(field, problem)| fail(field, problem))
     }
 }
 

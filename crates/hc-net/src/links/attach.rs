@@ -1,13 +1,13 @@
-//! One machine's link: made, set up inside and out, and taken away.
+//! A container's link, a pair of interfaces: made, set up inside and out, and taken away.
 
-use super::{CHANGE, add_address, gateway_mac};
+use super::port::{Port, host_route, neighbour};
+use super::{CHANGE, add_address};
 use crate::error::{Error, Result};
 use crate::netlink::{self, Netlink, is, link_error, unless};
 use crate::{firewall, sysctl};
 use hc_spec::Name;
 use hc_spec::addr::Place;
-use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage, State};
-use netlink_packet_route::neighbour::NeighbourState;
+use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth};
 use netlink_packet_route::route::RouteScope;
 use rtnetlink::sys::Socket;
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
@@ -39,31 +39,13 @@ pub async fn attach(
     index: u32,
 ) -> Result<Attached> {
     let ifname = format!("eth{index}");
-    let outside = Netlink::here()?;
     let inside = Netlink::over(enter(netns)?);
-    let bridge = outside.link(&place.bridge()).await?.ok_or_else(|| Error::NoNetwork {
-        network: place.network.clone(),
-        bridge: place.bridge(),
-    })?;
-    let (mtu, bridge) = (mtu(&bridge), bridge.header.index);
-    // Before the link is there, so that its first packet is judged by them.
-    firewall::admit_machine(place, machine)?;
-    create(&outside, netns, bridge, place, machine, mtu, &ifname).await?;
-    set_up_port(&outside, bridge, place, machine).await?;
+    let port = Port::prepare(place, machine).await?;
+    create(&port, netns, &ifname).await?;
+    port.set_up().await?;
     set_up_inside(&inside, place, machine, &ifname, index == 0).await?;
-    for link in [place.link(machine), place.bridge()] {
-        carries(&outside, &link).await?;
-    }
+    port.carries().await?;
     Ok(Attached { ifname, v6: place.v6(machine), v4: place.v4(machine) })
-}
-
-/// A link has the largest packet of its bridge; 1500 bytes where that is not told.
-fn mtu(bridge: &LinkMessage) -> u32 {
-    let mtu = bridge.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::Mtu(mtu) => Some(*mtu),
-        _ => None,
-    });
-    mtu.unwrap_or(1500)
 }
 
 /// Takes a machine out of a network: filter entries, routes, and the link if it is still there.
@@ -118,37 +100,29 @@ fn enter(netns: BorrowedFd<'_>) -> Result<Socket> {
     .map_err(error)
 }
 
-async fn create(
-    outside: &Netlink,
-    netns: BorrowedFd<'_>,
-    bridge: u32,
-    place: &Place<'_>,
-    machine: &Name,
-    mtu: u32,
-    ifname: &str,
-) -> Result<()> {
-    let link = place.link(machine);
+async fn create(port: &Port<'_>, netns: BorrowedFd<'_>, ifname: &str) -> Result<()> {
+    let link = port.link();
     let peer = LinkMessageBuilder::<LinkUnspec>::new()
         .name(ifname)
-        .mtu(mtu)
-        .address(place.mac(machine).0.to_vec())
+        .mtu(port.mtu)
+        .address(port.place.mac(port.machine).0.to_vec())
         .setns_by_fd(netns.as_raw_fd());
     let pair = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
         .name(link.as_str())
-        .mtu(mtu)
-        .controller(bridge)
+        .mtu(port.mtu)
+        .controller(port.bridge)
         .set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build())))
         .build();
     // A link of that name is what a killed supervisor left, or is just going away with its
     // namespace: delete it and try again.
     let mut leftover = false;
     loop {
-        match outside.handle.link().add(pair.clone()).execute().await {
+        match port.outside.handle.link().add(pair.clone()).execute().await {
             Ok(()) => return Ok(()),
             Err(error) if is(&error, libc::EEXIST) => {
-                if !outside.delete(&link).await? && leftover {
+                if !port.outside.delete(&link).await? && leftover {
                     return Err(Error::InterfaceTaken {
-                        machine: machine.clone(),
+                        machine: port.machine.clone(),
                         ifname: ifname.into(),
                     });
                 }
@@ -157,28 +131,6 @@ async fn create(
             Err(error) => return Err(link_error("create the link", link)(error)),
         }
     }
-}
-
-async fn set_up_port(
-    outside: &Netlink,
-    bridge: u32,
-    place: &Place<'_>,
-    machine: &Name,
-) -> Result<()> {
-    let link = place.link(machine);
-    // The port carries frames and has no addresses of its own.
-    sysctl::set(&format!("ipv6/conf/{link}/disable_ipv6"), "1")?;
-    let up = LinkMessageBuilder::<LinkUnspec>::new().name(link.as_str()).up().build();
-    let set = outside.handle.link().change(up).set_flags(CHANGE).execute().await;
-    set.map_err(link_error("set up the link", &link))?;
-    let route = host_route(bridge, place, machine);
-    let routed = outside.handle.route().add(route).replace().execute().await;
-    routed.map_err(link_error("add the route to", place.v4(machine)))?;
-    // The host asks nobody where a machine is, so no other machine can answer.
-    for address in [IpAddr::from(place.v6(machine)), place.v4(machine).into()] {
-        neighbour(outside, bridge, address, &place.mac(machine).0).await?;
-    }
-    Ok(())
 }
 
 async fn set_up_inside(
@@ -203,7 +155,7 @@ async fn set_up_inside(
     set.map_err(link_error("set up", ifname))?;
     add_address(inside, index, place.v6(machine).into(), 64, ifname).await?;
     add_address(inside, index, place.v4(machine).into(), 32, ifname).await?;
-    let gateway_mac = gateway_mac(place).0;
+    let gateway_mac = place.gateway_mac().0;
     for address in [IpAddr::from(place.gateway()), place.gateway_v4().into()] {
         neighbour(inside, index, address, &gateway_mac).await?;
     }
@@ -231,38 +183,4 @@ async fn set_up_inside(
         added.map_err(link_error("add a route to the gateway to", machine))?;
     }
     Ok(())
-}
-
-/// Waits until a link passes packets. The end of a pair that went up first notices the other one
-/// later, in a work queue, and until then drops what it is given: a connection attempt in that
-/// moment would be repeated only after a second. Since Linux 6.8 asking for the link is enough.
-async fn carries(outside: &Netlink, link: &str) -> Result<()> {
-    for _ in 0..200 {
-        let Some(state) = outside.link(link).await? else { break };
-        if state.attributes.contains(&LinkAttribute::OperState(State::Up)) {
-            break;
-        }
-        // Not tokio's: the caller's runtime may have no timer, and this is for old kernels only.
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
-    Ok(())
-}
-
-fn host_route(
-    bridge: u32,
-    place: &Place<'_>,
-    machine: &Name,
-) -> netlink_packet_route::route::RouteMessage {
-    RouteMessageBuilder::<Ipv4Addr>::new()
-        .output_interface(bridge)
-        .destination_prefix(place.v4(machine), 32)
-        .pref_source(place.gateway_v4())
-        .scope(RouteScope::Link)
-        .build()
-}
-
-async fn neighbour(netlink: &Netlink, index: u32, address: IpAddr, mac: &[u8]) -> Result<()> {
-    let entry = netlink.handle.neighbours().add(index, address).link_layer_address(mac);
-    let added = entry.state(NeighbourState::Permanent).replace().execute().await;
-    added.map_err(link_error("add a neighbour entry for", address))
 }

@@ -6,14 +6,17 @@
 
 mod attach;
 mod forwarding;
+mod port;
+mod tap;
 
 pub use attach::{Attached, attach, detach};
+pub use tap::{Tap, attach_tap};
 
 use crate::error::{Error, Result};
 use crate::firewall::{self, Protection};
 use crate::netlink::{Netlink, link_error};
 use crate::sysctl;
-use hc_spec::addr::{Mac, Place};
+use hc_spec::addr::Place;
 use hc_spec::{HostSpec, Name, NetworkSpec};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags};
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
@@ -62,13 +65,6 @@ fn place<'a>(cloud: &'a Name, host: &'a Name, network: &'a Name) -> Place<'a> {
     Place { cloud, host, network }
 }
 
-/// The bridge's own MAC address: stable (a bridge otherwise takes the lowest of its ports'), and
-/// known to machines beforehand.
-pub(crate) fn gateway_mac(place: &Place<'_>) -> Mac {
-    let octets = place.subnet().octets();
-    Mac([2, octets[3], octets[4], octets[5], octets[6], octets[7]])
-}
-
 async fn ensure_network(netlink: &Netlink, place: Place<'_>, spec: &NetworkSpec) -> Result<()> {
     let name = place.bridge();
     if let Some(link) = netlink.link(&name).await? {
@@ -93,7 +89,7 @@ async fn ensure_network(netlink: &Netlink, place: Place<'_>, spec: &NetworkSpec)
     let settings = LinkMessageBuilder::<LinkUnspec>::new()
         .index(index)
         .mtu(spec.mtu)
-        .address(gateway_mac(&place).0.to_vec())
+        .address(place.gateway_mac().0.to_vec())
         .up();
     let set = netlink.handle.link().change(settings.build()).set_flags(CHANGE).execute().await;
     set.map_err(link_error("set up the bridge", &name))?;
