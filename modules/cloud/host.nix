@@ -15,6 +15,7 @@ let
       ./lifecycle.nix
       ./confinement.nix
     ]
+    ++ [ (import ./q35.nix { inherit lib; }) ]
     ++ [ (import ./vm.nix { inherit lib; inherit (specialArgs) images; }) ]
     # The usual network needs no mention.
     ++ [ { networks = lib.mkIf (config.networks ? lan) (lib.mkDefault [ "lan" ]); } ];

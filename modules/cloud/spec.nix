@@ -20,14 +20,17 @@ let
       restart
       isolation
       ;
-    image = withoutNulls { inherit (machine.image) rootfs manifest; };
+    image = withoutNulls { inherit (machine.image) rootfs disk manifest; };
     stop = withoutNulls machine.stop;
     files = lib.mapAttrs (_: withoutNulls) machine.files;
     limits = withoutNulls machine.limits;
     ready = withoutNulls machine.ready;
   }
   // withoutNulls { inherit (machine) init user workdir; }
-  // lib.optionalAttrs (machine.kind != "container") { vm = vmSpec machine.vm; };
+  // lib.optionalAttrs (machine.kind == "microvm") { vm = vmSpec machine.vm; }
+  // lib.optionalAttrs (machine.kind == "q35") { q35 = q35Spec machine.q35; };
+
+  q35Spec = q35: withoutNulls (q35 // { windows = if q35.windows == null then null else withoutNulls q35.windows; });
 
   vmSpec = vm: {
     inherit (vm)

@@ -33,7 +33,8 @@ impl Prepared<'_> {
                     names.join(", ")
                 ))
             })?;
-            let image = image(machine)?;
+            // A disk that begins empty is made when the machine starts.
+            let Some(image) = image(machine)? else { continue };
             if !store.is_valid(&image)? {
                 wanted.extend(self.maker(store, machine, &image)?);
             }
@@ -76,14 +77,15 @@ impl Prepared<'_> {
     }
 }
 
-/// The store path of a machine's image.
-fn image(machine: &Machine) -> Result<StorePath> {
+/// The store path of a machine's image, where it has one.
+fn image(machine: &Machine) -> Result<Option<StorePath>> {
     let spec = MachineSpec::from_json(machine.text.as_bytes())?;
-    let path = store_path(&spec.image.rootfs);
-    path.ok_or_else(|| {
-        let shown = spec.image.rootfs.display();
+    let Some(file) = spec.image.file() else { return Ok(None) };
+    let path = store_path(file).ok_or_else(|| {
+        let shown = file.display();
         Error::Shape(format!("machine '{}': its image {shown} is not in the store", spec.name))
-    })
+    })?;
+    Ok(Some(path))
 }
 
 fn store_path(path: &Path) -> Option<StorePath> {

@@ -231,7 +231,9 @@ fn users(globals: &Globals) -> anyhow::Result<BTreeMap<PathBuf, Vec<String>>> {
     for (name, closure) in &set.machines {
         let text = std::fs::read(globals.physical(closure))?;
         let spec = MachineSpec::from_json(&text)?;
-        users.entry(spec.image.rootfs).or_default().push(name.to_string());
+        if let Some(file) = spec.image.file() {
+            users.entry(file.into()).or_default().push(name.to_string());
+        }
     }
     Ok(users)
 }
