@@ -38,7 +38,7 @@ let
       (check "image" (
         kind == "q35" || image.disk == null
       ) "is a disk, which a machine of kind \"q35\" runs from")
-      (check "image" (kind == "q35" || image.rootfs != null) "names no root file system")
+      (check "image" (kind == "q35" || image.rootfs != null) "is missing: name what the machine runs from, such as images.debian")
       (check "command" (
         if machine.command == [ ] then
           kind == "q35" || image.manifest != null
