@@ -20,4 +20,5 @@ pub mod payload;
 pub mod root;
 pub mod superblock;
 pub mod sys;
+pub mod wire;
 pub mod words;

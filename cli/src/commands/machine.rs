@@ -33,6 +33,13 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<ExitCode> {
     config.run_dir.clone_from(&globals.run_dir);
     config.cgroup_parent.clone_from(cgroup_parent);
     config.notify = std::env::var_os("NOTIFY_SOCKET").map(PathBuf::from);
+    config.qemu = program("qemu-system-x86_64");
     let exit = hc_runtime::run(&config, &hc_agent::MachineNetwork)?;
     Ok(ExitCode::from(u8::try_from(exit.shell_code()).unwrap_or(u8::MAX)))
+}
+
+/// Finds a program as a shell would; where the path has none, the library looks where hosts have it.
+fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }

@@ -4,6 +4,7 @@ pub mod agent;
 mod build;
 mod builder;
 mod completions;
+mod console;
 mod copy;
 mod deploy;
 mod destroy;
@@ -62,6 +63,7 @@ enum Verb {
     Ps(ps::Args),
     Logs(logs::Args),
     Exec(exec::Args),
+    Console(console::Args),
     Start(lifecycle::StartArgs),
     Stop(lifecycle::StopArgs),
     Restart(lifecycle::RestartArgs),
@@ -104,6 +106,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Generations(args) => generations::run(globals, args),
         Verb::Ps(args) => ps::run(globals, args),
         Verb::Logs(args) => logs::run(globals, args),
+        Verb::Console(args) => console::run(globals, args),
         Verb::Start(args) => lifecycle::start(globals, args),
         Verb::Stop(args) => lifecycle::stop(globals, args),
         Verb::Restart(args) => lifecycle::restart(globals, args),

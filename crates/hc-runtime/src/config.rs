@@ -22,6 +22,8 @@ pub struct RunConfig {
     pub dns: Vec<IpAddr>,
     /// `NOTIFY_SOCKET` of the supervisor itself: told `READY=1` when the machine is ready.
     pub notify: Option<PathBuf>,
+    /// The program of QEMU, for virtual machines; looked for where hosts have it when absent.
+    pub qemu: Option<PathBuf>,
 }
 
 impl RunConfig {
@@ -39,6 +41,7 @@ impl RunConfig {
             cgroup_parent: None,
             dns: Vec::new(),
             notify: None,
+            qemu: None,
         }
     }
 

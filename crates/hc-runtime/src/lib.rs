@@ -33,13 +33,15 @@ mod signal;
 mod status;
 mod supervise;
 mod sys;
+mod vm;
 
 pub use cgroup::CgroupMode;
 pub use config::{ExecConfig, Places, RunConfig};
 pub use error::RunError;
-pub use exec::exec;
-pub use network::{Attached, Network, NetworkError, NoNetwork};
+pub use exec::{console, exec};
+pub use network::{Attached, Network, NetworkError, NoNetwork, Tap};
 pub use notify::tell;
 pub use probe::{Features, RootMethod, Roots, probe, probe_roots};
 pub use status::{Exit, Phase, Status, boot_id, start_time};
 pub use supervise::{cleanup, run};
+pub use vm::{Accelerator, Kind as AcceleratorKind, accelerators};

@@ -2,7 +2,7 @@
 
 use hc_spec::MachineSpec;
 use std::net::IpAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// Whatever a network implementation wants to say.
 pub type NetworkError = Box<dyn std::error::Error + Send + Sync>;
@@ -14,6 +14,15 @@ pub struct Attached {
     pub addresses: Vec<IpAddr>,
 }
 
+/// A virtual machine's link to one of its networks.
+#[derive(Debug)]
+pub struct Tap {
+    /// Its end of the link: a tap with a `virtio_net_hdr` in front of each frame.
+    pub descriptor: OwnedFd,
+    /// Bytes in the largest packet.
+    pub mtu: u32,
+}
+
 /// Connects machines.
 pub trait Network: Sync {
     /// Makes links and addresses in the network namespace of a machine that has not started yet.
@@ -22,6 +31,13 @@ pub trait Network: Sync {
     /// # Errors
     /// When a link cannot be made; the machine is then not started.
     fn attach(&self, netns: BorrowedFd<'_>, spec: &MachineSpec) -> Result<Attached, NetworkError>;
+
+    /// Makes links for a virtual machine that has not started yet, one for each of its networks.
+    /// Called on a thread of its own, once per run.
+    ///
+    /// # Errors
+    /// When a link cannot be made; the machine is then not started.
+    fn attach_taps(&self, spec: &MachineSpec) -> Result<(Attached, Vec<Tap>), NetworkError>;
 
     /// Removes what [`Self::attach`] made on the host and may still be there. Called after the
     /// machine's last process is gone, and before a start for what a killed supervisor left.
@@ -38,6 +54,10 @@ pub struct NoNetwork;
 impl Network for NoNetwork {
     fn attach(&self, _: BorrowedFd<'_>, _: &MachineSpec) -> Result<Attached, NetworkError> {
         Ok(Attached::default())
+    }
+
+    fn attach_taps(&self, _: &MachineSpec) -> Result<(Attached, Vec<Tap>), NetworkError> {
+        Ok((Attached::default(), Vec::new()))
     }
 
     fn detach(&self, _: &MachineSpec) -> Result<(), NetworkError> {

@@ -1,5 +1,5 @@
 use hc_net::blocking;
-use hc_runtime::{Attached, Network, NetworkError};
+use hc_runtime::{Attached, Network, NetworkError, Tap};
 use hc_spec::addr::Place;
 use hc_spec::{HostSpec, MachineSpec, Name, NetworkSpec};
 use std::os::fd::BorrowedFd;
@@ -17,17 +17,21 @@ impl Network for MachineNetwork {
         let mut addresses = Vec::new();
         for (index, place) in (0..).zip(places(spec)) {
             let attach = || blocking::attach(netns, &place, &spec.name, index);
-            let attached = match attach() {
-                // A machine that was started without an agent makes its own network.
-                Err(hc_net::Error::NoNetwork { .. }) => {
-                    blocking::ensure_networks(&alone(spec, place.network))?;
-                    attach()?
-                }
-                attached => attached?,
-            };
+            let attached = with_network(spec, place.network, attach)?;
             addresses.extend::<[std::net::IpAddr; 2]>([attached.v6.into(), attached.v4.into()]);
         }
         Ok(Attached { addresses })
+    }
+
+    fn attach_taps(&self, spec: &MachineSpec) -> Result<(Attached, Vec<Tap>), NetworkError> {
+        let (mut addresses, mut taps) = (Vec::new(), Vec::new());
+        for place in places(spec) {
+            let attach = || blocking::attach_tap(&place, &spec.name);
+            let tap = with_network(spec, place.network, attach)?;
+            addresses.extend::<[std::net::IpAddr; 2]>([tap.v6.into(), tap.v4.into()]);
+            taps.push(Tap { descriptor: tap.descriptor, mtu: tap.mtu });
+        }
+        Ok((Attached { addresses }, taps))
     }
 
     /// Nothing: a link goes with its namespace, and the next attach takes over whatever is there.
@@ -35,6 +39,21 @@ impl Network for MachineNetwork {
     /// that leaves the set is forgotten by the agent ([`crate::Networks::forget`]).
     fn detach(&self, _: &MachineSpec) -> Result<(), NetworkError> {
         Ok(())
+    }
+}
+
+/// A machine that was started without an agent makes its own network.
+fn with_network<T>(
+    spec: &MachineSpec,
+    network: &Name,
+    attach: impl Fn() -> hc_net::Result<T>,
+) -> hc_net::Result<T> {
+    match attach() {
+        Err(hc_net::Error::NoNetwork { .. }) => {
+            blocking::ensure_networks(&alone(spec, network))?;
+            attach()
+        }
+        attached => attached,
     }
 }
 

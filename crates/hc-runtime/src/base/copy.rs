@@ -34,7 +34,7 @@ pub(super) fn sparse(from: &Path, to: &Path, watch: &dyn Fn(Copying<'_>)) -> Res
 
 /// Copies a file's data into an empty one, holes and zeros left out; `watch` is told of what was
 /// read.
-pub(super) fn data(source: &File, target: &File, watch: &mut dyn FnMut(u64)) -> io::Result<()> {
+pub(crate) fn data(source: &File, target: &File, watch: &mut dyn FnMut(u64)) -> io::Result<()> {
     let length = source.metadata()?.len();
     rustix::fs::ftruncate(target, length)?;
     let mut buffer = vec![0; BUFFER.min(usize::try_from(length).unwrap_or(BUFFER))];

@@ -1,7 +1,7 @@
 //! One more program in a machine that runs.
 
 mod enter;
-mod terminal;
+pub(crate) mod terminal;
 
 use crate::config::ExecConfig;
 use crate::description::Description;
@@ -11,9 +11,12 @@ use crate::status::{Status, start_time};
 use crate::sys::process::{self, Ended};
 use crate::sys::signals::{self, Blocked};
 use crate::sys::socket;
+use crate::vm;
 use hc_spec::MachineSpec;
+use hc_spec::machine::Kind;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use terminal::Relay;
 
 /// Runs a program in a running machine, connected to this process's standard streams, and gives
@@ -36,6 +39,9 @@ pub fn exec(config: &ExecConfig) -> Result<i32, RunError> {
     let pid = status.payload_pid.ok_or_else(not_running)?;
     let closure = &status.closure;
     let spec = Description::read(closure, config.store_root.as_deref())?.spec;
+    if spec.kind != Kind::Container {
+        return vm::client::run(config).map_err(|problem| problem.of(name));
+    }
     let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     if threads > 1 {
         return Err(RunError::Threads { name: name.into(), threads });
@@ -45,6 +51,25 @@ pub fn exec(config: &ExecConfig) -> Result<i32, RunError> {
         .filter(|_| start_time(pid).is_some() && status.is_supervised())
         .ok_or_else(not_running)?;
     run(config, &status, &spec, &init).map_err(|problem| problem.of(name))
+}
+
+/// Connects this process's standard streams with the console of a virtual machine: first what it said
+/// before, then what it says, until its end or Ctrl-].
+///
+/// # Errors
+/// When the machine does not run, or is a container, which has none.
+pub fn console(run_dir: &Path, store_root: Option<&Path>, name: &str) -> Result<(), RunError> {
+    let status = Status::read(run_dir, name)
+        .doing_with(|| format!("read the status of '{name}'"))
+        .map_err(|problem| problem.of(name))?;
+    let running = |status: &Status| !status.phase.is_over() && status.is_supervised();
+    let status =
+        status.filter(running).ok_or_else(|| RunError::NotRunning { name: name.into() })?;
+    if Description::read(&status.closure, store_root)?.spec.kind == Kind::Container {
+        let problem = Problem::plain("it is a container and has no console: see `hc logs`");
+        return Err(problem.of(name));
+    }
+    vm::client::watch_console(run_dir, name).map_err(|problem| problem.of(name))
 }
 
 const PASSED_ON: [i32; 5] =

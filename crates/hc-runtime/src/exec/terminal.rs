@@ -44,6 +44,12 @@ pub(super) fn open(uid: u32) -> Res<(OwnedFd, OwnedFd)> {
         .ok_or_else(|| Problem::plain("the machine has replaced its /dev/pts/ptmx"))
 }
 
+/// Rows and columns of this process's own terminal.
+pub(crate) fn size() -> Option<(u16, u16)> {
+    let size = tcgetwinsize(stdin()).or_else(|_| tcgetwinsize(stdout())).ok()?;
+    Some((size.ws_row, size.ws_col))
+}
+
 /// Gives a terminal the size of this process's own.
 pub(super) fn copy_size(terminal: &OwnedFd) {
     if let Ok(size) = tcgetwinsize(stdin()).or_else(|_| tcgetwinsize(stdout())) {
@@ -52,10 +58,10 @@ pub(super) fn copy_size(terminal: &OwnedFd) {
 }
 
 /// This process's terminal without echo, lines and signals, until dropped.
-pub(super) struct Raw(Termios);
+pub(crate) struct Raw(Termios);
 
 impl Raw {
-    fn set() -> Option<Self> {
+    pub fn set() -> Option<Self> {
         let before = tcgetattr(stdin()).ok()?;
         let mut raw = before.clone();
         raw.make_raw();

@@ -44,16 +44,7 @@ impl Fork {
         closure: &Path,
         image: Option<(&Bases, &ImageFile)>,
     ) -> Res<Self> {
-        let dir = places.fork();
-        let record = places.state.join("closure");
-        let closure = closure.as_os_str().as_bytes();
-        let recorded = std::fs::read(&record);
-        if !recorded.as_ref().is_ok_and(|recorded| recorded == closure) {
-            set_aside(places)?;
-            hc_fs::plain::create_dir_all(&dir, 0o700)?;
-            hc_fs::plain::write(&record, closure, 0o644)?;
-        }
-        hc_fs::plain::create_dir_all(&dir, 0o700)?;
+        let dir = claim(places, closure)?;
         let root = dir.join(ROOT);
         if !root.exists()
             && !dir.join("upper").exists()
@@ -140,6 +131,22 @@ fn snapshot(bases: &Bases, image: &ImageFile, dir: &Path) -> Res<()> {
         }
         taken => taken.doing_with(action),
     }
+}
+
+/// The directory of the fork that belongs to `closure`. One of another closure is moved aside for
+/// [`discard_old`].
+pub(crate) fn claim(places: &Places, closure: &Path) -> Res<PathBuf> {
+    let dir = places.fork();
+    let record = places.state.join("closure");
+    let closure = closure.as_os_str().as_bytes();
+    let recorded = std::fs::read(&record);
+    if !recorded.as_ref().is_ok_and(|recorded| recorded == closure) {
+        set_aside(places)?;
+        hc_fs::plain::create_dir_all(&dir, 0o700)?;
+        hc_fs::plain::write(&record, closure, 0o644)?;
+    }
+    hc_fs::plain::create_dir_all(&dir, 0o700)?;
+    Ok(dir)
 }
 
 /// Moves a fork out of the way in one step.

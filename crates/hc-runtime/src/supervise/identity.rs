@@ -15,6 +15,15 @@ pub(super) fn files(config: &RunConfig, spec: &MachineSpec) -> Res<Vec<Laid>> {
         Laid::text("/etc/hosts", hosts(spec)),
         Laid::text("/etc/resolv.conf", resolv_conf(spec, &config.dns)),
     ];
+    let own = own_files(config, spec)?;
+    files.retain(|laid| own.iter().all(|own| own.path != laid.path));
+    files.extend(own);
+    Ok(files)
+}
+
+/// The machine's own files, by path; those of the store are opened.
+pub(crate) fn own_files(config: &RunConfig, spec: &MachineSpec) -> Res<Vec<Laid>> {
+    let mut files = Vec::with_capacity(spec.files.len());
     for (path, file) in &spec.files {
         let shown = path.display();
         let mode = file.mode_bits().ok_or_else(|| {
@@ -37,17 +46,16 @@ pub(super) fn files(config: &RunConfig, spec: &MachineSpec) -> Res<Vec<Laid>> {
             }
             (None, None) => Contents::Text(String::new()),
         };
-        files.retain(|laid| laid.path != *path);
         files.push(Laid { path: path.clone(), mode, contents });
     }
     Ok(files)
 }
 
-fn places(spec: &MachineSpec) -> impl Iterator<Item = Place<'_>> {
+pub(crate) fn places(spec: &MachineSpec) -> impl Iterator<Item = Place<'_>> {
     spec.networks.iter().map(|network| Place { cloud: &spec.cloud, host: &spec.host, network })
 }
 
-fn hosts(spec: &MachineSpec) -> String {
+pub(crate) fn hosts(spec: &MachineSpec) -> String {
     let name = &spec.name;
     let mut text = String::from("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n");
     for (index, place) in places(spec).enumerate() {
@@ -60,7 +68,7 @@ fn hosts(spec: &MachineSpec) -> String {
     text
 }
 
-fn resolv_conf(spec: &MachineSpec, dns: &[IpAddr]) -> String {
+pub(crate) fn resolv_conf(spec: &MachineSpec, dns: &[IpAddr]) -> String {
     let gateway = places(spec).next().map(|place| IpAddr::V6(place.gateway()));
     let servers = if dns.is_empty() { gateway.as_slice() } else { dns };
     let mut text = String::new();

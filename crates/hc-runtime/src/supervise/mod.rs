@@ -1,6 +1,6 @@
 //! The supervisor of one machine.
 
-mod identity;
+pub(crate) mod identity;
 mod start;
 mod watch;
 
@@ -14,21 +14,23 @@ use crate::network::Network;
 use crate::status::{Exit, Phase, Status};
 use crate::sys::signals::Blocked;
 use hc_spec::MachineSpec;
+use hc_spec::machine::Kind;
+pub(crate) use start::Init;
 use std::path::{Path, PathBuf};
 
 /// One run of one machine, from nothing to nothing.
-struct Run<'a> {
-    config: &'a RunConfig,
-    spec: &'a MachineSpec,
+pub(crate) struct Run<'a> {
+    pub(crate) config: &'a RunConfig,
+    pub(crate) spec: &'a MachineSpec,
     /// Store paths that it sees beside its image.
-    store: &'a [PathBuf],
-    network: &'a dyn Network,
-    places: Places,
-    hierarchies: Hierarchies,
-    group: Group,
-    status: Status,
-    log: Writer,
-    signals: Blocked,
+    pub(crate) store: &'a [PathBuf],
+    pub(crate) network: &'a dyn Network,
+    pub(crate) places: Places,
+    pub(crate) hierarchies: Hierarchies,
+    pub(crate) group: Group,
+    pub(crate) status: Status,
+    pub(crate) log: Writer,
+    pub(crate) signals: Blocked,
 }
 
 /// Runs one machine in the foreground until it ends, and removes everything it needed.
@@ -73,7 +75,10 @@ pub fn run(config: &RunConfig, network: &dyn Network) -> Result<Exit, RunError> 
 
 impl Run<'_> {
     fn all(&mut self) -> Result<Exit, RunError> {
-        let ran = self.begin().and_then(|machine| self.watch(machine));
+        let ran = self.begin().and_then(|()| match self.spec.kind {
+            Kind::Container => self.start().and_then(|machine| self.watch(machine)),
+            Kind::Microvm => self.run_vm(),
+        });
         let name = self.spec.name.as_str();
         let oom = self.group.oom_kills() > 0;
         let gone = self.group.remove();
@@ -106,8 +111,8 @@ impl Run<'_> {
         result
     }
 
-    /// Clears what a supervisor that was killed left, then starts.
-    fn begin(&mut self) -> Result<start::Machine, RunError> {
+    /// Clears what a supervisor that was killed left.
+    fn begin(&mut self) -> Result<(), RunError> {
         let name = self.spec.name.as_str();
         let before = Status::read_file(&self.places.status()).ok().flatten();
         let clear = |run: &mut Self| -> Res<()> {
@@ -121,7 +126,7 @@ impl Run<'_> {
                 .detach(self.spec)
                 .map_err(|source| RunError::Network { machine: name.into(), source })?;
         }
-        self.start()
+        Ok(())
     }
 
     fn enter(&mut self, phase: Phase) -> Res<()> {

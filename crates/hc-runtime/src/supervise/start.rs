@@ -25,13 +25,17 @@ pub(super) struct Machine {
 }
 
 /// The first process of a machine. Killing it kills every other one, and this kills it on drop.
-pub(super) struct Init {
+pub(crate) struct Init {
     pub pid: i32,
     pidfd: OwnedFd,
     waited: bool,
 }
 
 impl Init {
+    pub fn new(cloned: process::Cloned) -> Self {
+        Self { pid: cloned.pid, pidfd: cloned.pidfd, waited: false }
+    }
+
     pub fn kill(&self) {
         self.signal(libc::SIGKILL);
     }
@@ -187,7 +191,7 @@ impl Run<'_> {
             })
         };
         drop((theirs, doors));
-        let init = Init { pid: cloned.pid, pidfd: cloned.pidfd, waited: false };
+        let init = Init::new(cloned);
         if let Some(ids) = &ids {
             map_ids(init.pid, ids.base)?;
         }

@@ -176,7 +176,7 @@ impl Run<'_> {
     }
 
     /// A phase is entered once, and a machine that stops is not ready any more.
-    fn come_to(&mut self, phase: Phase) -> Res<()> {
+    pub(crate) fn come_to(&mut self, phase: Phase) -> Res<()> {
         let rank = |phase| match phase {
             Phase::Starting => 0,
             Phase::Running => 1,

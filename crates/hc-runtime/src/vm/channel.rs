@@ -1,0 +1,377 @@
+//! The host's end of the channel into a guest, and those who use it: each connection to the machine's
+//! socket is one session, in the channel's own messages (`docs/guest-channel.md`).
+
+use super::stream::Stream;
+use hc_guest::wire::{self, Decoder, Exec, FromGuest, MACHINE, ToGuest};
+use rustix::event::PollFlags;
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// The session's number as its client sees it.
+pub(super) const OWN: u32 = 1;
+/// More than anybody may send who keeps to its window, and a message besides.
+const MOST: usize = wire::LONGEST + (wire::WINDOW as usize) * 2;
+
+/// What the guest says about the machine itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    Identified,
+    Started,
+    Ready,
+    Notify(String),
+    Failed(String),
+    Quiet,
+    Ended(wire::End),
+    Output(u8, Vec<u8>),
+    /// Nothing more will come: it spoke nonsense.
+    Broken(wire::WireError),
+}
+
+/// Somebody with a session, or about to have one.
+struct Client {
+    stream: Stream,
+    decoder: Decoder<ToGuest>,
+    session: Option<u32>,
+    /// Its session is over: it has only to read what waits.
+    done: bool,
+}
+
+/// The channel and its clients.
+pub(super) struct Channel {
+    guest: Stream,
+    decoder: Decoder<FromGuest>,
+    clients: BTreeMap<u32, Client>,
+    /// Sessions whose client is gone, until the guest has ended them.
+    abandoned: Vec<u32>,
+    next: u32,
+    identified: bool,
+    broken: bool,
+}
+
+impl Channel {
+    /// Greets the guest and tells it who it is; it hears that as soon as it listens.
+    pub fn open(guest: Stream, identity: wire::Identity) -> Result<Self, wire::WireError> {
+        let mut channel = Self {
+            guest,
+            decoder: Decoder::new(),
+            clients: BTreeMap::new(),
+            abandoned: Vec::new(),
+            next: 1,
+            identified: false,
+            broken: false,
+        };
+        channel.send(MACHINE, &ToGuest::Hello(wire::VERSION))?;
+        channel.send(MACHINE, &ToGuest::Identity(Box::new(identity)))?;
+        Ok(channel)
+    }
+
+    /// Sends a message to the guest.
+    pub fn send(&mut self, session: u32, message: &ToGuest) -> Result<(), wire::WireError> {
+        wire::encode(session, message, self.guest.out())?;
+        self.guest.flush();
+        Ok(())
+    }
+
+    /// Takes in a new client.
+    pub fn welcome(&mut self, socket: OwnedFd) {
+        let (stream, decoder) = (Stream::new(socket), Decoder::new());
+        let client = Client { stream, decoder, session: None, done: false };
+        self.clients.insert(self.next, client);
+        self.next += 1;
+    }
+
+    /// What to poll for. Clients are heard once the guest knows who it is, and while what they said
+    /// before has gone to the guest.
+    pub fn wanted(&self) -> Vec<(BorrowedFd<'_>, PollFlags)> {
+        let mut wanted = Vec::with_capacity(1 + self.clients.len());
+        if !self.broken && self.guest.is_open() {
+            wanted.push((self.guest.as_fd(), self.guest.events()));
+        }
+        let heard = self.identified && self.guest.waiting() < MOST;
+        for client in self.clients.values() {
+            let mut events = client.stream.events();
+            events.set(PollFlags::IN, heard);
+            wanted.push((client.stream.as_fd(), events));
+        }
+        wanted
+    }
+
+    /// Passes on what is there now, in both directions; gives what is about the machine itself.
+    pub fn pass(&mut self) -> Vec<Told> {
+        let mut told = self.hear_guest();
+        if self.identified && !self.broken {
+            for number in self.clients.keys().copied().collect::<Vec<_>>() {
+                if let Err(error) = self.hear_client(number) {
+                    self.broken = true;
+                    told.push(Told::Broken(error));
+                }
+            }
+        }
+        self.guest.flush();
+        for client in self.clients.values_mut() {
+            client.stream.flush();
+        }
+        self.let_go();
+        told
+    }
+
+    fn hear_guest(&mut self) -> Vec<Told> {
+        let mut told = Vec::new();
+        if self.broken {
+            return told;
+        }
+        self.decoder.push(&self.guest.read());
+        loop {
+            match self.decoder.next() {
+                Ok(None) => return told,
+                Ok(Some((MACHINE, message))) => told.extend(self.about_machine(message)),
+                Ok(Some((session, message))) => {
+                    if let Err(error) = self.about_session(session, message) {
+                        told.push(Told::Broken(error));
+                        self.broken = true;
+                        return told;
+                    }
+                }
+                Err(error) => {
+                    self.broken = true;
+                    told.push(Told::Broken(error));
+                    return told;
+                }
+            }
+        }
+    }
+
+    fn about_machine(&mut self, message: FromGuest) -> Option<Told> {
+        Some(match message {
+            FromGuest::Identified => {
+                self.identified = true;
+                Told::Identified
+            }
+            FromGuest::Started => Told::Started,
+            FromGuest::Ready => Told::Ready,
+            FromGuest::Notify(text) => Told::Notify(text),
+            FromGuest::Failed(why) => Told::Failed(why),
+            FromGuest::Quiet => Told::Quiet,
+            FromGuest::Ended(end) => Told::Ended(end),
+            FromGuest::Output(stream, bytes) => {
+                self.grant(MACHINE, bytes.len());
+                Told::Output(stream, bytes)
+            }
+            FromGuest::Hello { .. } | FromGuest::Exit(_) | FromGuest::Window(_) => return None,
+        })
+    }
+
+    fn about_session(&mut self, session: u32, message: FromGuest) -> Result<(), wire::WireError> {
+        let ends = matches!(message, FromGuest::Exit(_) | FromGuest::Failed(_));
+        let client = self.clients.values_mut().find(|client| client.session == Some(session));
+        match client {
+            Some(client) => {
+                wire::encode(OWN, &message, client.stream.out())?;
+                client.done |= ends;
+            }
+            None => {
+                if ends {
+                    self.abandoned.retain(|abandoned| *abandoned != session);
+                } else if let FromGuest::Output(_, bytes) = message {
+                    self.grant(session, bytes.len());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What was taken from the guest may come again.
+    fn grant(&mut self, session: u32, bytes: usize) {
+        let count = u32::try_from(bytes).unwrap_or(u32::MAX);
+        // A number always fits.
+        let _ = wire::encode(session, &ToGuest::Window(count), self.guest.out());
+    }
+
+    fn hear_client(&mut self, number: u32) -> Result<(), wire::WireError> {
+        let Some(client) = self.clients.get_mut(&number) else { return Ok(()) };
+        client.decoder.push(&client.stream.read());
+        loop {
+            let Some(client) = self.clients.get_mut(&number) else { return Ok(()) };
+            // Who speaks nonsense is not spoken to any more.
+            let Ok(said) = client.decoder.next() else {
+                client.done = true;
+                return Ok(());
+            };
+            let Some((_, message)) = said else { return Ok(()) };
+            let begins =
+                matches!(message, ToGuest::Exec(_) | ToGuest::Pack(_) | ToGuest::Unpack(_));
+            let goes_on = matches!(
+                message,
+                ToGuest::Input(_)
+                    | ToGuest::Resize(_)
+                    | ToGuest::Signal(_)
+                    | ToGuest::Window(_)
+                    | ToGuest::Close
+            );
+            match client.session {
+                None if begins => client.session = Some(number),
+                Some(_) if goes_on && !client.done => {}
+                _ => continue,
+            }
+            wire::encode(number, &message, self.guest.out())?;
+        }
+    }
+
+    /// Forgets clients that are gone or have all they get.
+    fn let_go(&mut self) {
+        let (mut gone, abandoned) = (Vec::new(), &mut self.abandoned);
+        self.clients.retain(|_, client| {
+            let over = client.done && client.stream.waiting() == 0;
+            if client.stream.is_open() && !over {
+                return true;
+            }
+            gone.extend(client.session.filter(|_| !client.done));
+            false
+        });
+        for session in gone {
+            abandoned.push(session);
+            let _ = wire::encode(session, &ToGuest::Close, self.guest.out());
+        }
+        self.guest.flush();
+    }
+
+    /// Whether the guest knows who it is: it can be asked for things.
+    pub fn is_identified(&self) -> bool {
+        self.identified && !self.broken && self.guest.is_open()
+    }
+}
+
+/// A session's first message, of the parts that `hc exec` knows.
+pub(super) fn exec(config: &crate::ExecConfig, terminal: Option<wire::Size>) -> ToGuest {
+    ToGuest::Exec(Box::new(Exec {
+        arguments: config.argv.clone(),
+        environment: config.env.clone().into_iter().collect(),
+        user: config.user.clone(),
+        directory: config.workdir.as_ref().map(|dir| dir.to_string_lossy().into_owned()),
+        terminal,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stream::pair;
+    use super::*;
+    use hc_guest::wire::End;
+
+    /// One side of a connection, for tests.
+    struct Peer<M> {
+        stream: Stream,
+        decoder: Decoder<M>,
+    }
+
+    impl<M: wire::Message> Peer<M> {
+        fn new(socket: OwnedFd) -> Self {
+            Self { stream: Stream::new(socket), decoder: Decoder::new() }
+        }
+
+        fn say<N: wire::Message>(&mut self, session: u32, message: &N) {
+            wire::encode(session, message, self.stream.out()).unwrap();
+            self.stream.flush();
+        }
+
+        fn hear(&mut self) -> Vec<(u32, M)> {
+            self.decoder.push(&self.stream.read());
+            std::iter::from_fn(|| self.decoder.next().unwrap()).collect()
+        }
+    }
+
+    fn open() -> (Channel, Peer<ToGuest>) {
+        let (ours, theirs) = pair().unwrap();
+        let channel = Channel::open(Stream::new(ours), wire::Identity::default()).unwrap();
+        let mut guest = Peer::new(theirs);
+        assert_eq!(guest.hear().len(), 2);
+        (channel, guest)
+    }
+
+    fn client(channel: &mut Channel) -> Peer<FromGuest> {
+        let (ours, theirs) = pair().unwrap();
+        channel.welcome(ours);
+        Peer::new(theirs)
+    }
+
+    #[test]
+    fn sessions_are_kept_apart() {
+        let (mut channel, mut guest) = open();
+        let (mut one, mut other) = (client(&mut channel), client(&mut channel));
+        one.say(OWN, &ToGuest::Pack("/one".into()));
+        other.say(OWN, &ToGuest::Pack("/other".into()));
+        assert_eq!(channel.pass(), []);
+        assert_eq!(guest.hear(), [], "not before it knows who it is");
+        guest.say(MACHINE, &FromGuest::Identified);
+        assert_eq!(channel.pass(), [Told::Identified]);
+        let asked = guest.hear();
+        assert_eq!(asked, [(1, ToGuest::Pack("/one".into())), (2, ToGuest::Pack("/other".into()))]);
+        guest.say(2, &FromGuest::Output(1, b"second".to_vec()));
+        guest.say(1, &FromGuest::Output(1, b"first".to_vec()));
+        guest.say(1, &FromGuest::Exit(End::Code(0)));
+        assert_eq!(channel.pass(), []);
+        assert_eq!(other.hear(), [(OWN, FromGuest::Output(1, b"second".to_vec()))]);
+        let all = [FromGuest::Output(1, b"first".to_vec()), FromGuest::Exit(End::Code(0))];
+        assert_eq!(one.hear(), all.map(|message| (OWN, message)));
+        assert!(one.stream.read().is_empty() && !one.stream.is_open());
+        other.say(OWN, &ToGuest::Window(6));
+        channel.pass();
+        assert_eq!(guest.hear(), [(2, ToGuest::Window(6))]);
+    }
+
+    #[test]
+    fn who_leaves_has_its_session_closed_and_its_output_eaten() {
+        let (mut channel, mut guest) = open();
+        guest.say(MACHINE, &FromGuest::Identified);
+        channel.pass();
+        let mut one = client(&mut channel);
+        one.say(OWN, &ToGuest::Unpack("/".into()));
+        channel.pass();
+        drop(one);
+        channel.pass();
+        assert_eq!(guest.hear(), [(1, ToGuest::Unpack("/".into())), (1, ToGuest::Close)]);
+        guest.say(1, &FromGuest::Output(1, vec![0; 10]));
+        channel.pass();
+        assert_eq!(guest.hear(), [(1, ToGuest::Window(10))]);
+        guest.say(1, &FromGuest::Exit(End::Signal(1)));
+        channel.pass();
+        assert!(channel.abandoned.is_empty() && channel.clients.is_empty());
+    }
+
+    #[test]
+    fn a_client_cannot_speak_for_the_host_nor_to_other_sessions() {
+        let (mut channel, mut guest) = open();
+        guest.say(MACHINE, &FromGuest::Identified);
+        channel.pass();
+        let mut one = client(&mut channel);
+        for message in [ToGuest::Stop, ToGuest::Input(b"x".to_vec()), ToGuest::Quiesce] {
+            one.say(MACHINE, &message);
+        }
+        channel.pass();
+        assert_eq!(guest.hear(), []);
+        one.say(77, &ToGuest::Pack("/".into()));
+        one.say(5, &ToGuest::Signal(9));
+        one.say(MACHINE, &ToGuest::Stop);
+        channel.pass();
+        assert_eq!(guest.hear(), [(1, ToGuest::Pack("/".into())), (1, ToGuest::Signal(9))]);
+    }
+
+    #[test]
+    fn a_guest_that_speaks_nonsense_is_told_about_once() {
+        let (mut channel, mut guest) = open();
+        guest.stream.out().extend([0xff; 64]);
+        guest.stream.flush();
+        assert!(matches!(channel.pass()[..], [Told::Broken(_)]));
+        guest.say(MACHINE, &FromGuest::Ready);
+        assert_eq!(channel.pass(), []);
+        assert!(!channel.is_identified());
+    }
+
+    #[test]
+    fn what_the_payload_writes_is_granted_again() {
+        let (mut channel, mut guest) = open();
+        guest.say(MACHINE, &FromGuest::Output(2, b"oops".to_vec()));
+        assert_eq!(channel.pass(), [Told::Output(2, b"oops".to_vec())]);
+        assert_eq!(guest.hear(), [(MACHINE, ToGuest::Window(4))]);
+    }
+}

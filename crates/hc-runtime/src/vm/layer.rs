@@ -1,0 +1,111 @@
+//! The disk that keeps what a virtual machine writes over its image: an ext4 file system, sparse.
+//!
+//! An empty one of each size is made once, `<state>/layers/BYTES.raw`, and machines' are copies that
+//! share its blocks where the file system can; else the few hundred kilobytes in it are copied.
+
+use crate::config::Places;
+use crate::error::{Doing, Problem, Res};
+use crate::sys::clone::{Shared, share};
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const LAYER: &str = "layer.raw";
+
+/// The layer of the machine's fork that belongs to `closure`: made, or found. One of another closure
+/// is moved aside, as a container's is.
+pub(super) fn open(places: &Places, closure: &Path, state_dir: &Path, size: u64) -> Res<File> {
+    let dir = crate::fork::claim(places, closure)?;
+    let path = dir.join(LAYER);
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let opened = rustix::fs::open(&path, flags, Mode::empty()).map(File::from);
+    // One that a power cut left empty never held anything.
+    if let Ok(layer) = opened
+        && layer.metadata().is_ok_and(|found| found.len() == size)
+    {
+        return Ok(layer);
+    }
+    let action = || format!("make {}", path.display());
+    let empty = File::open(template(state_dir, size)?).doing_with(action)?;
+    let fresh = dir.join(".layer.raw");
+    hc_fs::plain::remove_file(&fresh)?;
+    hc_fs::plain::create_new(&fresh, 0o600)?;
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    let layer = File::from(rustix::fs::open(&fresh, flags, Mode::empty()).doing_with(action)?);
+    if let Shared::No(_) = share(&empty, &layer).doing_with(action)? {
+        crate::base::copy_data(&empty, &layer, &mut |_| ()).doing_with(action)?;
+    }
+    hc_fs::plain::rename(&fresh, &path)?;
+    Ok(layer)
+}
+
+/// The empty file system of this size, made if it is not there.
+pub(super) fn template(state_dir: &Path, size: u64) -> Res<PathBuf> {
+    let dir = state_dir.join("layers");
+    let path = dir.join(format!("{size}.raw"));
+    if path.exists() {
+        return Ok(path);
+    }
+    hc_fs::durable::create_dir_all(&dir, 0o700)?;
+    let lock = hc_fs::plain::append(&dir.join("lock"), 0o600)?;
+    let action = || format!("make {}", path.display());
+    rustix::fs::flock(&lock, FlockOperation::LockExclusive).doing_with(action)?;
+    if path.exists() {
+        return Ok(path);
+    }
+    let temporary = dir.join(format!("{size}.tmp"));
+    hc_fs::plain::remove_file(&temporary)?;
+    let file = hc_fs::plain::create_new(&temporary, 0o600)?;
+    rustix::fs::ftruncate(&file, size).doing_with(action)?;
+    // Nothing is left for the machine to do: the file's zeros are known to be zeros.
+    let output = Command::new("mkfs.ext4")
+        .args(["-q", "-F", "-m", "0", "-L", "layer", "-E", "lazy_journal_init=1"])
+        .arg(&temporary)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| {
+            Problem::plain(format!(
+                "cannot run 'mkfs.ext4': {error}; install the package 'e2fsprogs'"
+            ))
+        })?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(Problem::plain(format!("'mkfs.ext4' failed ({}): {said}", output.status)));
+    }
+    rustix::fs::fsync(&file).doing_with(action)?;
+    hc_fs::durable::rename(&temporary, &path)?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{FileExt, MetadataExt};
+
+    #[test]
+    fn a_layer_outlives_restarts_and_goes_with_its_description() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Places::new(dir.path(), dir.path(), "db");
+        hc_fs::plain::create_dir_all(&places.state, 0o755).unwrap();
+        let size = 64 << 20;
+        let layer = |closure: &str| open(&places, Path::new(closure), dir.path(), size).unwrap();
+        let first = layer("/one");
+        let mut magic = [0; 2];
+        first.read_exact_at(&mut magic, 1080).unwrap();
+        assert_eq!(magic, [0x53, 0xef]);
+        assert_eq!(first.metadata().unwrap().len(), size);
+        assert!(first.metadata().unwrap().blocks() * 512 < 8 << 20);
+        first.write_all_at(b"kept", 4096).unwrap();
+        let read = |layer: File| {
+            let mut bytes = [0; 4];
+            layer.read_exact_at(&mut bytes, 4096).unwrap();
+            bytes
+        };
+        assert_eq!(&read(layer("/one")), b"kept");
+        assert_ne!(&read(layer("/two")), b"kept");
+        // What a power cut left of one is none.
+        hc_fs::plain::write(&places.fork().join(LAYER), b"", 0o600).unwrap();
+        assert_eq!(layer("/two").metadata().unwrap().len(), size);
+    }
+}

@@ -1,0 +1,218 @@
+//! While a virtual machine runs.
+
+use super::Machine;
+use super::channel::Told;
+use super::qmp::Said;
+use crate::error::{Doing, Problem, Res};
+use crate::logs::Stream as Output;
+use crate::notify::Notice;
+use crate::status::{Exit, Phase};
+use crate::supervise::Run;
+use crate::sys::process::Ended;
+use hc_guest::wire::{End, MACHINE, ToGuest};
+use hc_spec::machine::ReadyWhen;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+/// How long a guest may take to power off after it has said how it ended.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// What has happened so far.
+#[derive(Default)]
+struct Course {
+    /// How the payload ended.
+    ended: Option<End>,
+    requested: bool,
+    killed: bool,
+    /// When a guest that does not hear the channel is asked by its power button.
+    press_at: Option<Instant>,
+    kill_at: Option<Instant>,
+    failed: Option<String>,
+    /// Why QEMU ends, in its words.
+    reason: Option<String>,
+    /// The last that QEMU itself said.
+    complaint: String,
+}
+
+impl Course {
+    /// Not later than that.
+    fn kill_within(&mut self, longest: Duration) {
+        let then = Instant::now() + longest;
+        self.kill_at = Some(self.kill_at.map_or(then, |at| at.min(then)));
+    }
+
+    fn wait(&self) -> Option<Timespec> {
+        let next = [self.press_at, self.kill_at].into_iter().flatten().min()?;
+        let left = next.saturating_duration_since(Instant::now());
+        Some(Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 }))
+    }
+}
+
+impl Run<'_> {
+    pub(super) fn watch_vm(&mut self, mut machine: Machine) -> Res<Exit> {
+        let mut course = Course::default();
+        while !self.wait_for(&machine, &course)? {
+            self.attend(&mut machine, &mut course)?;
+            self.hear_asked(&mut machine, &mut course)?;
+            let due = |at: Option<Instant>| at.is_some_and(|at| at <= Instant::now());
+            if due(course.press_at) {
+                course.press_at = None;
+                machine.qmp.command("system_powerdown", &json!({}));
+            }
+            if due(course.kill_at) && !course.killed {
+                course.killed = true;
+                if course.ended.is_none() && course.failed.is_none() {
+                    self.log.say("hc: it did not stop in time: killing it");
+                }
+                machine.process.kill();
+            }
+        }
+        let ended = machine.process.wait().doing("wait for QEMU's end")?;
+        // What it said last is still to be read.
+        self.attend(&mut machine, &mut course)?;
+        drop(machine);
+        self.exit(course, ended)
+    }
+
+    /// Waits for something to do; whether QEMU has ended.
+    fn wait_for(&self, machine: &Machine, course: &Course) -> Res<bool> {
+        let mut wanted = vec![PollFd::from_borrowed_fd(machine.process.pidfd(), PollFlags::IN)];
+        wanted.push(PollFd::new(&self.signals.fd, PollFlags::IN));
+        wanted.extend(machine.doors.iter().map(|door| PollFd::new(door, PollFlags::IN)));
+        if machine.qmp.is_open() {
+            wanted.push(PollFd::new(&machine.qmp, machine.qmp.events()));
+        }
+        if machine.said.is_open() {
+            wanted.push(PollFd::new(&machine.said, PollFlags::IN));
+        }
+        let others = machine.channel.wanted().into_iter().chain(machine.console.wanted());
+        wanted.extend(others.map(|(fd, events)| PollFd::from_borrowed_fd(fd, events)));
+        match poll(&mut wanted, course.wait().as_ref()) {
+            Err(rustix::io::Errno::INTR) => return Ok(false),
+            ready => ready.doing("wait for the machine")?,
+        };
+        Ok(!wanted[0].revents().is_empty())
+    }
+
+    /// Hears and passes on what is there now.
+    fn attend(&mut self, machine: &mut Machine, course: &mut Course) -> Res<()> {
+        while let Some(socket) = machine.doors[0].next() {
+            machine.channel.welcome(socket);
+        }
+        while let Some(socket) = machine.doors[1].next() {
+            machine.console.welcome(socket);
+        }
+        machine.console.pass();
+        for said in machine.qmp.hear() {
+            match said {
+                Said::Event(name, data) if name == "SHUTDOWN" => {
+                    course.reason = data["reason"].as_str().map(str::to_owned);
+                }
+                Said::Error(_, problem) => self.log.say(&format!("hc: QEMU refused: {problem}")),
+                Said::Hello(_) | Said::Return(..) | Said::Event(..) => {}
+            }
+        }
+        for line in String::from_utf8_lossy(&machine.said.read()).lines() {
+            self.log.say(&format!("qemu: {line}"));
+            course.complaint = line.to_owned();
+        }
+        for told in machine.channel.pass() {
+            self.told(told, course)?;
+        }
+        Ok(())
+    }
+
+    fn told(&mut self, told: Told, course: &mut Course) -> Res<()> {
+        match told {
+            Told::Identified | Told::Quiet => {}
+            Told::Started => {
+                let ready = self.spec.ready.when == ReadyWhen::Started;
+                self.come_to(if ready { Phase::Ready } else { Phase::Running })?;
+            }
+            Told::Ready => self.come_to(Phase::Ready)?,
+            Told::Notify(text) => {
+                let notice = Notice::parse(text.as_bytes());
+                if notice.status.is_some() {
+                    self.status.text = notice.status;
+                    self.status.write(&self.places)?;
+                }
+                if notice.stopping {
+                    self.come_to(Phase::Stopping)?;
+                }
+            }
+            Told::Output(stream, bytes) => {
+                self.log.feed(if stream == 2 { Output::Err } else { Output::Out }, &bytes);
+            }
+            Told::Ended(end) => {
+                course.ended = Some(end);
+                course.kill_within(FAREWELL);
+            }
+            Told::Failed(why) => {
+                course.failed = Some(why);
+                course.kill_within(FAREWELL);
+            }
+            Told::Broken(error) => {
+                course.failed = Some(error.to_string());
+                course.kill_within(Duration::ZERO);
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what this process is asked to by signals.
+    fn hear_asked(&mut self, machine: &mut Machine, course: &mut Course) -> Res<()> {
+        while self.signals.next().is_some() {
+            if course.requested {
+                course.kill_within(Duration::ZERO);
+                continue;
+            }
+            course.requested = true;
+            self.come_to(Phase::Stopping)?;
+            if course.ended.is_some() {
+                continue;
+            }
+            if machine.channel.is_identified() {
+                let asked = machine.channel.send(MACHINE, &ToGuest::Stop);
+                asked.map_err(|error| Problem::plain(error.to_string()))?;
+                let longest = Duration::from_secs(self.spec.stop.timeout_sec.into());
+                course.kill_within(longest);
+                course.press_at = Some(Instant::now() + longest / 2);
+            } else {
+                // Nothing of the machine's own runs yet.
+                course.kill_within(Duration::ZERO);
+            }
+        }
+        Ok(())
+    }
+
+    /// What it all comes to.
+    fn exit(&self, course: Course, qemu: Ended) -> Res<Exit> {
+        let requested = course.requested;
+        let powered_off = course.reason.as_deref() == Some("guest-shutdown");
+        let mut exit = match (course.ended, course.failed) {
+            (Some(End::Code(code)), _) => return Ok(Exit { requested, ..Exit::code(code.into()) }),
+            (Some(End::Signal(signal)), _) => {
+                return Ok(Exit { requested, ..Exit::signal(signal.into()) });
+            }
+            (None, Some(problem)) => return Err(Problem::Plain(problem)),
+            (None, None) if course.killed => Exit::signal(libc::SIGKILL),
+            // An init powers the machine off itself, and is not there to say how it ended.
+            (None, None) if powered_off && self.spec.is_init() => Exit::code(0),
+            (None, None) => {
+                let console = format!("`hc console {}` shows what it said last", self.spec.name);
+                let why = match (qemu, course.reason) {
+                    (_, Some(reason)) => format!("the machine went down ({reason}); {console}"),
+                    (Ended::Code(0), None) => format!("QEMU ended; {console}"),
+                    (Ended::Code(code), None) => {
+                        format!("QEMU failed (exit status {code}): {}", course.complaint)
+                    }
+                    (Ended::Signal(signal), None) => format!("QEMU was killed (signal {signal})"),
+                };
+                Exit::error(why)
+            }
+        };
+        (exit.requested, exit.killed) = (requested, course.killed);
+        Ok(exit)
+    }
+}

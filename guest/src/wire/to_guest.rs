@@ -1,0 +1,106 @@
+//! Messages from the host.
+
+use super::fields::{Body, Field, structure};
+use super::identity::{Identity, Size};
+use super::{LONGEST, Message, WireError};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// A message from the host to the guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToGuest {
+    /// Session 0: the host's end was opened, and speaks this version. Ends every session that another
+    /// connection left, but the payload.
+    Hello(u32),
+    /// Session 0: who the machine is.
+    Identity(Box<Identity>),
+    /// Session 0: end the payload, and power off when it has ended.
+    Stop,
+    /// Session 0: write everything out and stand still until the next `Hello`.
+    Quiesce,
+    /// Begins a session: run a program.
+    Exec(Box<Exec>),
+    /// Bytes for the session's standard input, or of the tar stream to unpack; none: no more come.
+    Input(Vec<u8>),
+    /// The session's terminal has this size now.
+    Resize(Size),
+    /// Send this signal to the session's process.
+    Signal(u8),
+    /// Begins a session: the file or tree at this path as a tar stream, as `Output` of stream 1.
+    Pack(String),
+    /// Begins a session: unpack the tar stream that follows as `Input` below this directory.
+    Unpack(String),
+    /// The guest may send so many bytes more of this session's `Output`.
+    Window(u32),
+    /// Nobody is interested in this session any more: its process is hung up on, then killed.
+    Close,
+}
+
+/// A program to run beside the payload.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Exec {
+    /// Program and arguments; a program without `/` is looked for in `PATH`.
+    pub arguments: Vec<String>,
+    /// Environment beside the payload's, and before it.
+    pub environment: Vec<(String, String)>,
+    /// User name or number, with `:` and a group or not; absent: root.
+    pub user: Option<String>,
+    /// Working directory; absent: `/`.
+    pub directory: Option<String>,
+    /// Size of its terminal, when it is to have one.
+    pub terminal: Option<Size>,
+}
+structure!(Exec { arguments, environment, user, directory, terminal });
+
+impl Message for ToGuest {
+    const LONGEST: usize = LONGEST;
+
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Hello(_) => 1,
+            Self::Identity(_) => 2,
+            Self::Stop => 3,
+            Self::Quiesce => 4,
+            Self::Exec(_) => 5,
+            Self::Input(_) => 6,
+            Self::Resize(_) => 7,
+            Self::Signal(_) => 8,
+            Self::Pack(_) => 9,
+            Self::Unpack(_) => 10,
+            Self::Window(_) => 11,
+            Self::Close => 12,
+        }
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Hello(number) | Self::Window(number) => number.put(out),
+            Self::Identity(identity) => identity.put(out),
+            Self::Stop | Self::Quiesce | Self::Close => {}
+            Self::Exec(exec) => exec.put(out),
+            Self::Input(bytes) => out.extend_from_slice(bytes),
+            Self::Resize(size) => size.put(out),
+            Self::Signal(signal) => signal.put(out),
+            Self::Pack(path) | Self::Unpack(path) => path.put(out),
+        }
+    }
+
+    fn take(kind: u8, body: &mut Body<'_>) -> Result<Option<Self>, WireError> {
+        Ok(Some(match kind {
+            1 => Self::Hello(Field::take(body)?),
+            2 => Self::Identity(Box::new(Field::take(body)?)),
+            3 => Self::Stop,
+            4 => Self::Quiesce,
+            5 => Self::Exec(Box::new(Field::take(body)?)),
+            6 => Self::Input(body.all()),
+            7 => Self::Resize(Field::take(body)?),
+            8 => Self::Signal(Field::take(body)?),
+            9 => Self::Pack(Field::take(body)?),
+            10 => Self::Unpack(Field::take(body)?),
+            11 => Self::Window(Field::take(body)?),
+            12 => Self::Close,
+            _ => return Ok(None),
+        }))
+    }
+}
