@@ -2,7 +2,7 @@
 
 use crate::context::Globals;
 use clap::Subcommand;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Run one machine in the foreground
@@ -34,7 +34,8 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<ExitCode> {
     config.cgroup_parent.clone_from(cgroup_parent);
     config.notify = std::env::var_os("NOTIFY_SOCKET").map(PathBuf::from);
     config.qemu = program("qemu-system-x86_64");
-    let exit = hc_runtime::run(&config, &hc_agent::MachineNetwork)?;
+    let keep = |link: &Path| Ok(super::build::store(globals)?.add_root(link)?);
+    let exit = hc_runtime::run(&config, &hc_agent::MachineNetwork, &keep)?;
     Ok(ExitCode::from(u8::try_from(exit.shell_code()).unwrap_or(u8::MAX)))
 }
 

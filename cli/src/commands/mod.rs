@@ -28,6 +28,7 @@ mod plan;
 mod ps;
 mod repl;
 mod rollback;
+mod screen;
 mod store;
 mod watch;
 
@@ -64,6 +65,7 @@ enum Verb {
     Logs(logs::Args),
     Exec(exec::Args),
     Console(console::Args),
+    Screen(screen::Args),
     Start(lifecycle::StartArgs),
     Stop(lifecycle::StopArgs),
     Restart(lifecycle::RestartArgs),
@@ -107,6 +109,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Ps(args) => ps::run(globals, args),
         Verb::Logs(args) => logs::run(globals, args),
         Verb::Console(args) => console::run(globals, args),
+        Verb::Screen(args) => screen::run(globals, args),
         Verb::Start(args) => lifecycle::start(globals, args),
         Verb::Stop(args) => lifecycle::stop(globals, args),
         Verb::Restart(args) => lifecycle::restart(globals, args),

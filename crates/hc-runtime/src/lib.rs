@@ -44,4 +44,5 @@ pub use notify::tell;
 pub use probe::{Features, RootMethod, Roots, probe, probe_roots};
 pub use status::{Exit, Phase, Status, boot_id, start_time};
 pub use supervise::{cleanup, run};
+pub use vm::client::screen;
 pub use vm::{Accelerator, Kind as AcceleratorKind, accelerators};

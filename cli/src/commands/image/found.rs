@@ -141,7 +141,11 @@ pub fn all(globals: &Globals) -> anyhow::Result<Vec<Image>> {
             shared_layers: Vec::new(),
             same_as: Vec::new(),
             base: bases.iter().find(|base| name == base.image.as_str()).cloned(),
-            forks: disks.iter().filter(|d| d.image.starts_with(&path)).map(Disk::name).collect(),
+            forks: disks
+                .iter()
+                .filter(|d| d.image.as_ref().is_some_and(|image| image.starts_with(&path)))
+                .map(Disk::name)
+                .collect(),
             path,
         };
         if !image.closure().is_empty() {

@@ -4,6 +4,7 @@ pub(crate) mod identity;
 mod start;
 mod watch;
 
+use crate::base::Keep;
 use crate::cgroup::{Group, Hierarchies};
 use crate::config::{Places, RunConfig};
 use crate::description::Description;
@@ -25,6 +26,7 @@ pub(crate) struct Run<'a> {
     /// Store paths that it sees beside its image.
     pub(crate) store: &'a [PathBuf],
     pub(crate) network: &'a dyn Network,
+    pub(crate) keep: Keep<'a>,
     pub(crate) places: Places,
     pub(crate) hierarchies: Hierarchies,
     pub(crate) group: Group,
@@ -33,7 +35,8 @@ pub(crate) struct Run<'a> {
     pub(crate) signals: Blocked,
 }
 
-/// Runs one machine in the foreground until it ends, and removes everything it needed.
+/// Runs one machine in the foreground until it ends, and removes everything it needed. `keep` roots
+/// the image of a disk that outlives the machine's closure.
 ///
 /// SIGTERM and SIGINT are blocked meanwhile and mean: stop it as its description says; a second
 /// one means: now. When the calling thread is killed, the kernel kills the machine. The caller
@@ -42,7 +45,7 @@ pub(crate) struct Run<'a> {
 /// # Errors
 /// When the machine could not be started. The status file then says `failed` and why, except for
 /// [`RunError::AlreadyRunning`] and a closure that cannot be read.
-pub fn run(config: &RunConfig, network: &dyn Network) -> Result<Exit, RunError> {
+pub fn run(config: &RunConfig, network: &dyn Network, keep: Keep<'_>) -> Result<Exit, RunError> {
     let closure = &config.closure;
     let Description { spec, store } = Description::read(closure, config.store_root.as_deref())?;
     let name = spec.name.as_str();
@@ -66,7 +69,19 @@ pub fn run(config: &RunConfig, network: &dyn Network) -> Result<Exit, RunError> 
         let log = Writer::open(&places.log())?;
         let signals = Blocked::new(&[libc::SIGTERM, libc::SIGINT]).doing("take over signals")?;
         let (config, spec, store) = (config, &spec, &store[..]);
-        Ok(Run { config, spec, store, network, places, hierarchies, group, status, log, signals })
+        Ok(Run {
+            config,
+            spec,
+            store,
+            network,
+            keep,
+            places,
+            hierarchies,
+            group,
+            status,
+            log,
+            signals,
+        })
     })();
     let ended = prepared.map_err(|problem: Problem| problem.of(name)).and_then(|mut run| run.all());
     drop(lock);
@@ -77,7 +92,7 @@ impl Run<'_> {
     fn all(&mut self) -> Result<Exit, RunError> {
         let ran = self.begin().and_then(|()| match self.spec.kind {
             Kind::Container => self.start().and_then(|machine| self.watch(machine)),
-            Kind::Microvm => self.run_vm(),
+            Kind::Microvm | Kind::Q35 => self.run_vm(),
         });
         let name = self.spec.name.as_str();
         let oom = self.group.oom_kills() > 0;

@@ -59,14 +59,20 @@ impl Description {
     fn fits(self, secure_boot: bool) -> Option<Firmware> {
         let has = |feature: &str| self.features.iter().any(|f| f == feature);
         let pc = |target: &Target| {
-            target.architecture == "x86_64" && target.machines.iter().any(|m| m.starts_with("pc-q35"))
+            target.architecture == "x86_64"
+                && target.machines.iter().any(|m| m.starts_with("pc-q35"))
         };
         let uefi = self.interface_types.iter().any(|kind| kind == "uefi");
         let enrolled = has("secure-boot") && has("enrolled-keys");
-        if !uefi || self.mapping.device != "flash" || enrolled != secure_boot || !self.targets.iter().any(pc) {
+        if !uefi
+            || self.mapping.device != "flash"
+            || enrolled != secure_boot
+            || !self.targets.iter().any(pc)
+        {
             return None;
         }
-        let (code, variables) = (self.mapping.executable.as_ref()?, self.mapping.nvram_template.as_ref()?);
+        let (code, variables) =
+            (self.mapping.executable.as_ref()?, self.mapping.nvram_template.as_ref()?);
         let raw = code.format == "raw" && variables.format == "raw";
         raw.then(|| Firmware {
             code: code.filename.clone(),
@@ -87,7 +93,8 @@ pub(super) fn find(root: &Path, secure_boot: bool) -> Res<Firmware> {
         }
     }
     // Their order is their rank. One that cannot be read is not this machine's fault.
-    let known = |path: &PathBuf| serde_json::from_slice::<Description>(&std::fs::read(path).ok()?).ok();
+    let known =
+        |path: &PathBuf| serde_json::from_slice::<Description>(&std::fs::read(path).ok()?).ok();
     let fit = descriptions.values().filter_map(known).filter_map(|found| found.fits(secure_boot));
     let there = |found: &Firmware| found.code.exists() && found.variables.exists();
     fit.into_iter().find(there).ok_or_else(|| {
@@ -108,7 +115,10 @@ pub(super) fn variables(firmware: &Firmware, dir: &Path) -> Res<File> {
             let template = std::fs::read(&firmware.variables)
                 .doing_with(|| format!("read {}", firmware.variables.display()))?;
             if template.len() as u64 > LARGEST {
-                return Err(Problem::plain(format!("{} is too large for flash", firmware.variables.display())));
+                return Err(Problem::plain(format!(
+                    "{} is too large for flash",
+                    firmware.variables.display()
+                )));
             }
             hc_fs::durable::write(&path, &template, 0o600)?;
             open()
@@ -145,15 +155,23 @@ mod tests {
             hc_fs::plain::create_dir_all(&root.join(place), 0o755).unwrap();
         }
         let put = |place: usize, name: &str, text: &str| {
-            hc_fs::plain::write(&root.join(DESCRIPTIONS[place]).join(name), text.as_bytes(), 0o644).unwrap();
+            hc_fs::plain::write(&root.join(DESCRIPTIONS[place]).join(name), text.as_bytes(), 0o644)
+                .unwrap();
         };
         let said = find(root, true).unwrap_err().to_string();
         assert!(said.contains("'ovmf'"), "{said}");
-        put(3, "40-keys.json", &description(root, "keys", &["enrolled-keys", "requires-smm", "secure-boot"]));
+        put(
+            3,
+            "40-keys.json",
+            &description(root, "keys", &["enrolled-keys", "requires-smm", "secure-boot"]),
+        );
         put(3, "50-no-keys.json", &description(root, "empty", &["requires-smm", "secure-boot"]));
         put(3, "60-plain.json", &description(root, "plain", &[]));
         put(3, "70-broken.json", "{");
-        let found = |secure| find(root, secure).map(|found| (found.code.strip_prefix(root).unwrap().to_owned(), found.guarded));
+        let found = |secure| {
+            find(root, secure)
+                .map(|found| (found.code.strip_prefix(root).unwrap().to_owned(), found.guarded))
+        };
         assert_eq!(found(true).unwrap(), ("keys".into(), true));
         assert_eq!(found(false).unwrap(), ("empty".into(), true));
         put(0, "50-no-keys.json", "");

@@ -5,10 +5,12 @@
 //! | [`accelerator`] | what runs the guest's instructions on this host |
 //! | [`layer`] | the disk that keeps what is written |
 //! | [`identity`] | who the guest is told it is |
-//! | [`command`], [`jail`], [`spawn`] | QEMU: its words, what it sees, its process |
+//! | [`command`], [`spawn`] | QEMU as a microVM: its words, its process |
+//! | [`q35`], [`pc`], [`firmware`], [`tpm`] | QEMU as a PC, its words, and what a PC has besides |
+//! | [`launch`], [`jail`] | a process of the machine's own, and what it sees |
 //! | [`qmp`], [`channel`], [`console`] | what is said to QEMU and to the guest, and the console |
 //! | [`watch`] | all of that, until it ends |
-//! | [`client`] | `hc exec` and `hc console` |
+//! | [`client`] | `hc exec`, `hc console` and `hc screen` |
 
 mod accelerator;
 mod channel;
@@ -16,12 +18,17 @@ pub(crate) mod client;
 mod command;
 mod console;
 mod door;
+mod firmware;
 mod identity;
 mod jail;
+mod launch;
 mod layer;
+mod pc;
+mod q35;
 mod qmp;
 mod spawn;
 mod stream;
+mod tpm;
 mod watch;
 
 pub use accelerator::{Accelerator, Kind, accelerators};
@@ -53,18 +60,47 @@ struct Machine {
     process: crate::supervise::Init,
     qmp: Qmp,
     said: Stream,
-    channel: Channel,
+    /// Into the guest, where hc's `/init` is there.
+    channel: Option<Channel>,
     console: Console,
-    /// Where sessions come in, and those who watch the console.
-    doors: Vec<Door>,
+    /// Where others come in.
+    doors: Vec<(Service, Door)>,
+    /// What a PC has besides.
+    pc: Option<q35::Running>,
     _ids: IdRange,
+}
+
+/// What others come in for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Service {
+    /// Sessions in the guest.
+    Sessions,
+    /// The serial console.
+    Console,
+    /// The screen.
+    Screen,
+}
+
+impl Service {
+    /// Opens its socket in the machine's run directory.
+    fn open(self, run: &Path) -> Res<(Self, Door)> {
+        let name = match self {
+            Self::Sessions => client::CHANNEL,
+            Self::Console => client::CONSOLE,
+            Self::Screen => client::SCREEN,
+        };
+        Ok((self, Door::open(run.join(name))?))
+    }
 }
 
 impl Run<'_> {
     /// Runs a virtual machine until it ends.
     pub(crate) fn run_vm(&mut self) -> Result<Exit, RunError> {
         let name = self.spec.name.as_str();
-        let machine = self.start_vm()?;
+        let machine = match self.spec.kind {
+            hc_spec::machine::Kind::Q35 => self.start_pc()?,
+            _ => self.start_vm()?,
+        };
         self.watch_vm(machine).map_err(|problem| problem.of(name))
     }
 
@@ -75,13 +111,13 @@ impl Run<'_> {
         let vm = spec.vm.as_ref().ok_or_else(|| here(Problem::plain("vm is missing")))?;
         let qemu = qemu(self.config.qemu.as_deref()).map_err(here)?;
         let (kernel, initrd) = (self.config.physical(&vm.kernel), self.config.physical(&vm.initrd));
-        let accelerator =
-            accelerator::choose(&self.config.run_dir, &qemu, &kernel, &initrd).map_err(here)?;
-        if let Some(why) = &accelerator.passed_over {
-            self.log.say(&format!("hc: without hardware virtualisation ({why})"));
-        }
+        let accelerator = accelerator::choose(&self.config.run_dir, &qemu, &kernel, &|with| {
+            accelerator::boots(with, &qemu, &kernel, &initrd)
+        })
+        .map_err(here)?;
+        self.say_accelerator(&accelerator);
         let ids = IdRange::claim(&self.config.run_dir, spec).map_err(here)?;
-        self.group.create(&limits(vm, &accelerator, &spec.limits)).map_err(here)?;
+        self.group.create(&limits(vm.memory, &accelerator, &spec.limits)).map_err(here)?;
         // The network is connected while the disk is made.
         let (attached, layer) = std::thread::scope(|scope| {
             let attach = scope.spawn(|| self.network.attach_taps(spec));
@@ -99,7 +135,7 @@ impl Run<'_> {
             accelerator: &accelerator,
             kernel,
             initrd,
-            rootfs: Some(self.config.physical(&spec.image.rootfs)),
+            rootfs: Some(self.config.physical(spec.image.rootfs())),
             layer: Some(layer.as_fd()),
             taps: self.taps(&taps),
             memory: vm.memory,
@@ -109,13 +145,19 @@ impl Run<'_> {
             group: Some(&self.group),
         };
         let identity = identity::of(self.config, spec, &taps).map_err(here)?;
-        let doors = [client::CHANNEL, client::CONSOLE]
-            .map(|name| Door::open(self.places.run.join(name)))
-            .into_iter()
-            .collect::<Res<_>>()
-            .map_err(here)?;
+        let doors = self.doors(&[Service::Sessions, Service::Console]).map_err(here)?;
         let qemu = spawn::spawn(&plan).map_err(here)?;
-        self.greet(qemu, identity, doors, ids).map_err(here)
+        self.greet(qemu, Some(identity), doors, None, ids).map_err(here)
+    }
+
+    fn say_accelerator(&mut self, accelerator: &Accelerator) {
+        if let Some(why) = &accelerator.passed_over {
+            self.log.say(&format!("hc: without hardware virtualisation ({why})"));
+        }
+    }
+
+    fn doors(&self, services: &[Service]) -> Res<Vec<(Service, Door)>> {
+        services.iter().map(|service| service.open(&self.places.run)).collect()
     }
 
     fn taps<'t>(&self, taps: &'t [Tap]) -> Vec<(std::os::fd::BorrowedFd<'t>, hc_spec::addr::Mac)> {
@@ -129,15 +171,17 @@ impl Run<'_> {
     fn greet(
         &mut self,
         qemu: spawn::Qemu,
-        identity: wire::Identity,
-        doors: Vec<Door>,
+        identity: Option<wire::Identity>,
+        doors: Vec<(Service, Door)>,
+        pc: Option<q35::Running>,
         ids: IdRange,
     ) -> Res<Machine> {
         self.status.payload_pid = Some(qemu.process.pid);
         let pid = format!("{}\n", qemu.process.pid);
         hc_fs::plain::write(&self.places.run.join("pid"), pid.as_bytes(), 0o644)?;
         self.status.write(&self.places)?;
-        let channel = Channel::open(qemu.guest, identity);
+        let channel = qemu.guest.zip(identity).map(|(guest, who)| Channel::open(guest, who));
+        let channel = channel.transpose();
         Ok(Machine {
             process: qemu.process,
             qmp: qemu.qmp,
@@ -145,18 +189,19 @@ impl Run<'_> {
             channel: channel.map_err(|error| Problem::plain(error.to_string()))?,
             console: Console::open(qemu.console, &self.places)?,
             doors,
+            pc,
             _ids: ids,
         })
     }
 }
 
 /// What the machine's control group may use: the guest's memory and QEMU's own.
-fn limits(vm: &Vm, accelerator: &Accelerator, said: &Limits) -> Limits {
+fn limits(memory: u64, accelerator: &Accelerator, said: &Limits) -> Limits {
     let translated = match accelerator.kind {
         Kind::Kvm => 0,
         Kind::Tcg => command::TRANSLATED,
     };
-    Limits { memory: Some(vm.memory + OVERHEAD + translated), cpus: said.cpus, pids: None }
+    Limits { memory: Some(memory + OVERHEAD + translated), cpus: said.cpus, pids: None }
 }
 
 /// The kernel's command line.

@@ -5,14 +5,6 @@ use super::command::TRANSLATED;
 use hc_spec::addr::Mac;
 use std::os::fd::RawFd;
 
-/// Name of the firmware in QEMU's own root.
-pub(super) const FIRMWARE: &str = "/firmware";
-
-/// The name of a CD in QEMU's own root.
-pub(super) fn cd(index: usize) -> String {
-    format!("/cd{index}")
-}
-
 /// A PC to be made, by the numbers that its descriptors will have in QEMU.
 #[derive(Debug)]
 pub(super) struct Pc<'a> {
@@ -27,23 +19,21 @@ pub(super) struct Pc<'a> {
     pub console: RawFd,
     /// The firmware guards its variables by system management mode.
     pub guarded: bool,
-    /// The firmware's variables.
+    /// The firmware, and its variables.
+    pub firmware: RawFd,
+    /// As above.
     pub variables: RawFd,
     /// Control channel of a software TPM.
     pub tpm: Option<RawFd>,
-    /// Its disk, and the format of that: `raw`, or `qcow2` over the file that follows.
-    pub disk: (RawFd, DiskFormat<'a>),
-    /// How many CDs there are, each at the place [`cd`] says.
-    pub cds: usize,
+    /// Its disk, raw, or a qcow2 overlay over `image`.
+    pub disk: RawFd,
+    /// The image below an overlay.
+    pub image: Option<RawFd>,
+    /// Who it is, as a disk: kernels for clouds see no CD.
+    pub seed: Option<RawFd>,
+    /// CDs, in the order in which they are started from.
+    pub cds: &'a [RawFd],
     pub taps: &'a [(RawFd, Mac)],
-}
-
-/// What a disk's descriptor holds.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum DiskFormat<'a> {
-    Raw,
-    /// An overlay, and where the image below it is in QEMU's own root.
-    Qcow2(&'a str),
 }
 
 impl Pc<'_> {
@@ -63,7 +53,10 @@ impl Pc<'_> {
             _ => add(&["-accel", &format!("tcg,tb-size={}", TRANSLATED >> 20), "-cpu", "max"]),
         }
         add(&["-m", &format!("{}M", self.memory >> 20), "-smp", &self.vcpus.to_string()]);
-        add(&["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]);
+        add(&[
+            "-sandbox",
+            "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+        ]);
         for (name, fd) in [("qmp", self.qmp), ("console", self.console)] {
             add(&["-chardev", &format!("socket,id={name},fd={fd}")]);
         }
@@ -73,36 +66,48 @@ impl Pc<'_> {
             add(&["-global", "driver=cfi.pflash01,property=secure,value=on"]);
             add(&["-global", "ICH9-LPC.disable_s3=1"]);
         }
-        let code = format!("file.driver=file,file.filename={FIRMWARE},file.read-only=on");
-        add(&["-blockdev", &format!("driver=raw,node-name=code,read-only=on,{code}")]);
-        add(&["-add-fd", &format!("fd={},set=2", self.variables)]);
-        let variables = "file.driver=file,file.filename=/dev/fdset/2";
-        add(&["-blockdev", &format!("driver=raw,node-name=nvram,{variables}")]);
+        let mut sets = 1;
+        // A descriptor as a node of that name; the format above it.
+        let mut node = |add: &mut dyn FnMut(&[&str]), fd: RawFd, format: &str, writes: bool| {
+            sets += 1;
+            let only = if writes { "" } else { ",read-only=on" };
+            let file = format!("file.driver=file,file.filename=/dev/fdset/{sets}");
+            let file = if writes {
+                format!("{file},file.discard=unmap")
+            } else {
+                format!("{file},file.read-only=on")
+            };
+            add(&["-add-fd", &format!("fd={fd},set={sets}")]);
+            add(&["-blockdev", &format!("{format}{only},{file}")]);
+        };
+        node(&mut add, self.firmware, "driver=raw,node-name=code", false);
+        node(&mut add, self.variables, "driver=raw,node-name=nvram", true);
         add(&["-machine", "pflash0=code,pflash1=nvram"]);
         if let Some(tpm) = self.tpm {
             add(&["-chardev", &format!("socket,id=tpm,fd={tpm}")]);
             add(&["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0"]);
         }
-        add(&["-add-fd", &format!("fd={},set=3", self.disk.0)]);
         let discard = "discard=unmap,detect-zeroes=unmap";
-        let file = "file.driver=file,file.filename=/dev/fdset/3,file.discard=unmap";
-        match self.disk.1 {
-            DiskFormat::Raw => add(&["-blockdev", &format!("driver=raw,node-name=disk,{discard},{file}")]),
-            DiskFormat::Qcow2(below) => {
-                let lower = format!("file.driver=file,file.filename={below},file.read-only=on");
-                add(&["-blockdev", &format!("driver=raw,node-name=image,read-only=on,{lower}")]);
-                add(&["-blockdev", &format!("driver=qcow2,node-name=disk,backing=image,{discard},{file}")]);
+        let format = match self.image {
+            None => "driver=raw",
+            Some(image) => {
+                node(&mut add, image, "driver=raw,node-name=image", false);
+                "driver=qcow2,backing=image"
             }
-        }
+        };
+        node(&mut add, self.disk, &format!("{format},node-name=disk,{discard}"), true);
         add(&["-device", "virtio-blk-pci,drive=disk,serial=disk,bootindex=0"]);
-        if self.cds > 0 {
-            add(&["-device", "ahci,id=ahci"]);
+        if let Some(seed) = self.seed {
+            node(&mut add, seed, "driver=raw,node-name=seed", false);
+            add(&["-device", "virtio-blk-pci,drive=seed,serial=seed"]);
         }
-        for index in 0..self.cds {
-            let file = format!("file.driver=file,file.filename={},file.read-only=on", cd(index));
-            add(&["-blockdev", &format!("driver=raw,node-name=cd{index},read-only=on,{file}")]);
+        if !self.cds.is_empty() {
+            add(&["-device", "ahci,id=cds"]);
+        }
+        for (index, fd) in self.cds.iter().enumerate() {
+            node(&mut add, *fd, &format!("driver=raw,node-name=cd{index}"), false);
             let boot = index + 1;
-            add(&["-device", &format!("ide-cd,bus=ahci.{index},drive=cd{index},bootindex={boot}")]);
+            add(&["-device", &format!("ide-cd,bus=cds.{index},drive=cd{index},bootindex={boot}")]);
         }
         for (index, (tap, mac)) in self.taps.iter().enumerate() {
             add(&["-netdev", &format!("tap,id=net{index},fd={tap}")]);
@@ -131,16 +136,21 @@ mod tests {
             qmp: 3,
             console: 4,
             guarded: true,
-            variables: 5,
-            tpm: Some(6),
-            disk: (7, DiskFormat::Raw),
-            cds: 2,
-            taps: &[(8, Mac([2, 0, 0, 0, 0, 1]))],
+            firmware: 5,
+            variables: 6,
+            tpm: Some(7),
+            disk: 8,
+            image: None,
+            seed: Some(9),
+            cds: &[10, 13],
+            taps: &[(11, Mac([2, 0, 0, 0, 0, 1]))],
         };
         insta::assert_snapshot!(pc.arguments().join("\n"), @"");
-        pc.disk = (7, DiskFormat::Qcow2("/image"));
+        (pc.image, pc.cds) = (Some(12), &[]);
         let text = pc.arguments().join(" ");
-        assert!(text.contains("node-name=image,read-only=on"), "{text}");
-        assert!(text.contains("driver=qcow2,node-name=disk,backing=image"), "{text}");
+        let image = "-add-fd fd=12,set=4 -blockdev driver=raw,node-name=image,read-only=on";
+        assert!(text.contains(image), "{text}");
+        assert!(text.contains("driver=qcow2,backing=image,node-name=disk"), "{text}");
+        assert!(!text.contains("ahci"), "{text}");
     }
 }
