@@ -205,6 +205,64 @@ in
   bare-file = refused { files."/a" = { }; } "files has '/a', which needs either text or source";
   bad-variable = refused { env."A=B" = ""; } "env has 'A=B', which cannot name a variable";
   bad-mode = wrong { files."/a" = { text = ""; mode = "999"; }; } "files.\"/a\".mode";
+  microvm = {
+    expr =
+      let
+        inherit
+          (spec {
+            kind = "microvm";
+            vm.memory = "512M";
+          })
+          kind
+          vm
+          ;
+      in
+      {
+        inherit kind;
+        vm = removeAttrs vm [
+          "kernel"
+          "initrd"
+        ];
+        kernel = builtins.match "/nix/store/[^/]*-linux/vmlinux" vm.kernel != null;
+        initrd = builtins.match "/nix/store/[^/]*-initrd/initrd" vm.initrd != null;
+      };
+    expected = {
+      kind = "microvm";
+      vm = {
+        memory = 536870912;
+        vcpus = 1;
+        layerSize = 8589934592;
+        kernelParams = [ ];
+      };
+      kernel = true;
+      initrd = true;
+    };
+  };
+  vm-of-a-container = refused { vm.vcpus = 2; } "vm is for virtual machines";
+  limit-of-a-vm = refused {
+    kind = "microvm";
+    limits.memory = "1G";
+  } "limits.memory is for containers: use vm.memory";
+  isolation-of-a-vm = refused {
+    kind = "microvm";
+    isolation.userNamespace = false;
+  } "isolation is for containers";
+  small-vm = refused {
+    kind = "microvm";
+    vm.memory = "1M";
+  } "vm.memory must be whole mebibytes, at least 64";
+  small-layer = refused {
+    kind = "microvm";
+    vm.layerSize = 4096;
+  } "vm.layerSize must be whole pages";
+  command-of-a-kernel = refused {
+    kind = "microvm";
+    vm.kernelParams = [ "--" ];
+  } "vm.kernelParams has '--'";
+  no-processors = wrong {
+    kind = "microvm";
+    vm.vcpus = 0;
+  } "vm.vcpus";
   bad-kind = wrong { kind = "vm"; } "kind";
   bad-memory = wrong { limits.memory = "lots"; } "limits.memory";
   cap-prefix = wrong { isolation.addCapabilities = [ "CAP_NET_ADMIN" ]; } "isolation.addCapabilities.*";

@@ -56,7 +56,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         Ok(_) => Row::new("store", Verdict::Good, "opens"),
         Err(error) => Row::new("store", Verdict::Bad, error.to_string()),
     });
-    rows.extend([roots(globals), disks(globals)]);
+    rows.extend([roots(globals), disks(globals), virtual_machines(globals)]);
     let missing: Vec<String> = rows
         .iter()
         .filter(|row| row.verdict == word(Verdict::Bad))
@@ -144,6 +144,35 @@ fn disks(globals: &Globals) -> Row {
     };
     let detail = because(detail, &plan.passed_over);
     Row { method: Some(method), passed_over: plan.passed_over, ..Row::new(what, verdict, detail) }
+}
+
+/// What runs virtual machines.
+fn virtual_machines(globals: &Globals) -> Row {
+    let what = "virtual machines";
+    let named = super::machine::program("qemu-system-x86_64");
+    let found = hc_runtime::probe_virtualisation(&globals.run_dir, named.as_deref());
+    let Some(qemu) = found.qemu else {
+        let without = "there is no qemu-system-x86_64: install the package 'qemu-system-x86'";
+        return Row::new(what, Verdict::Weak, without);
+    };
+    let qemu = qemu.display();
+    let passed_over: Vec<String> =
+        found.tried.iter().filter_map(|tried| tried.passed_over.clone()).collect();
+    let (verdict, method, detail) = match (found.kvm, found.tried.is_empty()) {
+        (false, _) => (Verdict::Weak, "tcg", format!("{qemu} translates: /dev/kvm does not open")),
+        (true, true) => (
+            Verdict::Good,
+            "kvm",
+            format!("{qemu} with KVM, if guests come up with it: that is tried at the first start"),
+        ),
+        (true, false) if passed_over.is_empty() => {
+            (Verdict::Good, "kvm", format!("{qemu} with KVM"))
+        }
+        (true, false) => {
+            (Verdict::Weak, "tcg", because(&format!("{qemu} translates"), &passed_over))
+        }
+    };
+    Row { method: Some(method), passed_over, ..Row::new(what, verdict, detail) }
 }
 
 fn because(detail: &str, passed_over: &[String]) -> String {

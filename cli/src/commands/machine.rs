@@ -40,7 +40,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Finds a program as a shell would; where the path has none, the library looks where hosts have it.
-fn program(name: &str) -> Option<PathBuf> {
+pub fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }

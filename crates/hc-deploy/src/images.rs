@@ -33,12 +33,16 @@ impl Prepared<'_> {
                     names.join(", ")
                 ))
             })?;
-            // A disk that begins empty is made when the machine starts.
-            let Some(image) = image(machine)? else { continue };
-            if !store.is_valid(&image)? {
-                wanted.extend(self.maker(store, machine, &image)?);
+            let (image, others) = runs_from(machine)?;
+            for path in image.iter().chain(&others) {
+                if !store.is_valid(path)? {
+                    wanted.extend(self.maker(store, machine, path)?);
+                }
             }
-            images.insert(name.clone(), StoreDir::default().render_path(&image).into());
+            // A disk that begins empty is made when the machine starts.
+            if let Some(image) = image {
+                images.insert(name.clone(), StoreDir::default().render_path(&image).into());
+            }
         }
         let wanted: Vec<DrvOutput> = wanted.into_iter().collect();
         store.build(&wanted, observer)?;
@@ -77,15 +81,20 @@ impl Prepared<'_> {
     }
 }
 
-/// The store path of a machine's image, where it has one.
-fn image(machine: &Machine) -> Result<Option<StorePath>> {
+/// The store path of a machine's image, where it has one, and those of what a virtual machine is
+/// started with.
+fn runs_from(machine: &Machine) -> Result<(Option<StorePath>, Vec<StorePath>)> {
     let spec = MachineSpec::from_json(machine.text.as_bytes())?;
-    let Some(file) = spec.image.file() else { return Ok(None) };
-    let path = store_path(file).ok_or_else(|| {
-        let shown = file.display();
-        Error::Shape(format!("machine '{}': its image {shown} is not in the store", spec.name))
-    })?;
-    Ok(Some(path))
+    let find = |file: &Path| {
+        store_path(file).ok_or_else(|| {
+            let (shown, name) = (file.display(), &spec.name);
+            Error::Shape(format!("machine '{name}': its image {shown} is not in the store"))
+        })
+    };
+    let vm = spec.vm.iter().flat_map(|vm| [&vm.kernel, &vm.initrd]);
+    let media = spec.q35.iter().flat_map(|q35| &q35.media);
+    let others = vm.chain(media).map(|file| find(file)).collect::<Result<_>>()?;
+    Ok((spec.image.file().map(find).transpose()?, others))
 }
 
 fn store_path(path: &Path) -> Option<StorePath> {

@@ -2,9 +2,10 @@
 
 use crate::cgroup::{CgroupMode, Hierarchies};
 use crate::sys::{mount, process};
+use rustix::fs::OFlags;
 use rustix::mount::MountAttrFlags;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What machines need of a host; each found out by trying, without leaving anything behind.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -66,6 +67,28 @@ pub fn probe() -> Features {
         cgroups: hierarchies.mode(),
         seccomp: std::fs::read_to_string(actions).is_ok_and(|text| text.contains("errno")),
         clone_into_cgroup: hierarchies.v2.is_some_and(|root| clones_into(&root)),
+    }
+}
+
+/// What virtual machines need of a host.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Virtualisation {
+    /// QEMU's program.
+    pub qemu: Option<PathBuf>,
+    /// `/dev/kvm` opens. Whether guests run with it is found out when one is started.
+    pub kvm: bool,
+    /// What was found out since this host booted, for each kernel.
+    pub tried: Vec<crate::vm::Accelerator>,
+}
+
+/// Finds out what there is for virtual machines; `qemu` is its program, where one is named.
+#[must_use]
+pub fn probe_virtualisation(run_dir: &Path, qemu: Option<&Path>) -> Virtualisation {
+    let device = OFlags::RDWR | OFlags::CLOEXEC;
+    Virtualisation {
+        qemu: crate::vm::qemu(qemu).ok(),
+        kvm: rustix::fs::open("/dev/kvm", device, rustix::fs::Mode::empty()).is_ok(),
+        tried: crate::vm::accelerators(run_dir),
     }
 }
 

@@ -40,8 +40,11 @@ pub struct Accelerator {
     pub kernel: PathBuf,
 }
 
-/// How long a guest may take until its first process runs, with the processor's help.
-const DEADLINE: Duration = Duration::from_secs(5);
+/// How long a guest may take until its kernel says a word, with the processor's help: some do not come
+/// that far.
+const FIRST_WORD: Duration = Duration::from_secs(2);
+/// And until its first process runs.
+const DEADLINE: Duration = Duration::from_secs(10);
 /// What the kernel says then.
 const ALIVE: &[u8] = b"Run /init as init process";
 /// Nobody: who a guest is tried as.
@@ -145,7 +148,8 @@ pub(super) fn boots(
     initrd: &Path,
 ) -> Result<(), String> {
     // It finds no root and gives up; by then it has said what is waited for.
-    let words = ["console=ttyS0", "panic=-1", "root=serial:none"].map(String::from);
+    let words =
+        ["earlyprintk=ttyS0", "console=ttyS0", "panic=-1", "root=serial:none"].map(String::from);
     let plan = Plan {
         qemu,
         accelerator: with,
@@ -169,9 +173,10 @@ pub(super) fn boots_to(on: impl FnOnce() -> Res<Qemu>, alive: &[u8]) -> Result<(
     let mut tried = on().map_err(|problem| problem.to_string())?;
     let (began, mut console, mut complaint) = (Instant::now(), Vec::new(), Vec::new());
     while tried.console.is_open() {
-        let left = DEADLINE.saturating_sub(began.elapsed());
+        let longest = if console.is_empty() { FIRST_WORD } else { DEADLINE };
+        let left = longest.saturating_sub(began.elapsed());
         if left.is_zero() {
-            return Err(format!("a guest did not come up in {} s", DEADLINE.as_secs()));
+            return Err(format!("a guest did not come up in {} s", longest.as_secs()));
         }
         let mut wanted =
             [PollFd::new(&tried.console, PollFlags::IN), PollFd::new(&tried.said, PollFlags::IN)];

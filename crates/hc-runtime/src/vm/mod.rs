@@ -214,7 +214,7 @@ fn words(vm: &Vm, accelerator: &Accelerator) -> Vec<String> {
 }
 
 /// QEMU's program: the one that is named, or the one this host has.
-fn qemu(named: Option<&Path>) -> Res<PathBuf> {
+pub(crate) fn qemu(named: Option<&Path>) -> Res<PathBuf> {
     let found = match named {
         Some(named) => Some(named.to_path_buf()),
         None => PLACES.iter().map(|dir| Path::new(dir).join(QEMU)).find(|path| path.exists()),
