@@ -39,6 +39,10 @@ pub fn exec(config: &ExecConfig) -> Result<i32, RunError> {
     let pid = status.payload_pid.ok_or_else(not_running)?;
     let closure = &status.closure;
     let spec = Description::read(closure, config.store_root.as_deref())?.spec;
+    if spec.kind == Kind::Q35 {
+        let problem = "there is no hc inside of a q35: use `hc screen`, `hc console`, or ssh";
+        return Err(Problem::plain(problem).of(name));
+    }
     if spec.kind != Kind::Container {
         return vm::client::run(config).map_err(|problem| problem.of(name));
     }

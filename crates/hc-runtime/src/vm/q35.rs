@@ -44,6 +44,8 @@ const PASSWORD: &str = "windows-password";
 /// What a PC has while it runs.
 pub(super) struct Running {
     tpm: Option<Tpm>,
+    /// QEMU has taken everything it was given, and runs.
+    is_on: bool,
     /// Readable as soon as its port answers; nothing where it is ready when it is on.
     answers: Option<OwnedFd>,
     press_until: Option<Instant>,
@@ -63,8 +65,16 @@ impl Running {
         String::from_utf8_lossy(&said).lines().map(|line| format!("swtpm: {line}")).collect()
     }
 
+    /// QEMU has answered.
+    pub fn turned_on(&mut self) {
+        self.is_on = true;
+    }
+
     /// Whether the machine is ready.
     pub fn is_ready(&mut self) -> bool {
+        if !self.is_on {
+            return false;
+        }
         let Some(answers) = &self.answers else { return true };
         let mut byte = [0];
         if !matches!(rustix::io::read(answers, &mut byte), Ok(1)) {
@@ -206,6 +216,7 @@ impl Run<'_> {
         };
         let running = Running {
             tpm,
+            is_on: false,
             answers: answers.transpose().map_err(here)?,
             press_until: installs.then(|| Instant::now() + PRESSING),
         };
@@ -255,11 +266,13 @@ impl Run<'_> {
         let plain = |error: crate::seed::iso::IsoError| Problem::plain(error.to_string());
         if let (Some(windows), true) = (&q35.windows, fresh) {
             let seed = self.seed(taps, &windows.authorized_keys);
-            cds.push(in_memory(&seed.windows(&self.answers(windows)?).map_err(plain)?)?);
+            let image = seed.windows(&self.answers(windows)?).map_err(plain)?;
+            cds.push(read_only(in_memory(&image)?)?);
         }
         let told = q35.cloud_init.as_ref();
         let seed = told.map(|told| {
-            in_memory(&self.seed(taps, &told.authorized_keys).no_cloud().map_err(plain)?)
+            let image = self.seed(taps, &told.authorized_keys).no_cloud().map_err(plain)?;
+            read_only(in_memory(&image)?)
         });
         Ok((cds, seed.transpose()?))
     }
@@ -335,6 +348,12 @@ fn in_memory(bytes: &[u8]) -> Res<OwnedFd> {
     let mut file = File::from(file);
     file.write_all(bytes).doing(action)?;
     Ok(file.into())
+}
+
+/// The same, for reading alone: QEMU wants of a descriptor just the rights that it asks for.
+fn read_only(file: OwnedFd) -> Res<OwnedFd> {
+    let same = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(File::open(same).doing("open a file in memory")?.into())
 }
 
 /// Whether nothing was ever written to a disk that began empty.

@@ -119,7 +119,8 @@ impl Run<'_> {
                     course.reason = data["reason"].as_str().map(str::to_owned);
                 }
                 Said::Error(_, problem) => self.log.say(&format!("hc: QEMU refused: {problem}")),
-                Said::Hello(_) | Said::Return(..) | Said::Event(..) => {}
+                Said::Return(..) => machine.pc.iter_mut().for_each(super::q35::Running::turned_on),
+                Said::Hello(_) | Said::Event(..) => {}
             }
         }
         for line in String::from_utf8_lossy(&machine.said.read()).lines() {
