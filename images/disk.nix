@@ -13,4 +13,4 @@
     // (if backing == [ ] then { } else { inherit backing; })
     // (if maxSize == null then { } else { maxSize = toString maxSize; })
     // (if qemuImg == null then { } else { qemuImg = "${qemuImg}"; });
-}
+} // { isDisk = true; }

@@ -30,13 +30,18 @@ let
       };
       unknown = filter (network: !(networks ? ${network})) machine.networks;
       inherit (machine) limits ready;
-      isContainer = machine.kind == "container";
+      inherit (machine) kind image;
     in
     [
-      (check "vm" (isContainer -> machine.vm == null) "is for virtual machines: set kind = \"microvm\"")
+      (check "vm" (kind == "microvm" || machine.vm == null) "is for microVMs: set kind = \"microvm\"")
+      (check "q35" (kind == "q35" || machine.q35 == null) "is for PCs: set kind = \"q35\"")
+      (check "image" (
+        kind == "q35" || image.disk == null
+      ) "is a disk, which a machine of kind \"q35\" runs from")
+      (check "image" (kind == "q35" || image.rootfs != null) "is missing: name what the machine runs from, such as images.debian")
       (check "command" (
         if machine.command == [ ] then
-          machine.image.manifest != null
+          kind == "q35" || image.manifest != null
         else
           builtins.head machine.command != ""
       ) "is empty: name a program in the image")
@@ -74,7 +79,11 @@ let
       ) "must be at least 1 MiB")
       (check "limits.cpus" (limits.cpus == null || limits.cpus >= 0.01) "must be at least 0.01")
     ]
-    ++ (if isContainer then [ ] else ofVm check machine)
+    ++ {
+      container = [ ];
+      microvm = ofVm check machine;
+      q35 = ofQ35 check machine;
+    }.${kind}
     ++ mapAttrsToList (
       name: volume: check "volumes.${name}.size" (volume.size >= 300 * mebibyte) "must be at least 300M; what is not written takes no room"
     ) machine.volumes
@@ -94,18 +103,23 @@ let
     check: option: given:
     check option (!given) "is for containers so far: a virtual machine has none";
 
+  noIsolation =
+    check:
+    { isolation, ... }:
+    check "isolation" (
+      isolation.userNamespace
+      && isolation.addCapabilities == [ ]
+      && isolation.dropCapabilities == [ ]
+      && !isolation.readOnlyRoot
+    ) "is for containers: a virtual machine has its own kernel";
+
   ofVm =
     check: machine:
     let
-      inherit (machine) isolation limits vm;
+      inherit (machine) limits vm;
     in
     [
-      (check "isolation" (
-        isolation.userNamespace
-        && isolation.addCapabilities == [ ]
-        && isolation.dropCapabilities == [ ]
-        && !isolation.readOnlyRoot
-      ) "is for containers: a virtual machine has its own kernel")
+      (noIsolation check machine)
       (notShared check "volumes" (machine.volumes != { }))
       (notShared check "binds" (machine.binds != { }))
       (notShared check "tmpfs" (machine.tmpfs != { }))
@@ -124,6 +138,46 @@ let
         vm.layerSize >= 32 * mebibyte && lib.mod vm.layerSize 4096 == 0
       ) "must be whole pages, at least 32 MiB")
       (check "vm.kernelParams" (!builtins.elem "--" vm.kernelParams) "has '--', behind which is a command")
+    ];
+
+  ofQ35 =
+    check: machine:
+    let
+      inherit (machine) image q35;
+      foreign = option: given: check option (!given) "is for machines whose processes hc starts: what is on the disk decides";
+    in
+    [
+      (noIsolation check machine)
+      (foreign "image" (image.rootfs != null || image.manifest != null))
+      (foreign "command" (machine.command != [ ]))
+      (foreign "env" (machine.env != { }))
+      (foreign "user" (machine.user != null))
+      (foreign "workdir" (machine.workdir != null))
+      (foreign "init" (machine.init != null))
+      (foreign "files" (machine.files != { }))
+      (foreign "stop.signal" (machine.stop.signal != null))
+      (foreign "limits.pids" (machine.limits.pids != null))
+      (check "limits.memory" (machine.limits.memory == null) "is for containers: use q35.memory")
+      (check "ready.when" (machine.ready.when != "notify") "cannot be \"notify\": nothing inside knows hc; use \"tcp\"")
+      (check "q35.memory" (
+        q35.memory >= 64 * mebibyte && lib.mod q35.memory mebibyte == 0
+      ) "must be whole mebibytes, at least 64")
+      (check "q35.diskSize" (
+        q35.diskSize != null || image.disk != null
+      ) "is not given, and there is no image to go by")
+      (check "q35.diskSize" (
+        q35.diskSize == null || (q35.diskSize >= mebibyte && lib.mod q35.diskSize 512 == 0)
+      ) "must be whole sectors, at least 1 MiB")
+      (check "q35.media" (
+        q35.media == [ ] || image.disk == null
+      ) "is what an empty disk is installed from: take the image out")
+      (check "q35.media" (builtins.length q35.media <= 4) "has more than 4 files")
+      (check "q35.cloudInit" (
+        q35.cloudInit == null || q35.windows == null
+      ) "is for Linux, and q35.windows for Windows: choose one")
+      (check "q35.windows" (
+        q35.windows == null || q35.media != [ ]
+      ) "answers a setup, which needs Windows' ISO in q35.media")
     ];
 
   ofHost =

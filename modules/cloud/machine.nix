@@ -10,7 +10,7 @@ let
   # when it starts, so that a plan needs no build.
   fromPackage =
     image:
-    { rootfs = "${image}/rootfs.erofs"; }
+    (if image.isDisk or false then { disk = "${image}/disk.raw"; } else { rootfs = "${image}/rootfs.erofs"; })
     // (if image.hasManifest or false then { manifest = "${image}/manifest.json"; } else { });
 
   file = types.submodule {
@@ -41,11 +41,13 @@ in
       type = types.enum [
         "container"
         "microvm"
+        "q35"
       ];
       default = "container";
       description = ''
         What kind of machine it is. A `container` has namespaces on the host's kernel; a `microvm` is a
-        small virtual machine with a kernel of its own.
+        small virtual machine with a kernel of its own; a `q35` is a PC with firmware, for Windows and any
+        other system on a disk of its own.
       '';
     };
 
@@ -53,8 +55,14 @@ in
       type = types.coercedTo types.package fromPackage (
         types.submodule {
           options.rootfs = mkOption {
-            type = storeFile;
-            description = "EROFS file that is the lower layer of the machine's root.";
+            type = types.nullOr storeFile;
+            default = null;
+            description = "EROFS file that is the lower layer of the root of a container or microVM.";
+          };
+          options.disk = mkOption {
+            type = types.nullOr storeFile;
+            default = null;
+            description = "Raw disk that a q35's is a fork of.";
           };
           options.manifest = mkOption {
             type = types.nullOr storeFile;

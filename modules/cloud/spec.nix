@@ -46,7 +46,7 @@ let
       networks
       isolation
       ;
-    image = withoutNulls { inherit (machine.image) rootfs manifest; };
+    image = withoutNulls { inherit (machine.image) rootfs disk manifest; };
     stop = withoutNulls machine.stop;
     files = lib.mapAttrs (_: withoutNulls) machine.files;
     limits = withoutEmpty (machine.limits // { io = lib.mapAttrs (_: withoutNulls) machine.limits.io; });
@@ -61,7 +61,10 @@ let
     inherit (machine) binds;
     health = if machine.health == null then null else withoutEmpty machine.health;
   }
-  // lib.optionalAttrs (machine.kind != "container") { vm = vmSpec machine.vm; };
+  // lib.optionalAttrs (machine.kind == "microvm") { vm = vmSpec machine.vm; }
+  // lib.optionalAttrs (machine.kind == "q35") { q35 = q35Spec machine.q35; };
+
+  q35Spec = q35: withoutNulls (q35 // { windows = if q35.windows == null then null else withoutNulls q35.windows; });
 
   vmSpec = vm: {
     inherit (vm)

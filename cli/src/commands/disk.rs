@@ -79,7 +79,7 @@ fn ls(globals: &Globals, json: bool) -> anyhow::Result<()> {
     }
     let rows = disks.into_iter().map(|disk| {
         let (size, bytes) = (output::bytes(disk.size), output::bytes(disk.bytes));
-        let image = disk.image.display().to_string();
+        let image = disk.image.map_or_else(|| "-".to_owned(), |image| image.display().to_string());
         vec![disk.machine, disk.disk, word(disk.method).to_owned(), size, bytes, image]
     });
     output::table(&["MACHINE", "DISK", "KIND", "SIZE", "ON DISK", "IMAGE"], rows)

@@ -2,7 +2,7 @@
 
 use crate::context::Globals;
 use clap::Subcommand;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Run one machine in the foreground
@@ -36,7 +36,8 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<ExitCode> {
     config.requested_ns =
         std::env::var(hc_agent::REQUESTED).ok().and_then(|text| text.parse().ok());
     config.qemu = program("qemu-system-x86_64");
-    let exit = hc_runtime::run(&config, &hc_agent::MachineNetwork)?;
+    let keep = |link: &Path| Ok(super::build::store(globals)?.add_root(link)?);
+    let exit = hc_runtime::run(&config, &hc_agent::MachineNetwork, &keep)?;
     Ok(ExitCode::from(u8::try_from(exit.shell_code()).unwrap_or(u8::MAX)))
 }
 

@@ -32,6 +32,7 @@ mod ps;
 mod repl;
 mod rollback;
 mod run;
+mod screen;
 mod shell;
 mod status;
 mod store;
@@ -77,6 +78,7 @@ enum Verb {
     Shell(shell::Args),
     Cp(cp::Args),
     Console(console::Args),
+    Screen(screen::Args),
     Start(lifecycle::StartArgs),
     Stop(lifecycle::StopArgs),
     Restart(lifecycle::RestartArgs),
@@ -127,6 +129,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Logs(args) => logs::run(globals, args),
         Verb::Cp(args) => cp::run(globals, args),
         Verb::Console(args) => console::run(globals, args),
+        Verb::Screen(args) => screen::run(globals, args),
         Verb::Start(args) => lifecycle::start(globals, args),
         Verb::Stop(args) => lifecycle::stop(globals, args),
         Verb::Restart(args) => lifecycle::restart(globals, args),

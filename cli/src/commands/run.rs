@@ -107,7 +107,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<ExitCode> {
         config.throwaway = true;
         let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
         config.streams = if terminal && !args.no_tty { Streams::Terminal } else { Streams::Own };
-        Ok(hc_runtime::run(&config, &ThrowawayNetwork))
+        Ok(hc_runtime::run(&config, &ThrowawayNetwork, &|_| Ok(())))
     })();
     let cleaned = hc_runtime::cleanup(&name, &globals.run_dir, Some(&globals.state_dir), None);
     let exit = done.and_then(|ran: Result<_, _>| ran.map_err(anyhow::Error::from))?;
@@ -259,7 +259,7 @@ fn of_machine(globals: &Globals, name: &str) -> anyhow::Result<Option<Image>> {
     let closure = set.machines.iter().find(|(machine, _)| machine.as_str() == name);
     let Some((_, closure)) = closure else { return Ok(None) };
     let spec = MachineSpec::from_json(&std::fs::read(globals.physical(closure))?)?;
-    let directory = spec.image.rootfs.parent().map(Path::to_path_buf);
+    let directory = spec.image.rootfs().parent().map(Path::to_path_buf);
     Ok(directory.and_then(|directory| Image::at(globals, &directory)))
 }
 

@@ -110,7 +110,7 @@ fn gather(
         addresses: runs.map_or_else(Vec::new, |status| status.addresses.clone()),
         networks: spec.as_ref().map_or_else(Vec::new, |spec| spec.networks.clone()),
         closure,
-        rootfs: spec.as_ref().map(|spec| spec.image.rootfs.clone()),
+        rootfs: spec.as_ref().and_then(|spec| spec.image.file().map(Into::into)),
         command: spec.as_ref().map_or_else(Vec::new, |spec| spec.command.clone()),
         restart: spec.as_ref().map(|spec| spec.restart.clone()),
         limits: spec.map(|spec| spec.limits).unwrap_or_default(),

@@ -33,13 +33,16 @@ impl Prepared<'_> {
                     names.join(", ")
                 ))
             })?;
-            let (image, kernel) = runs_from(machine)?;
-            for path in std::iter::once(&image).chain(&kernel) {
+            let (image, others) = runs_from(machine)?;
+            for path in image.iter().chain(&others) {
                 if !store.is_valid(path)? {
                     wanted.extend(self.maker(store, machine, path)?);
                 }
             }
-            images.insert(name.clone(), StoreDir::default().render_path(&image).into());
+            // A disk that begins empty is made when the machine starts.
+            if let Some(image) = image {
+                images.insert(name.clone(), StoreDir::default().render_path(&image).into());
+            }
         }
         let wanted: Vec<DrvOutput> = wanted.into_iter().collect();
         store.build(&wanted, observer)?;
@@ -78,8 +81,9 @@ impl Prepared<'_> {
     }
 }
 
-/// The store path of a machine's image, and those of a virtual machine's kernel and initrd.
-fn runs_from(machine: &Machine) -> Result<(StorePath, Vec<StorePath>)> {
+/// The store path of a machine's image, where it has one, and those of what a virtual machine is
+/// started with.
+fn runs_from(machine: &Machine) -> Result<(Option<StorePath>, Vec<StorePath>)> {
     let spec = MachineSpec::from_json(machine.text.as_bytes())?;
     let find = |file: &Path| {
         store_path(file).ok_or_else(|| {
@@ -88,8 +92,9 @@ fn runs_from(machine: &Machine) -> Result<(StorePath, Vec<StorePath>)> {
         })
     };
     let vm = spec.vm.iter().flat_map(|vm| [&vm.kernel, &vm.initrd]);
-    let kernel = vm.map(|file| find(file)).collect::<Result<_>>()?;
-    Ok((find(&spec.image.rootfs)?, kernel))
+    let media = spec.q35.iter().flat_map(|q35| &q35.media);
+    let others = vm.chain(media).map(|file| find(file)).collect::<Result<_>>()?;
+    Ok((spec.image.file().map(find).transpose()?, others))
 }
 
 fn store_path(path: &Path) -> Option<StorePath> {

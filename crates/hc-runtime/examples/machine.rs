@@ -27,7 +27,7 @@ fn run(mut arguments: impl Iterator<Item = String>) {
             _ => fail(&format!("unknown option {option}")),
         }
     }
-    match hc_runtime::run(&config, &NoNetwork) {
+    match hc_runtime::run(&config, &NoNetwork, &|_| Ok(())) {
         Ok(exit) => std::process::exit(exit.shell_code()),
         Err(error) => fail(&error.to_string()),
     }

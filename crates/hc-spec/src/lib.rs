@@ -1,7 +1,7 @@
 //! The machine schema, deterministic addresses, and the plan.
 //!
 //! Everything here is pure: values in, values out. [`machine`] and [`host`] are what evaluation
-//! produces, [`vm`] what virtual machines have besides, [`check`] holds them against each other,
+//! produces, [`vm`] and [`q35`] what virtual machines have besides, [`check`] holds them against each other,
 //! [`addr`] derives every address from names alone, [`set`] is a machine set as data, and [`plan`] is
 //! the difference of two sets.
 
@@ -14,6 +14,7 @@ pub mod image;
 pub mod machine;
 pub mod name;
 pub mod plan;
+pub mod q35;
 pub mod set;
 pub mod storage;
 pub mod vm;

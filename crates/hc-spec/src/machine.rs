@@ -2,6 +2,7 @@
 
 use crate::health::{Health, Question};
 use crate::name::Name;
+use crate::q35::Q35;
 use crate::storage::{Bind, Device, IoLimit, Placed, Tmpfs, Volume, is_plain, placed};
 use crate::vm::Vm;
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,7 @@ pub struct MachineSpec {
     /// What kind of machine it is.
     pub kind: Kind,
     /// What it runs from.
+    #[serde(default)]
     pub image: Image,
     /// Program and arguments; the program is looked up in the image's `PATH` when it has no `/`.
     /// Empty for the image's own, when it has a manifest.
@@ -79,9 +81,12 @@ pub struct MachineSpec {
     /// How it is kept away from the host.
     #[serde(default)]
     pub isolation: Isolation,
-    /// The virtual computer it is, unless it is a container.
+    /// The virtual computer it is, for a microVM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vm: Option<Vm>,
+    /// The PC it is, for a q35.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub q35: Option<Q35>,
 }
 
 /// What kind of machine it is.
@@ -92,14 +97,20 @@ pub enum Kind {
     Container,
     /// A small virtual machine with a Linux kernel, which QEMU starts without firmware.
     Microvm,
+    /// A whole PC with UEFI firmware, for any system that runs on one.
+    Q35,
 }
 
 /// What a machine runs from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Image {
-    /// EROFS file in the store, the lower layer of the machine's root.
-    pub rootfs: PathBuf,
+    /// EROFS file in the store, the lower layer of the root of a container or microVM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rootfs: Option<PathBuf>,
+    /// Raw disk in the store, of which a q35's is a fork.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<PathBuf>,
     /// The image's [`Manifest`](crate::image::Manifest) in the store: says what this machine does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<PathBuf>,
@@ -410,7 +421,7 @@ impl MachineSpec {
             return fail("schema", format!("is {}, this hc reads {SCHEMA}", self.schema));
         }
         let own = self.command.is_empty() && self.image.manifest.is_some();
-        if !own && self.command.first().is_none_or(String::is_empty) {
+        if self.kind != Kind::Q35 && !own && self.command.first().is_none_or(String::is_empty) {
             return fail("command", "is empty: name a program in the image".into());
         }
         if self
@@ -531,6 +542,21 @@ impl Limits {
     #[must_use]
     pub fn limit_io(&self) -> bool {
         self.io_weight.is_some() || !self.io.is_empty()
+    }
+}
+
+impl Image {
+    /// The file that the machine's fork begins as: its root file system, or its disk. None for a
+    /// disk that begins empty.
+    #[must_use]
+    pub fn file(&self) -> Option<&std::path::Path> {
+        self.rootfs.as_deref().or(self.disk.as_deref())
+    }
+
+    /// The root file system; empty for a q35, which has none.
+    #[must_use]
+    pub fn rootfs(&self) -> &std::path::Path {
+        self.rootfs.as_deref().unwrap_or(std::path::Path::new(""))
     }
 }
 

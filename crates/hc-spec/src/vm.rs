@@ -37,6 +37,18 @@ impl MachineSpec {
     /// Checks what depends on the kind of machine. The option at fault, and what is wrong.
     pub(crate) fn check_kind(&self) -> Result<(), (&'static str, String)> {
         let (vm, limits) = (self.vm.as_ref(), &self.limits);
+        if self.kind == Kind::Q35 {
+            return self.check_q35();
+        }
+        if self.q35.is_some() {
+            return Err(("q35", "is for machines of that kind: take it out, or set kind".into()));
+        }
+        if self.image.rootfs.is_none() {
+            return Err(("image.rootfs", "is missing: what does the machine run from?".into()));
+        }
+        if self.image.disk.is_some() {
+            return Err(("image.disk", "is what a machine of kind q35 runs from".into()));
+        }
         let Kind::Microvm = self.kind else {
             return match vm {
                 None => Ok(()),

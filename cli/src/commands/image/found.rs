@@ -141,7 +141,11 @@ pub fn all(globals: &Globals) -> anyhow::Result<Vec<Image>> {
             shared_layers: Vec::new(),
             same_as: Vec::new(),
             base: bases.iter().find(|base| name == base.image.as_str()).cloned(),
-            forks: disks.iter().filter(|d| d.image.starts_with(&path)).map(Disk::name).collect(),
+            forks: disks
+                .iter()
+                .filter(|d| d.image.as_ref().is_some_and(|image| image.starts_with(&path)))
+                .map(Disk::name)
+                .collect(),
             path,
         };
         if !image.closure().is_empty() {
@@ -231,7 +235,9 @@ fn users(globals: &Globals) -> anyhow::Result<BTreeMap<PathBuf, Vec<String>>> {
     for (name, closure) in &set.machines {
         let text = std::fs::read(globals.physical(closure))?;
         let spec = MachineSpec::from_json(&text)?;
-        users.entry(spec.image.rootfs).or_default().push(name.to_string());
+        if let Some(file) = spec.image.file() {
+            users.entry(file.into()).or_default().push(name.to_string());
+        }
     }
     Ok(users)
 }

@@ -59,8 +59,8 @@ pub struct Disk {
     pub path: PathBuf,
     /// What it is: [`Method::Reflink`] a raw disk, [`Method::Overlay`] a qcow2 one.
     pub method: Method,
-    /// The image's file, by its name in the store.
-    pub image: PathBuf,
+    /// The image's file, by its name in the store; none for a disk that began empty.
+    pub image: Option<PathBuf>,
     /// Bytes that the machine sees.
     pub size: u64,
     /// Bytes on disk; of a raw one, those it shares count too.
@@ -119,11 +119,11 @@ impl Disks {
         let target = dir.join(disk);
         let old = read(&target, machine, disk)?;
         if let (Some(old), false) = (&old, request.replace) {
-            if old.image != request.image.logical {
+            if old.image.as_ref() != Some(&request.image.logical) {
                 return Err(ForkError::OtherImage {
                     machine: machine.into(),
                     disk: disk.into(),
-                    old: old.image.clone(),
+                    old: old.image.clone().unwrap_or_else(|| "nothing".into()),
                     new: request.image.logical.clone(),
                 });
             }
@@ -146,6 +146,41 @@ impl Disks {
             return Err(error);
         }
         read(&target, machine, disk)?.ok_or(ForkError::Gone(target))
+    }
+
+    /// A disk that begins empty, sparse: made, or found, and then no smaller than `size`, which is
+    /// whole sectors. Gives its file, which is raw.
+    ///
+    /// # Errors
+    /// When a disk of that name is a fork of an image, or what the system refused.
+    pub fn blank(&self, machine: &Name, disk: &Name, size: u64) -> Result<PathBuf, ForkError> {
+        let (dir, _lock) = self.lock(machine.as_str())?;
+        let target = dir.join(disk.as_str());
+        if let Some(old) = read(&target, machine.as_str(), disk.as_str())? {
+            if let Some(image) = old.image {
+                return Err(ForkError::OtherImage {
+                    machine: machine.to_string(),
+                    disk: disk.to_string(),
+                    old: image,
+                    new: "nothing".into(),
+                });
+            }
+            let file = File::options().write(true).open(&old.path).doing("open", &old.path)?;
+            grow(&file, size, &old.path)?;
+            return Ok(old.path);
+        }
+        let fresh = dir.join(format!(".{disk}"));
+        hc_fs::plain::create_dir(&fresh, 0o700)?;
+        let raw = fresh.join("disk.raw");
+        grow(&hc_fs::plain::create_new(&raw, 0o600)?, size, &raw)?;
+        // What a power cut left is in the way.
+        if target.symlink_metadata().is_ok() {
+            hc_fs::plain::exchange(&fresh, &target)?;
+            hc_fs::tree::remove(&fresh)?;
+        } else {
+            hc_fs::plain::rename(&fresh, &target)?;
+        }
+        Ok(target.join("disk.raw"))
     }
 
     /// Makes a fork in the directory `fresh`. What it gives keeps the base until the fork has its
@@ -240,7 +275,10 @@ impl Disks {
     /// When the directories cannot be read.
     pub fn read_image(&self, image: &str) -> Result<bool, ForkError> {
         let path = Path::new("/nix/store").join(image);
-        let reads = |disk: &Disk| disk.method == Method::Overlay && disk.image.starts_with(&path);
+        let reads = |disk: &Disk| {
+            disk.method == Method::Overlay
+                && disk.image.as_ref().is_some_and(|image| image.starts_with(&path))
+        };
         Ok(self.list()?.iter().any(reads))
     }
 
@@ -286,7 +324,7 @@ fn grow(file: &File, size: u64, path: &Path) -> Result<(), ForkError> {
 
 /// The fork in a directory; `None` when there is none, or one that a power cut left empty.
 fn read(dir: &Path, machine: &str, disk: &str) -> Result<Option<Disk>, ForkError> {
-    let Ok(image) = std::fs::read_link(dir.join("image")) else { return Ok(None) };
+    let image = std::fs::read_link(dir.join("image")).ok();
     for (file, method) in [("disk.raw", Method::Reflink), ("disk.qcow2", Method::Overlay)] {
         let path = dir.join(file);
         let opened = match File::open(&path) {

@@ -5,6 +5,7 @@ pub(crate) mod identity;
 mod start;
 mod watch;
 
+use crate::base::Keep;
 use crate::cgroup::{Group, Hierarchies};
 use crate::config::{Places, RunConfig, Streams};
 use crate::description::Description;
@@ -29,6 +30,7 @@ pub(crate) struct Run<'a> {
     /// Store paths that it sees beside its image.
     pub(crate) store: &'a [PathBuf],
     pub(crate) network: &'a dyn Network,
+    pub(crate) keep: Keep<'a>,
     pub(crate) places: Places,
     pub(crate) hierarchies: Hierarchies,
     pub(crate) group: Group,
@@ -44,7 +46,8 @@ pub(crate) struct Run<'a> {
     pub(crate) marks: [u64; 2],
 }
 
-/// Runs one machine in the foreground until it ends, and removes everything it needed.
+/// Runs one machine in the foreground until it ends, and removes everything it needed. `keep` roots
+/// the image of a disk that outlives the machine's closure.
 ///
 /// SIGTERM and SIGINT are blocked meanwhile and mean: stop it as its description says; a second
 /// one means: now. When the calling thread is killed, the kernel kills the machine. The caller
@@ -53,7 +56,7 @@ pub(crate) struct Run<'a> {
 /// # Errors
 /// When the machine could not be started. The status file then says `failed` and why, except for
 /// [`RunError::AlreadyRunning`] and a closure that cannot be read.
-pub fn run(config: &RunConfig, network: &dyn Network) -> Result<Exit, RunError> {
+pub fn run(config: &RunConfig, network: &dyn Network, keep: Keep<'_>) -> Result<Exit, RunError> {
     let clock = Clock::new(config.requested_ns);
     let began = clock.us();
     let closure = &config.closure;
@@ -98,6 +101,7 @@ pub fn run(config: &RunConfig, network: &dyn Network) -> Result<Exit, RunError> 
             spec,
             store,
             network,
+            keep,
             places,
             hierarchies,
             group,
@@ -119,7 +123,7 @@ impl Run<'_> {
     fn all(&mut self) -> Result<Exit, RunError> {
         let ran = self.begin().and_then(|()| match self.spec.kind {
             Kind::Container => self.start().and_then(|machine| self.watch(machine)),
-            Kind::Microvm => self.run_vm(),
+            Kind::Microvm | Kind::Q35 => self.run_vm(),
         });
         let name = self.spec.name.as_str();
         let oom = self.group.oom_kills() > 0;

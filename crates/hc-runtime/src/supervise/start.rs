@@ -91,12 +91,12 @@ impl Run<'_> {
         let forking = self.clock.us();
         let (fork, root) = {
             let bases = Bases::new(&self.config.state_dir);
-            let rootfs = &self.spec.image.rootfs;
+            let rootfs = self.spec.image.rootfs();
             let image = ImageFile::new(rootfs, self.config.store_root.as_deref()).ok();
             let image = image.as_ref().map(|image| (&bases, image));
             let fork = Fork::prepare(&self.places, &self.config.closure, image);
             let fork = fork.map_err(|problem| problem.of(name))?;
-            (fork, self.config.physical(&self.spec.image.rootfs))
+            (fork, self.config.physical(self.spec.image.rootfs()))
         };
         let namespace = |kind: &str| {
             let path = format!("/proc/{}/ns/{kind}", init.pid);

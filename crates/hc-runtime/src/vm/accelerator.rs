@@ -3,7 +3,7 @@
 //!
 //! What was found is kept in `<run>/accelerators/` until the host boots again or QEMU changes.
 
-use super::spawn::{Plan, spawn};
+use super::spawn::{Plan, Qemu, spawn};
 use crate::cgroup::Group;
 use crate::error::{Doing, Res};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -36,7 +36,7 @@ pub struct Accelerator {
     /// Why nothing better is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passed_over: Option<String>,
-    /// The kernel that was tried.
+    /// The kernel or firmware that was tried.
     #[serde(default)]
     pub kernel: PathBuf,
 }
@@ -49,7 +49,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// What the kernel says then.
 const ALIVE: &[u8] = b"Run /init as init process";
 /// Nobody: who a guest is tried as.
-const NOBODY: u32 = 0x0fff_ffff;
+pub(super) const NOBODY: u32 = 0x0fff_ffff;
 
 impl Accelerator {
     #[cfg(test)]
@@ -74,12 +74,13 @@ pub fn accelerators(run_dir: &Path) -> Vec<Accelerator> {
 }
 
 /// What to run a guest with: as it was found before, or else found out now, which takes seconds
-/// where the kernel's KVM is there and does not work.
+/// where the kernel's KVM is there and does not work. `boots` tries a guest, and gives a sentence on
+/// why it does not come up.
 pub(super) fn choose(
     run_dir: &Path,
     qemu: &Path,
     kernel: &Path,
-    initrd: &Path,
+    boots: &dyn Fn(&Accelerator) -> Result<(), String>,
 ) -> Res<Accelerator> {
     let name = name(qemu, kernel)?;
     let dir = dir(run_dir);
@@ -96,7 +97,7 @@ pub(super) fn choose(
     if let Some(known) = known() {
         return Ok(known);
     }
-    let found = find(qemu, kernel, initrd);
+    let found = find(kernel, boots);
     let text = serde_json::to_vec(&found).expect("an accelerator has string keys only");
     hc_fs::plain::replace(&file, &text, 0o644)?;
     Ok(found)
@@ -121,14 +122,17 @@ fn name(qemu: &Path, kernel: &Path) -> Res<String> {
     Ok(format!("{}.json", &hasher.finalize().to_hex()[..32]))
 }
 
-fn find(qemu: &Path, kernel: &Path, initrd: &Path) -> Accelerator {
+fn find(kernel: &Path, boots: &dyn Fn(&Accelerator) -> Result<(), String>) -> Accelerator {
     let kvm = Accelerator {
         kind: Kind::Kvm,
         tsc_khz: None,
         passed_over: None,
         kernel: kernel.to_path_buf(),
     };
-    match boots(&kvm, qemu, kernel, initrd) {
+    let device = OFlags::RDWR | OFlags::CLOEXEC;
+    let opened = rustix::fs::open("/dev/kvm", device, Mode::empty());
+    let opened = opened.map_err(|error| format!("/dev/kvm: {}", std::io::Error::from(error)));
+    match opened.and_then(|_| boots(&kvm)) {
         Ok(()) => kvm,
         Err(why) => Accelerator {
             kind: Kind::Tcg,
@@ -139,12 +143,13 @@ fn find(qemu: &Path, kernel: &Path, initrd: &Path) -> Accelerator {
     }
 }
 
-/// Whether a guest comes up; a sentence on why not.
-fn boots(with: &Accelerator, qemu: &Path, kernel: &Path, initrd: &Path) -> Result<(), String> {
-    let device = OFlags::RDWR | OFlags::CLOEXEC;
-    if let Err(error) = rustix::fs::open("/dev/kvm", device, Mode::empty()) {
-        return Err(format!("/dev/kvm: {}", std::io::Error::from(error)));
-    }
+/// Whether a microVM's guest comes up; a sentence on why not.
+pub(super) fn boots(
+    with: &Accelerator,
+    qemu: &Path,
+    kernel: &Path,
+    initrd: &Path,
+) -> Result<(), String> {
     // It finds no root and gives up; by then it has said what is waited for.
     let words =
         ["earlyprintk=ttyS0", "console=ttyS0", "panic=-1", "root=serial:none"].map(String::from);
@@ -162,7 +167,13 @@ fn boots(with: &Accelerator, qemu: &Path, kernel: &Path, initrd: &Path) -> Resul
         words: &words,
         id: NOBODY,
     };
-    let mut tried = spawn(&plan, &Group::default()).map_err(|problem| problem.to_string())?;
+    boots_to(|| spawn(&plan, &Group::default()), ALIVE)
+}
+
+/// Whether `alive` is heard in time on the console of a computer that is turned on; a sentence on why
+/// not.
+pub(super) fn boots_to(on: impl FnOnce() -> Res<Qemu>, alive: &[u8]) -> Result<(), String> {
+    let mut tried = on().map_err(|problem| problem.to_string())?;
     let (began, mut console, mut complaint) = (Instant::now(), Vec::new(), Vec::new());
     while tried.console.is_open() {
         let longest = if console.is_empty() { FIRST_WORD } else { DEADLINE };
@@ -176,7 +187,7 @@ fn boots(with: &Accelerator, qemu: &Path, kernel: &Path, initrd: &Path) -> Resul
         let _ = poll(&mut wanted, Some(&wait));
         console.extend(tried.console.read());
         complaint.extend(tried.said.read());
-        if console.windows(ALIVE.len()).any(|window| window == ALIVE) {
+        if console.windows(alive.len()).any(|window| window == alive) {
             return Ok(());
         }
     }
@@ -220,7 +231,7 @@ mod tests {
         let file = super::dir(dir.path()).join(name(qemu, Path::new("/k")).unwrap());
         hc_fs::plain::create_dir_all(file.parent().unwrap(), 0o755).unwrap();
         hc_fs::plain::write(&file, &serde_json::to_vec(&found).unwrap(), 0o644).unwrap();
-        let chosen = choose(dir.path(), qemu, Path::new("/k"), Path::new("/i")).unwrap();
+        let chosen = choose(dir.path(), qemu, Path::new("/k"), &|_| panic!("tried again")).unwrap();
         assert_eq!(chosen, found);
         assert_eq!(chosen.words(), ["tsc_early_khz=2000000", "tsc=reliable"]);
         assert_eq!(accelerators(dir.path()), [found]);

@@ -18,6 +18,8 @@ use std::path::Path;
 pub(super) const CHANNEL: &str = "channel.sock";
 /// Name of the socket for those who watch the console.
 pub(super) const CONSOLE: &str = "console.sock";
+/// Name of the socket for those who look at the screen.
+pub(super) const SCREEN: &str = "vnc.sock";
 /// Bytes of input that are read at once.
 const PIECE: usize = 32 << 10;
 /// What ends `hc console`: Ctrl-].
@@ -25,6 +27,12 @@ const ESCAPE: u8 = 0x1d;
 
 const PASSED_ON: [i32; 5] =
     [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1];
+
+/// The socket on which a PC shows its screen to VNC viewers.
+#[must_use]
+pub fn screen(run_dir: &Path, name: &str) -> std::path::PathBuf {
+    Places::new(run_dir, Path::new(""), name).run.join(SCREEN)
+}
 
 fn connect(run_dir: &Path, name: &str, socket: &str) -> Res<Stream> {
     let path = Places::new(run_dir, Path::new(""), name).run.join(socket);

@@ -62,7 +62,7 @@ pub(super) fn of(config: &RunConfig, spec: &MachineSpec, taps: &[Tap]) -> Res<wi
 }
 
 /// Follows from the machine's names: what is started again is the same machine.
-fn machine_id(spec: &MachineSpec) -> [u8; 16] {
+pub(super) fn machine_id(spec: &MachineSpec) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
     for part in [spec.cloud.as_str(), "/", spec.host.as_str(), "/", spec.name.as_str()] {
         hasher.update(part.as_bytes());

@@ -1,4 +1,5 @@
-//! What QEMU can see: its program, the files it is given, and nothing else of the host.
+//! What QEMU and its helpers can see: their program, the files they are given, and nothing else of the
+//! host.
 
 use crate::error::{Doing, Res};
 use crate::sys::mount::{attach, copy, make, restrict, target};
@@ -16,7 +17,10 @@ const STORE: &str = "nix/store";
 /// Where libraries are, and what every program counts on.
 const FILES: [&str; 3] = ["etc/ld.so.cache", "dev/null", "dev/urandom"];
 
-/// A file that is shown to QEMU.
+/// Where a program that keeps something finds its directory.
+pub(super) const STATE: &str = "/state";
+
+/// A file or directory that is shown to the program.
 #[derive(Debug)]
 pub(super) struct Shown {
     pub at: &'static str,
@@ -25,13 +29,14 @@ pub(super) struct Shown {
 }
 
 /// Makes a root of this process's own in a mount namespace of its own, with `files` at the paths
-/// that are given. Where QEMU comes from a store that is shown too.
-pub(super) fn enter(qemu: &Path, files: &[Shown]) -> Res<()> {
+/// that are given. Where the program comes from a store that is shown too.
+pub(super) fn enter(program: &Path, files: &[Shown]) -> Res<()> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
-        .doing("keep QEMU's mounts to itself")?;
+        .doing("keep the program's mounts to itself")?;
     let options = [("mode", Some("755")), ("size", Some("1m"))];
-    let root = make("tmpfs", &options, Attr::MOUNT_ATTR_NOSUID).doing("make a root for QEMU")?;
-    let store = qemu.starts_with("/nix/store").then_some(STORE);
+    let root =
+        make("tmpfs", &options, Attr::MOUNT_ATTR_NOSUID).doing("make a root for the program")?;
+    let store = program.starts_with("/nix/store").then_some(STORE);
     let mut shown: Vec<(PathBuf, PathBuf, bool)> = Vec::new();
     for path in PROGRAMS.into_iter().chain(store).chain(FILES) {
         shown.push((path.into(), Path::new("/").join(path), false));
@@ -45,7 +50,7 @@ pub(super) fn enter(qemu: &Path, files: &[Shown]) -> Res<()> {
     // What is shown may lie below it.
     let mut mounts = Vec::with_capacity(shown.len());
     for (at, from, writable) in shown {
-        let action = || format!("show {} to QEMU", from.display());
+        let action = || format!("show {} to the program", from.display());
         let kind = match rustix::fs::lstat(&from) {
             Ok(found) => FileType::from_raw_mode(found.st_mode),
             Err(rustix::io::Errno::NOENT) => continue,
@@ -59,23 +64,23 @@ pub(super) fn enter(qemu: &Path, files: &[Shown]) -> Res<()> {
         let real = from.canonicalize().doing_with(action)?;
         mounts.push((at, kind.is_dir(), writable, copy(CWD, &real).doing_with(action)?));
     }
-    crate::sys::mount::attach_at(root.as_fd(), foothold).doing("attach QEMU's root")?;
+    crate::sys::mount::attach_at(root.as_fd(), foothold).doing("attach the program's root")?;
     for (at, is_dir, writable, mount) in &mounts {
         let device = if at.starts_with("dev") { Attr::empty() } else { Attr::MOUNT_ATTR_NODEV };
-        let read_only = if *writable { Attr::empty() } else { Attr::MOUNT_ATTR_RDONLY };
+        let read_only = if *writable { Attr::MOUNT_ATTR_NOEXEC } else { Attr::MOUNT_ATTR_RDONLY };
         let locked = read_only | Attr::MOUNT_ATTR_NOSUID | device;
         show(root.as_fd(), at, *is_dir)
             .and_then(|at| attach(mount.as_fd(), at.as_fd()))
             .and_then(|()| restrict(mount.as_fd(), locked))
-            .doing_with(|| format!("show /{} to QEMU", at.display()))?;
+            .doing_with(|| format!("show /{} to the program", at.display()))?;
     }
     restrict(root.as_fd(), Attr::MOUNT_ATTR_RDONLY | Attr::MOUNT_ATTR_NODEV)
         .or_else(|_| restrict(root.as_fd(), Attr::MOUNT_ATTR_RDONLY))
-        .doing("lock QEMU's root")?;
-    rustix::process::fchdir(&root).doing("enter QEMU's root")?;
-    rustix::process::pivot_root(".", ".").doing("make QEMU's root the root")?;
+        .doing("lock the program's root")?;
+    rustix::process::fchdir(&root).doing("enter the program's root")?;
+    rustix::process::pivot_root(".", ".").doing("make the program's root the root")?;
     unmount(".", UnmountFlags::DETACH).doing("let go of the host's file systems")?;
-    rustix::process::chdir("/").doing("enter QEMU's root")
+    rustix::process::chdir("/").doing("enter the program's root")
 }
 
 /// Makes the place for a mount.
@@ -111,7 +116,7 @@ pub(super) fn give_up(id: u32) -> Res<()> {
             refused => refused.doing("drop capabilities")?,
         }
     }
-    process::set_ids(id, id, &[]).doing("become QEMU's user")?;
+    process::set_ids(id, id, &[]).doing("become the program's user")?;
     process::set_capabilities(0).doing("drop capabilities")?;
     process::no_new_privileges().doing("give up privileges")?;
     process::die_with_parent().doing("follow the supervisor")

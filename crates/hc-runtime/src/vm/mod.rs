@@ -5,11 +5,13 @@
 //! | [`accelerator`] | what runs the guest's instructions on this host |
 //! | [`layer`] | the disk that keeps what is written |
 //! | [`identity`] | who the guest is told it is |
-//! | [`command`], [`jail`], [`spawn`] | QEMU: its words, what it sees, its process |
+//! | [`command`], [`spawn`] | QEMU as a microVM: its words, its process |
+//! | [`q35`], [`pc`], [`firmware`], [`tpm`] | QEMU as a PC, its words, and what a PC has besides |
 //! | [`resume`], [`saved`] | a computer that has come up once for many |
+//! | [`launch`], [`jail`] | a process of the machine's own, and what it sees |
 //! | [`qmp`], [`channel`], [`console`] | what is said to QEMU and to the guest, and the console |
 //! | [`watch`] | all of that, until it ends |
-//! | [`client`] | `hc exec` and `hc console` |
+//! | [`client`] | `hc exec`, `hc console` and `hc screen` |
 
 mod accelerator;
 mod channel;
@@ -17,14 +19,19 @@ pub(crate) mod client;
 mod command;
 mod console;
 mod door;
+mod firmware;
 mod identity;
 mod jail;
+mod launch;
 mod layer;
+mod pc;
+mod q35;
 mod qmp;
 mod resume;
 pub(crate) mod saved;
 mod spawn;
 mod stream;
+mod tpm;
 mod watch;
 
 pub use accelerator::{Accelerator, Kind, accelerators};
@@ -58,10 +65,13 @@ struct Machine {
     process: crate::supervise::Init,
     qmp: Qmp,
     said: Stream,
-    channel: Channel,
+    /// Into the guest, where hc's `/init` is there.
+    channel: Option<Channel>,
     console: Console,
-    /// Where sessions come in, and those who watch the console.
-    doors: Vec<Door>,
+    /// Where others come in.
+    doors: Vec<(Service, Door)>,
+    /// What a PC has besides.
+    pc: Option<q35::Running>,
     /// It is to be saved before it is told who it is.
     unsaved: Option<Unsaved>,
     _ids: IdRange,
@@ -74,11 +84,37 @@ struct Unsaved {
     ram: Ram,
 }
 
+/// What others come in for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Service {
+    /// Sessions in the guest.
+    Sessions,
+    /// The serial console.
+    Console,
+    /// The screen.
+    Screen,
+}
+
+impl Service {
+    /// Opens its socket in the machine's run directory.
+    fn open(self, run: &Path) -> Res<(Self, Door)> {
+        let name = match self {
+            Self::Sessions => client::CHANNEL,
+            Self::Console => client::CONSOLE,
+            Self::Screen => client::SCREEN,
+        };
+        Ok((self, Door::open(run.join(name))?))
+    }
+}
+
 impl Run<'_> {
     /// Runs a virtual machine until it ends.
     pub(crate) fn run_vm(&mut self) -> Result<Exit, RunError> {
         let name = self.spec.name.as_str();
-        let machine = self.start_vm()?;
+        let machine = match self.spec.kind {
+            hc_spec::machine::Kind::Q35 => self.start_pc()?,
+            _ => self.start_vm()?,
+        };
         self.watch_vm(machine).map_err(|problem| problem.of(name))
     }
 
@@ -89,13 +125,13 @@ impl Run<'_> {
         let vm = spec.vm.as_ref().ok_or_else(|| here(Problem::plain("vm is missing")))?;
         let qemu = qemu(self.config.qemu.as_deref()).map_err(here)?;
         let (kernel, initrd) = (self.config.physical(&vm.kernel), self.config.physical(&vm.initrd));
-        let accelerator =
-            accelerator::choose(&self.config.run_dir, &qemu, &kernel, &initrd).map_err(here)?;
-        if let Some(why) = &accelerator.passed_over {
-            self.log.say(&format!("hc: without hardware virtualisation ({why})"));
-        }
+        let accelerator = accelerator::choose(&self.config.run_dir, &qemu, &kernel, &|with| {
+            accelerator::boots(with, &qemu, &kernel, &initrd)
+        })
+        .map_err(here)?;
+        self.say_accelerator(&accelerator);
         let ids = IdRange::claim(&self.config.run_dir, spec).map_err(here)?;
-        self.group.create(&limits(vm, &accelerator, &spec.limits)).map_err(here)?;
+        self.group.create(&limits(vm.memory, &accelerator, &spec.limits)).map_err(here)?;
         // The network is connected while the disk is made.
         let (attached, layer) = std::thread::scope(|scope| {
             let attach = scope.spawn(|| self.network.attach_taps(spec));
@@ -114,7 +150,7 @@ impl Run<'_> {
             accelerator: &accelerator,
             kernel,
             initrd,
-            rootfs: Some(self.config.physical(&spec.image.rootfs)),
+            rootfs: Some(self.config.physical(spec.image.rootfs())),
             layer: Some(layer.as_fd()),
             taps: identity::devices(spec, &taps).map(|(tap, mac)| (tap.as_fd(), mac)).collect(),
             size: vm.memory,
@@ -124,13 +160,19 @@ impl Run<'_> {
             id: ids.base,
         };
         let identity = identity::of(self.config, spec, &taps).map_err(here)?;
-        let doors = [client::CHANNEL, client::CONSOLE]
-            .map(|name| Door::open(self.places.run.join(name)))
-            .into_iter()
-            .collect::<Res<_>>()
-            .map_err(here)?;
+        let doors = self.doors(&[Service::Sessions, Service::Console]).map_err(here)?;
         let (qemu, know) = self.turn_on(plan, vm, identity).map_err(here)?;
-        self.greet(qemu, know, doors, ids).map_err(here)
+        self.greet(qemu, Some(know), doors, None, ids).map_err(here)
+    }
+
+    fn say_accelerator(&mut self, accelerator: &Accelerator) {
+        if let Some(why) = &accelerator.passed_over {
+            self.log.say(&format!("hc: without hardware virtualisation ({why})"));
+        }
+    }
+
+    fn doors(&self, services: &[Service]) -> Res<Vec<(Service, Door)>> {
+        services.iter().map(|service| service.open(&self.places.run)).collect()
     }
 
     /// Turns the computer on: as it was saved, or cold; then it may have to be saved.
@@ -149,7 +191,7 @@ impl Run<'_> {
                 qemu: plan.qemu,
                 accelerator: plan.accelerator,
                 vm,
-                rootfs: &self.spec.image.rootfs,
+                rootfs: self.spec.image.rootfs(),
                 networks: plan.taps.len(),
                 words: plan.words,
             },
@@ -183,21 +225,23 @@ impl Run<'_> {
     fn greet(
         &mut self,
         qemu: spawn::Qemu,
-        know: Result<wire::Identity, Unsaved>,
-        doors: Vec<Door>,
+        know: Option<Result<wire::Identity, Unsaved>>,
+        doors: Vec<(Service, Door)>,
+        pc: Option<q35::Running>,
         ids: IdRange,
     ) -> Res<Machine> {
         self.status.payload_pid = Some(qemu.process.pid);
         let pid = format!("{}\n", qemu.process.pid);
         hc_fs::plain::write(&self.places.run.join("pid"), pid.as_bytes(), 0o644)?;
         self.status.write(&self.places)?;
-        let mut channel = Channel::open(qemu.guest).map_err(said)?;
-        let unsaved = match know {
-            Ok(identity) => {
+        let mut channel = qemu.guest.map(Channel::open).transpose().map_err(said)?;
+        let unsaved = match (know, &mut channel) {
+            (Some(Ok(identity)), Some(channel)) => {
                 channel.identify(identity).map_err(said)?;
                 None
             }
-            Err(unsaved) => Some(unsaved),
+            (Some(Err(unsaved)), Some(_)) => Some(unsaved),
+            _ => None,
         };
         Ok(Machine {
             process: qemu.process,
@@ -206,6 +250,7 @@ impl Run<'_> {
             channel,
             console: Console::open(qemu.console, &self.places)?,
             doors,
+            pc,
             unsaved,
             _ids: ids,
         })
@@ -219,7 +264,8 @@ impl Run<'_> {
             Ok(()) => drop(std::thread::spawn(move || unsaved.saving.finish())),
             Err(problem) => self.log.say(&format!("hc: it could not be saved: {problem}")),
         }
-        machine.channel.identify(unsaved.identity).map_err(said)
+        let Some(channel) = &mut machine.channel else { return Ok(()) };
+        channel.identify(unsaved.identity).map_err(said)
     }
 }
 
@@ -228,12 +274,12 @@ fn said(error: wire::WireError) -> Problem {
 }
 
 /// What the machine's control group may use: the guest's memory and QEMU's own.
-fn limits(vm: &Vm, accelerator: &Accelerator, said: &Limits) -> Limits {
+fn limits(memory: u64, accelerator: &Accelerator, said: &Limits) -> Limits {
     let translated = match accelerator.kind {
         Kind::Kvm => 0,
         Kind::Tcg => command::TRANSLATED,
     };
-    Limits { memory: Some(vm.memory + OVERHEAD + translated), pids: None, ..said.clone() }
+    Limits { memory: Some(memory + OVERHEAD + translated), pids: None, ..said.clone() }
 }
 
 /// The kernel's command line.

@@ -80,6 +80,22 @@ impl Qmp {
         self.last
     }
 
+    /// Lets whoever has the other end of `socket` look at the screen, and type.
+    pub fn show(&mut self, socket: &OwnedFd) {
+        // QEMU takes a descriptor with the line that it came with: nothing else may wait before it.
+        self.stream.flush();
+        if self.stream.waiting() > 0 {
+            return;
+        }
+        self.last += 1;
+        let name = format!("screen{}", self.last);
+        let take = json!({"execute": "getfd", "arguments": {"fdname": name}, "id": self.last});
+        if self.stream.send_with(format!("{take}\n").as_bytes(), socket.as_fd()).is_ok() {
+            let client = json!({"protocol": "vnc", "fdname": name, "skipauth": true});
+            self.command("add_client", &client);
+        }
+    }
+
     /// What it has said since; lines that are no QMP are passed over.
     pub fn hear(&mut self) -> Vec<Said> {
         self.stream.flush();

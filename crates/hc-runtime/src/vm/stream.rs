@@ -60,6 +60,11 @@ impl Stream {
         self.sent = 0;
     }
 
+    /// Sends bytes and a descriptor, now or not at all.
+    pub fn send_with(&mut self, bytes: &[u8], descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        crate::sys::socket::send(self.socket.as_fd(), bytes, &[descriptor])
+    }
+
     /// Reads what is there: nothing when that is nothing yet, or the end.
     pub fn read(&mut self) -> Vec<u8> {
         let mut bytes = vec![0; 64 << 10];

@@ -1,8 +1,8 @@
 //! While a virtual machine runs.
 
-use super::Machine;
 use super::channel::Told;
 use super::qmp::Said;
+use super::{Machine, Service};
 use crate::error::{Doing, Problem, Res};
 use crate::logs::Stream as Output;
 use crate::notify::Notice;
@@ -10,7 +10,7 @@ use crate::status::{Exit, Phase};
 use crate::supervise::Run;
 use crate::sys::process::Ended;
 use hc_guest::wire::{End, MACHINE, ToGuest};
-use hc_spec::machine::ReadyWhen;
+use hc_spec::machine::{Kind, ReadyWhen};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -42,10 +42,9 @@ impl Course {
         self.kill_at = Some(self.kill_at.map_or(then, |at| at.min(then)));
     }
 
-    fn wait(&self) -> Option<Timespec> {
+    fn wait(&self) -> Option<Duration> {
         let next = [self.press_at, self.kill_at].into_iter().flatten().min()?;
-        let left = next.saturating_duration_since(Instant::now());
-        Some(Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 }))
+        Some(next.saturating_duration_since(Instant::now()))
     }
 }
 
@@ -79,16 +78,22 @@ impl Run<'_> {
     fn wait_for(&self, machine: &Machine, course: &Course) -> Res<bool> {
         let mut wanted = vec![PollFd::from_borrowed_fd(machine.process.pidfd(), PollFlags::IN)];
         wanted.push(PollFd::new(&self.signals.fd, PollFlags::IN));
-        wanted.extend(machine.doors.iter().map(|door| PollFd::new(door, PollFlags::IN)));
+        wanted.extend(machine.doors.iter().map(|(_, door)| PollFd::new(door, PollFlags::IN)));
         if machine.qmp.is_open() {
             wanted.push(PollFd::new(&machine.qmp, machine.qmp.events()));
         }
         if machine.said.is_open() {
             wanted.push(PollFd::new(&machine.said, PollFlags::IN));
         }
-        let others = machine.channel.wanted().into_iter().chain(machine.console.wanted());
+        let channel = machine.channel.iter().flat_map(super::Channel::wanted);
+        let pc = machine.pc.iter().flat_map(super::q35::Running::wanted);
+        let others = channel.chain(pc).chain(machine.console.wanted());
         wanted.extend(others.map(|(fd, events)| PollFd::from_borrowed_fd(fd, events)));
-        match poll(&mut wanted, course.wait().as_ref()) {
+        let keys = machine.pc.as_ref().and_then(super::q35::Running::wait);
+        let wait = [course.wait(), keys].into_iter().flatten().min();
+        let wait =
+            wait.map(|left| Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 }));
+        match poll(&mut wanted, wait.as_ref()) {
             Err(rustix::io::Errno::INTR) => return Ok(false),
             ready => ready.doing("wait for the machine")?,
         };
@@ -97,11 +102,15 @@ impl Run<'_> {
 
     /// Hears and passes on what is there now.
     fn attend(&mut self, machine: &mut Machine, course: &mut Course) -> Res<()> {
-        while let Some(socket) = machine.doors[0].next() {
-            machine.channel.welcome(socket);
-        }
-        while let Some(socket) = machine.doors[1].next() {
-            machine.console.welcome(socket);
+        for (service, door) in &machine.doors {
+            while let Some(socket) = door.next() {
+                match (service, &mut machine.channel) {
+                    (Service::Sessions, Some(channel)) => channel.welcome(socket),
+                    (Service::Sessions, None) => {}
+                    (Service::Console, _) => machine.console.welcome(socket),
+                    (Service::Screen, _) => machine.qmp.show(&socket),
+                }
+            }
         }
         machine.console.pass();
         for said in machine.qmp.hear() {
@@ -110,18 +119,29 @@ impl Run<'_> {
                     course.reason = data["reason"].as_str().map(str::to_owned);
                 }
                 Said::Error(_, problem) => self.log.say(&format!("hc: QEMU refused: {problem}")),
-                Said::Hello(_) | Said::Return(..) | Said::Event(..) => {}
+                Said::Return(..) => machine.pc.iter_mut().for_each(super::q35::Running::turned_on),
+                Said::Hello(_) | Said::Event(..) => {}
             }
         }
         for line in String::from_utf8_lossy(&machine.said.read()).lines() {
             self.log.say(&format!("qemu: {line}"));
             course.complaint = line.to_owned();
         }
-        for told in machine.channel.pass() {
+        let told: Vec<_> = machine.channel.iter_mut().flat_map(super::Channel::pass).collect();
+        for told in told {
             if told == Told::Hello {
                 self.save_and_tell(machine)?;
             }
             self.told(told, course)?;
+        }
+        if let Some(pc) = &mut machine.pc {
+            for line in pc.said() {
+                self.log.say(&line);
+            }
+            if pc.is_ready() {
+                self.come_to(Phase::Ready)?;
+            }
+            pc.press(&mut machine.qmp);
         }
         Ok(())
     }
@@ -175,18 +195,30 @@ impl Run<'_> {
             if course.ended.is_some() {
                 continue;
             }
-            if machine.channel.is_identified() {
-                let asked = machine.channel.send(MACHINE, &ToGuest::Stop);
-                asked.map_err(|error| Problem::plain(error.to_string()))?;
-                let longest = Duration::from_secs(self.spec.stop.timeout_sec.into());
-                course.kill_within(longest);
-                course.press_at = Some(Instant::now() + longest / 2);
-            } else {
+            let longest = Duration::from_secs(self.spec.stop.timeout_sec.into());
+            match &mut machine.channel {
+                Some(channel) if channel.is_identified() => {
+                    let asked = channel.send(MACHINE, &ToGuest::Stop);
+                    asked.map_err(|error| Problem::plain(error.to_string()))?;
+                    course.kill_within(longest);
+                    course.press_at = Some(Instant::now() + longest / 2);
+                }
                 // Nothing of the machine's own runs yet.
-                course.kill_within(Duration::ZERO);
+                Some(_) => course.kill_within(Duration::ZERO),
+                None => {
+                    course.kill_within(longest);
+                    machine.qmp.command("system_powerdown", &json!({}));
+                    // Some systems wake up at the first, and hear the second.
+                    course.press_at = Some(Instant::now() + longest / 2);
+                }
             }
         }
         Ok(())
+    }
+
+    /// Whether what it powers off by is no process that could say how it ended.
+    fn ends_silently(&self) -> bool {
+        self.spec.is_init() || self.spec.kind == Kind::Q35
     }
 
     /// What it all comes to.
@@ -201,7 +233,7 @@ impl Run<'_> {
             (None, Some(problem)) => return Err(Problem::Plain(problem)),
             (None, None) if course.killed => Exit::signal(libc::SIGKILL),
             // An init powers the machine off itself, and is not there to say how it ended.
-            (None, None) if powered_off && self.spec.is_init() => Exit::code(0),
+            (None, None) if powered_off && self.ends_silently() => Exit::code(0),
             (None, None) => {
                 let console = format!("`hc console {}` shows what it said last", self.spec.name);
                 let why = match (qemu, course.reason) {
