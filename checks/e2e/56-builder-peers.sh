@@ -44,7 +44,7 @@ let
       env | grep -v '^out=' | sort; id -u; id -g; pwd; umask; hostname; cat /proc/sys/kernel/domainname; uname -m
       cat /etc/passwd /etc/group; ls / /etc /dev; cd /; stat -c '%n %a %u:%g' / /tmp /build /dev /dev/shm /proc /nix /nix/store /etc /etc/*
       cd /build; readlink /proc/self/fd/0; ls /proc/$$/fd; grep 'core file' /proc/$$/limits; cat /proc/$$/personality
-      grep -E '^(Uid|Gid|Groups|NSpid|NSsid|CapEff|NoNewPrivs|Seccomp|Sig(Q|P|B|I)...*):' /proc/$$/status | grep -v SigQ
+      grep -E '^(Uid|Gid|Groups|NSpid|NSsid|CapEff|NoNewPrivs|Seccomp|SigBlk):' /proc/$$/status
       echo pid $$; ls -A /build; wc -c </proc/self/cmdline
     } > $out 2>/dev/null || true
     test -t 2 && echo terminal >> $out

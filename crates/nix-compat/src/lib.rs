@@ -13,6 +13,7 @@ pub mod modulo;
 pub mod nar;
 pub mod narinfo;
 pub mod path;
+pub mod place;
 pub mod resolve;
 pub mod rewrite;
 pub mod serve;

@@ -2,10 +2,12 @@
 //! Small files are written by other threads, while the next are decoded.
 
 use crate::nar::{Error, Event, decode_events_reader};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps};
-use std::ffi::OsStr;
+use crate::place::Places;
+use rustix::fs::CWD;
+use std::ffi::CString;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -13,45 +15,53 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Files up to this size are read whole and written by whoever has time.
 const SMALL: u64 = 64 << 10;
-/// So many of them wait at most: what they hold is bounded, however many archives are unpacked.
-const WAITING: usize = 16;
+/// So many bytes of them, or files in so many directories, are handed over together.
+const BATCH: usize = 256 << 10;
+const DIRECTORIES: usize = 4;
+/// So many batches wait at most: what they hold is bounded, however many archives are unpacked.
+const WAITING: usize = 2;
 /// An archive with fewer files needs no help.
 const ALONE: usize = 32;
-const TIMES: Timestamps = Timestamps {
-    last_access: Timespec { tv_sec: 1, tv_nsec: 0 },
-    last_modification: Timespec { tv_sec: 1, tv_nsec: 0 },
-};
 
 /// Unpacks an archive to `destination`, which must not be there yet, and gives the number of files,
 /// directories and symlinks. Modes and times are those of a store; owners, and what a file system
-/// gives new files besides (access lists), are as they came.
+/// gives new files besides (access lists, and the modes that follow from them), are as they came.
 ///
 /// # Errors
 /// When the archive is malformed, or it cannot be written; what has been written by then stays.
 pub fn unpack(from: &mut (impl Read + ?Sized), destination: &Path) -> Result<usize, Error> {
     let helpers = std::thread::available_parallelism().map_or(1, usize::from).clamp(1, 4);
-    let (send, receive) = sync_channel::<Small>(WAITING);
+    let (send, receive) = sync_channel::<Batch>(WAITING);
+    let (give_back, empty) = sync_channel::<Batch>(WAITING);
     let receive = Mutex::new(receive);
     let failed = Arc::new(OnceLock::new());
+    let places = Places::new();
+    let destination = CString::new(destination.as_os_str().as_bytes()).map_err(io::Error::from)?;
     std::thread::scope(|scope| {
         let mut unpacker = Unpacker {
             destination,
+            places,
             directories: Vec::new(),
             failed: Arc::clone(&failed),
             entries: 0,
             buffer: vec![0; SMALL as usize],
+            batch: Batch::default(),
             send,
+            empty,
         };
         let mut helped = false;
         let decoded = decode_events_reader(from, |event| {
             if !helped && unpacker.entries >= ALONE {
                 helped = true;
                 for _ in 0..helpers {
-                    scope.spawn(|| write_all(&receive, &failed));
+                    let give_back = give_back.clone();
+                    let (receive, failed) = (&receive, &failed);
+                    scope.spawn(move || write_all(receive, &give_back, places, failed));
                 }
             }
             unpacker.visit(event, helped)
         });
+        unpacker.hand_over();
         // Whatever is open is finished, and the helpers end.
         let entries = unpacker.entries;
         drop(unpacker);
@@ -63,12 +73,21 @@ pub fn unpack(from: &mut (impl Read + ?Sized), destination: &Path) -> Result<usi
     })
 }
 
-/// A file that is written by a helper.
+/// Files that are written by a helper.
+#[derive(Default)]
+struct Batch {
+    /// Their names, each ended by a zero, and what they hold.
+    bytes: Vec<u8>,
+    files: Vec<Small>,
+    /// How many directories they are in.
+    directories: usize,
+}
+
 struct Small {
     directory: Arc<Directory>,
-    name: Vec<u8>,
+    name: Range<usize>,
+    contents: Range<usize>,
     executable: bool,
-    contents: Vec<u8>,
 }
 
 type Failed = OnceLock<io::Error>;
@@ -76,29 +95,32 @@ type Failed = OnceLock<io::Error>;
 /// A directory that gets its mode and time when all is in it: when nobody holds it any more.
 struct Directory {
     fd: OwnedFd,
+    places: Places,
     failed: Arc<Failed>,
 }
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        let finished = rustix::fs::fchmod(&self.fd, Mode::from_raw_mode(0o555))
-            .and_then(|()| rustix::fs::futimens(&self.fd, &TIMES));
-        if let Err(error) = finished {
-            let _ = self.failed.set(error.into());
+        if let Err(error) = self.places.finish_directory(&self.fd) {
+            let _ = self.failed.set(error);
         }
     }
 }
 
-struct Unpacker<'a> {
-    destination: &'a Path,
+struct Unpacker {
+    destination: CString,
+    places: Places,
     directories: Vec<Arc<Directory>>,
     failed: Arc<Failed>,
     entries: usize,
     buffer: Vec<u8>,
-    send: SyncSender<Small>,
+    batch: Batch,
+    send: SyncSender<Batch>,
+    /// Batches that were written, to be filled again.
+    empty: Receiver<Batch>,
 }
 
-impl Unpacker<'_> {
+impl Unpacker {
     fn visit<R: Read + ?Sized>(
         &mut self,
         event: Event<'_, crate::nar::FileContents<'_, R>>,
@@ -109,13 +131,10 @@ impl Unpacker<'_> {
         }
         match event {
             Event::DirectoryStart { name } => {
-                let fd = self.at(name, |parent, name| {
-                    rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o700))?;
-                    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                    Ok(rustix::fs::openat(parent, name, flags | OFlags::NOFOLLOW, Mode::empty())?)
-                })?;
+                let places = self.places;
+                let fd = self.at(name, |parent, name| places.start_directory(parent, name))?;
                 let failed = Arc::clone(&self.failed);
-                self.directories.push(Arc::new(Directory { fd, failed }));
+                self.directories.push(Arc::new(Directory { fd, places, failed }));
                 self.entries += 1;
             }
             Event::DirectoryEnd { .. } => {
@@ -127,36 +146,48 @@ impl Unpacker<'_> {
                     && contents.size() <= SMALL
                     && let (Some(directory), Some(name)) = (self.directories.last(), name)
                 {
-                    let mut bytes = Vec::with_capacity(contents.size() as usize);
-                    contents.read_to_end(&mut bytes)?;
-                    let (directory, name) = (Arc::clone(directory), name.to_vec());
-                    let small = Small { directory, name, executable, contents: bytes };
-                    // The helpers stay as long as this end does.
-                    let _ = self.send.send(small);
+                    let directory = Arc::clone(directory);
+                    let other = |last: &Small| !Arc::ptr_eq(&last.directory, &directory);
+                    if self.batch.files.last().is_none_or(other) {
+                        if self.batch.directories == DIRECTORIES {
+                            self.hand_over();
+                        }
+                        self.batch.directories += 1;
+                    }
+                    let Batch { bytes, files, .. } = &mut self.batch;
+                    let begin = bytes.len();
+                    bytes.extend_from_slice(name);
+                    bytes.push(0);
+                    let middle = bytes.len();
+                    contents.read_to_end(bytes)?;
+                    let (name, contents) = (begin..middle, middle..bytes.len());
+                    files.push(Small { directory, name, contents, executable });
+                    if bytes.len() >= BATCH {
+                        self.hand_over();
+                    }
                     return Ok(());
                 }
                 let mut buffer = std::mem::take(&mut self.buffer);
+                let places = self.places;
                 let written = self.at(name, |parent, name| {
-                    let mut file = create(parent, name, executable)?;
-                    loop {
-                        match contents.read(&mut buffer) {
-                            Ok(0) => break,
-                            Ok(count) => file.write_all(&buffer[..count])?,
-                            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                            Err(error) => return Err(error),
+                    places.file(parent, name, executable, |file| {
+                        loop {
+                            match contents.read(&mut buffer) {
+                                Ok(0) => return Ok(()),
+                                Ok(count) => file.write_all(&buffer[..count])?,
+                                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                                Err(error) => return Err(error),
+                            }
                         }
-                    }
-                    finish(&file, executable)
+                    })
                 });
                 self.buffer = buffer;
                 written?;
             }
             Event::Symlink { name, target } => {
                 self.entries += 1;
-                self.at(name, |parent, name| {
-                    rustix::fs::symlinkat(OsStr::from_bytes(target), parent, name)?;
-                    Ok(rustix::fs::utimensat(parent, name, &TIMES, AtFlags::SYMLINK_NOFOLLOW)?)
-                })?;
+                let target = CString::new(target).map_err(io::Error::from)?;
+                self.at(name, |parent, name| self.places.symlink(parent, name, &target))?;
             }
         }
         Ok(())
@@ -166,53 +197,52 @@ impl Unpacker<'_> {
     fn at<T>(
         &self,
         name: Option<&[u8]>,
-        act: impl FnOnce(std::os::fd::BorrowedFd<'_>, &OsStr) -> io::Result<T>,
+        act: impl FnOnce(BorrowedFd<'_>, &std::ffi::CStr) -> io::Result<T>,
     ) -> io::Result<T> {
         match (self.directories.last(), name) {
-            (Some(directory), Some(name)) => act(directory.fd.as_fd(), OsStr::from_bytes(name)),
-            _ => act(CWD, self.destination.as_os_str()),
+            (Some(directory), Some(name)) => act(directory.fd.as_fd(), &CString::new(name)?),
+            _ => act(CWD, &self.destination),
+        }
+    }
+
+    /// Gives what was collected to the helpers.
+    fn hand_over(&mut self) {
+        if !self.batch.files.is_empty() {
+            let next = self.empty.try_recv().unwrap_or_default();
+            // The helpers stay as long as this end does.
+            let _ = self.send.send(std::mem::replace(&mut self.batch, next));
         }
     }
 }
 
-fn create(
-    parent: std::os::fd::BorrowedFd<'_>,
-    name: &OsStr,
-    executable: bool,
-) -> io::Result<std::fs::File> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(parent, name, flags | OFlags::NOFOLLOW, mode(executable))?;
-    Ok(file.into())
-}
-
-fn mode(executable: bool) -> Mode {
-    Mode::from_raw_mode(if executable { 0o555 } else { 0o444 })
-}
-
-fn finish(file: &std::fs::File, executable: bool) -> io::Result<()> {
-    // The umask has no say in it.
-    rustix::fs::fchmod(file, mode(executable))?;
-    Ok(rustix::fs::futimens(file, &TIMES)?)
-}
-
 /// A helper: writes files until there are no more.
-fn write_all(receive: &Mutex<Receiver<Small>>, failed: &Failed) {
+fn write_all(
+    receive: &Mutex<Receiver<Batch>>,
+    give_back: &SyncSender<Batch>,
+    places: Places,
+    failed: &Failed,
+) {
     loop {
         let next = receive.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Small { directory, name, executable, contents }) = next else { return };
-        // Even after a failure: whoever sends must not wait for ever.
-        if failed.get().is_some() {
-            continue;
+        let Ok(mut batch) = next else { return };
+        for Small { directory, name, contents, executable } in batch.files.drain(..) {
+            // Even after a failure: whoever sends must not wait for ever.
+            if failed.get().is_some() {
+                continue;
+            }
+            let name = std::ffi::CStr::from_bytes_with_nul(&batch.bytes[name]);
+            let written = name.map_err(io::Error::other).and_then(|name| {
+                places.file(directory.fd.as_fd(), name, executable, |file| {
+                    file.write_all(&batch.bytes[contents])
+                })
+            });
+            if let Err(error) = written {
+                let _ = failed.set(error);
+            }
         }
-        let written = create(directory.fd.as_fd(), OsStr::from_bytes(&name), executable).and_then(
-            |mut file| {
-                file.write_all(&contents)?;
-                finish(&file, executable)
-            },
-        );
-        if let Err(error) = written {
-            let _ = failed.set(error);
-        }
+        batch.bytes.clear();
+        batch.directories = 0;
+        let _ = give_back.try_send(batch);
     }
 }
 

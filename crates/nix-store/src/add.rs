@@ -68,8 +68,8 @@ impl Store {
         if !copied.canonical {
             canonicalise(&scratch.path, None)?;
         }
-        let flushed = !copied.canonical;
-        self.add_copied(name, scratch, method, references, (!flushed).then_some(copied.entries))
+        let unflushed = copied.canonical.then_some(copied.entries);
+        self.add_copied(name, scratch, method, references, copied.hash, unflushed)
     }
 
     /// Adds a copy of one file, executable.
@@ -78,9 +78,10 @@ impl Store {
     /// When the name breaks the rules, or it cannot be read or written.
     pub fn add_executable(&self, name: &str, from: &Path) -> Result<StorePath> {
         let scratch = Scratch::temporary(self)?;
-        ingest::copy_file(from, &scratch.path, true, &mut [0; 64 << 10])?;
+        ingest::copy_file(from, &scratch.path, true)?;
         canonicalise(&scratch.path, None)?;
-        self.add_copied(name, scratch, IngestMethod::Recursive, &BTreeSet::new(), None)
+        let hash = nar::hash_path(&scratch.path).map_err(archive(from))?;
+        self.add_copied(name, scratch, IngestMethod::Recursive, &BTreeSet::new(), hash, None)
     }
 
     /// Adds what comes in a stream, addressed by its content: an archive, or the bytes of a file.
@@ -108,7 +109,8 @@ impl Store {
             }
         }
         canonicalise(at, None)?;
-        self.add_copied(name, scratch, method, references, None)
+        let hash = nar::hash_path(at).map_err(archive(at))?;
+        self.add_copied(name, scratch, method, references, hash, None)
     }
 
     /// Adds a derivation: writes it as the text `<name>.drv`.
@@ -202,22 +204,13 @@ impl Store {
         scratch: Scratch,
         method: IngestMethod,
         references: &BTreeSet<StorePath>,
+        hash: nar::NarHash,
         unflushed: Option<usize>,
     ) -> Result<StorePath> {
         let at = &scratch.path;
-        // The disk is busy with the one, a core with the other.
-        let (flushed, hash) = std::thread::scope(|scope| {
-            let flushed = unflushed.map(|entries| scope.spawn(move || flush(at, entries)));
-            let hash = nar::hash_path(at).map_err(archive(at));
-            (
-                flushed.map_or(Ok(()), |thread| {
-                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                }),
-                hash,
-            )
-        });
-        flushed?;
-        let hash = hash?;
+        if let Some(entries) = unflushed {
+            flush(at, entries)?;
+        }
         let ca = match method {
             IngestMethod::Recursive => CAHash::Nar(NixHash::Sha256(hash.sha256)),
             IngestMethod::Flat => CAHash::Flat(hash_file(at, HashAlgorithm::Sha256)?),

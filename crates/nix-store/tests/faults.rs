@@ -128,7 +128,8 @@ fn every_call_may_fail_once() {
         ("pwrite64", "ENOSPC"),
         ("fsync", "ENOSPC"),
         ("rename", "ENOSPC"),
-        ("symlink", "ENOSPC"),
+        ("mkdirat", "ENOSPC"),
+        ("symlinkat", "ENOSPC"),
         ("linkat", "ENOSPC"),
         ("fallocate", "ENOSPC"),
     ];

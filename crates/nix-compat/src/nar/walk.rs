@@ -1,0 +1,495 @@
+//! Going through a tree on disk in the order of archives, with as few system calls as can be: four for
+//! a small file (open, stat, read, close), five for a directory. Every step is relative to an open
+//! directory and follows no link.
+
+use super::Error;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir};
+use rustix::io::Errno;
+use std::ffi::{CStr, OsStr};
+use std::fs::File;
+use std::io::{self, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Files below this size are given as a whole.
+const SMALL: usize = 128 << 10;
+/// So many bytes of names are read at once.
+const NAMES: usize = 32 << 10;
+
+/// Who is told of a tree. The root has no name.
+pub trait Visitor {
+    /// What may go wrong.
+    type Error: From<Unreadable>;
+
+    /// A directory begins.
+    ///
+    /// # Errors
+    /// Whatever keeps the visitor from going on; as for the other methods.
+    fn start_directory(&mut self, name: Option<&CStr>) -> Result<(), Self::Error>;
+    /// All in it was told.
+    ///
+    /// # Errors
+    /// As for [`Visitor::start_directory`].
+    fn end_directory(&mut self) -> Result<(), Self::Error>;
+    /// A symlink.
+    ///
+    /// # Errors
+    /// As for [`Visitor::start_directory`].
+    fn symlink(&mut self, name: Option<&CStr>, target: &CStr) -> Result<(), Self::Error>;
+    /// A file, executable where its owner may execute it.
+    ///
+    /// # Errors
+    /// As for [`Visitor::start_directory`].
+    fn regular(
+        &mut self,
+        name: Option<&CStr>,
+        executable: bool,
+        contents: Contents<'_, '_>,
+    ) -> Result<(), Self::Error>;
+}
+
+/// What a file holds.
+#[derive(Debug)]
+pub enum Contents<'a, 'b> {
+    /// All of it.
+    Whole(&'a [u8]),
+    /// So much that it is read in pieces.
+    Pieces(&'a mut Pieces<'b>),
+}
+
+/// A file that is read in pieces, exactly as long as it was when it was opened.
+#[derive(Debug)]
+pub struct Pieces<'a> {
+    file: &'a File,
+    size: u64,
+    left: u64,
+    /// It ended too soon.
+    short: bool,
+}
+
+impl Pieces<'_> {
+    /// Its size in bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let got = self.file.read(&mut buffer[..wanted])?;
+        self.left -= got as u64;
+        self.short |= got == 0 && wanted > 0;
+        Ok(got)
+    }
+}
+
+/// What of a tree could not be read, and why.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// The system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// A file has another size than a moment ago.
+    #[error("{} changed while it was read", .0.display())]
+    Changed(PathBuf),
+    /// It is no file, directory or symlink.
+    #[error("{} is no file, directory or symlink", .0.display())]
+    Unsupported(PathBuf),
+}
+
+impl From<Unreadable> for Error {
+    fn from(error: Unreadable) -> Self {
+        match error {
+            Unreadable::Io { source, .. } => Self::Io(source),
+            Unreadable::Changed(path) => Self::FileChanged(path),
+            Unreadable::Unsupported(path) => Self::UnsupportedFileType(path),
+        }
+    }
+}
+
+/// Says which entries of directories count.
+pub type Wanted<'a> = dyn Fn(&Path) -> io::Result<bool> + 'a;
+
+/// Tells a visitor of the tree at `root`, names in ascending order.
+///
+/// # Errors
+/// What the visitor says, or what could not be read.
+pub fn walk<V: Visitor>(
+    root: &Path,
+    wanted: Option<&Wanted<'_>>,
+    visitor: &mut V,
+) -> Result<(), V::Error> {
+    let buffer = vec![0; SMALL];
+    let space = vec![MaybeUninit::uninit(); NAMES];
+    let mut walk = Walk { path: root.into(), levels: Vec::new(), wanted, buffer, space };
+    let stat = rustix::fs::lstat(root).map_err(|errno| walk.refused(errno))?;
+    let name = OsStr::as_bytes(root.as_os_str());
+    let entered = std::ffi::CString::new(name)
+        .map_err(|_| Errno::INVAL)
+        .map_err(|errno| walk.refused(errno))?;
+    walk.entry(CWD, None, &entered, FileType::from_raw_mode(stat.st_mode), visitor)?;
+    while let Some(mut level) = walk.levels.pop() {
+        let Some(entry) = level.entries.get(level.next).copied() else {
+            visitor.end_directory()?;
+            if !walk.levels.is_empty() {
+                walk.path.pop();
+            }
+            continue;
+        };
+        level.next += 1;
+        let name = CStr::from_bytes_until_nul(&level.names[entry.at..]).unwrap_or_default();
+        let deep = walk.levels.len();
+        walk.entry(level.fd.as_fd(), Some(name), name, entry.kind, visitor)?;
+        // Below what it has opened, if it has.
+        walk.levels.insert(deep, level);
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    /// Where its name begins.
+    at: usize,
+    kind: FileType,
+}
+
+/// An open directory.
+struct Level {
+    fd: OwnedFd,
+    /// The names, each ended by a zero.
+    names: Vec<u8>,
+    entries: Vec<Entry>,
+    next: usize,
+}
+
+struct Walk<'w> {
+    /// Of the innermost open directory.
+    path: PathBuf,
+    levels: Vec<Level>,
+    wanted: Option<&'w Wanted<'w>>,
+    buffer: Vec<u8>,
+    space: Vec<MaybeUninit<u8>>,
+}
+
+impl Walk<'_> {
+    fn refused(&self, errno: Errno) -> Unreadable {
+        Unreadable::Io { path: self.path.clone(), source: errno.into() }
+    }
+
+    /// The path of an entry of the innermost directory.
+    fn below(&self, name: Option<&CStr>) -> PathBuf {
+        name.map_or_else(|| self.path.clone(), |n| self.path.join(OsStr::from_bytes(n.to_bytes())))
+    }
+
+    fn entry<V: Visitor>(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        name: Option<&CStr>,
+        opened: &CStr,
+        kind: FileType,
+        visitor: &mut V,
+    ) -> Result<(), V::Error> {
+        let refused = |this: &Self, errno: Errno| Unreadable::Io {
+            path: this.below(name),
+            source: errno.into(),
+        };
+        if kind == FileType::Symlink {
+            let target = rustix::fs::readlinkat(parent, opened, Vec::new());
+            return visitor.symlink(name, &target.map_err(|errno| refused(self, errno))?);
+        }
+        if kind != FileType::RegularFile && kind != FileType::Directory {
+            return Err(Unreadable::Unsupported(self.below(name)).into());
+        }
+        // Whatever took its place since is not followed, and not waited for.
+        let mut flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        if kind == FileType::Directory {
+            flags |= OFlags::DIRECTORY;
+        }
+        let fd = rustix::fs::openat(parent, opened, flags, Mode::empty())
+            .map_err(|errno| refused(self, errno))?;
+        if kind == FileType::Directory {
+            visitor.start_directory(name)?;
+            if let Some(name) = name {
+                self.path.push(OsStr::from_bytes(name.to_bytes()));
+            }
+            let level = self.read(fd)?;
+            self.levels.push(level);
+            return Ok(());
+        }
+        self.file(name, &File::from(fd), visitor)
+    }
+
+    fn file<V: Visitor>(
+        &mut self,
+        name: Option<&CStr>,
+        file: &File,
+        visitor: &mut V,
+    ) -> Result<(), V::Error> {
+        let failed = |this: &Self, source| Unreadable::Io { path: this.below(name), source };
+        let stat = rustix::fs::fstat(file).map_err(|errno| failed(self, errno.into()))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(Unreadable::Unsupported(self.below(name)).into());
+        }
+        let (executable, size) = (stat.st_mode & 0o100 != 0, stat.st_size.unsigned_abs());
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let done = if size < SMALL as u64 {
+            // One byte more than there is: that it does not come says that the file ends.
+            match fill(file, &mut buffer[..=size as usize], size) {
+                Err(error) => Err(failed(self, error).into()),
+                Ok(got) if got as u64 != size => Err(Unreadable::Changed(self.below(name)).into()),
+                Ok(got) => visitor.regular(name, executable, Contents::Whole(&buffer[..got])),
+            }
+        } else {
+            let mut pieces = Pieces { file, size, left: size, short: false };
+            let visited = visitor.regular(name, executable, Contents::Pieces(&mut pieces));
+            if pieces.short {
+                // Better than what the visitor says of it.
+                Err(Unreadable::Changed(self.below(name)).into())
+            } else {
+                visited.and_then(|()| match { file }.read(&mut buffer[..1]) {
+                    Ok(0) => Ok(()),
+                    Ok(_) => Err(Unreadable::Changed(self.below(name)).into()),
+                    Err(error) => Err(failed(self, error).into()),
+                })
+            }
+        };
+        self.buffer = buffer;
+        done
+    }
+
+    fn read(&mut self, fd: OwnedFd) -> Result<Level, Unreadable> {
+        let (mut names, mut entries) = (Vec::new(), Vec::new());
+        let mut space = std::mem::take(&mut self.space);
+        let mut raw = RawDir::new(&fd, &mut space);
+        while let Some(entry) = raw.next() {
+            let entry = entry.map_err(|errno| self.refused(errno))?;
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            if let Some(wanted) = self.wanted {
+                let path = self.below(Some(name));
+                match wanted(&path) {
+                    Ok(true) => {}
+                    Ok(false) => continue,
+                    Err(source) => return Err(Unreadable::Io { path, source }),
+                }
+            }
+            let mut kind = entry.file_type();
+            if kind == FileType::Unknown {
+                let stat = rustix::fs::statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW)
+                    .map_err(|errno| self.refused(errno))?;
+                kind = FileType::from_raw_mode(stat.st_mode);
+            }
+            entries.push(Entry { at: names.len(), kind });
+            names.extend_from_slice(name.to_bytes_with_nul());
+        }
+        self.space = space;
+        // The zero at its end sorts a name before those that go on.
+        let name = |entry: &Entry| {
+            let rest = &names[entry.at..];
+            &rest[..rest.iter().position(|byte| *byte == 0).unwrap_or(0)]
+        };
+        entries.sort_unstable_by(|a, b| name(a).cmp(name(b)));
+        Ok(Level { fd, names, entries, next: 0 })
+    }
+}
+
+/// Reads until `size` bytes are there and the file has ended, or there is one more.
+fn fill(mut file: &File, buffer: &mut [u8], size: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    loop {
+        match file.read(&mut buffer[filled..]) {
+            Ok(0) => return Ok(filled),
+            Ok(count) => {
+                filled += count;
+                // Fewer bytes than were asked for: there are no more.
+                if filled as u64 >= size {
+                    return Ok(filled);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods)]
+    use super::super::{dump, hash_path};
+    use super::*;
+    use proptest::prelude::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    /// What the crate that knows the format writes of the same tree.
+    fn reference(path: &Path) -> Result<Vec<u8>, Error> {
+        let mut archive = Vec::new();
+        let cases = nix_archive::nar::CaseHack::Disabled;
+        nix_archive::nar::encode_path(&mut archive, path, cases).map(|()| archive)
+    }
+
+    fn same(path: &Path) {
+        let (mut ours, theirs) = (Vec::new(), reference(path).unwrap());
+        dump(path, &mut ours).unwrap();
+        assert!(ours == theirs, "{}", path.display());
+        let hash = hash_path(path).unwrap();
+        let crate::NixHash::Sha256(digest) =
+            crate::hash_bytes(crate::HashAlgorithm::Sha256, &theirs)
+        else {
+            unreachable!()
+        };
+        assert_eq!((hash.size, hash.sha256), (theirs.len() as u64, digest));
+    }
+
+    /// 0: file, 1: program, 2: link, 3: empty directory, 4: a directory with files.
+    fn make(at: &Path, kind: u8, size: usize) {
+        let write = |at: &Path| std::fs::write(at, vec![kind; size]).unwrap();
+        match kind {
+            0 => write(at),
+            1 => {
+                write(at);
+                std::fs::set_permissions(at, std::fs::Permissions::from_mode(0o711)).unwrap();
+            }
+            2 => symlink("../no where", at).unwrap(),
+            _ => {
+                std::fs::create_dir(at).unwrap();
+                for name in (0..size % 4 * usize::from(kind == 4)).map(|n| n.to_string()) {
+                    make(&at.join(name), (size % 3) as u8, size);
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn archives_are_those_of_the_format(
+            entries in proptest::collection::btree_map(
+                "[a-zA-Z0-9 .é-]{1,12}", (0_u8..5, prop_oneof![0_usize..40, 131_000_usize..131_200]), 0..12,
+            ),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let root = dir.path().join("root");
+            std::fs::create_dir(&root).unwrap();
+            for (name, (kind, size)) in entries.iter().filter(|(name, _)| *name != "." && *name != "..") {
+                make(&root.join(name), *kind, *size);
+                same(&root.join(name));
+            }
+            same(&root);
+        }
+    }
+
+    #[test]
+    fn large_files_and_deep_trees_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut deep = dir.path().to_path_buf();
+        for size in [SMALL - 1, SMALL, SMALL + 1, 3 << 20] {
+            std::fs::write(deep.join(size.to_string()), vec![1; size]).unwrap();
+            for _ in 0..15 {
+                deep.push("d");
+                std::fs::create_dir(&deep).unwrap();
+            }
+        }
+        same(dir.path());
+        for _ in 0..10 {
+            deep.push("d");
+            std::fs::create_dir(&deep).unwrap();
+        }
+        let error = dump(dir.path(), &mut io::sink()).unwrap_err().to_string();
+        assert_eq!(error, reference(dir.path()).unwrap_err().to_string());
+    }
+
+    #[test]
+    fn what_cannot_be_in_an_archive_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("sub/pipe");
+        std::fs::create_dir(dir.path().join("sub")).unwrap();
+        rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        for path in [dir.path(), &pipe] {
+            let error = dump(path, &mut io::sink()).unwrap_err();
+            assert!(matches!(&error, Error::UnsupportedFileType(p) if *p == pipe), "{error}");
+        }
+        let error = dump(&dir.path().join("none"), &mut io::sink()).unwrap_err();
+        assert!(matches!(&error, Error::Io(e) if e.kind() == io::ErrorKind::NotFound), "{error}");
+        // A file that grows and one that shrinks while they are read.
+        for change in [1 << 20, 4 << 20] {
+            let file = dir.path().join("file");
+            std::fs::write(&file, vec![1; 3 << 20]).unwrap();
+            struct Changing<'a>(&'a Path, u64);
+            impl io::Write for Changing<'_> {
+                fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                    if bytes.len() > 1000 {
+                        std::fs::OpenOptions::new().write(true).open(self.0)?.set_len(self.1)?;
+                    }
+                    Ok(bytes.len())
+                }
+                fn flush(&mut self) -> io::Result<()> {
+                    Ok(())
+                }
+            }
+            let done = dump(&file, &mut Changing(&file, change));
+            assert!(matches!(done, Err(Error::FileChanged(p)) if p == file));
+        }
+    }
+
+    #[test]
+    fn only_what_is_wanted_is_told() {
+        struct Names(Vec<String>);
+        impl Visitor for Names {
+            type Error = Unreadable;
+            fn start_directory(&mut self, name: Option<&CStr>) -> Result<(), Unreadable> {
+                self.0.push(format!("{}/", name.map_or("", |n| n.to_str().unwrap())));
+                Ok(())
+            }
+            fn end_directory(&mut self) -> Result<(), Unreadable> {
+                self.0.push("..".into());
+                Ok(())
+            }
+            fn symlink(&mut self, _: Option<&CStr>, target: &CStr) -> Result<(), Unreadable> {
+                self.0.push(target.to_str().unwrap().into());
+                Ok(())
+            }
+            fn regular(
+                &mut self,
+                name: Option<&CStr>,
+                executable: bool,
+                contents: Contents<'_, '_>,
+            ) -> Result<(), Unreadable> {
+                let Contents::Whole(bytes) = contents else { unreachable!() };
+                let name = name.unwrap().to_str().unwrap();
+                self.0.push(format!("{name} {executable} {}", bytes.len()));
+                Ok(())
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        for path in ["b/two", "b.c", "b/one", "a", "b-d/x"] {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "text").unwrap();
+        }
+        let told = |wanted: Option<&Wanted<'_>>| {
+            let mut names = Names(Vec::new());
+            walk(dir.path(), wanted, &mut names).unwrap();
+            names.0.join(", ")
+        };
+        assert_eq!(
+            told(None),
+            "/, a false 4, b/, one false 4, two false 4, .., b-d/, x false 4, .., b.c false 4, .."
+        );
+        let wanted = |path: &Path| Ok(!path.ends_with("b/one") && !path.ends_with("b-d"));
+        assert_eq!(told(Some(&wanted)), "/, a false 4, b/, two false 4, .., b.c false 4, ..");
+        let refuse = |_: &Path| Err(io::Error::other("no"));
+        let error = walk(dir.path(), Some(&refuse), &mut Names(Vec::new())).unwrap_err();
+        assert!(error.to_string().contains(dir.path().to_str().unwrap()), "{error}");
+    }
+}

@@ -1,0 +1,128 @@
+//! Making files, directories and symlinks as they are kept in a store: modes 444 and 555, a second
+//! after the epoch. With no call more than that takes.
+
+use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
+use std::ffi::CStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+const TIMES: Timestamps = Timestamps {
+    last_access: Timespec { tv_sec: 1, tv_nsec: 0 },
+    last_modification: Timespec { tv_sec: 1, tv_nsec: 0 },
+};
+
+/// How things are made by this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Places {
+    /// A file gets the mode that it is made with.
+    files: bool,
+    /// And so does a directory, in which more can be made all the same.
+    directories: bool,
+}
+
+impl Places {
+    /// For a place that changes modes itself, by access lists.
+    pub const CAREFUL: Self = Self { files: false, directories: false };
+
+    /// Looks at what the process is allowed to, and at its umask.
+    #[must_use]
+    pub fn new() -> Self {
+        std::fs::read_to_string("/proc/thread-self/status")
+            .map_or(Self::CAREFUL, |status| Self::of(&status))
+    }
+
+    /// From proc(5)'s `status` of a thread.
+    fn of(status: &str) -> Self {
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.map(|rest| rest.trim_start_matches(':').trim())
+        };
+        let umask = field("Umask").and_then(|text| u32::from_str_radix(text, 8).ok());
+        let files = umask.is_some_and(|umask| umask & 0o555 == 0);
+        // CAP_DAC_OVERRIDE, of linux/capability.h: a directory's mode is no obstacle.
+        let capabilities = field("CapEff").and_then(|text| u64::from_str_radix(text, 16).ok());
+        let directories = files && capabilities.is_some_and(|all| all & 1 << 1 != 0);
+        Self { files, directories }
+    }
+
+    /// Makes a file, which `write` fills.
+    ///
+    /// # Errors
+    /// When something has the name, or it cannot be made or written.
+    pub fn file<E: From<io::Error>>(
+        self,
+        parent: BorrowedFd<'_>,
+        name: &CStr,
+        executable: bool,
+        write: impl FnOnce(&mut File) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mode = Mode::from_raw_mode(if executable { 0o555 } else { 0o444 });
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let made = rustix::fs::openat(parent, name, flags | OFlags::NOFOLLOW, mode);
+        let mut file = File::from(made.map_err(io::Error::from)?);
+        write(&mut file)?;
+        if !self.files {
+            rustix::fs::fchmod(&file, mode).map_err(io::Error::from)?;
+        }
+        Ok(rustix::fs::futimens(&file, &TIMES).map_err(io::Error::from)?)
+    }
+
+    /// Makes a directory, to be filled and then finished.
+    ///
+    /// # Errors
+    /// When something has the name, or it cannot be made.
+    pub fn start_directory(self, parent: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
+        let mode = Mode::from_raw_mode(if self.directories { 0o555 } else { 0o700 });
+        rustix::fs::mkdirat(parent, name, mode)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        Ok(rustix::fs::openat(parent, name, flags, Mode::empty())?)
+    }
+
+    /// Gives a directory its mode and time, when all is in it.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn finish_directory(self, directory: &OwnedFd) -> io::Result<()> {
+        if !self.directories {
+            rustix::fs::fchmod(directory, Mode::from_raw_mode(0o555))?;
+        }
+        Ok(rustix::fs::futimens(directory, &TIMES)?)
+    }
+
+    /// Makes a symlink.
+    ///
+    /// # Errors
+    /// When something has the name, or it cannot be made.
+    pub fn symlink(self, parent: BorrowedFd<'_>, name: &CStr, target: &CStr) -> io::Result<()> {
+        rustix::fs::symlinkat(target, parent, name)?;
+        Ok(rustix::fs::utimensat(parent, name, &TIMES, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_process_is_tells_which_calls_are_needed() {
+        let of = |umask: &str, capabilities: &str| {
+            let Places { files, directories } =
+                Places::of(&format!("Name:\tx\nUmask:\t{umask}\nCapEff:\t{capabilities}\n"));
+            (files, directories)
+        };
+        assert_eq!(of("0022", "000001ffffffffff"), (true, true));
+        assert_eq!(of("0022", "0000000000000000"), (true, false));
+        assert_eq!(of("0022", "0000000000000001"), (true, false));
+        assert_eq!(of("0000", "0000000000000002"), (true, true));
+        assert_eq!(of("0077", "000001ffffffffff"), (false, false));
+        assert_eq!(of("0027", "000001ffffffffff"), (false, false));
+        assert_eq!(Places::of(""), Places::CAREFUL);
+    }
+}
