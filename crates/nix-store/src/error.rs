@@ -26,6 +26,18 @@ pub enum Error {
         /// The path it was about.
         path: PathBuf,
     },
+    /// This process, or the host, has as many files open as it may.
+    #[error(
+        "too many open files while trying to {action} {}: allow more (ulimit -n, LimitNOFILE of a \
+         service), or do less at once (--jobs)",
+        path.display()
+    )]
+    TooManyFiles {
+        /// A verb, such as "write".
+        action: &'static str,
+        /// The path it was about.
+        path: PathBuf,
+    },
     /// The store's database said no.
     #[error("the store database {}: {source}", path.display())]
     Database {
@@ -261,14 +273,16 @@ fn kept_at(directory: Option<&PathBuf>) -> String {
         .unwrap_or_default()
 }
 
-fn is_full(error: &std::io::Error) -> bool {
-    let full = [rustix::io::Errno::NOSPC, rustix::io::Errno::DQUOT];
-    full.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+fn is_any(error: &std::io::Error, of: [rustix::io::Errno; 2]) -> bool {
+    of.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Error {
-    if is_full(&source) {
+    use rustix::io::Errno;
+    if is_any(&source, [Errno::NOSPC, Errno::DQUOT]) {
         Error::NoSpace { action, path: path.into() }
+    } else if is_any(&source, [Errno::MFILE, Errno::NFILE]) {
+        Error::TooManyFiles { action, path: path.into() }
     } else {
         Error::Io { action, path: path.into(), source }
     }

@@ -31,7 +31,7 @@ pub fn copy_closure(
     observer.planned(infos.len(), infos.iter().map(|info| info.nar_size).sum());
     Work { from, to, trust, observer, infos: &infos }.run()?;
     for path in paths.iter().chain(order.iter().filter(|path| !paths.contains(path))) {
-        let mut realisations = from.realisations(path)?;
+        let mut realisations = from.realisations(path, missing.get(path))?;
         realisations.retain(|realisation| trust.accepts_realisation(realisation));
         to.add_realisations(&realisations)?;
     }

@@ -46,7 +46,7 @@ impl Source for Store {
         to.flush().on("send the archive of", &at)
     }
 
-    fn realisations(&self, path: &StorePath) -> Result<Vec<Realisation>> {
+    fn realisations(&self, path: &StorePath, _: Option<&PathInfo>) -> Result<Vec<Realisation>> {
         self.realisations_of(path)
     }
 

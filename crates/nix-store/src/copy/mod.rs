@@ -56,12 +56,12 @@ pub trait Source: Send + Sync {
         1
     }
 
-    /// Which outputs of derivations are known to have come to a path.
+    /// Which outputs of derivations are known to have come to a path, of which it has said `info`.
     ///
     /// # Errors
     /// When it cannot be asked.
-    fn realisations(&self, path: &StorePath) -> Result<Vec<Realisation>> {
-        let _ = path;
+    fn realisations(&self, path: &StorePath, info: Option<&PathInfo>) -> Result<Vec<Realisation>> {
+        let _ = (path, info);
         Ok(Vec::new())
     }
 

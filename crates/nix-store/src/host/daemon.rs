@@ -226,8 +226,8 @@ impl Source for DaemonStore {
         Source::at_once(self.daemon())
     }
 
-    fn realisations(&self, path: &StorePath) -> Result<Vec<Realisation>> {
-        Source::realisations(self.daemon(), path)
+    fn realisations(&self, path: &StorePath, info: Option<&PathInfo>) -> Result<Vec<Realisation>> {
+        Source::realisations(self.daemon(), path, info)
     }
 }
 

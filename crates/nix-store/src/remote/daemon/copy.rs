@@ -27,8 +27,8 @@ impl Source for Daemon {
         self.info(path)
     }
 
-    fn realisations(&self, path: &StorePath) -> Result<Vec<Realisation>> {
-        let Some(id) = output_of(self, path)? else { return Ok(Vec::new()) };
+    fn realisations(&self, path: &StorePath, info: Option<&PathInfo>) -> Result<Vec<Realisation>> {
+        let Some(id) = output_of(self, path, info)? else { return Ok(Vec::new()) };
         let found = self.realisation(&id)?.filter(|found| found.path == *path);
         let read = |found: wire::Realisation| Realisation::parse(found.to_json().as_bytes());
         Ok(found.and_then(read).into_iter().collect())
@@ -53,8 +53,16 @@ impl Source for Daemon {
 }
 
 /// What an output is known by that came to the path, where the path follows from what was built.
-fn output_of(daemon: &Daemon, path: &StorePath) -> Result<Option<RealisationId>> {
-    let Some(info) = daemon.info(path)?.filter(|info| info.ca.is_some()) else { return Ok(None) };
+fn output_of(
+    daemon: &Daemon,
+    path: &StorePath,
+    info: Option<&PathInfo>,
+) -> Result<Option<RealisationId>> {
+    let info = match info {
+        Some(info) => Some(info.clone()),
+        None => daemon.info(path)?,
+    };
+    let Some(info) = info.filter(|info| info.ca.is_some()) else { return Ok(None) };
     let Some(drv) = info.deriver else { return Ok(None) };
     if !daemon.is_valid(&drv)? {
         return Ok(None);
@@ -75,11 +83,32 @@ fn output_of(daemon: &Daemon, path: &StorePath) -> Result<Option<RealisationId>>
     Ok(hash.ok().map(|hash| RealisationId { drv_hash: NixHash::Sha256(hash), output }))
 }
 
+/// The archive of no derivation is larger.
+const DERIVATION_LIMIT: usize = 32 << 20;
+
+/// Takes what a daemon sends into memory, up to there.
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > DERIVATION_LIMIT {
+            return Err(std::io::Error::other("it is too large for a derivation"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Reads a derivation that the daemon has.
 fn derivation(daemon: &Daemon, drv: &StorePath) -> Result<Derivation> {
     let wrong = |reason: String| Error::Derivation { path: drv.clone(), reason };
-    let mut archive = Vec::new();
+    let mut archive = Bounded(Vec::new());
     daemon.nar(drv, &mut archive)?;
+    let archive = archive.0;
     let mut text = None;
     let read = nar::decode_events(&archive, |event| {
         if let nar::Event::Regular { name: None, contents, .. } = event {
