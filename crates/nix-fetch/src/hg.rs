@@ -147,8 +147,7 @@ impl Fetcher {
         let scratch = self.cache.scratch()?;
         let to = scratch.path().join("tree");
         at(copy, "archive", &["-r", rev, "--", &to.to_string_lossy()])?;
-        let note = to.join(".hg_archival.txt");
-        std::fs::remove_file(&note).map_err(crate::error::io("removing", &note))?;
+        hc_fs::plain::remove_file(&to.join(".hg_archival.txt"))?;
         let (path, hash) = self.cache.keep(&to, name)?;
         let mut facts = Map::new();
         facts.insert("hash".into(), Json::from(hash.to_sri_string()));

@@ -6,6 +6,7 @@ use nix_syntax::ast::{self, ExprKind, Lambda};
 use crate::Evaluator;
 use crate::error::{Error, Result};
 use crate::eval::stack_overflow;
+use crate::slot::Slot;
 use crate::source::Pos;
 use crate::suggest;
 use crate::sym;
@@ -82,27 +83,25 @@ impl<'a> Evaluator<'a> {
                 }
                 Value::PrimOp(op) => {
                     if args.len() < op.arity {
-                        let args = self.arena.alloc_slice_copy(args);
-                        return Ok(Value::PrimOpApp(self.arena.alloc(PrimOpApp { op, args })));
+                        return Ok(self.partly_applied(op, &[], args));
                     }
                     let (now, later) = args.split_at(op.arity);
                     args = later;
                     self.call_primop(op, now, pos)?
                 }
                 Value::PrimOpApp(app) => {
-                    let missing = app.op.arity - app.args.len();
+                    let missing = app.op.arity - app.args().len();
                     let (now, later) = args.split_at(missing.min(args.len()));
                     if now.len() < missing {
-                        let all = app.args.iter().chain(now).copied();
-                        let args = self.arena.alloc_slice_fill_iter(all.collect::<Vec<_>>());
-                        let app = PrimOpApp { op: app.op, args };
-                        return Ok(Value::PrimOpApp(self.arena.alloc(app)));
+                        return Ok(self.partly_applied(app.op, app.args(), now));
                     }
                     args = later;
                     // No builtin takes more than three.
                     let mut all = [Value::Null; 3];
-                    let (before, rest) = all.split_at_mut(app.args.len());
-                    before.copy_from_slice(app.args);
+                    let (before, rest) = all.split_at_mut(app.args().len());
+                    for (value, slot) in before.iter_mut().zip(app.args()) {
+                        *value = slot.get();
+                    }
                     rest[..missing].copy_from_slice(now);
                     self.call_primop(app.op, &all[..app.op.arity], pos)?
                 }
@@ -125,6 +124,19 @@ impl<'a> Evaluator<'a> {
             };
         }
         self.force(fun, pos)
+    }
+
+    /// A builtin with fewer arguments than it takes.
+    fn partly_applied(
+        &self,
+        op: &'static PrimOp,
+        before: &[Slot<'a>],
+        more: &[Value<'a>],
+    ) -> Value<'a> {
+        let mut args = before.to_vec();
+        args.extend(more.iter().map(|value| self.slot(*value)));
+        let args = self.arena.alloc_slice_copy(&args);
+        Value::PrimOpApp(self.arena.alloc(PrimOpApp::new(self.arena, op, args)))
     }
 
     /// One level deeper; the depth before is to be set again.

@@ -1,6 +1,5 @@
 //! From expression to value: the interpreter's inner loop.
 
-use bumpalo::collections::Vec as BumpVec;
 use nix_syntax::ast::{AttrName, AttrSet, AttrValue, Expr, ExprKind, HasAttr, Select};
 use nix_syntax::{Place, Symbol};
 
@@ -71,7 +70,7 @@ impl<'a> Evaluator<'a> {
                     let items = self.arena.alloc_slice_fill_iter(
                         items.iter().map(|item| self.slot(self.delay(item, env))),
                     );
-                    Ok(Value::List(self.arena.alloc(List::new(self.arena, items))))
+                    Ok(self.list_of_slots(items))
                 }
                 ExprKind::HasAttr(node) => self.eval_has_attr(node, env).map(Value::Bool),
                 ExprKind::Not(inner) => Ok(Value::Bool(!self.eval_bool(inner, env)?)),
@@ -316,7 +315,9 @@ impl<'a> Evaluator<'a> {
         if set.dynamic.is_empty() {
             return Ok(Value::Attrs(attrs));
         }
-        let mut entries = BumpVec::from_iter_in(self.entries(attrs).iter().copied(), self.arena);
+        // What is made on the way is not in the arena: names are evaluated in between.
+        let mut entries = Vec::with_capacity(self.entries(attrs).len() + set.dynamic.len());
+        entries.extend_from_slice(self.entries(attrs));
         for attr in set.dynamic {
             let name = match self.eval(attr.name, env)? {
                 Value::Null => continue,
@@ -333,7 +334,8 @@ impl<'a> Evaluator<'a> {
                     .insert(at, self.attr(name, attr.place, self.delay_bound(attr.value, env))),
             }
         }
-        Ok(Value::Attrs(self.arena.alloc(Attrs::new(self.arena, entries.into_bump_slice()))))
+        let entries = self.arena.alloc_slice_copy(&entries);
+        Ok(Value::Attrs(self.arena.alloc(Attrs::new(self.arena, entries))))
     }
 
     fn eval_with_var(
@@ -483,7 +485,10 @@ impl<'a> Evaluator<'a> {
     }
 
     pub(crate) fn list_of_slots(&self, items: &'a [Slot<'a>]) -> Value<'a> {
-        Value::List(self.arena.alloc(List::new(self.arena, items)))
+        match items {
+            [] => Value::List(self.empty_list),
+            items => Value::List(self.arena.alloc(List::new(self.arena, items))),
+        }
     }
 
     /// A set of attributes in any order; of two with the same name the last one stays.

@@ -22,7 +22,7 @@ use crate::paths::Tree;
 use crate::source::Pos;
 use crate::stack;
 use crate::sym;
-use crate::value::{Env, Str, Value};
+use crate::value::{Env, List, Str, Value};
 use crate::warm::Graph;
 
 /// How to evaluate.
@@ -129,6 +129,8 @@ pub struct Evaluator<'a> {
     pub(crate) fetches: Fetches,
     /// What warm evaluation records; see [`Evaluator::warm`].
     pub(crate) graph: Option<Rc<Graph<'a>>>,
+    /// The list without elements: there are many.
+    pub(crate) empty_list: &'a List<'a>,
     /// Scopes of one variable that nothing refers to any more.
     pub(crate) free_scopes: RefCell<Vec<&'a Env<'a>>>,
     ticks: Cell<u32>,
@@ -180,6 +182,7 @@ impl<'a> Evaluator<'a> {
             ignored_settings: RefCell::default(),
             fetches: Fetches::default(),
             graph: None,
+            empty_list: arena.alloc(List::new(arena, &[])),
             free_scopes: RefCell::default(),
             ticks: Cell::new(0),
         };

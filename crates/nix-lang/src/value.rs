@@ -235,7 +235,17 @@ pub struct PrimOp {
 /// A builtin applied to fewer arguments than it takes.
 pub struct PrimOpApp<'a> {
     pub(crate) op: &'static PrimOp,
-    pub(crate) args: &'a [Value<'a>],
+    args: Run<'a, Slot<'a>>,
+}
+
+impl<'a> PrimOpApp<'a> {
+    pub(crate) fn new(arena: &'a Bump, op: &'static PrimOp, args: &'a [Slot<'a>]) -> Self {
+        PrimOpApp { op, args: Run::new(arena, args) }
+    }
+
+    pub(crate) fn args(&self) -> &'a [Slot<'a>] {
+        self.args.get()
+    }
 }
 
 impl<'a> Value<'a> {

@@ -247,9 +247,12 @@ impl<'a> Graph<'a> {
         if depth == 0 {
             return false;
         }
-        let all_same = |left: &[Value<'a>], right: &[Value<'a>]| {
+        let all_same = |left: &[Slot<'a>], right: &[Slot<'a>]| {
             left.len() == right.len()
-                && left.iter().zip(right).all(|(l, r)| self.same_within(*l, *r, depth - 1))
+                && left
+                    .iter()
+                    .zip(right)
+                    .all(|(l, r)| self.same_within(l.get(), r.get(), depth - 1))
         };
         match (left, right) {
             (Value::Null, Value::Null) | (Value::Hole, Value::Hole) => true,
@@ -286,7 +289,7 @@ impl<'a> Graph<'a> {
             }
             (Value::PrimOp(left), Value::PrimOp(right)) => std::ptr::eq(left, right),
             (Value::PrimOpApp(left), Value::PrimOpApp(right)) => {
-                std::ptr::eq(left.op, right.op) && all_same(left.args, right.args)
+                std::ptr::eq(left.op, right.op) && all_same(left.args(), right.args())
             }
             (Value::Thunk(left), Value::Thunk(right)) => std::ptr::eq(left, right),
             _ => false,

@@ -1,1 +1,1 @@
-builtins.path { path = ./data/file; name = ""; }
+builtins.path { path = ./data/text.txt; name = ""; }
