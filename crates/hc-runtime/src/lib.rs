@@ -38,7 +38,7 @@ mod timing;
 mod usage;
 pub mod volumes;
 
-pub use cgroup::CgroupMode;
+pub use cgroup::{CgroupMode, own_parent};
 pub use config::{ExecConfig, Places, RunConfig, Streams};
 pub use error::RunError;
 pub use exec::exec;
