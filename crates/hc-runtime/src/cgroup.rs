@@ -185,6 +185,28 @@ impl Group {
     }
 }
 
+/// Makes this process's own group, which was delegated to it, one that machines' groups can be made
+/// in: it moves to a group below, because no process may be where controllers are handed down. Gives
+/// the group's path in the hierarchies.
+///
+/// # Errors
+/// When this process is in no version 2 group, or may not make groups there.
+pub fn own_parent() -> std::io::Result<PathBuf> {
+    let text = fs::read_to_string("/proc/self/cgroup")?;
+    let own = text.lines().find_map(|line| line.strip_prefix("0::/"));
+    let hierarchies = Hierarchies::parse(&fs::read_to_string("/proc/self/mountinfo")?);
+    let (Some(own), Some(root)) = (own, hierarchies.v2) else {
+        return Err(std::io::Error::other("this process is in no version 2 control group"));
+    };
+    let leaf = root.join(own).join("supervisor");
+    match rustix::fs::mkdir(&leaf, rustix::fs::Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    write(&leaf.join("cgroup.procs"), "0")?;
+    Ok(own.into())
+}
+
 fn door(dir: &Path, file: &str) -> Res<fs::File> {
     use rustix::fs::{Mode, OFlags};
     let path = dir.join(file);

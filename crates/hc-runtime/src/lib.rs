@@ -40,7 +40,7 @@ mod usage;
 mod vm;
 pub mod volumes;
 
-pub use cgroup::CgroupMode;
+pub use cgroup::{CgroupMode, own_parent};
 pub use config::{ExecConfig, Places, RunConfig, Streams};
 pub use error::RunError;
 pub use exec::{console, exec};
