@@ -54,10 +54,10 @@ fn at_each(
         }
         let now = place.disks().list().unwrap();
         let last = || calls.lines().rev().take(3).collect::<Vec<_>>().join("\n");
-        let is_new = now.len() == 1 && now[0].image == image.logical;
+        let is_new = now.len() == 1 && now[0].image.as_ref() == Some(&image.logical);
         assert!(now == before || is_new, "{when}: {before:?}, now {now:?}, after\n{}", last());
         if let [disk] = &now[..] {
-            let image = ImageFile::new(&disk.image, Some(&place.root)).unwrap();
+            let image = ImageFile::new(disk.image.as_deref().unwrap(), Some(&place.root)).unwrap();
             let same = contents(disk) == std::fs::read(&image.physical).unwrap();
             assert!(same, "{when}: the fork is not its image, after\n{}", last());
         }
