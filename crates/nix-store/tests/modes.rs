@@ -95,7 +95,9 @@ fn a_umask_has_no_say() {
     for umask in ["000", "022", "027", "077", "777"] {
         let dir = tempfile::tempdir().unwrap();
         // The store's own directories are there before, as they are on a host.
-        (open(dir.path(), "one"), open(dir.path(), "two"));
+        for store in ["one", "two"] {
+            open(dir.path(), store);
+        }
         run(dir.path(), &format!("umask {umask};"));
     }
 }
