@@ -59,4 +59,31 @@ truncate -s -3 "cache/$nar"
 same "a truncated archive: built" "$(take four)" "$thing"
 check "and said" grep -q "bytes" log
 check "and built" grep -q built log
+
+# Archives with windows: those of 32 MiB are unpacked in less than 64, larger ones are refused.
+yes | head -c 40M >windowed
+windowed=$(nix-store --store "$WORK/windows" --add "$WORK/windowed" 2>/dev/null)
+hc copy --store "$WORK/windows" --to "file://$WORK/plain?compression=none" "$windowed" >/dev/null
+record=$(ls plain/*.narinfo)
+nar=plain/$(sed -n 's/^URL: //p' "$record")
+# window NAME SUFFIX COMPRESSION COMMAND…: the same cache, packed by a command.
+window() {
+	local name=$1 suffix=$2 compression=$3
+	shift 3
+	mkdir -p "$name/nar"
+	cp plain/nix-cache-info "$name/"
+	"$@" <"$nar" >"$name/nar/it.nar.$suffix"
+	sed -e "s,^URL:.*,URL: nar/it.nar.$suffix," -e "s,^Compression:.*,Compression: $compression," \
+		-e '/^FileHash:/d; /^FileSize:/d' "$record" >"$name/$(basename "$record")"
+}
+window xz-good xz xz xz --lzma2=preset=0,dict=32MiB
+window xz-bad xz xz xz --lzma2=preset=0,dict=64MiB
+window zstd-good zst zstd zstd -q -1 --long=25
+window zstd-bad zst zstd zstd -q -1 --long=26
+for kind in xz zstd; do
+	check "$kind: a window of 32 MiB" /usr/bin/time -f %M -o rss "$HC" copy --no-check-sigs --store "$WORK/windows-$kind" --from "file://$WORK/$kind-good" "$windowed"
+	echo "# $kind: $(cat rss) KiB"
+	check "$kind: in less than 64" test "$(cat rss)" -lt 65536
+	refuse 1 "a lower level" "$kind: a larger one" hc copy --no-check-sigs --store "$WORK/windows-no" --from "file://$WORK/$kind-bad" "$windowed"
+done
 finish
