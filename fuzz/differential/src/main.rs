@@ -51,7 +51,7 @@ fn options() -> Options {
         directory: PathBuf::from("."),
         nix:
             "NIX_CONFIG='experimental-features = nix-command flakes pipe-operators ca-derivations \
-              impure-derivations dynamic-derivations fetch-closure' nix repl --quiet --store \
+              impure-derivations dynamic-derivations fetch-closure' timeout 120 nix repl --quiet --store \
               'dummy://?read-only=false'"
                 .to_owned(),
         confirm: None,

@@ -40,6 +40,8 @@ impl Outcome {
                 let words = |text: &str| text.split_whitespace().collect::<String>();
                 a == b && (!matches!(*a, "throw" | "abort") || words(x) == words(y))
             }
+            // It takes too long there, as regular expressions can.
+            (_, Outcome::Nothing) => true,
             (a, b) => a == b,
         }
     }
