@@ -232,6 +232,17 @@ refuse 1 "'/nope' does not exist in the image" "a payload that is not there is t
 sum "and the machine stops" "Ended code 0" guest stop
 wait "$machine"
 
+boot microvm root.erofs ''
+identity typed 12 '{ "command": ["sh"], "terminal": [40, 100], "input": true }' '"started"'
+guest identity identity.json >/dev/null
+refuse 5 "40 100" "a payload with a terminal can be typed to" bash -c 'echo "stty size; exit 5" | "$1" port attach' - "$top/checks/lib/guest"
+wait "$machine"
+boot microvm root.erofs ''
+identity fed 13 '{ "command": ["sha256sum"], "input": true }' '"started"'
+guest identity identity.json >/dev/null
+sum "and one that takes input gets all of it" "$(sha256sum <random | tr -s " ")" bash -c '"$1" port attach <random' - "$top/checks/lib/guest"
+check "after which the machine is off" wait "$machine"
+
 # --- Other programs as process 1: busybox's, and systemd with SSH.
 boot microvm root.erofs ''
 identity init 9 '{ "init": true, "signal": 12, "env": { "FROM": "host" } }' '"started"'
