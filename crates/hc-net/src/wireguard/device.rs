@@ -1,9 +1,9 @@
 //! A TUN device: packets as a file (Documentation/networking/tuntap.rst).
 
-use std::fs::{File, OpenOptions};
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
 use tokio::io::unix::AsyncFd;
 
 /// `TUNSETIFF` of `linux/if_tun.h`.
@@ -27,9 +27,8 @@ pub(super) struct Watched(AsyncFd<File>);
 
 impl Device {
     pub(super) fn open(name: &str) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC);
-        let file = file.open("/dev/net/tun")?;
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::open("/dev/net/tun", flags, Mode::empty())?);
         let mut request = Request { name: [0; 16], flags: IFF_TUN | IFF_NO_PI, rest: [0; 22] };
         request.name[..name.len().min(15)].copy_from_slice(&name.as_bytes()[..name.len().min(15)]);
         // SAFETY: the pointer is to a structure as large as the kernel's `struct ifreq`.
