@@ -98,8 +98,24 @@ refuse 7 "" "a machine that stopped is refused at once" get east near "http://[$
 hc_on west start far >/dev/null
 check "and is there again" again
 
+# The same over a wire that is not trusted.
+machines=$(hc_on east ps --json | jq -c 'map([.name, .pid])')
+sed -i 's|overlay.mode = "plain"|overlay.mode = "wireguard"|' "$WORK/cloud/cloud.nix"
+refuse 3 'hosts.west.publicKey is missing' "keys are asked for" \
+	hc_on east deploy --host east "path:$WORK/cloud"
+sed -i "s|address = \"192.0.2.1\";|& publicKey = \"$(hc_on east net key)\";|
+	s|address = \"192.0.2.2\";|& publicKey = \"$(hc_on west net key)\";|" "$WORK/cloud/cloud.nix"
+check "deploy of one host with WireGuard" hc_on east deploy --host east "path:$WORK/cloud"
+check "and of the other" hc_on west deploy --host west "path:$WORK/cloud"
+check "machines reach each other" again
+same "and are the same processes" "$(hc_on east ps --json | jq -c 'map([.name, .pid])')" "$machines"
+refuse 7 "" "networks are kept apart" get east near "http://[$address]/"
+kill -9 "$(hc_on west agent status --json | jq .pid)"
+check "an agent that was killed comes back" hc_on west ps
+check "and the tunnel with it" again
+
 # A cloud without the other host.
-sed -i 's/overlay.mode = "plain";//' "$WORK/cloud/cloud.nix"
+sed -i 's/overlay.mode = "wireguard";//' "$WORK/cloud/cloud.nix"
 check "deploy without an overlay" hc_on east deploy --host east "path:$WORK/cloud"
 refuse 7 "" "the other host is not reached any more" get east near "http://[$back]/"
 same "and its link is gone" "$(on east ip -o link | grep -c hco)" 0

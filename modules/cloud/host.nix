@@ -37,6 +37,13 @@ in
       description = "Address at which other hosts of the cloud reach this one, IPv4 or IPv6, with `overlay.mode`.";
     };
 
+    publicKey = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
+      description = "What `hc net key` prints on the host: needed with `overlay.mode = \"wireguard\"`.";
+    };
+
     networks = mkOption {
       type = types.attrsOf (
         types.submodule {

@@ -90,10 +90,13 @@ let
       {
         inherit (config.overlay) mode;
         inherit (options) address;
-        peers = lib.mapAttrs (_: other: {
-          inherit (other) address;
-          networks = builtins.attrNames other.networks;
-        }) others;
+        peers = lib.mapAttrs (
+          _: other:
+          withoutNulls {
+            inherit (other) address publicKey;
+            networks = builtins.attrNames other.networks;
+          }
+        ) others;
       };
 in
 {

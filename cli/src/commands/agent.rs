@@ -130,7 +130,10 @@ fn serve(globals: &Globals) -> anyhow::Result<()> {
     let parts = || {
         Ok(Parts {
             machines: None,
-            networks: Arc::new(HostNetworks::new("/etc/resolv.conf")),
+            networks: Arc::new(HostNetworks::new(
+                "/etc/resolv.conf",
+                super::net::key_file(globals),
+            )),
             roots: Arc::new(StoreRoots(store)),
         })
     };

@@ -6,6 +6,7 @@
 //! * [`resolv`] — makes the host itself use those names;
 //! * [`probe`] — what of this the host can do, for `hc doctor`;
 //! * [`trace`] — which rule decides about a packet;
+//! * [`wireguard`] — other hosts, over a wire that is not trusted;
 //! * [`blocking`] — the same without an async runtime.
 
 pub mod blocking;
@@ -19,5 +20,6 @@ mod program;
 pub mod resolv;
 mod sysctl;
 pub mod trace;
+pub mod wireguard;
 
 pub use error::{Error, Result};

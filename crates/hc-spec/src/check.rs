@@ -3,7 +3,7 @@
 
 use crate::addr::host_prefix;
 use crate::allow::{Allowance, Protocol, Side};
-use crate::host::HostSpec;
+use crate::host::{HostSpec, OverlayMode};
 use crate::name::Name;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -322,6 +322,21 @@ fn overlap(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
 
 fn peers(host: &HostSpec, problems: &mut Vec<String>) {
     let Some(overlay) = &host.overlay else { return };
+    for (name, peer) in &overlay.peers {
+        if overlay.mode != OverlayMode::Wireguard {
+            break;
+        }
+        match &peer.public_key {
+            Some(key) if is_key(key) => {}
+            Some(key) => problems.push(format!(
+                "hosts.{name}.publicKey: '{key}' is no public key: it is what `hc net key` prints \
+                 on that host"
+            )),
+            None => problems.push(format!(
+                "hosts.{name}.publicKey is missing: `hc net key` on that host prints it"
+            )),
+        }
+    }
     let own = (&host.host, overlay.address);
     let others = overlay.peers.iter().map(|(name, peer)| (name, peer.address));
     let mut prefixes = BTreeMap::new();
@@ -346,6 +361,15 @@ fn peers(host: &HostSpec, problems: &mut Vec<String>) {
             ));
         }
     }
+}
+
+/// Whether a text is 32 bytes in base64.
+fn is_key(text: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
+    let digits = text.strip_suffix('=').unwrap_or_default();
+    // Of the last digit only four bits count.
+    let last = |byte: &u8| b"AEIMQUYcgkosw048".contains(byte);
+    digits.len() == 43 && digits.bytes().all(digit) && digits.as_bytes().last().is_some_and(last)
 }
 
 fn aliases(host: &HostSpec, machines: &Machines<'_>, problems: &mut Vec<String>) {

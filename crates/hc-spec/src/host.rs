@@ -77,6 +77,8 @@ pub struct Overlay {
 pub enum OverlayMode {
     /// As they are, in VXLAN (RFC 7348): for a wire that everybody on it may read and write.
     Plain,
+    /// Encrypted and signed (<https://www.wireguard.com/protocol/>), in user space.
+    Wireguard,
 }
 
 /// Another host of the cloud.
@@ -88,6 +90,9 @@ pub struct Peer {
     /// Its networks.
     #[serde(default)]
     pub networks: BTreeSet<Name>,
+    /// Its public key in base64, with WireGuard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
 }
 
 /// One network on one host: a bridge, a /64 and a DNS zone.

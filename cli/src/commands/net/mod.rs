@@ -1,8 +1,11 @@
 //! `hc net`: networks of this host, and who reaches whom.
 
+mod key;
 mod ls;
 mod show;
 mod trace;
+
+pub use key::file as key_file;
 
 use crate::context::Globals;
 use clap::Subcommand;
@@ -19,6 +22,7 @@ enum What {
     Ls(ls::Args),
     Show(show::Args),
     Trace(trace::Args),
+    Key(key::Args),
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
@@ -26,5 +30,6 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         What::Ls(args) => ls::run(globals, args),
         What::Show(args) => show::run(globals, args),
         What::Trace(args) => trace::run(globals, args),
+        What::Key(args) => key::run(globals, args),
     }
 }

@@ -2,8 +2,10 @@ use crate::error::PartError;
 use crate::networks::{MachineName, Networks};
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use hc_net::dns::{MachineNames, Names, Server};
+use hc_net::wireguard::{Key, Tunnel};
 use hc_net::{links, resolv};
 use hc_spec::addr::Place;
+use hc_spec::host::OverlayMode;
 use hc_spec::{HostSpec, Name};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,6 +23,9 @@ pub struct HostNetworks {
     /// Machines of which the packet filter was told by this agent that they run: rules may have
     /// been lost, or written by another version, while there was none.
     told: Mutex<BTreeSet<Name>>,
+    /// File of the host's key.
+    key: PathBuf,
+    tunnel: Mutex<Option<Tunnel>>,
 }
 
 #[derive(Default)]
@@ -32,10 +37,35 @@ struct Dns {
 }
 
 impl HostNetworks {
-    /// For a host whose resolver is configured in `resolv_conf`.
+    /// For a host whose resolver is configured in `resolv_conf`, and whose key for other hosts is in
+    /// the file `key`, or will be.
     #[must_use]
-    pub fn new(resolv_conf: impl Into<PathBuf>) -> Self {
-        Self { resolv_conf: resolv_conf.into(), dns: Mutex::default(), told: Mutex::default() }
+    pub fn new(resolv_conf: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        Self {
+            resolv_conf: resolv_conf.into(),
+            dns: Mutex::default(),
+            told: Mutex::default(),
+            key: key.into(),
+            tunnel: Mutex::default(),
+        }
+    }
+
+    /// The device to other hosts, where it is one of this process.
+    async fn connect(&self, host: &HostSpec) -> Result<(), PartError> {
+        let tunnel = || self.tunnel.lock().unwrap_or_else(PoisonError::into_inner);
+        if tunnel().as_ref().is_some_and(|tunnel| tunnel.fits(host)) {
+            return Ok(());
+        }
+        // The name is free only when the old one is gone.
+        let old = tunnel().take();
+        drop(old);
+        let asked = host.overlay.as_ref().map(|overlay| overlay.mode);
+        if asked == Some(OverlayMode::Wireguard) {
+            links::remove_overlay().await?;
+            let new = Tunnel::start(host, &Key::of_host(&self.key)?)?;
+            *tunnel() = new;
+        }
+        Ok(())
     }
 
     fn dns(&self) -> MutexGuard<'_, Dns> {
@@ -144,7 +174,11 @@ fn names_of(host: &HostSpec, machines: &[MachineName]) -> Names {
 
 impl Networks for HostNetworks {
     fn ensure<'a>(&'a self, host: &'a HostSpec) -> BoxFuture<'a, Result<(), PartError>> {
-        async move { Ok(links::ensure_networks(host).await.map(drop)?) }.boxed()
+        async move {
+            self.connect(host).await?;
+            Ok(links::ensure_networks(host).await.map(drop)?)
+        }
+        .boxed()
     }
 
     fn remove<'a>(
@@ -199,6 +233,7 @@ impl Networks for HostNetworks {
         async move {
             self.silence().await?;
             let networks: Vec<Name> = host.networks.keys().cloned().collect();
+            drop(self.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take());
             self.remove(host, &networks).await
         }
         .boxed()

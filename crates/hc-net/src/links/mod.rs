@@ -13,6 +13,9 @@ mod tap;
 pub use attach::{Attached, attach, detach};
 pub use tap::{Tap, attach_tap};
 
+/// Name of the device to other hosts.
+pub(crate) const OVERLAY: &str = "hco0";
+
 use crate::error::{Error, Result};
 use crate::firewall::{self, Protection};
 use crate::netlink::{Netlink, link_error};
@@ -57,6 +60,14 @@ pub async fn ensure_alone(place: Place<'_>) -> Result<Protection> {
     let protection = firewall::ensure_alone(&place)?;
     forwarding::enable_uplinks(&netlink).await?;
     Ok(protection)
+}
+
+/// Takes the link to other hosts away.
+///
+/// # Errors
+/// When the kernel refuses.
+pub async fn remove_overlay() -> Result<()> {
+    overlay::remove(&Netlink::here()?).await
 }
 
 /// Says that a machine stopped: its addresses are nobody's until it is attached again. Quick, where

@@ -216,7 +216,11 @@ fn what_is_written_wrong_is_named_with_its_option() {
 fn hosts_have_addresses_of_their_own() {
     use crate::host::{Overlay, OverlayMode, Peer};
     let mut host = HostSpec::new(name("c"), name("a"));
-    let peer = |address: &str| Peer { address: address.parse().unwrap(), networks: [].into() };
+    let peer = |address: &str| Peer {
+        address: address.parse().unwrap(),
+        networks: [].into(),
+        public_key: None,
+    };
     let mut overlay = Overlay {
         mode: OverlayMode::Plain,
         address: "192.0.2.1".parse().unwrap(),
@@ -231,6 +235,35 @@ fn hosts_have_addresses_of_their_own() {
 [
     "hosts.d.address: 192.0.2.1 is the address of host 'a' already",
     "hosts.e.address: 2001:db8::1 is of another family than 192.0.2.1 of host 'a': hosts reach each other over IPv4 or over IPv6",
+]
+"#);
+}
+
+#[test]
+fn keys_are_needed_where_they_are_used() {
+    use crate::host::{Overlay, Peer};
+    let peer = |last: u8, key: Option<&str>| Peer {
+        address: [192, 0, 2, last].into(),
+        networks: [].into(),
+        public_key: key.map(str::to_owned),
+    };
+    let mut host = HostSpec::new(name("c"), name("a"));
+    host.overlay = Some(Overlay {
+        mode: OverlayMode::Wireguard,
+        address: [192, 0, 2, 1].into(),
+        peers: [
+            (name("b"), peer(2, Some("xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="))),
+            (name("d"), peer(4, Some("xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dh="))),
+            (name("e"), peer(5, Some("key"))),
+            (name("f"), peer(6, None)),
+        ]
+        .into(),
+    });
+    insta::assert_debug_snapshot!(check(&mut host), @r#"
+[
+    "hosts.d.publicKey: 'xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dh=' is no public key: it is what `hc net key` prints on that host",
+    "hosts.e.publicKey: 'key' is no public key: it is what `hc net key` prints on that host",
+    "hosts.f.publicKey is missing: `hc net key` on that host prints it",
 ]
 "#);
 }
