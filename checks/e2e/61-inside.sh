@@ -83,8 +83,7 @@ kill $flipping
 wait $flipping 2>/dev/null
 same "what moves meanwhile leads nowhere else" "$(hc exec deb -- grep -c ^root /etc/passwd)$(cat got/a/passwd 2>/dev/null | grep -c root:)" 10
 check "both ends at work" bash -c '"$HC" cp deb:/usr other:/opt/usr && "$HC" exec other -- test -x /opt/usr/bin/env'
-before=$(footprint)
 hc cp deb:/usr - 2>/dev/null | head -c 100 >/dev/null
 sleep 0.3
-same "a reader that goes away leaves nothing" "$(footprint)" "$before"
+same "a reader that goes away leaves nobody copying" "$(pgrep -fc 'hc cp deb')" 0
 finish

@@ -59,7 +59,8 @@ pub fn checks() -> Vec<Check> {
             unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 0) };
             if done == 0 { Err("it works".into()) } else { Ok(()) }
         }),
-        Check::new("real-time scheduling", || {
+        // Control groups of version 1 may allot no real time on a host either.
+        Check::anywhere("real-time scheduling", || {
             let one = libc::sched_param { sched_priority: 1 };
             let none = libc::sched_param { sched_priority: 0 };
             // SAFETY: reads the structures, changes how this process is scheduled, and back.
