@@ -49,6 +49,47 @@ another() { # MACHINE OLD-PID
 }
 kill_agent() { on kill -9 "$(unit MainPID)"; }
 
+# A machine as a unit of its own: systemd starts and stops it, and the machine is in the unit's group.
+by_hand() {
+	local closure=$WORK/cloud/alone.json pid
+	on sh -c "sed 's/\"name\":\"m2\"/\"name\":\"alone\"/' '$(machine m2 closure)' >'$closure'"
+	check "$1: a machine as a transient unit" on systemd-run --quiet --unit=hc-alone --slice=hc.slice --collect \
+		-p Type=notify -p Delegate=yes -p KillMode=mixed -p TimeoutStopSec=20 "$HC" machine run --delegated "$closure"
+	same "$1: systemd waited until it was ready" "$(on jq -r .phase /run/hc/machines/alone/status.json)" ready
+	pid=$(on jq .payload_pid /run/hc/machines/alone/status.json)
+	check "$1: it is in the unit's group" on grep -q '^0::/hc.slice/hc-alone.service/alone' "/proc/$pid/cgroup"
+	check "$1: exec finds it" hc exec alone -- /bin/hc guest env HOME
+	check "$1: systemctl stop" on systemctl stop hc-alone
+	same "$1: it stopped as it should" "$(on jq -c '[.phase, .exit.code, .exit.requested]' /run/hc/machines/alone/status.json)" '["exited",0,true]'
+	same "$1: nothing of it is left" "$(on find /sys/fs/cgroup -path '*alone*' -type d)" ""
+}
+
+# The power goes, and comes back: what was current runs again, without anybody's doing.
+reboot() {
+	local before
+	mkdir -p "$host/units"
+	check "$1: a host that keeps its disks" systemd boot "$host" "$1" "$top" "$(dirname "$HC")" \
+		"rw:$WORK/cloud" rw:/nix rw:/var/lib/hc "rw:$host"
+	describe two
+	check "$1: deploy there" deploy
+	check "$1: the agent is started by the boot" on systemctl is-enabled hc-agent.service
+	on sh -c "cd /etc/systemd/system && cp -a --parents hc-agent.service multi-user.target.wants/hc-agent.service '$host/units/'"
+	before=$(pids)
+	systemd end "$host"
+	check "$1: it boots again" systemd boot "$host" "$1" "$top" "$(dirname "$HC")" \
+		"rw:$WORK/cloud" rw:/nix rw:/var/lib/hc "rw:$host"
+	check "$1: what was current comes back" on sh -c 'for i in $(seq 200); do
+		[ "$(grep -l "\"phase\":\"ready\"" /run/hc/machines/m[12]/status.json 2>/dev/null | wc -l)" = 2 ] && exit 0
+		sleep 0.1; done; cat /var/lib/hc/agent.log; exit 1'
+	same "$1: as it was" "$(hc exec m1 -- /bin/hc guest env VALUE)" two
+	check "$1: as other processes" [ "$before" != "$(pids)" ]
+	same "$1: hc finds the agent of the boot" "$(unit MainPID)" "$(agent_pid)"
+	check "$1: destroy there" hc destroy --yes --keep-store
+	same "$1: the next boot starts nothing" "$(on find /etc/systemd -name 'hc-*')" ""
+	rm -rf "$host/units"
+	systemd end "$host"
+}
+
 scenario() {
 	check "$1: systemd comes up" systemd boot "$host" "$1" "$top" "$(dirname "$HC")" \
 		"rw:$WORK/cloud" "$WORK/other"
@@ -107,6 +148,7 @@ scenario() {
 	on kill -9 "$old"
 	check "$1: a machine that dies is started again" another m1 "$old"
 
+	by_hand "$1"
 	check "$1: destroy" hc destroy --yes
 	same "$1: leaves no unit" "$(unit LoadState)" not-found
 	same "$1: no unit file" "$(on find /run/systemd/system /run/systemd/transient /etc/systemd -name '*hc-*')" ""
@@ -117,6 +159,7 @@ scenario() {
 	same "$1: both machines are ready" "$(pids | wc -l)" 2
 	hc destroy --yes >"$WORK/out" 2>&1
 	systemd end "$host"
+	reboot "$1"
 	same "$1: the host left nothing" "$(find /sys/fs/cgroup -name 'hc-systemd-*' | wc -l)" 0
 }
 

@@ -48,8 +48,26 @@ let
         == builtins.length (builtins.attrNames (lib.genAttrs machine.networks (_: null)))
       ) "names a network twice")
       (check "ready.port" (
-        (ready.when == "tcp") == (ready.port != null)
-      ) "goes with ready.when = \"tcp\", and only with it")
+        (ready.when == "tcp" || ready.when == "http") == (ready.port != null)
+      ) "goes with ready.when = \"tcp\" or \"http\", and only with them")
+      (check "ready.path" (
+        (ready.when == "http") == (ready.path != null)
+      ) "goes with ready.when = \"http\", and only with it")
+      (check "ready.command" (
+        (ready.when == "command") == (ready.command != [ ])
+      ) "goes with ready.when = \"command\", and only with it")
+      (check "health" (
+        machine.health == null
+        || (
+          if machine.health.command != [ ] then
+            machine.health.port == null && machine.health.path == null
+          else
+            machine.health.port != null
+        )
+      ) "needs either a command, or a port and maybe a path")
+      (check "limits.swap" (
+        limits.swap == null || limits.memory != null
+      ) "goes with limits.memory, and only with it")
       (check "ready.port" (ready.port != 0) "is 0, which nothing can listen on")
       (check "limits.memory" (
         limits.memory == null || limits.memory >= mebibyte
@@ -57,6 +75,9 @@ let
       (check "limits.cpus" (limits.cpus == null || limits.cpus >= 0.01) "must be at least 0.01")
     ]
     ++ (if isContainer then [ ] else ofVm check machine)
+    ++ mapAttrsToList (
+      name: volume: check "volumes.${name}.size" (volume.size >= 300 * mebibyte) "must be at least 300M; what is not written takes no room"
+    ) machine.volumes
     ++ mapAttrsToList (
       name: _: check "env" (builtins.match "[^=]+" name != null) "has '${name}', which cannot name a variable"
     ) machine.env
@@ -73,8 +94,20 @@ let
     check: machine:
     let
       inherit (machine) isolation limits vm;
+      forContainers = option: unused: check option unused "is for containers";
     in
     [
+      (forContainers "volumes" (machine.volumes == { }))
+      (forContainers "binds" (machine.binds == { }))
+      (forContainers "tmpfs" (machine.tmpfs == { }))
+      (forContainers "devices" (machine.devices == { }))
+      (forContainers "health" (machine.health == null))
+      (forContainers "limits.swap" (limits.swap == null))
+      (check "ready.when" (builtins.elem machine.ready.when [
+        "started"
+        "notify"
+        "tcp"
+      ]) "of a virtual machine is \"started\", \"notify\" or \"tcp\"")
       (check "isolation" (
         isolation.userNamespace
         && isolation.addCapabilities == [ ]

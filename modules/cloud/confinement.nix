@@ -3,7 +3,24 @@
 let
   inherit (lib) mkOption types;
 
-  memory = import ./bytes.nix { inherit lib; };
+  sizes = import ./sizes.nix { inherit lib; };
+  memory = sizes.bytes;
+
+  rate =
+    what:
+    mkOption {
+      type = types.nullOr memory;
+      default = null;
+      description = "${what} per second. Unlimited when null.";
+    };
+  weight =
+    what:
+    mkOption {
+      type = types.nullOr (types.ints.between 1 10000);
+      default = null;
+      example = 200;
+      description = "Share of ${what} where there is not enough; machines without have 100.";
+    };
 
   # With or without `CAP_` would be two spellings of one thing.
   capability = types.strMatching "[A-BD-Z][A-Z_]*|C[B-Z_][A-Z_]*|CA[A-OQ-Z_][A-Z_]*";
@@ -36,6 +53,31 @@ in
         default = null;
         example = 512;
         description = "Number of processes and threads. Unlimited when null.";
+      };
+      swap = mkOption {
+        type = types.nullOr memory;
+        default = null;
+        example = "1G";
+        description = "Bytes of swap besides `memory`, with which it goes. Unlimited when null.";
+      };
+      cpuWeight = weight "the processors";
+      ioWeight = weight "the disks";
+      io = mkOption {
+        type = types.attrsOf (
+          types.submodule {
+            options = {
+              readBytes = rate "Bytes read";
+              writeBytes = rate "Bytes written";
+              readRequests = rate "Requests to read";
+              writeRequests = rate "Requests to write";
+            };
+          }
+        );
+        default = { };
+        example = {
+          "/var/lib/hc".writeBytes = "20M";
+        };
+        description = "Limits of disks: by their device, or by any path on a file system on them.";
       };
     };
 

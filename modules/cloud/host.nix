@@ -14,6 +14,7 @@ let
       ./machine.nix
       ./lifecycle.nix
       ./confinement.nix
+      ./storage.nix
     ]
     ++ [ (import ./vm.nix { inherit lib; inherit (specialArgs) images; }) ]
     # The usual network needs no mention.

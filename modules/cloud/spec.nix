@@ -4,6 +4,25 @@ let
   schema = 1;
   cloud = config.cloud.name;
   withoutNulls = lib.filterAttrs (_: value: value != null);
+  # What most machines do not say is no part of what they are: their closures stay the same.
+  withoutEmpty = lib.filterAttrs (
+    _: value:
+    value != null && value != { } && value != [ ] && value != false
+  );
+  volume =
+    volume:
+    withoutEmpty volume
+    // (
+      if volume.snapshots == null then
+        { }
+      else
+        {
+          snapshots = {
+            everySec = volume.snapshots.every;
+            inherit (volume.snapshots) keep;
+          };
+        }
+    );
 
   machineSpec = host: name: machine: {
     inherit
@@ -17,16 +36,23 @@ let
       command
       env
       networks
-      restart
       isolation
       ;
     image = withoutNulls { inherit (machine.image) rootfs manifest; };
     stop = withoutNulls machine.stop;
     files = lib.mapAttrs (_: withoutNulls) machine.files;
-    limits = withoutNulls machine.limits;
-    ready = withoutNulls machine.ready;
+    limits = withoutEmpty (machine.limits // { io = lib.mapAttrs (_: withoutNulls) machine.limits.io; });
+    ready = withoutEmpty machine.ready;
+    restart = withoutNulls machine.restart;
   }
   // withoutNulls { inherit (machine) init user workdir; }
+  // withoutEmpty {
+    volumes = lib.mapAttrs (_: volume) machine.volumes;
+    tmpfs = lib.mapAttrs (_: withoutNulls) machine.tmpfs;
+    devices = lib.mapAttrs (_: withoutNulls) machine.devices;
+    inherit (machine) binds;
+    health = if machine.health == null then null else withoutEmpty machine.health;
+  }
   // lib.optionalAttrs (machine.kind != "container") { vm = vmSpec machine.vm; };
 
   vmSpec = vm: {

@@ -6,7 +6,7 @@
 }:
 let
   inherit (lib) mkOption types;
-  bytes = import ./bytes.nix { inherit lib; };
+  inherit (import ./sizes.nix { inherit lib; }) bytes;
 
   options =
     { config, ... }:

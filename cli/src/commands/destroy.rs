@@ -6,6 +6,7 @@ use crate::error::{Code, Failure};
 use crate::output;
 use crate::progress::Progress;
 use hc_agent::client::ClientError;
+use hc_runtime::volumes::{VolumeError, VolumeStore};
 use nix_store::GcOptions;
 use std::collections::BTreeSet;
 
@@ -42,9 +43,9 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     }
     hc_agent::unregister(&agent::config(globals)?)?;
     clear_machines(globals)?;
-    for directory in [&globals.run_dir, &globals.state_dir] {
-        empty(directory)?;
-    }
+    let kept = clear_volumes(globals)?;
+    empty(&globals.run_dir, None)?;
+    empty(&globals.state_dir, (!kept.is_empty()).then_some("volumes"))?;
     if !args.keep_store {
         progress.say("collecting");
         hc_deploy::builder::forget(&build::store(globals)?)?;
@@ -57,6 +58,12 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         ))?;
     }
     progress.clear();
+    if !kept.is_empty() {
+        output::line(format_args!(
+            "volumes that are to be kept are still there: {}; `hc volume rm --force` removes them",
+            kept.join(", ")
+        ))?;
+    }
     output::line("nothing of hc runs on this host any more")
 }
 
@@ -74,16 +81,33 @@ fn clear_machines(globals: &Globals) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Deletes what is in a directory, and the directory too unless it is a mount point.
-fn empty(directory: &std::path::Path) -> anyhow::Result<()> {
+/// Removes volumes, and names those that are to be kept.
+fn clear_volumes(globals: &Globals) -> anyhow::Result<Vec<String>> {
+    let store = VolumeStore::new(&globals.state_dir);
+    let mut kept = Vec::new();
+    for name in store.names()? {
+        match store.remove(&name, false) {
+            Err(VolumeError::Kept(name)) => kept.push(name.to_string()),
+            removed => removed?,
+        }
+    }
+    Ok(kept)
+}
+
+/// Deletes what is in a directory `except` for one entry, and the directory too unless it is a mount
+/// point or something stays.
+fn empty(directory: &std::path::Path, except: Option<&str>) -> anyhow::Result<()> {
     let entries = match std::fs::read_dir(directory) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
     };
     for entry in entries {
-        hc_fs::tree::remove(&entry?.path())?;
+        let entry = entry?;
+        if except.is_none_or(|kept| entry.file_name() != kept) {
+            hc_fs::tree::remove(&entry.path())?;
+        }
     }
-    if hc_fs::tree::first_mount_below(directory)?.is_none() {
+    if except.is_none() && hc_fs::tree::first_mount_below(directory)?.is_none() {
         hc_fs::plain::remove_dir(directory)?;
     }
     Ok(())

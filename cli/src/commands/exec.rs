@@ -31,7 +31,8 @@ pub struct Args {
     command: Vec<String>,
 }
 
-fn variable(text: &str) -> Result<(String, String), String> {
+/// `KEY=VALUE`.
+pub fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
         _ => Err("write KEY=VALUE".into()),

@@ -1,5 +1,7 @@
 //! `hc gc`: delete what nothing needs any more.
 
+mod state;
+
 use super::{build, store};
 use crate::context::Globals;
 use crate::error::{Code, Failure};
@@ -40,6 +42,10 @@ pub struct Args {
     /// Keep the derivations of paths that stay (default: keep-derivations of nix.conf, or true)
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     keep_derivations: Option<bool>,
+    /// Delete what machines left that are in no generation any more: their files, disks and volumes,
+    /// except volumes with `keep`
+    #[arg(long)]
+    state: bool,
     /// Only say what would go
     #[arg(long)]
     dry_run: bool,
@@ -68,6 +74,10 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     progress.say("collecting");
     let store = build::store(globals)?;
     let Keep { derivations, outputs } = crate::nix_conf::keep()?;
+    let state = match args.state {
+        true => state::collect(globals, &generations, &pruned, args.dry_run)?,
+        false => Vec::new(),
+    };
     // What reads images in the store keeps them: the links of those that are gone go first.
     let (bases, disks) = (Bases::new(&globals.state_dir), Disks::new(&globals.state_dir));
     let released = bases.release(&|image| disks.read_image(image), args.dry_run)?;
@@ -105,6 +115,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
             "bytes": report.freed,
             "bases": gone,
             "saved": saved,
+            "state": state,
             "dryRun": args.dry_run,
         }));
     }
@@ -125,6 +136,9 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         report.deleted.len(),
         output::bytes(report.freed),
     ))?;
+    for line in &state {
+        output::line(format_args!("{verb} {line}"))?;
+    }
     if !stray.is_empty() {
         let names: Vec<String> = stray.iter().map(Disk::name).collect();
         let bytes = stray.iter().map(|disk| disk.bytes).sum();
@@ -147,13 +161,8 @@ fn stray(
     if disks.is_empty() {
         return Ok(disks);
     }
-    for generation in generations.list()? {
-        if pruned.iter().all(|gone| gone.number != generation.number) {
-            let set = generations.set(generation.number)?;
-            let set = hc_agent::read_set(globals.store.as_deref(), &set)?;
-            disks.retain(|disk| set.machines.keys().all(|name| name.as_str() != disk.machine));
-        }
-    }
+    let described = state::described(globals, generations, pruned)?;
+    disks.retain(|disk| described.iter().all(|name| name.as_str() != disk.machine));
     Ok(disks)
 }
 

@@ -21,19 +21,27 @@ enum What {
         /// Control group that machines' groups are made in
         #[arg(long, value_name = "GROUP")]
         cgroup_parent: Option<PathBuf>,
+        /// Make them in the group that it was started in: for units of systemd with Delegate=yes
+        #[arg(long, conflicts_with = "cgroup_parent")]
+        delegated: bool,
     },
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<ExitCode> {
-    let What::Run { closure, cgroup_parent } = &args.what;
+    let What::Run { closure, cgroup_parent, delegated } = &args.what;
     Globals::need_root("machine run")?;
     let mut config = hc_runtime::RunConfig::new(globals.physical(closure));
     config.store_root.clone_from(&globals.store);
     config.state_dir.clone_from(&globals.state_dir);
     config.run_dir.clone_from(&globals.run_dir);
     config.cgroup_parent.clone_from(cgroup_parent);
+    if *delegated {
+        config.cgroup_parent = Some(hc_runtime::own_parent()?);
+    }
     config.notify = std::env::var_os("NOTIFY_SOCKET").map(PathBuf::from);
     config.qemu = program("qemu-system-x86_64");
+    config.requested_ns =
+        std::env::var(hc_agent::REQUESTED).ok().and_then(|text| text.parse().ok());
     let exit = hc_runtime::run(&config, &hc_agent::MachineNetwork)?;
     Ok(ExitCode::from(u8::try_from(exit.shell_code()).unwrap_or(u8::MAX)))
 }

@@ -6,6 +6,7 @@ mod builder;
 mod completions;
 mod console;
 mod copy;
+mod cp;
 mod deploy;
 mod destroy;
 mod disk;
@@ -28,7 +29,11 @@ mod plan;
 mod ps;
 mod repl;
 mod rollback;
+mod run;
+mod shell;
+mod status;
 mod store;
+mod volume;
 mod watch;
 
 pub use build::{observe, store_config};
@@ -61,9 +66,13 @@ enum Verb {
     Rollback(rollback::Args),
     Generations(generations::Args),
     Ps(ps::Args),
+    Status(status::Args),
     Logs(logs::Args),
+    Run(Box<run::Args>),
     Exec(exec::Args),
     Console(console::Args),
+    Shell(shell::Args),
+    Cp(cp::Args),
     Start(lifecycle::StartArgs),
     Stop(lifecycle::StopArgs),
     Restart(lifecycle::RestartArgs),
@@ -76,6 +85,7 @@ enum Verb {
     Agent(agent::Args),
     Image(image::Args),
     Disk(disk::Args),
+    Volume(volume::Args),
     Completions(completions::CompletionsArgs),
     Man(completions::ManArgs),
     #[command(hide = true)]
@@ -91,6 +101,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let globals = &cli.globals.absolute()?;
     match &cli.verb {
         Verb::Exec(args) => return exec::run(globals, args),
+        Verb::Run(args) => return run::run(globals, args),
+        Verb::Shell(args) => return shell::run(globals, args),
         Verb::Machine(args) => return machine::run(globals, args),
         Verb::Guest(args) => return guest::run(args),
         Verb::Deploy(args) => deploy::run(globals, args),
@@ -105,8 +117,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Rollback(args) => rollback::run(globals, args),
         Verb::Generations(args) => generations::run(globals, args),
         Verb::Ps(args) => ps::run(globals, args),
+        Verb::Status(args) => status::run(globals, args),
         Verb::Logs(args) => logs::run(globals, args),
         Verb::Console(args) => console::run(globals, args),
+        Verb::Cp(args) => cp::run(globals, args),
         Verb::Start(args) => lifecycle::start(globals, args),
         Verb::Stop(args) => lifecycle::stop(globals, args),
         Verb::Restart(args) => lifecycle::restart(globals, args),
@@ -119,6 +133,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Agent(args) => agent::run(globals, args),
         Verb::Image(args) => image::run(globals, args),
         Verb::Disk(args) => disk::run(globals, args),
+        Verb::Volume(args) => volume::run(globals, args),
         Verb::Completions(args) => completions::completions(args),
         Verb::Man(args) => completions::man(args),
         Verb::Builder(args) => builder::run(args),

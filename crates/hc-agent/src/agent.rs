@@ -147,6 +147,12 @@ impl Agent {
     /// What an agent does first: finish or undo what an earlier one was at, and make what runs
     /// equal to `current`. What cannot be done is kept as `problem`; no machine is touched then.
     pub(crate) async fn come_up(self: &Arc<Self>, pass: Pass) {
+        let (run, state) = (self.config.run_dir.clone(), self.config.state_dir.clone());
+        // What throw-away machines left whose supervisor was killed.
+        let _ = tokio::task::spawn_blocking(move || {
+            hc_runtime::sweep(&run, &state, None, &crate::host::ThrowawayNetwork)
+        })
+        .await;
         let come = async {
             match journal::read(&self.config.state_dir)? {
                 Some(journal) => Activate::recover(self, journal).await.map(|_| ()),

@@ -10,8 +10,10 @@ use crate::status::Phase;
 use crate::target::Target;
 use crate::wire::{Failure, MachineView};
 use hc_fs::durable;
+use hc_runtime::volumes::VolumeName;
 use hc_spec::Name;
-use std::collections::BTreeMap;
+use hc_spec::storage::Snapshots;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -80,6 +82,7 @@ impl Fleet {
             }),
             boot_id: Arc::clone(&self.boot_id),
             starts: Arc::clone(&self.starts),
+            history: VecDeque::new(),
         };
         Member { goal, view, task: tokio::spawn(keeper.keep()) }
     }
@@ -220,6 +223,19 @@ impl Fleet {
             Some(MachineName { name: name.clone(), networks, ready })
         };
         self.members().iter().filter_map(name).collect()
+    }
+
+    /// Volumes that snapshots are made of, and when.
+    pub(crate) fn schedules(&self) -> Vec<(VolumeName, Snapshots)> {
+        let mut all = Vec::new();
+        for (machine, member) in &*self.members() {
+            let Some(target) = member.goal.borrow().target.clone() else { continue };
+            for (volume, schedule) in &target.schedules {
+                let (machine, volume) = (machine.clone(), volume.clone());
+                all.push((VolumeName { machine, volume }, *schedule));
+            }
+        }
+        all
     }
 
     /// Number of machines, and of those that are ready.

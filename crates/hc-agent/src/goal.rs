@@ -39,6 +39,8 @@ pub(crate) struct View {
     pub exit: Option<Exit>,
     /// It never got as far as executing its command.
     pub unstartable: bool,
+    /// It was started again too often and is left alone.
+    pub gave_up: bool,
     /// It has been ready since the goal changed.
     pub was_ready: bool,
     /// Ends since the goal changed that were no success, or came before it was ready.
@@ -63,6 +65,7 @@ impl Default for View {
             restarts: 0,
             exit: None,
             unstartable: false,
+            gave_up: false,
             was_ready: false,
             failures: 0,
             over: false,
@@ -81,6 +84,9 @@ impl View {
         match self.phase {
             Phase::Ready | Phase::Stopped => Some(Ok(())),
             Phase::Exited | Phase::Backoff if done => Some(Ok(())),
+            Phase::Failed if self.gave_up => {
+                Some(Err(format!("it ended too often and is left alone: {}", exit())))
+            }
             Phase::Failed => Some(Err(format!("it cannot be started: {}", exit()))),
             Phase::Backoff if self.unstartable => {
                 Some(Err(format!("it cannot be started: {}", exit())))

@@ -6,8 +6,9 @@ use crate::process::Process;
 use crate::status::{Exit, Phase, Status};
 use crate::target::Target;
 use hc_spec::Name;
-use hc_spec::machine::{ReadyWhen, RestartPolicy};
+use hc_spec::machine::{ReadyWhen, Restart, RestartPolicy};
 use rustix::process::Signal;
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +52,8 @@ pub(crate) struct Keeper {
     /// How many machines may be starting at once: more would only slow each other down, and all
     /// would miss their time.
     pub starts: Arc<Semaphore>,
+    /// When it was last started again by itself, for this goal.
+    pub history: VecDeque<Instant>,
 }
 
 /// A start that takes longer no longer keeps others from theirs.
@@ -72,6 +75,7 @@ impl Keeper {
                     self.begin();
                 }
                 quick = 0;
+                self.history.clear();
                 self.set(|view| view.version = goal.version);
             }
             let target = goal.target.as_ref().filter(|_| !goal.stopped);
@@ -174,6 +178,7 @@ impl Keeper {
         self.set(|view| {
             view.failures = 0;
             (view.was_ready, view.over, view.unstartable) = (false, false, false);
+            view.gave_up = false;
             view.spawned = None;
             // Whatever was said before is not about this goal.
             view.phase = Phase::Starting;
@@ -300,7 +305,7 @@ impl Keeper {
         self.set(|view| (view.exit, view.phase) = (exit, Phase::Starting));
     }
 
-    fn ended(&self, now: &Running, exit: Option<Exit>, target: &Target, quick: u32) -> Idle {
+    fn ended(&mut self, now: &Running, exit: Option<Exit>, target: &Target, quick: u32) -> Idle {
         let status = self.own_status(&now.process);
         let unstartable = status.as_ref().is_some_and(|s| s.phase == Phase::Failed);
         let exit = status.and_then(|s| s.exit).unwrap_or_else(|| {
@@ -311,19 +316,22 @@ impl Keeper {
         self.idle(exit, unstartable, target, quick)
     }
 
-    fn unspawned(&self, error: crate::AgentError, target: &Target, quick: u32) -> Idle {
+    fn unspawned(&mut self, error: crate::AgentError, target: &Target, quick: u32) -> Idle {
         tracing::error!(machine = %self.name, %error, "cannot be started");
         self.idle(Exit::error(error.to_string()), true, target, quick)
     }
 
-    fn idle(&self, exit: Exit, unstartable: bool, target: &Target, quick: u32) -> Idle {
+    fn idle(&mut self, exit: Exit, unstartable: bool, target: &Target, quick: u32) -> Idle {
         let again = restarts(target.restart.policy, &exit);
+        let gave_up = again && self.is_enough(&target.restart);
+        let again = again && !gave_up;
         self.set(|view| {
             if !(exit.is_success() && (view.was_ready || target.ready.when == ReadyWhen::Started)) {
                 view.failures += 1;
             }
             (view.exit, view.unstartable, view.over) = (Some(exit), unstartable, !again);
-            view.phase = match (again, unstartable) {
+            view.gave_up = gave_up;
+            view.phase = match (again, unstartable || gave_up) {
                 (true, _) => Phase::Backoff,
                 (false, true) => Phase::Failed,
                 (false, false) => Phase::Exited,
@@ -331,6 +339,20 @@ impl Keeper {
         });
         let delay = backoff(target.restart.delay_ms, target.restart.max_delay_ms, quick);
         if again { Idle::Until(Instant::now() + delay) } else { Idle::Over }
+    }
+
+    /// Counts one more start by itself; whether it was one too many.
+    fn is_enough(&mut self, restart: &Restart) -> bool {
+        let Some(most) = restart.max_restarts else { return false };
+        let window = Duration::from_secs(restart.window_sec.unwrap_or(600).into());
+        let now = Instant::now();
+        self.history.retain(|at| now.duration_since(*at) < window);
+        if self.history.len() >= usize::try_from(most).unwrap_or(usize::MAX) {
+            tracing::warn!(machine = %self.name, restarts = most, "started again too often: left alone");
+            return true;
+        }
+        self.history.push_back(now);
+        false
     }
 
     fn forget(&self) {

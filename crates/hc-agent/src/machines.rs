@@ -68,6 +68,9 @@ pub struct ProcessMachines {
     watcher: Watcher,
 }
 
+/// Variable that tells a supervisor when it was asked for, in nanoseconds of `CLOCK_MONOTONIC`.
+pub const REQUESTED: &str = "HC_REQUESTED_NS";
+
 /// Lines of a machine's log that an error shows.
 const TAIL_LINES: usize = 10;
 
@@ -122,6 +125,7 @@ impl Machines for ProcessMachines {
         {
             command.env_remove(key);
         }
+        command.env(REQUESTED, hc_runtime::now_ns().to_string());
         // SAFETY: `before_exec` only makes system calls and works on memory that exists.
         unsafe {
             command.pre_exec(move || before_exec(parent, &record, &tail, nofile));
@@ -168,7 +172,12 @@ impl Machines for ProcessMachines {
         for directory in ["supervisors", "machines"] {
             let directory = self.run_dir.join(directory);
             for entry in std::fs::read_dir(&directory).on("read", &directory)? {
-                let file = entry.on("read", &directory)?.file_name();
+                let entry = entry.on("read", &directory)?;
+                // Those of `hc run` are nobody's but its.
+                if entry.path().join("throwaway").exists() {
+                    continue;
+                }
+                let file = entry.file_name();
                 names.extend(file.to_str().and_then(|text| Name::new(text).ok()));
             }
         }

@@ -3,6 +3,7 @@
 use crate::error::{AgentError, Result};
 use crate::set::{physical, read_set};
 use hc_spec::machine::{Kind, MachineSpec, Ready, Restart};
+use hc_spec::storage::Snapshots;
 use hc_spec::{HostSpec, MachineSet, Name};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,8 @@ pub(crate) struct Target {
     pub ready: Ready,
     pub restart: Restart,
     pub stop_timeout: Duration,
+    /// Volumes that snapshots are made of.
+    pub schedules: Vec<(Name, Snapshots)>,
 }
 
 /// A machine set with all its closures read.
@@ -36,7 +39,10 @@ impl Target {
         if spec.name != *name {
             return Err(wrong(format!("it is of machine '{}', not of '{name}'", spec.name)));
         }
+        let scheduled = spec.volumes.into_iter();
+        let schedules = scheduled.filter_map(|(name, volume)| Some((name, volume.snapshots?)));
         Ok(Arc::new(Self {
+            schedules: schedules.collect(),
             closure: closure.into(),
             kind: spec.kind,
             networks: spec.networks,

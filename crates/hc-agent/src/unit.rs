@@ -1,8 +1,11 @@
 //! The agent as a unit of systemd, where that is process 1.
 //!
-//! A unit file in `/run`, not a transient unit: as long as a machine's supervisor is in its
-//! control group systemd keeps a stopped unit loaded, and refuses a transient one of its name. A
-//! file can be started, stopped and restarted by hand as well, and replaced by a newer hc.
+//! A unit file, not a transient unit: as long as a machine's supervisor is in its control group
+//! systemd keeps a stopped unit loaded, and refuses a transient one of its name. A file can be
+//! started, stopped and restarted by hand as well, and replaced by a newer hc. It lies in `/etc` and
+//! is wanted by the boot, so that a host that starts again runs what it ran; where `/etc` is not to
+//! be written to (NixOS, whose module has a unit of its own), and for agents of other directories, it
+//! lies in `/run`.
 
 use crate::config::AgentConfig;
 use crate::error::{AgentError, Context, Result};
@@ -12,7 +15,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// Units until the next boot.
 const UNITS: &str = "/run/systemd/system";
+/// Units of the host's administrator.
+const LASTING: &str = "/etc/systemd/system";
+/// The unit of the agent of `/run/hc`.
+const USUAL: &str = "hc-agent.service";
 
 /// Whether systemd is process 1, as sd_booted(3) finds out.
 pub(crate) fn is_possible() -> bool {
@@ -22,10 +30,12 @@ pub(crate) fn is_possible() -> bool {
 /// Starts the unit and waits until the agent has said that it is ready.
 pub(crate) fn start(config: &AgentConfig, arguments: &[impl AsRef<OsStr>]) -> Result<()> {
     let name = name(&config.run_dir);
-    let (path, text) = (path(&name), text(config, arguments));
+    let text = text(config, arguments);
     let failed = |why| AgentError::NotStarted { socket: config.socket(), why };
-    if std::fs::read(&path).ok().as_deref() != Some(text.as_bytes()) {
-        hc_fs::plain::write(&path, text.as_bytes(), 0o644)?;
+    let is = |path: &Path| std::fs::read(path).ok().as_deref() == Some(text.as_bytes());
+    let places = places(&config.run_dir, &name);
+    if !places.iter().any(|path| is(path)) {
+        put(&places, text.as_bytes())?;
         systemctl(&["daemon-reload"])?.map_err(failed)?;
     }
     // Who asks for it by hand is not to be told that it failed too often before. A unit that was
@@ -34,15 +44,57 @@ pub(crate) fn start(config: &AgentConfig, arguments: &[impl AsRef<OsStr>]) -> Re
     systemctl(&["start", &name])?.map_err(failed)
 }
 
+/// Where the file may lie, the best place first.
+fn places(run_dir: &Path, name: &str) -> Vec<PathBuf> {
+    let volatile = Path::new(UNITS).join(name);
+    match name == USUAL && run_dir == Path::new("/run/hc") {
+        true => vec![Path::new(LASTING).join(name), volatile],
+        false => vec![volatile],
+    }
+}
+
+/// What makes the boot start a unit of that path.
+fn wish(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?;
+    path.starts_with(LASTING).then(|| Path::new(LASTING).join("multi-user.target.wants").join(name))
+}
+
+/// Writes the file to the first place that takes it.
+fn put(places: &[PathBuf], text: &[u8]) -> Result<()> {
+    let mut refused = None;
+    for path in places {
+        let written = (|| {
+            hc_fs::plain::write(path, text, 0o644)?;
+            if let Some(wish) = wish(path) {
+                hc_fs::plain::create_dir_all(wish.parent().unwrap_or(path), 0o755)?;
+                hc_fs::plain::remove_file(&wish)?;
+                hc_fs::plain::symlink(path, &wish)?;
+            }
+            hc_fs::Result::Ok(())
+        })();
+        match written {
+            Ok(()) => return Ok(()),
+            Err(error) => refused = Some(error),
+        }
+    }
+    refused.map_or(Ok(()), |error| Err(error.into()))
+}
+
 /// Stops the unit and takes its file away; no unit is fine.
 pub(crate) fn remove(config: &AgentConfig) -> Result<()> {
     let name = name(&config.run_dir);
-    let path = path(&name);
-    if !is_possible() || !path.exists() {
+    let mut places = places(&config.run_dir, &name);
+    places.retain(|path| path.exists());
+    if !is_possible() || places.is_empty() {
         return Ok(());
     }
     let _ = systemctl(&["stop", &name])?;
-    hc_fs::plain::remove_file(&path)?;
+    for path in places {
+        if let Some(wish) = wish(&path) {
+            hc_fs::plain::remove_file(&wish)?;
+        }
+        hc_fs::plain::remove_file(&path)?;
+    }
     let _ = systemctl(&["reset-failed", &name])?;
     let part = |why: String| AgentError::Part { what: "remove the unit", source: why.into() };
     systemctl(&["daemon-reload"])?.map_err(part)
@@ -60,14 +112,10 @@ fn systemctl(arguments: &[&str]) -> Result<Result<(), String>> {
     Ok(Err(format!("systemctl {}: {}", arguments.join(" "), said.trim())))
 }
 
-fn path(name: &str) -> PathBuf {
-    Path::new(UNITS).join(name)
-}
-
 /// One unit per run directory, as there is one agent: `hc-agent.service` for the usual one.
 fn name(run_dir: &Path) -> String {
     if run_dir == Path::new("/run/hc") {
-        return "hc-agent.service".into();
+        return USUAL.into();
     }
     let mut name = String::from("hc-agent");
     for part in run_dir.components().skip(1) {
@@ -101,6 +149,7 @@ fn text(config: &AgentConfig, arguments: &[impl AsRef<OsStr>]) -> String {
         "# Written by hc; `hc destroy` takes it away.\n\
          [Unit]\n\
          Description=hc, which runs the machines of this host\n\
+         After=network.target local-fs.target\n\
          \n\
          [Service]\n\
          Type=notify\n\
@@ -112,7 +161,10 @@ fn text(config: &AgentConfig, arguments: &[impl AsRef<OsStr>]) -> String {
          TasksMax=infinity\n\
          OOMPolicy=continue\n\
          StandardOutput=append:{log}\n\
-         StandardError=append:{log}\n"
+         StandardError=append:{log}\n\
+         \n\
+         [Install]\n\
+         WantedBy=multi-user.target\n"
     )
 }
 

@@ -1,5 +1,7 @@
 //! Control groups: found out at run time, in whatever way the host has them mounted.
 
+mod limits;
+
 use crate::error::{Doing, Hint, Problem, Res};
 use hc_spec::machine::Limits;
 use std::collections::BTreeMap;
@@ -24,7 +26,7 @@ pub enum CgroupMode {
 }
 
 /// Controllers that limits need.
-const WANTED: [&str; 3] = ["memory", "cpu", "pids"];
+const WANTED: [&str; 5] = ["memory", "cpu", "pids", "blkio", "io"];
 
 /// Where the hierarchies are mounted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -90,6 +92,14 @@ impl Group {
         }
     }
 
+    /// Without the groups that only limits of disks need, unless there are any.
+    pub fn for_limits(mut self, limits: &Limits) -> Self {
+        if !limits.limit_io() {
+            self.v1.remove("blkio");
+        }
+        self
+    }
+
     /// Every directory once.
     pub fn dirs(&self) -> Vec<PathBuf> {
         let mut dirs: Vec<_> = self.v2.iter().chain(self.v1.values()).cloned().collect();
@@ -103,36 +113,7 @@ impl Group {
         for dir in self.dirs() {
             make_below(&dir, self.v2.as_deref() == Some(&dir))?;
         }
-        if let Some(bytes) = limits.memory {
-            if let Some(dir) = self.v1.get("memory") {
-                set(dir, "memory.limit_in_bytes", &bytes.to_string())?;
-            } else {
-                let dir = self.unified("limits.memory", "memory.max")?;
-                set(dir, "memory.max", &bytes.to_string())?;
-                set(dir, "memory.oom.group", "1")?;
-            }
-        }
-        if let Some(cpus) = limits.cpus {
-            const PERIOD: f64 = 100_000.0;
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            let quota = (cpus * PERIOD).round().max(1000.0) as u64;
-            if let Some(dir) = self.v1.get("cpu") {
-                set(dir, "cpu.cfs_period_us", "100000")?;
-                set(dir, "cpu.cfs_quota_us", &quota.to_string())?;
-            } else {
-                let dir = self.unified("limits.cpus", "cpu.max")?;
-                set(dir, "cpu.max", &format!("{quota} 100000"))?;
-            }
-        }
-        if let Some(pids) = limits.pids {
-            // The machine's init is ours, not the payload's.
-            let pids = pids.saturating_add(1).to_string();
-            match self.v1.get("pids") {
-                Some(dir) => set(dir, "pids.max", &pids)?,
-                None => set(self.unified("limits.pids", "pids.max")?, "pids.max", &pids)?,
-            }
-        }
-        Ok(())
+        self.limit(limits)
     }
 
     fn unified(&self, limit: &str, file: &str) -> Res<&Path> {
@@ -178,12 +159,11 @@ impl Group {
 
     /// How many processes were killed because the memory limit was reached.
     pub fn oom_kills(&self) -> u64 {
-        let v1 = self.v1.get("memory").map(|dir| dir.join("memory.oom_control"));
-        let v2 = || self.v2.as_ref().map(|dir| dir.join("memory.events"));
-        v1.or_else(v2)
-            .and_then(|file| fs::read_to_string(file).ok())
-            .and_then(|text| text.lines().find_map(|l| l.strip_prefix("oom_kill ")?.parse().ok()))
-            .unwrap_or(0)
+        match (self.v1.get("memory"), &self.v2) {
+            (Some(dir), _) => crate::usage::oom_kills(dir, "memory.oom_control"),
+            (None, Some(dir)) => crate::usage::oom_kills(dir, "memory.events"),
+            (None, None) => 0,
+        }
     }
 
     /// Kills whatever is in the groups and removes them; groups that are not there are fine.
@@ -203,6 +183,28 @@ impl Group {
         }
         Ok(())
     }
+}
+
+/// Makes this process's own group, which was delegated to it, one that machines' groups can be made
+/// in: it moves to a group below, because no process may be where controllers are handed down. Gives
+/// the group's path in the hierarchies.
+///
+/// # Errors
+/// When this process is in no version 2 group, or may not make groups there.
+pub fn own_parent() -> std::io::Result<PathBuf> {
+    let text = fs::read_to_string("/proc/self/cgroup")?;
+    let own = text.lines().find_map(|line| line.strip_prefix("0::/"));
+    let hierarchies = Hierarchies::parse(&fs::read_to_string("/proc/self/mountinfo")?);
+    let (Some(own), Some(root)) = (own, hierarchies.v2) else {
+        return Err(std::io::Error::other("this process is in no version 2 control group"));
+    };
+    let leaf = root.join(own).join("supervisor");
+    match rustix::fs::mkdir(&leaf, rustix::fs::Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    write(&leaf.join("cgroup.procs"), "0")?;
+    Ok(own.into())
 }
 
 fn door(dir: &Path, file: &str) -> Res<fs::File> {
@@ -362,7 +364,8 @@ mod tests {
         let hierarchies = Hierarchies { v2: Some(dir.path().into()), v1: BTreeMap::new() };
         let group = Group::of(&hierarchies, Path::new("p"), "web");
         let own = dir.path().join("p/web");
-        let limits = Limits { memory: Some(5 << 20), cpus: Some(1.5), pids: Some(9) };
+        let limits =
+            Limits { memory: Some(5 << 20), cpus: Some(1.5), pids: Some(9), ..Limits::default() };
         let error = group.create(&limits).unwrap_err().to_string();
         assert!(error.contains("limits.memory cannot be kept"), "{error}");
         let files = ["memory.max", "memory.oom.group", "cpu.max", "pids.max", "memory.events"];

@@ -4,6 +4,17 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+/// What the standard streams of a machine's command are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Streams {
+    /// Nothing to read; what it writes goes to its log.
+    Log,
+    /// Those of the supervisor.
+    Own,
+    /// A terminal of its own, connected to the supervisor's streams.
+    Terminal,
+}
+
 /// How to run one machine.
 #[derive(Debug, Clone)]
 pub struct RunConfig {
@@ -24,6 +35,12 @@ pub struct RunConfig {
     pub notify: Option<PathBuf>,
     /// The program of QEMU, for virtual machines; looked for where hosts have it when absent.
     pub qemu: Option<PathBuf>,
+    /// What its standard streams are.
+    pub streams: Streams,
+    /// It is gone with its supervisor: [`crate::sweep`] takes what is left when that was killed.
+    pub throwaway: bool,
+    /// When the machine was asked for ([`crate::now_ns`]), to say where the time went since.
+    pub requested_ns: Option<u64>,
 }
 
 impl RunConfig {
@@ -42,6 +59,9 @@ impl RunConfig {
             dns: Vec::new(),
             notify: None,
             qemu: None,
+            streams: Streams::Log,
+            throwaway: false,
+            requested_ns: None,
         }
     }
 
@@ -68,13 +88,13 @@ pub struct ExecConfig {
     pub store_root: Option<PathBuf>,
     /// Name of the machine.
     pub name: String,
-    /// Program and arguments.
+    /// Program and arguments; none for the user's shell, as at a login.
     pub argv: Vec<String>,
     /// Give it a terminal of its own, connected to this process's standard streams.
     pub tty: bool,
     /// User to run as, `root` when absent: a name or `uid[:gid]`.
     pub user: Option<String>,
-    /// Working directory, `/` when absent.
+    /// Working directory; `/` when absent, or a shell's home.
     pub workdir: Option<PathBuf>,
     /// Environment on top of the machine's own.
     pub env: BTreeMap<String, String>,
@@ -114,6 +134,12 @@ impl Places {
             run: run_dir.join("machines").join(name),
             state: state_dir.join("machines").join(name),
         }
+    }
+
+    /// Says that the machine is gone with its supervisor.
+    #[must_use]
+    pub fn throwaway(&self) -> PathBuf {
+        self.run.join("throwaway")
     }
 
     /// The status file.

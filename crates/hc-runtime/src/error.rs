@@ -73,6 +73,12 @@ pub enum RunError {
         /// What is wrong, and what would be right.
         problem: String,
     },
+    /// Files could not be copied.
+    #[error("{problem}")]
+    Copy {
+        /// On which side, and what is wrong.
+        problem: String,
+    },
     /// The network could not be connected.
     #[error("machine '{machine}': cannot connect the network: {source}")]
     Network {

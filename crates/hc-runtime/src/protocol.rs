@@ -13,6 +13,8 @@ pub(crate) enum Order {
     Root(OwnedFd),
     /// The whole store, as a detached mount that cannot be written: to take some paths from.
     Store(OwnedFd),
+    /// A detached mount to be put in its place, in the order of the description.
+    Placed(OwnedFd),
     /// The network is connected: execute the payload.
     Go,
     /// Send this signal to the payload.
@@ -50,6 +52,7 @@ impl Order {
             Self::Mapped => socket::send(to, b"m", &[]),
             Self::Root(root) => socket::send(to, b"r", &[root.as_fd()]),
             Self::Store(store) => socket::send(to, b"t", &[store.as_fd()]),
+            Self::Placed(mount) => socket::send(to, b"l", &[mount.as_fd()]),
             Self::Go => socket::send(to, b"g", &[]),
             Self::Signal(signal) => socket::send(to, &packet(b's', &signal.to_ne_bytes()), &[]),
         }
@@ -63,6 +66,7 @@ impl Order {
             (b"m", _) => Ok(Some(Self::Mapped)),
             (b"r", Some(root)) => Ok(Some(Self::Root(root))),
             (b"t", Some(store)) => Ok(Some(Self::Store(store))),
+            (b"l", Some(mount)) => Ok(Some(Self::Placed(mount))),
             (b"g", _) => Ok(Some(Self::Go)),
             ([b's', rest @ ..], _) if let Some(signal) = number(rest) => {
                 Ok(Some(Self::Signal(signal)))

@@ -1,6 +1,7 @@
 //! The status file: how the agent learns what a supervisor does.
 
 use crate::config::Places;
+use crate::timing::Stage;
 use hc_spec::Name;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -51,6 +52,9 @@ pub struct Exit {
     /// The supervisor was asked to stop it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub requested: bool,
+    /// Why it was thought not to work any more, when it was ended for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unhealthy: Option<String>,
     /// It did not stop in time and was killed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub killed: bool,
@@ -77,7 +81,7 @@ impl Exit {
     /// Whether the payload itself ended with status 0.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        self.code == Some(0) && !self.oom
+        self.code == Some(0) && !self.oom && self.unhealthy.is_none()
     }
 
     /// As a shell would report it: the status, or 128 and the signal.
@@ -89,14 +93,20 @@ impl Exit {
 
 impl std::fmt::Display for Exit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (self.code, self.signal, &self.error) {
+        match (self.code, self.signal.as_ref(), &self.error) {
             (_, _, Some(error)) => f.write_str(error)?,
             (Some(code), ..) => write!(f, "exit status {code}")?,
-            (None, Some(signal), _) => write!(f, "signal {signal}")?,
+            (None, Some(signal), _) => match crate::signal::name(*signal) {
+                Some(name) => write!(f, "signal {signal} (SIG{name})")?,
+                None => write!(f, "signal {signal}")?,
+            },
             (None, None, None) => f.write_str("it ended")?,
         }
         if self.oom {
             f.write_str(" (out of memory)")?;
+        }
+        if let Some(why) = &self.unhealthy {
+            write!(f, " (unhealthy: {why})")?;
         }
         if self.killed {
             f.write_str(" (did not stop in time)")?;
@@ -135,6 +145,12 @@ pub struct Status {
     /// Its control groups.
     #[serde(default)]
     pub cgroups: Vec<PathBuf>,
+    /// What it last answered when it was asked whether it works, and did not work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unwell: Option<String>,
+    /// Where the time of this start went.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timing: Vec<Stage>,
 }
 
 impl Status {
@@ -181,6 +197,8 @@ impl Status {
             addresses: Vec::new(),
             text: None,
             cgroups: Vec::new(),
+            unwell: None,
+            timing: Vec::new(),
         })
     }
 

@@ -5,12 +5,14 @@
 //! and [`plan`] is the difference of two sets.
 
 pub mod addr;
+pub mod health;
 pub mod host;
 pub mod image;
 pub mod machine;
 pub mod name;
 pub mod plan;
 pub mod set;
+pub mod storage;
 pub mod vm;
 
 pub use host::{HostSpec, NetworkSpec};

@@ -1,6 +1,8 @@
 //! One fully resolved machine, as `modules/` writes it and `hc machine run` reads it.
 
+use crate::health::{Health, Question};
 use crate::name::Name;
+use crate::storage::{Bind, Device, IoLimit, Placed, Tmpfs, Volume, is_plain, placed};
 use crate::vm::Vm;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -50,9 +52,24 @@ pub struct MachineSpec {
     /// Resource limits.
     #[serde(default)]
     pub limits: Limits,
+    /// Directories that outlive it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub volumes: BTreeMap<Name, Volume>,
+    /// Files and directories of the host, by their path in the machine.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub binds: BTreeMap<PathBuf, Bind>,
+    /// Directories in memory, by path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tmpfs: BTreeMap<PathBuf, Tmpfs>,
+    /// Devices of the host, by path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub devices: BTreeMap<PathBuf, Device>,
     /// When it counts as ready.
     #[serde(default)]
     pub ready: Ready,
+    /// How it is found out that it works no longer; absent for not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// What happens when the command ends.
     #[serde(default)]
     pub restart: Restart,
@@ -116,6 +133,18 @@ pub struct Limits {
     /// Number of processes and threads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pids: Option<u64>,
+    /// Bytes of swap besides the memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swap: Option<u64>,
+    /// Share of the processors where there are not enough, 1 to 10000; others have 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_weight: Option<u64>,
+    /// Share of the disks where they are busy, 1 to 10000; others have 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub io_weight: Option<u64>,
+    /// Limits of disks: by their device, or any path on a file system on them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub io: BTreeMap<PathBuf, IoLimit>,
 }
 
 /// When a machine counts as ready.
@@ -125,9 +154,15 @@ pub struct Ready {
     /// What is waited for.
     #[serde(default)]
     pub when: ReadyWhen,
-    /// Port on the machine, with `when = "tcp"`.
+    /// Port on the machine, with `when = "tcp"` and `when = "http"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// Path that is asked for, with `when = "http"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Program and arguments, with `when = "command"`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
     /// Seconds after which a deploy gives up on it.
     #[serde(default = "thirty")]
     pub timeout_sec: u32,
@@ -146,6 +181,10 @@ pub enum ReadyWhen {
     Notify,
     /// A TCP connection to `port` on the machine's own loopback (`::1`, then `127.0.0.1`).
     Tcp,
+    /// An answer with a status of 200 to 399 from there.
+    Http,
+    /// `command`, run in the machine, ends with 0.
+    Command,
 }
 
 /// What happens when the command ends.
@@ -161,6 +200,12 @@ pub struct Restart {
     /// Longest delay in milliseconds.
     #[serde(default = "minute")]
     pub max_delay_ms: u64,
+    /// Most restarts within `window_sec`; one more and it is left alone, until somebody starts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_restarts: Option<u32>,
+    /// Seconds within which restarts are counted, with `max_restarts`; ten minutes when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_sec: Option<u32>,
 }
 
 /// When to start a machine again.
@@ -230,13 +275,25 @@ fn minute() -> u64 {
 
 impl Default for Ready {
     fn default() -> Self {
-        Self { when: ReadyWhen::default(), port: None, timeout_sec: thirty() }
+        Self {
+            when: ReadyWhen::default(),
+            port: None,
+            path: None,
+            command: Vec::new(),
+            timeout_sec: thirty(),
+        }
     }
 }
 
 impl Default for Restart {
     fn default() -> Self {
-        Self { policy: RestartPolicy::default(), delay_ms: hundred(), max_delay_ms: minute() }
+        Self {
+            policy: RestartPolicy::default(),
+            delay_ms: hundred(),
+            max_delay_ms: minute(),
+            max_restarts: None,
+            window_sec: None,
+        }
     }
 }
 
@@ -319,6 +376,14 @@ impl MachineSpec {
         self.check()
     }
 
+    /// What is put into its tree, whatever contains something else first.
+    ///
+    /// # Errors
+    /// The field, and what is wrong with it. A description that was read has no such.
+    pub fn placed(&self) -> Result<Vec<(&std::path::Path, Placed<'_>)>, (&'static str, String)> {
+        placed(&self.volumes, &self.binds, &self.tmpfs, &self.devices)
+    }
+
     /// Who runs the command.
     #[must_use]
     pub fn user(&self) -> &str {
@@ -361,10 +426,7 @@ impl MachineSpec {
             return fail("env", format!("'{key}' cannot name a variable"));
         }
         for (path, file) in &self.files {
-            let plain = path.is_absolute()
-                && path.components().count() > 1
-                && path.components().skip(1).all(|c| matches!(c, std::path::Component::Normal(_)));
-            if !plain {
+            if !is_plain(path) {
                 return fail("files", format!("'{}' is not a plain absolute path", path.display()));
             }
             if file.source.is_some() == file.text.is_some() {
@@ -395,10 +457,81 @@ impl MachineSpec {
         if self.limits.pids == Some(0) {
             return fail("limits.pids", "must be at least 1".into());
         }
-        if (self.ready.when == ReadyWhen::Tcp) != self.ready.port.is_some() {
-            return fail("ready.port", "goes with ready.when = \"tcp\", and only with it".into());
+        for (field, weight) in [
+            ("limits.cpuWeight", self.limits.cpu_weight),
+            ("limits.ioWeight", self.limits.io_weight),
+        ] {
+            if weight.is_some_and(|weight| !(1..=10_000).contains(&weight)) {
+                return fail(field, "is between 1 and 10000; others have 100".into());
+            }
         }
-        self.check_kind().or_else(|(field, problem)| fail(field, problem))
+        if self.limits.swap.is_some() && self.limits.memory.is_none() {
+            return fail("limits.swap", "goes with limits.memory, and only with it".into());
+        }
+        if let Some(path) = self.limits.io.keys().find(|path| !is_plain(path)) {
+            return fail("limits.io", format!("'{}' is not a plain absolute path", path.display()));
+        }
+        if let Some(health) = &self.health
+            && let Err(problem) = health.question()
+        {
+            return fail("health", problem);
+        }
+        let placed = match self.placed() {
+            Ok(placed) => placed,
+            Err((field, problem)) => return fail(field, problem),
+        };
+        for path in self.files.keys() {
+            let on = placed.iter().find(|(at, what)| {
+                path.starts_with(at) && matches!(what, Placed::Bind(_) | Placed::Device(_))
+            });
+            if let Some((at, _)) = on {
+                let (path, at) = (path.display(), at.display());
+                return fail("files", format!("'{path}' would be written to the host's {at}"));
+            }
+        }
+        self.ready.check().and_then(|()| self.check_kind()).map_err(|(field, problem)| {
+            SpecError::Field { machine: self.name.clone(), field, problem }
+        })
+    }
+}
+
+impl Ready {
+    /// What is asked from outside until it is ready; `None` where it says so itself.
+    #[must_use]
+    pub fn question(&self) -> Option<Question> {
+        match self.when {
+            ReadyWhen::Http | ReadyWhen::Command => {
+                Question::of(&self.command, self.port, self.path.as_deref()).ok()
+            }
+            ReadyWhen::Started | ReadyWhen::Notify | ReadyWhen::Tcp => None,
+        }
+    }
+
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        let when = self.when;
+        if matches!(when, ReadyWhen::Tcp | ReadyWhen::Http) != self.port.is_some() {
+            let goes = "goes with ready.when = \"tcp\" or \"http\", and only with them";
+            return Err(("ready.port", goes.into()));
+        }
+        if (when == ReadyWhen::Http) != self.path.is_some() {
+            let goes = "goes with ready.when = \"http\", and only with it";
+            return Err(("ready.path", goes.into()));
+        }
+        if (when == ReadyWhen::Command) == self.command.is_empty() {
+            let goes = "goes with ready.when = \"command\", and only with it";
+            return Err(("ready.command", goes.into()));
+        }
+        let asked = matches!(when, ReadyWhen::Http | ReadyWhen::Command);
+        let question = Question::of(&self.command, self.port, self.path.as_deref());
+        if asked { question.map(drop).map_err(|problem| ("ready", problem)) } else { Ok(()) }
+    }
+}
+
+impl Limits {
+    /// Whether disks are limited.
+    #[must_use]
+    pub fn limit_io(&self) -> bool {
+        self.io_weight.is_some() || !self.io.is_empty()
     }
 }
 
@@ -487,6 +620,14 @@ mod tests {
             ("limits", serde_json::json!({"memory": 5}), "1 MiB"),
             ("ready", serde_json::json!({"when": "tcp"}), "ready.port"),
             ("networks", serde_json::json!(["a", "a"]), "twice"),
+            ("ready", serde_json::json!({"when": "http", "port": 80}), "ready.path"),
+            ("ready", serde_json::json!({"when": "command"}), "ready.command"),
+            ("ready", serde_json::json!({"command": ["x"]}), "ready.command"),
+            ("health", serde_json::json!({}), "either a command"),
+            ("health", serde_json::json!({"port": 1, "failures": 0}), "at least 1"),
+            ("limits", serde_json::json!({"swap": 5}), "limits.swap"),
+            ("limits", serde_json::json!({"cpuWeight": 0}), "between 1 and 10000"),
+            ("volumes", serde_json::json!({"a": {"path": "/x", "size": 5}}), "at least 300M"),
             ("typo", serde_json::json!(1), "unknown field `typo`"),
         ] {
             let mut spec = minimal();

@@ -42,6 +42,27 @@ impl Network for MachineNetwork {
     }
 }
 
+/// The same for machines that do not come back: their links go with them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ThrowawayNetwork;
+
+impl Network for ThrowawayNetwork {
+    fn attach(&self, netns: BorrowedFd<'_>, spec: &MachineSpec) -> Result<Attached, NetworkError> {
+        MachineNetwork.attach(netns, spec)
+    }
+
+    fn attach_taps(&self, spec: &MachineSpec) -> Result<(Attached, Vec<Tap>), NetworkError> {
+        MachineNetwork.attach_taps(spec)
+    }
+
+    fn detach(&self, spec: &MachineSpec) -> Result<(), NetworkError> {
+        for place in places(spec) {
+            blocking::detach(&place, &spec.name)?;
+        }
+        Ok(())
+    }
+}
+
 /// A machine that was started without an agent makes its own network.
 fn with_network<T>(
     spec: &MachineSpec,

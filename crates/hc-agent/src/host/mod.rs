@@ -4,6 +4,6 @@ mod machine_network;
 mod networks;
 mod roots;
 
-pub use machine_network::MachineNetwork;
+pub use machine_network::{MachineNetwork, ThrowawayNetwork};
 pub use networks::HostNetworks;
 pub use roots::StoreRoots;

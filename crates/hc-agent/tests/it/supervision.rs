@@ -72,7 +72,7 @@ fn what_ends_is_started_again_by_its_policy() {
         assert_eq!(view("web").restarts, times);
     }
     let exit = view("web").exit.unwrap().to_string();
-    assert_eq!(exit, "its supervisor ended without a word (signal 9)");
+    assert_eq!(exit, "its supervisor ended without a word (signal 9 (SIGKILL))");
     // With the policy to always restart, a job is done again and again.
     host.deploy(&host.set_with(&[("job", "done")], &options("always")));
     until("it was restarted", || view("job").restarts > 2);

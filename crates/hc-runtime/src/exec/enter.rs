@@ -8,7 +8,7 @@ use crate::status::Status;
 use crate::sys::{self, process, socket};
 use hc_spec::MachineSpec;
 use rustix::fs::{Mode, OFlags};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 pub(super) struct Inputs<'a> {
     pub config: &'a ExecConfig,
@@ -33,25 +33,36 @@ pub(super) fn main(inputs: &Inputs<'_>) -> ! {
     process::exit_now(if ran.is_ok() { 0 } else { 70 })
 }
 
-fn enter(inputs: &Inputs<'_>) -> Res<()> {
+/// Makes this process, which has one thread, part of a machine: its control groups and namespaces,
+/// as its root. Descriptors other than `keep` are closed. Children are in its process namespace.
+pub(crate) fn join(
+    status: &Status,
+    spec: &MachineSpec,
+    init: BorrowedFd<'_>,
+    keep: &[RawFd],
+) -> Res<()> {
     // Before anything of the machine's can see this process.
     process::hide().doing("hide from the machine")?;
-    let mut keep = vec![inputs.init.as_raw_fd(), inputs.report.as_raw_fd()];
-    keep.extend(inputs.streams.iter().flatten().map(AsRawFd::as_raw_fd));
-    sys::close_all_but(&keep).doing("close descriptors")?;
-    crate::cgroup::join_self(&inputs.status.cgroups, inputs.status.payload_pid.unwrap_or(0))?;
+    sys::close_all_but(keep).doing("close descriptors")?;
+    crate::cgroup::join_self(&status.cgroups, status.payload_pid.unwrap_or(0))?;
     let mut namespaces = libc::CLONE_NEWPID
         | libc::CLONE_NEWNS
         | libc::CLONE_NEWIPC
         | libc::CLONE_NEWUTS
         | libc::CLONE_NEWNET
         | libc::CLONE_NEWCGROUP;
-    if inputs.spec.isolation.user_namespace {
+    if spec.isolation.user_namespace {
         namespaces |= libc::CLONE_NEWUSER;
     }
-    process::enter(inputs.init, namespaces).doing("enter the machine's namespaces")?;
+    process::enter(init, namespaces).doing("enter the machine's namespaces")?;
     process::set_ids(0, 0, &[]).doing("become root in the machine")?;
-    process::hide().doing("hide from the machine")?;
+    process::hide().doing("hide from the machine")
+}
+
+fn enter(inputs: &Inputs<'_>) -> Res<()> {
+    let mut keep = vec![inputs.init.as_raw_fd(), inputs.report.as_raw_fd()];
+    keep.extend(inputs.streams.iter().flatten().map(AsRawFd::as_raw_fd));
+    join(inputs.status, inputs.spec, inputs.init, &keep)?;
     let config = inputs.config;
     let slash =
         rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
@@ -62,9 +73,14 @@ fn enter(inputs: &Inputs<'_>) -> Res<()> {
         environment.entry("TERM".into()).or_insert_with(|| "xterm-256color".into());
     }
     environment.extend(config.env.clone());
-    let workdir = config.workdir.as_deref().unwrap_or(std::path::Path::new("/"));
+    let workdir = config.workdir.as_deref();
     let uid = account.uid;
-    let program = Payload::find(&config.argv, &environment, account, workdir, slash.as_fd())?;
+    let program = if config.argv.is_empty() {
+        Payload::login_shell(&environment, account, workdir, slash.as_fd())?
+    } else {
+        let workdir = workdir.unwrap_or(std::path::Path::new("/"));
+        Payload::find(&config.argv, &environment, account, workdir, slash.as_fd())?
+    };
     drop(slash);
     let terminal = if config.tty { Some(super::terminal::open(uid)?) } else { None };
     payload::confine(inputs.capabilities, inputs.filter)?;

@@ -1,6 +1,6 @@
 //! One more program in a machine that runs.
 
-mod enter;
+pub(crate) mod enter;
 pub(crate) mod terminal;
 
 use crate::config::ExecConfig;
@@ -29,28 +29,73 @@ use terminal::Relay;
 /// When the machine does not run, or the program cannot be executed in it.
 pub fn exec(config: &ExecConfig) -> Result<i32, RunError> {
     let name = config.name.as_str();
-    let status = Status::read(&config.run_dir, name)
-        .doing_with(|| format!("read the status of '{name}'"))
-        .map_err(|problem| problem.of(name))?;
-    let not_running = || RunError::NotRunning { name: name.into() };
-    let status = status
-        .filter(|status| !status.phase.is_over() && status.is_supervised())
-        .ok_or_else(not_running)?;
-    let pid = status.payload_pid.ok_or_else(not_running)?;
-    let closure = &status.closure;
-    let spec = Description::read(closure, config.store_root.as_deref())?.spec;
+    let store_root = config.store_root.as_deref();
+    let (_, spec) = known(&config.run_dir, name, store_root)?;
     if spec.kind != Kind::Container {
         return vm::client::run(config).map_err(|problem| problem.of(name));
     }
-    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
-    if threads > 1 {
-        return Err(RunError::Threads { name: name.into(), threads });
+    let inside = Inside::find(&config.run_dir, name, store_root)?;
+    run(config, &inside).map_err(|problem| problem.of(name))
+}
+
+/// Runs a program without input in a machine and throws its output away. For a process of its own,
+/// whose standard streams it replaces.
+pub(crate) fn run_quietly(config: &ExecConfig, inside: &Inside) -> Res<i32> {
+    use rustix::fs::{Mode, OFlags};
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .doing("open /dev/null")?;
+    for number in 0..3 {
+        crate::sys::dup_to(null.as_fd(), number).doing("use /dev/null")?;
     }
-    let init = rustix::process::Pid::from_raw(pid)
-        .and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok())
-        .filter(|_| start_time(pid).is_some() && status.is_supervised())
-        .ok_or_else(not_running)?;
-    run(config, &status, &spec, &init).map_err(|problem| problem.of(name))
+    run(config, inside)
+}
+
+/// What is known of a machine that runs.
+fn known(
+    run_dir: &Path,
+    name: &str,
+    store_root: Option<&Path>,
+) -> Result<(Status, MachineSpec), RunError> {
+    let status = Status::read(run_dir, name)
+        .doing_with(|| format!("read the status of '{name}'"))
+        .map_err(|problem| problem.of(name))?;
+    let running = |status: &Status| !status.phase.is_over() && status.is_supervised();
+    let status =
+        status.filter(running).ok_or_else(|| RunError::NotRunning { name: name.into() })?;
+    let spec = Description::read(&status.closure, store_root)?.spec;
+    Ok((status, spec))
+}
+
+/// A container that runs, to be entered.
+pub(crate) struct Inside {
+    pub status: Status,
+    pub spec: MachineSpec,
+    /// Its first process.
+    pub init: OwnedFd,
+}
+
+impl Inside {
+    /// The machine `name`. The caller must have one thread.
+    pub fn find(run_dir: &Path, name: &str, store_root: Option<&Path>) -> Result<Self, RunError> {
+        let (status, spec) = known(run_dir, name, store_root)?;
+        if spec.kind != Kind::Container {
+            let problem =
+                Problem::plain("it is a virtual machine, which is not entered: see `hc exec`");
+            return Err(problem.of(name));
+        }
+        let not_running = || RunError::NotRunning { name: name.into() };
+        let pid = status.payload_pid.ok_or_else(not_running)?;
+        let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+        if threads > 1 {
+            return Err(RunError::Threads { name: name.into(), threads });
+        }
+        let none = rustix::process::PidfdFlags::empty();
+        let init = rustix::process::Pid::from_raw(pid)
+            .and_then(|pid| rustix::process::pidfd_open(pid, none).ok())
+            .filter(|_| start_time(pid).is_some() && status.is_supervised())
+            .ok_or_else(not_running)?;
+        Ok(Self { status, spec, init })
+    }
 }
 
 /// Connects this process's standard streams with the console of a virtual machine: first what it said
@@ -59,13 +104,7 @@ pub fn exec(config: &ExecConfig) -> Result<i32, RunError> {
 /// # Errors
 /// When the machine does not run, or is a container, which has none.
 pub fn console(run_dir: &Path, store_root: Option<&Path>, name: &str) -> Result<(), RunError> {
-    let status = Status::read(run_dir, name)
-        .doing_with(|| format!("read the status of '{name}'"))
-        .map_err(|problem| problem.of(name))?;
-    let running = |status: &Status| !status.phase.is_over() && status.is_supervised();
-    let status =
-        status.filter(running).ok_or_else(|| RunError::NotRunning { name: name.into() })?;
-    if Description::read(&status.closure, store_root)?.spec.kind == Kind::Container {
+    if known(run_dir, name, store_root)?.1.kind == Kind::Container {
         let problem = Problem::plain("it is a container and has no console: see `hc logs`");
         return Err(problem.of(name));
     }
@@ -82,7 +121,8 @@ pub(super) struct Running {
     pub terminal: Option<OwnedFd>,
 }
 
-fn run(config: &ExecConfig, status: &Status, spec: &MachineSpec, init: &OwnedFd) -> Res<i32> {
+fn run(config: &ExecConfig, inside: &Inside) -> Res<i32> {
+    let Inside { status, spec, init } = inside;
     let capabilities = capabilities::set(&spec.isolation)?;
     let filter = seccomp::filter(capabilities);
     let mut watched = PASSED_ON.to_vec();

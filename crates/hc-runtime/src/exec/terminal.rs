@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 ///
 /// The machine may have put anything at the path: what is opened has to be the multiplexer of a
 /// devpts, and the program's end is taken from the caller's end, not from a path.
-pub(super) fn open(uid: u32) -> Res<(OwnedFd, OwnedFd)> {
+pub(crate) fn open(uid: u32) -> Res<(OwnedFd, OwnedFd)> {
     const DEVPTS: u64 = 0x1cd1;
     let make = || -> rustix::io::Result<Option<(OwnedFd, OwnedFd)>> {
         let look = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -51,7 +51,7 @@ pub(crate) fn size() -> Option<(u16, u16)> {
 }
 
 /// Gives a terminal the size of this process's own.
-pub(super) fn copy_size(terminal: &OwnedFd) {
+pub(crate) fn copy_size(terminal: &OwnedFd) {
     if let Ok(size) = tcgetwinsize(stdin()).or_else(|_| tcgetwinsize(stdout())) {
         let _ = tcsetwinsize(terminal, size);
     }
@@ -150,7 +150,7 @@ impl Way {
 
 /// Carries bytes between this process's streams and the program's.
 #[derive(Default)]
-pub(super) struct Relay(Vec<Way>);
+pub(crate) struct Relay(Vec<Way>);
 
 impl Relay {
     /// Streams for a program without a terminal: this process's own, except that a terminal is

@@ -10,6 +10,10 @@ pub(crate) struct Account {
     pub gid: u32,
     pub groups: Vec<u32>,
     pub home: String,
+    /// Name in `/etc/passwd`, the wanted one when it is not there.
+    pub name: String,
+    /// Login shell, empty when none is named.
+    pub shell: String,
 }
 
 /// Looks `user` up in the image: a name or a number, with `:` and a group after it or not.
@@ -32,6 +36,7 @@ fn resolve(passwd: &str, group: &str, wanted: &str) -> Res<Account> {
     let known = entry.as_ref().and_then(|fields| {
         Some((fields[0], fields[2].parse().ok()?, fields[3].parse().ok()?, fields[5]))
     });
+    let shell = entry.as_ref().and_then(|fields| fields.get(6)).map_or("", |shell| shell.trim());
     let (name, uid, gid, home) = match (known, number) {
         (Some((name, uid, gid, home)), _) => (name, uid, gid, home),
         (None, Some(uid)) => ("", uid, 0, "/"),
@@ -67,7 +72,8 @@ fn resolve(passwd: &str, group: &str, wanted: &str) -> Res<Account> {
     all.sort_unstable();
     all.dedup();
     let home = if home.starts_with('/') { home } else { "/" };
-    Ok(Account { uid, gid, groups: all, home: home.into() })
+    let name = if name.is_empty() { user } else { name };
+    Ok(Account { uid, gid, groups: all, home: home.into(), name: name.into(), shell: shell.into() })
 }
 
 #[cfg(test)]
@@ -78,7 +84,13 @@ mod tests {
     const GROUP: &str = "root:x:0:\nwww:x:33:\nlog:x:4:web,other\nadm:x:5:other\n";
 
     fn account(uid: u32, gid: u32, groups: &[u32], home: &str) -> Account {
-        Account { uid, gid, groups: groups.into(), home: home.into() }
+        let (name, shell) = match uid {
+            0 => ("root", "/bin/sh"),
+            33 => ("web", "/bin/sh"),
+            _ => ("1000", ""),
+        };
+        let (name, shell) = (name.into(), shell.into());
+        Account { uid, gid, groups: groups.into(), home: home.into(), name, shell }
     }
 
     #[test]
@@ -93,7 +105,8 @@ mod tests {
         ] {
             assert_eq!(resolve(PASSWD, GROUP, wanted).unwrap(), expected, "{wanted}");
         }
-        assert_eq!(resolve("", "", "root").unwrap(), account(0, 0, &[0], "/root"));
+        let bare = Account { shell: String::new(), ..account(0, 0, &[0], "/root") };
+        assert_eq!(resolve("", "", "root").unwrap(), bare);
         for wanted in ["nobody", "web:none", "70000", "-1", ""] {
             let message = resolve(PASSWD, GROUP, wanted).unwrap_err().to_string();
             assert!(message.contains("does not exist in the image"), "{message}");

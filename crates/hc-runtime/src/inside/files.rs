@@ -74,7 +74,8 @@ fn below(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> rustix::io::Result
     rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
 }
 
-fn directory(root: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {
+/// The directory at `path` below `root`, made where it lacks.
+pub(crate) fn directory(root: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     match below(root, path, flags) {
         Err(Errno::NOENT) => {}
@@ -124,6 +125,11 @@ pub(crate) fn is_program(root: BorrowedFd<'_>, path: &OsStr) -> Result<bool, Err
             Ok(FileType::from_raw_mode(mode).is_file() && mode & 0o111 != 0)
         }
     }
+}
+
+/// Whether there is a directory at `path` below `root`.
+pub(crate) fn is_directory(root: BorrowedFd<'_>, path: &Path) -> bool {
+    below(root, path, OFlags::PATH | OFlags::DIRECTORY).is_ok()
 }
 
 #[cfg(test)]

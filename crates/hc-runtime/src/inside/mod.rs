@@ -20,6 +20,7 @@ use crate::protocol::{Order, Report};
 use crate::sys::{self, process};
 use hc_spec::MachineSpec;
 use hc_spec::machine::ReadyWhen;
+use hc_spec::storage::Placed;
 use rustix::fs::{CWD, Mode, OFlags};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -41,6 +42,10 @@ pub(crate) struct Inputs<'a> {
     pub files: &'a [files::Laid],
     /// Control groups to join.
     pub doors: &'a [std::fs::File],
+    /// Standard streams, where it gets neither a log nor a terminal.
+    pub streams: Option<[BorrowedFd<'a>; 3]>,
+    /// Whether it gets a terminal.
+    pub terminal: bool,
     /// What the machine sees of control groups.
     pub cgroups: mounts::Cgroups,
 }
@@ -60,6 +65,7 @@ fn set_up(inputs: &Inputs<'_>) -> Res<reaper::Reaper> {
     process::die_with_parent().doing("follow the supervisor")?;
     let mut keep = vec![inputs.control.as_raw_fd()];
     keep.extend(inputs.files.iter().filter_map(files::Laid::descriptor));
+    keep.extend(inputs.streams.iter().flatten().map(AsRawFd::as_raw_fd));
     keep.extend(inputs.doors.iter().map(AsRawFd::as_raw_fd));
     sys::close_all_but(&keep).doing("close descriptors")?;
     if !matches!(order(inputs)?, Order::Mapped) {
@@ -74,7 +80,7 @@ fn set_up(inputs: &Inputs<'_>) -> Res<reaper::Reaper> {
     process::unshare(libc::CLONE_NEWCGROUP).doing("enter a control group namespace")?;
     rustix::system::sethostname(spec.name.as_str().as_bytes()).doing("set the host name")?;
     loopback_up().doing("bring the loopback up")?;
-    let system = mounts::System::make(inputs.cgroups)?;
+    let system = mounts::System::make(inputs.cgroups, &spec.tmpfs)?;
 
     let Order::Root(root) = order(inputs)? else {
         return Err(Problem::plain("the supervisor is of another version"));
@@ -91,10 +97,21 @@ fn set_up(inputs: &Inputs<'_>) -> Res<reaper::Reaper> {
         };
         mounts::show_store(store.as_fd(), slash.as_fd(), inputs.store)?;
     }
+    for (path, what) in crate::placed::all(spec) {
+        let mount = match what {
+            Placed::Tmpfs(_) => None,
+            _ => match order(inputs)? {
+                Order::Placed(mount) => Some(mount),
+                _ => return Err(Problem::plain("the supervisor is of another version")),
+            },
+        };
+        crate::placed::inside::put(slash.as_fd(), path, what, mount)?;
+    }
     for file in inputs.files {
         file.lay(slash.as_fd())?;
     }
-    let (streams, mut ours) = streams()?;
+    let account = account::of_image(slash.as_fd(), spec.user())?;
+    let (streams, mut ours) = streams(inputs, account.uid)?;
     if spec.ready.when == ReadyWhen::Notify {
         ours.push(notify_socket()?);
     }
@@ -102,13 +119,18 @@ fn set_up(inputs: &Inputs<'_>) -> Res<reaper::Reaper> {
         let attributes = rustix::mount::MountAttrFlags::MOUNT_ATTR_RDONLY;
         sys::mount::restrict(root.as_fd(), attributes).doing("make the root read-only")?;
     }
-    let account = account::of_image(slash.as_fd(), spec.user())?;
-    for stream in &streams[1..] {
-        // So that /dev/stdout can be opened again, as daemons do.
-        rustix::fs::fchown(stream, user(account.uid), group(account.gid))
-            .doing("hand over the standard streams")?;
+    // So that /dev/stdout can be opened again, as daemons do; a terminal is its user's already, and
+    // what the caller has stays the caller's.
+    if inputs.streams.is_none() && !inputs.terminal {
+        for stream in &streams[1..] {
+            rustix::fs::fchown(stream, user(account.uid), group(account.gid))
+                .doing("hand over the standard streams")?;
+        }
     }
     let mut environment = spec.env.clone();
+    if inputs.terminal {
+        environment.entry("TERM".into()).or_insert_with(|| "xterm-256color".into());
+    }
     if spec.ready.when == ReadyWhen::Notify {
         environment.insert("NOTIFY_SOCKET".into(), NOTIFY.into());
     }
@@ -145,8 +167,19 @@ fn order(inputs: &Inputs<'_>) -> Res<Order> {
     }
 }
 
-/// Standard input, output and error; and the other ends of the last two.
-fn streams() -> Res<(Vec<OwnedFd>, Vec<OwnedFd>)> {
+/// Standard input, output and error; and the other ends of what is made here: of the last two, or of
+/// the terminal.
+fn streams(inputs: &Inputs<'_>, uid: u32) -> Res<(Vec<OwnedFd>, Vec<OwnedFd>)> {
+    if inputs.terminal {
+        let (ours, theirs) = crate::exec::terminal::open(uid)?;
+        let again = || theirs.try_clone().doing("use the terminal");
+        return Ok((vec![again()?, again()?, again()?], vec![ours]));
+    }
+    if let Some(streams) = inputs.streams {
+        let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().doing("use a standard stream");
+        let [input, output, error] = streams;
+        return Ok((vec![own(input)?, own(output)?, own(error)?], Vec::new()));
+    }
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .doing("open /dev/null")?;
     let pipe = || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).doing("make a pipe");

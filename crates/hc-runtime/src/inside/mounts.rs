@@ -2,11 +2,13 @@
 
 use crate::error::{Doing, Hint, Res};
 use crate::sys::mount::{attach, attach_at, copy, make, restrict, target};
+use hc_spec::storage::Tmpfs;
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     MountAttrFlags as Attr, MountPropagationFlags, UnmountFlags, mount_change, unmount,
 };
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -14,26 +16,48 @@ use std::path::{Path, PathBuf};
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// Hidden: they tell about the host, or change it.
-const MASKED: [&str; 14] = [
+const MASKED: [&str; 30] = [
     "/proc/acpi",
     "/proc/asound",
+    "/proc/driver",
     "/proc/interrupts",
+    "/proc/iomem",
+    "/proc/ioports",
+    "/proc/kallsyms",
     "/proc/kcore",
+    "/proc/key-users",
     "/proc/keys",
     "/proc/kmsg",
+    "/proc/kpagecgroup",
+    "/proc/kpagecount",
+    "/proc/kpageflags",
     "/proc/latency_stats",
+    "/proc/mtrr",
     "/proc/sched_debug",
     "/proc/scsi",
+    "/proc/slabinfo",
     "/proc/timer_list",
     "/proc/timer_stats",
-    "/sys/firmware",
+    "/proc/vmallocinfo",
+    "/sys/devices/virtual/dmi",
     "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    "/sys/fs/pstore",
+    "/sys/kernel/debug",
     "/sys/kernel/security",
+    "/sys/kernel/tracing",
+    "/sys/power",
 ];
 
 /// Shown, and not writable whoever asks.
-const READ_ONLY: [&str; 5] =
-    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+const READ_ONLY: [&str; 6] = [
+    "/proc/bus",
+    "/proc/dynamic_debug",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
 
 /// What a machine sees of control groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +70,12 @@ pub(crate) enum Cgroups {
     Delegated,
 }
 
+/// Options of a file system in memory.
+fn memory<'a>(mode: &'a str, size: Option<&'a str>) -> Vec<(&'a str, Option<&'a str>)> {
+    let size = size.map(|size| ("size", Some(size)));
+    std::iter::once(("mode", Some(mode))).chain(size).collect()
+}
+
 /// Kernel file systems, made while the host's are still in sight (a user namespace may mount only
 /// what it can see in full), attached when the machine's root is there.
 pub(super) struct System {
@@ -54,14 +84,16 @@ pub(super) struct System {
 }
 
 impl System {
-    pub fn make(cgroups: Cgroups) -> Res<Self> {
+    /// `sizes` may say how large `/run` and `/dev/shm` are.
+    pub fn make(cgroups: Cgroups, sizes: &BTreeMap<PathBuf, Tmpfs>) -> Res<Self> {
         mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
             .doing("keep mounts to the machine")?;
         let nosuid = Attr::MOUNT_ATTR_NOSUID;
         let plain = nosuid | Attr::MOUNT_ATTR_NODEV;
         let inert = plain | Attr::MOUNT_ATTR_NOEXEC;
         let read_only = inert | Attr::MOUNT_ATTR_RDONLY;
-        let tmpfs = |mode| [("mode", Some(mode))];
+        let size = |at: &str| sizes.get(Path::new(at)).and_then(|tmpfs| tmpfs.size);
+        let [run, shm] = ["/run", "/dev/shm"].map(|at| size(at).map(|size| size.to_string()));
         let mut mounts = Vec::with_capacity(8);
         let mut add = |at, kind, options: &[(&str, Option<&str>)], attributes| {
             let mounted = make(kind, options, attributes).doing_with(|| format!("mount /{at}"));
@@ -79,10 +111,10 @@ impl System {
         add("dev", "tmpfs", &[("mode", Some("755")), ("size", Some("1m"))], inert)?;
         let terminals = [("mode", Some("620")), ("ptmxmode", Some("666")), ("gid", Some("5"))];
         add("dev/pts", "devpts", &terminals, nosuid | Attr::MOUNT_ATTR_NOEXEC)?;
-        add("dev/shm", "tmpfs", &tmpfs("1777"), inert)?;
+        add("dev/shm", "tmpfs", &memory("1777", shm.as_deref()), inert)?;
         // A kernel may lack it.
         let _ = add("dev/mqueue", "mqueue", &[], inert);
-        add("run", "tmpfs", &tmpfs("755"), plain)?;
+        add("run", "tmpfs", &memory("755", run.as_deref()), plain)?;
         let mut devices = Vec::with_capacity(DEVICES.len());
         for name in DEVICES {
             let path = Path::new("/dev").join(name);

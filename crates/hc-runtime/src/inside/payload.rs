@@ -12,6 +12,17 @@ use std::path::{Path, PathBuf};
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// In the order in which people like them; the first may not be where `/etc/passwd` says.
+const SHELLS: [&str; 7] = [
+    "/bin/bash",
+    "/usr/bin/bash",
+    "/run/current-system/sw/bin/bash",
+    "/bin/zsh",
+    "/bin/ash",
+    "/bin/sh",
+    "/bin/busybox",
+];
+
 /// A program of the image, ready to be executed.
 #[derive(Debug)]
 pub(crate) struct Payload {
@@ -53,6 +64,45 @@ impl Payload {
         })
     }
 
+    /// The user's shell as at a login: the one `/etc/passwd` names, or the best the image has.
+    pub fn login_shell(
+        environment: &BTreeMap<String, String>,
+        account: Account,
+        workdir: Option<&Path>,
+        root: BorrowedFd<'_>,
+    ) -> Res<Self> {
+        // What locks an account out of logins is no reason to keep the host's root out.
+        let named = (!account.shell.is_empty())
+            .then(|| account.shell.clone())
+            .filter(|shell| !["nologin", "false"].iter().any(|no| shell.ends_with(no)));
+        let mut candidates = named.iter().map(String::as_str).chain(SHELLS);
+        let there = |shell: &str| files::is_program(root, OsStr::new(shell)) == Ok(true);
+        let Some(shell) = candidates.find(|shell| there(shell)).map(str::to_owned) else {
+            return Err(Problem::plain(format!(
+                "the image has no shell (looked for {}); `hc exec` runs one of its programs, \
+                 `hc cp` reaches its files",
+                SHELLS.join(", ")
+            )));
+        };
+        let home = PathBuf::from(&account.home);
+        let at_home = files::is_directory(root, &home);
+        let workdir = workdir.unwrap_or(if at_home { &home } else { Path::new("/") });
+        let mut all = environment.clone();
+        for (key, value) in [("USER", &account.name), ("LOGNAME", &account.name), ("SHELL", &shell)]
+        {
+            all.entry(key.into()).or_insert_with(|| value.clone());
+        }
+        let mut argv = vec![shell.clone()];
+        if shell.ends_with("/busybox") {
+            argv.push("sh".into());
+        }
+        let mut payload = Self::find(&argv, &all, account, workdir, root)?;
+        let name = if argv.len() > 1 { "sh" } else { shell.rsplit('/').next().unwrap_or("sh") };
+        let name = CString::new(format!("-{name}"));
+        payload.argv = vec![name.map_err(|_| Problem::plain("the shell holds a NUL byte"))?];
+        Ok(payload)
+    }
+
     /// Becomes the program. Only returns to say why not.
     pub fn execute(&self, capabilities: u64, new_session: bool) -> Problem {
         match self.become_it(capabilities, new_session) {
@@ -65,6 +115,10 @@ impl Payload {
         let account = &self.account;
         if new_session {
             rustix::process::setsid().doing("start a session")?;
+            if rustix::termios::isatty(rustix::stdio::stdin()) {
+                rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())
+                    .doing("take the terminal")?;
+            }
         }
         process::set_ids(account.uid, account.gid, &account.groups)
             .doing_with(|| format!("become user {}", account.uid))?;

@@ -1,18 +1,22 @@
 //! The supervisor of one machine.
 
+mod health;
 pub(crate) mod identity;
 mod start;
 mod watch;
 
 use crate::cgroup::{Group, Hierarchies};
-use crate::config::{Places, RunConfig};
+use crate::config::{Places, RunConfig, Streams};
 use crate::description::Description;
 use crate::error::{Problem, Res, RunError};
+use crate::exec::terminal::Relay;
 use crate::ids;
 use crate::logs::Writer;
 use crate::network::Network;
 use crate::status::{Exit, Phase, Status};
 use crate::sys::signals::Blocked;
+use crate::timing::{Clock, Stage, Step};
+use crate::volumes::Volumes;
 use hc_spec::MachineSpec;
 use hc_spec::machine::Kind;
 pub(crate) use start::Init;
@@ -31,6 +35,13 @@ pub(crate) struct Run<'a> {
     pub(crate) status: Status,
     pub(crate) log: Writer,
     pub(crate) signals: Blocked,
+    /// Between the machine's streams and this process's, where they are not the log's.
+    relay: Relay,
+    /// Held from before the start until the last of them is written out.
+    volumes: Volumes,
+    clock: Clock,
+    /// When the payload could have been executed, and when it was.
+    marks: [u64; 2],
 }
 
 /// Runs one machine in the foreground until it ends, and removes everything it needed.
@@ -43,6 +54,8 @@ pub(crate) struct Run<'a> {
 /// When the machine could not be started. The status file then says `failed` and why, except for
 /// [`RunError::AlreadyRunning`] and a closure that cannot be read.
 pub fn run(config: &RunConfig, network: &dyn Network) -> Result<Exit, RunError> {
+    let clock = Clock::new(config.requested_ns);
+    let began = clock.us();
     let closure = &config.closure;
     let Description { spec, store } = Description::read(closure, config.store_root.as_deref())?;
     let name = spec.name.as_str();
@@ -50,6 +63,7 @@ pub fn run(config: &RunConfig, network: &dyn Network) -> Result<Exit, RunError> 
     if threads > 1 {
         return Err(RunError::Threads { name: name.into(), threads });
     }
+    let read = clock.us();
     let places = Places::new(&config.run_dir, &config.state_dir, name);
     hc_fs::plain::create_dir_all(&places.run, 0o755)?;
     hc_fs::plain::create_dir_all(&places.state, 0o755)?;
@@ -57,16 +71,44 @@ pub fn run(config: &RunConfig, network: &dyn Network) -> Result<Exit, RunError> 
     let Some(lock) = lock else {
         return Err(RunError::AlreadyRunning { name: name.into() });
     };
+    if config.throwaway {
+        hc_fs::plain::write(&places.throwaway(), b"", 0o644)?;
+    }
     let prepared = (|| {
         use crate::error::Doing;
         let hierarchies = Hierarchies::detect()?;
         let parent = cgroup_parent(config.cgroup_parent.as_deref());
-        let group = Group::of(&hierarchies, parent, name);
-        let status = Status::starting(&spec.name, closure).doing("read /proc")?;
+        let group = Group::of(&hierarchies, parent, name).for_limits(&spec.limits);
+        let mut status = Status::starting(&spec.name, closure).doing("read /proc")?;
+        status.timing = vec![
+            Stage { step: Step::Execute, from_us: 0, to_us: began },
+            Stage { step: Step::Read, from_us: began, to_us: read },
+            clock.stage(Step::Lock, read),
+        ];
         let log = Writer::open(&places.log())?;
-        let signals = Blocked::new(&[libc::SIGTERM, libc::SIGINT]).doing("take over signals")?;
+        let mut signals = vec![libc::SIGTERM, libc::SIGINT];
+        if config.streams != Streams::Log {
+            signals.extend([libc::SIGHUP, libc::SIGWINCH]);
+        }
+        let signals = Blocked::new(&signals).doing("take over signals")?;
         let (config, spec, store) = (config, &spec, &store[..]);
-        Ok(Run { config, spec, store, network, places, hierarchies, group, status, log, signals })
+        let (marks, volumes) = ([0; 2], Volumes::default());
+        Ok(Run {
+            config,
+            spec,
+            store,
+            network,
+            places,
+            hierarchies,
+            group,
+            status,
+            log,
+            signals,
+            relay: Relay::default(),
+            volumes,
+            clock,
+            marks,
+        })
     })();
     let ended = prepared.map_err(|problem: Problem| problem.of(name)).and_then(|mut run| run.all());
     drop(lock);
@@ -83,8 +125,12 @@ impl Run<'_> {
         let oom = self.group.oom_kills() > 0;
         let gone = self.group.remove();
         let detached = self.network.detach(self.spec);
+        let released = self.volumes.release();
         let _ = hc_fs::plain::remove_file(&self.places.run.join("pid"));
         if let Err(problem) = gone {
+            self.log.say(&format!("hc: {problem}"));
+        }
+        if let Err(problem) = released {
             self.log.say(&format!("hc: {problem}"));
         }
         if let Err(error) = detached {
@@ -116,7 +162,9 @@ impl Run<'_> {
         let name = self.spec.name.as_str();
         let before = Status::read_file(&self.places.status()).ok().flatten();
         let clear = |run: &mut Self| -> Res<()> {
-            run.group.remove()?;
+            // One that was killed may have had other limits.
+            let parent = cgroup_parent(run.config.cgroup_parent.as_deref());
+            Group::of(&run.hierarchies, parent, run.spec.name.as_str()).remove()?;
             run.status.cgroups = run.group.dirs();
             run.enter(Phase::Starting)
         };
@@ -127,6 +175,14 @@ impl Run<'_> {
                 .map_err(|source| RunError::Network { machine: name.into(), source })?;
         }
         Ok(())
+    }
+
+    /// Runs one step of the start and writes down how long it took.
+    fn timed<T>(&mut self, step: Step, work: impl FnOnce(&mut Self) -> T) -> T {
+        let from = self.clock.us();
+        let done = work(self);
+        self.status.timing.push(self.clock.stage(step, from));
+        done
     }
 
     fn enter(&mut self, phase: Phase) -> Res<()> {
@@ -171,4 +227,39 @@ pub fn cleanup(
     let removed = remove().map_err(|problem| problem.of(text));
     drop(lock);
     removed
+}
+
+/// Removes everything of throw-away machines whose supervisor was killed, and names them. One that
+/// cannot be removed now is left to the next time.
+///
+/// # Errors
+/// When it cannot be found out which there are.
+pub fn sweep(
+    run_dir: &Path,
+    state_dir: &Path,
+    cgroup_parent: Option<&Path>,
+    network: &dyn Network,
+) -> std::io::Result<Vec<hc_spec::Name>> {
+    let mut gone = Vec::new();
+    let entries = match std::fs::read_dir(run_dir.join("machines")) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(gone),
+        entries => entries?,
+    };
+    for entry in entries {
+        let Ok(name) = hc_spec::Name::new(entry?.file_name().to_string_lossy()) else { continue };
+        let places = Places::new(run_dir, state_dir, name.as_str());
+        let marked = places.throwaway().exists();
+        let status = Status::read_file(&places.status()).ok().flatten();
+        if !marked || status.as_ref().is_some_and(Status::is_supervised) {
+            continue;
+        }
+        let text = status.and_then(|status| std::fs::read(status.closure).ok());
+        if let Some(spec) = text.and_then(|text| MachineSpec::from_json(&text).ok()) {
+            let _ = network.detach(&spec);
+        }
+        if cleanup(&name, run_dir, Some(state_dir), cgroup_parent).is_ok() {
+            gone.push(name);
+        }
+    }
+    Ok(gone)
 }

@@ -3,13 +3,17 @@
 use super::Run;
 use crate::base::{Bases, ImageFile};
 use crate::cgroup::CgroupMode;
+use crate::config::Streams;
 use crate::error::{Doing, Hint, Problem, Res, RunError};
 use crate::fork::Fork;
 use crate::ids::{self, IdRange};
 use crate::inside::mounts::Cgroups;
 use crate::inside::{self, capabilities, seccomp};
+use crate::placed::Sources;
 use crate::protocol::{Order, Report};
 use crate::sys::{process, signals, socket};
+use crate::timing::Step;
+use crate::volumes::Volumes;
 use rustix::fs::{Mode, OFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -18,8 +22,10 @@ use std::path::Path;
 pub(super) struct Machine {
     pub init: Init,
     pub control: OwnedFd,
-    pub out: OwnedFd,
-    pub err: OwnedFd,
+    /// Its standard output and error, where they go to the log.
+    pub output: Option<[OwnedFd; 2]>,
+    /// Its terminal, where it has one.
+    pub terminal: Option<OwnedFd>,
     pub notify: Option<OwnedFd>,
     _ids: Option<IdRange>,
 }
@@ -42,6 +48,11 @@ impl Init {
 
     pub fn signal(&self, signal: i32) {
         let _ = signals::kill_fd(self.pidfd.as_fd(), signal);
+    }
+
+    /// Another descriptor of it.
+    pub fn again(&self) -> std::io::Result<OwnedFd> {
+        self.pidfd.try_clone()
     }
 
     /// Readable when it has ended.
@@ -69,9 +80,15 @@ impl Drop for Init {
 impl Run<'_> {
     pub(super) fn start(&mut self) -> Result<Machine, RunError> {
         let name = self.spec.name.as_str();
-        let prepared = self.clone_init();
+        if !self.spec.volumes.is_empty() {
+            let held =
+                self.timed(Step::Volumes, |run| Volumes::hold(&run.config.state_dir, run.spec));
+            self.volumes = held.map_err(|problem| problem.of(name))?;
+        }
+        let prepared = self.timed(Step::Clone, Self::clone_init);
         let (init, control, ids) = prepared.map_err(|problem| problem.of(name))?;
         self.status.payload_pid = Some(init.pid);
+        let forking = self.clock.us();
         let (fork, root) = {
             let bases = Bases::new(&self.config.state_dir);
             let rootfs = &self.spec.image.rootfs;
@@ -91,16 +108,27 @@ impl Run<'_> {
             Some(ids) => Some((namespace("user").map_err(|problem| problem.of(name))?, ids.base)),
             None => None,
         };
+        self.status.timing.push(self.clock.stage(Step::Fork, forking));
         // The network is connected while the root is mounted.
-        let (attached, mounted) = std::thread::scope(|scope| {
-            let attach = scope.spawn(|| self.network.attach(netns.as_fd(), self.spec));
+        let clock = self.clock;
+        let began = clock.us();
+        let (attached, connecting, mounted, mounting) = std::thread::scope(|scope| {
+            let attach = scope.spawn(|| {
+                let attached = self.network.attach(netns.as_fd(), self.spec);
+                (attached, clock.stage(Step::Network, began))
+            });
             let mounted = fork
                 .mount(&root, userns.as_ref().map(|(fd, base)| (fd.as_fd(), *base)))
                 .and_then(|root| tell(&control, &Order::Root(root)))
-                .and_then(|()| self.show_store(&control, userns.as_ref()));
-            let attached = attach.join().unwrap_or_else(|_| Err("the network code failed".into()));
-            (attached, mounted)
+                .and_then(|()| self.show_store(&control, userns.as_ref()))
+                .and_then(|()| self.place(&control, userns.as_ref()));
+            let mounting = clock.stage(Step::Mount, began);
+            let failed = |_| (Err("the network code failed".into()), mounting);
+            let (attached, connecting) = attach.join().unwrap_or_else(failed);
+            (attached, connecting, mounted, mounting)
         });
+        self.status.timing.extend([mounting, connecting]);
+        self.marks[0] = clock.us();
         if fork.is_volatile() {
             self.log.say(
                 "hc: the state directory is on an overlay, which cannot carry another: what this \
@@ -112,12 +140,12 @@ impl Run<'_> {
             attached.map_err(|source| RunError::Network { machine: name.into(), source })?;
         self.status.addresses = attached.addresses;
         let begin = || -> Res<Machine> {
-            let (out, err, notify) = streams(&control)?;
+            let (output, terminal, notify) = streams(&control, self.config.streams)?;
             let pid = format!("{}\n", init.pid);
             hc_fs::plain::write(&self.places.run.join("pid"), pid.as_bytes(), 0o644)?;
             self.status.write(&self.places)?;
             tell(&control, &Order::Go)?;
-            Ok(Machine { init, control, out, err, notify, _ids: ids })
+            Ok(Machine { init, control, output, terminal, notify, _ids: ids })
         };
         begin().map_err(|problem| problem.of(name))
     }
@@ -132,6 +160,24 @@ impl Run<'_> {
         tell(control, &Order::Store(crate::fork::store(&store, userns)?))
     }
 
+    /// Hands over what the machine sees besides its image.
+    fn place(&self, control: &OwnedFd, userns: Option<&(OwnedFd, u32)>) -> Res<()> {
+        let sources = Sources {
+            userns: userns.map(|(fd, _)| fd.as_fd()),
+            base: userns.map(|(_, base)| *base),
+            state_dir: &self.config.state_dir,
+            run_dir: &self.config.run_dir,
+            own: &self.places.run,
+            volumes: &self.volumes,
+        };
+        for (path, what) in crate::placed::all(self.spec) {
+            if let Some(mount) = sources.mount(path, what)? {
+                tell(control, &Order::Placed(mount))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the machine's first process in its namespaces and control groups.
     fn clone_init(&mut self) -> Res<(Init, OwnedFd, Option<IdRange>)> {
         let spec = self.spec;
@@ -144,7 +190,7 @@ impl Run<'_> {
         let files = super::identity::files(self.config, spec)?;
         let with_userns = spec.isolation.user_namespace;
         let ids = with_userns.then(|| IdRange::claim(&self.config.run_dir, spec)).transpose()?;
-        self.group.create(&spec.limits)?;
+        self.timed(Step::Cgroup, |run| run.group.create(&run.spec.limits))?;
         let cgroups = match self.hierarchies.mode() {
             CgroupMode::Unified | CgroupMode::Hybrid if spec.is_init() => Cgroups::Delegated,
             CgroupMode::Unified => Cgroups::Shown,
@@ -154,6 +200,10 @@ impl Run<'_> {
             self.group.delegate(ids.as_ref().map_or(0, |ids| ids.base))?;
         }
         let doors = self.group.doors()?;
+        let streams = match self.config.streams {
+            Streams::Own => Some(self.relay.streams()?),
+            Streams::Log | Streams::Terminal => None,
+        };
         let (control, theirs) = socket::pair().doing("make a socket pair")?;
         let mut flags = libc::CLONE_NEWPID
             | libc::CLONE_NEWNS
@@ -187,10 +237,12 @@ impl Run<'_> {
                 filter: &filter,
                 files: &files,
                 doors: &doors,
+                streams: streams.as_ref().map(|all| all.each_ref().map(AsFd::as_fd)),
+                terminal: self.config.streams == Streams::Terminal,
                 cgroups,
             })
         };
-        drop((theirs, doors));
+        drop((theirs, doors, streams));
         let init = Init::new(cloned);
         if let Some(ids) = &ids {
             map_ids(init.pid, ids.base)?;
@@ -226,14 +278,21 @@ fn tell(control: &OwnedFd, order: &Order) -> Res<()> {
     }
 }
 
-fn streams(control: &OwnedFd) -> Res<(OwnedFd, OwnedFd, Option<OwnedFd>)> {
+type Ends = (Option<[OwnedFd; 2]>, Option<OwnedFd>, Option<OwnedFd>);
+
+/// This side's ends of what the payload has: output, terminal, notify socket.
+fn streams(control: &OwnedFd, kind: Streams) -> Res<Ends> {
     match Report::receive(control.as_fd(), true).doing("hear from the machine's init")? {
         Some(Report::Streams(fds)) => {
             let mut fds = fds.into_iter();
-            match (fds.next(), fds.next()) {
-                (Some(out), Some(err)) => Ok((out, err, fds.next())),
-                _ => Err(Problem::plain("the machine's init has no standard streams")),
-            }
+            let missing = || Problem::plain("the machine's init has no standard streams");
+            let mut next = || fds.next().ok_or_else(missing);
+            let (output, terminal) = match kind {
+                Streams::Log => (Some([next()?, next()?]), None),
+                Streams::Own => (None, None),
+                Streams::Terminal => (None, Some(next()?)),
+            };
+            Ok((output, terminal, fds.next()))
         }
         Some(Report::Failed(problem)) => Err(Problem::Plain(problem)),
         _ => Err(Problem::plain("the machine's init ended before the command was executed")),

@@ -1,13 +1,16 @@
 //! While a machine runs.
 
 use super::Run;
+use super::health::Asker;
 use super::start::Machine;
 use crate::error::{Doing, Problem, Res, RunError};
+use crate::exec::{Inside, terminal};
 use crate::logs::Stream;
 use crate::notify::{self, Notice};
 use crate::protocol::{Order, Report};
 use crate::status::{Exit, Phase};
 use crate::sys::process::Ended;
+use crate::timing::{Stage, Step};
 use hc_spec::machine::ReadyWhen;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::RecvFlags;
@@ -25,6 +28,13 @@ struct Course {
     gone: bool,
     /// The payload is the first process itself: nobody speaks for it any more.
     silent: bool,
+    unhealthy: Option<String>,
+    /// Asked until it is ready.
+    ready: Option<Asker>,
+    /// Asked from then on.
+    health: Option<Asker>,
+    /// Bad answers in a row.
+    bad: u32,
 }
 
 impl Run<'_> {
@@ -37,13 +47,20 @@ impl Run<'_> {
     }
 
     fn watch_it(&mut self, machine: &mut Machine) -> Res<Exit> {
-        for pipe in [&machine.out, &machine.err] {
+        // The caller's terminal is raw as long as the machine has one.
+        let _raw = match &machine.terminal {
+            Some(terminal) => self.relay.terminal(terminal)?,
+            None => None,
+        };
+        for pipe in machine.output.iter().flatten() {
             rustix::io::ioctl_fionbio(pipe, true).doing("read the machine's output")?;
         }
         let mut course = Course::default();
-        let mut open = [true, true];
+        let mut open = [machine.output.is_some(); 2];
         while course.ended.is_none() && course.failed.is_none() && !course.gone {
-            let wait = course.kill_at.map(|at| {
+            let asking = [&course.ready, &course.health];
+            let asking = asking.into_iter().flatten().map(Asker::next);
+            let wait = asking.chain(course.kill_at).min().map(|at| {
                 let left = at.saturating_duration_since(Instant::now());
                 Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 })
             });
@@ -53,11 +70,15 @@ impl Run<'_> {
                 false => PollFd::new(&machine.control, PollFlags::IN),
             });
             wanted.extend(machine.notify.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
-            for (fd, open) in [(&machine.out, open[0]), (&machine.err, open[1])] {
+            for (fd, open) in machine.output.iter().flatten().zip(open) {
                 if open {
                     wanted.push(PollFd::new(fd, PollFlags::IN));
                 }
             }
+            self.relay.want(&mut wanted);
+            wanted.extend(
+                [&course.ready, &course.health].into_iter().flatten().filter_map(Asker::wants),
+            );
             match poll(&mut wanted, wait.as_ref()) {
                 Err(rustix::io::Errno::INTR) => continue,
                 ready => ready.doing("wait for the machine")?,
@@ -65,9 +86,11 @@ impl Run<'_> {
             course.gone = course.silent && !wanted[1].revents().is_empty();
             drop(wanted);
             open = self.read_output(machine, true);
+            self.relay.pass();
             self.hear_init(machine, &mut course)?;
             self.hear_payload(machine)?;
             self.hear_signals(machine, &mut course)?;
+            self.hear_answers(machine, &mut course)?;
             if course.kill_at.is_some_and(|at| at <= Instant::now()) && course.ended.is_none() {
                 course.kill_at = None;
                 course.killed = true;
@@ -81,8 +104,10 @@ impl Run<'_> {
         let init = machine.init.wait().doing("wait for the machine's end")?;
         // Nobody has the other ends any more.
         while self.read_output(machine, false) != [false, false] {}
+        self.relay.finish();
         let mut exit =
             Exit { requested: course.requested, killed: course.killed, ..Exit::default() };
+        exit.unhealthy = course.unhealthy;
         match course.ended.unwrap_or(init) {
             Ended::Code(code) => exit.code = Some(code),
             Ended::Signal(signal) => exit.signal = Some(signal),
@@ -105,7 +130,10 @@ impl Run<'_> {
                 Err(_) => false,
             }
         };
-        [read(&machine.out, Stream::Out), read(&machine.err, Stream::Err)]
+        match &machine.output {
+            Some([out, err]) => [read(out, Stream::Out), read(err, Stream::Err)],
+            None => [false, false],
+        }
     }
 
     fn hear_init(&mut self, machine: &Machine, course: &mut Course) -> Res<()> {
@@ -152,7 +180,11 @@ impl Run<'_> {
     }
 
     fn hear_signals(&mut self, machine: &Machine, course: &mut Course) -> Res<()> {
-        while self.signals.next().is_some() {
+        while let Some(signal) = self.signals.next() {
+            if signal == libc::SIGWINCH {
+                machine.terminal.iter().for_each(terminal::copy_size);
+                continue;
+            }
             if course.ended.is_some() {
                 continue;
             }
@@ -161,18 +193,79 @@ impl Run<'_> {
                 continue;
             }
             course.requested = true;
-            self.come_to(Phase::Stopping)?;
-            let timeout = Duration::from_secs(self.spec.stop.timeout_sec.into());
-            course.kill_at = Some(Instant::now() + timeout);
-            let signal = crate::signal::number(self.spec.stop.signal()).unwrap_or(libc::SIGTERM);
-            if self.spec.is_init() {
-                machine.init.signal(signal);
-                continue;
-            }
+            self.ask_to_stop(machine, course)?;
+        }
+        Ok(())
+    }
+
+    fn ask_to_stop(&mut self, machine: &Machine, course: &mut Course) -> Res<()> {
+        (course.ready, course.health) = (None, None);
+        self.come_to(Phase::Stopping)?;
+        let timeout = Duration::from_secs(self.spec.stop.timeout_sec.into());
+        course.kill_at = Some(Instant::now() + timeout);
+        let signal = crate::signal::number(self.spec.stop.signal()).unwrap_or(libc::SIGTERM);
+        if self.spec.is_init() {
+            machine.init.signal(signal);
+        } else {
             // Init may have ended this moment; then its last words are still to be read.
             let _ = Order::Signal(signal).send(machine.control.as_fd());
         }
         Ok(())
+    }
+
+    /// Asks what is to be asked now, and draws the conclusions from the answers.
+    fn hear_answers(&mut self, machine: &Machine, course: &mut Course) -> Res<()> {
+        if course.ended.is_some() || self.status.phase == Phase::Stopping {
+            return Ok(());
+        }
+        if self.status.phase == Phase::Running && course.ready.is_none() {
+            course.ready = self.spec.ready.question().map(Asker::eager);
+        }
+        let inside = || -> Res<Inside> {
+            let init = machine.init.again().doing("use a descriptor")?;
+            Ok(Inside { status: self.status.clone(), spec: self.spec.clone(), init })
+        };
+        let answer = course.ready.as_mut().and_then(|asker| asker.attend(inside));
+        if answer.is_some_and(|answer| answer.is_ok()) {
+            self.come_to(Phase::Ready)?;
+        }
+        if self.status.phase != Phase::Ready {
+            return Ok(());
+        }
+        course.ready = None;
+        let Some(health) = &self.spec.health else { return Ok(()) };
+        if course.health.is_none() {
+            let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+            let (interval, timeout) = (seconds(health.interval_sec), seconds(health.timeout_sec));
+            course.health = health.question().ok().map(|q| Asker::regular(q, interval, timeout));
+        }
+        let inside = || -> Res<Inside> {
+            let init = machine.init.again().doing("use a descriptor")?;
+            Ok(Inside { status: self.status.clone(), spec: self.spec.clone(), init })
+        };
+        match course.health.as_mut().and_then(|asker| asker.attend(inside)) {
+            None => Ok(()),
+            Some(Ok(())) => {
+                course.bad = 0;
+                if self.status.unwell.take().is_some() {
+                    self.log.say("hc: it works again");
+                    self.status.write(&self.places)?;
+                }
+                Ok(())
+            }
+            Some(Err(why)) => {
+                course.bad += 1;
+                let text = format!("{why} ({} of {})", course.bad, health.failures);
+                self.log.say(&format!("hc: it does not work: {text}"));
+                self.status.unwell = Some(text);
+                self.status.write(&self.places)?;
+                if course.bad >= health.failures {
+                    course.unhealthy = Some(why);
+                    self.ask_to_stop(machine, course)?;
+                }
+                Ok(())
+            }
+        }
     }
 
     /// A phase is entered once, and a machine that stops is not ready any more.
@@ -186,6 +279,16 @@ impl Run<'_> {
         };
         if rank(phase) <= rank(self.status.phase) {
             return Ok(());
+        }
+        let now = self.clock.us();
+        if self.marks[1] == 0 && matches!(phase, Phase::Running | Phase::Ready) {
+            let stage = Stage { step: Step::Exec, from_us: self.marks[0], to_us: now };
+            self.status.timing.push(stage);
+            self.marks[1] = now;
+        }
+        if phase == Phase::Ready {
+            let stage = Stage { step: Step::Ready, from_us: self.marks[1], to_us: now };
+            self.status.timing.push(stage);
         }
         if let Some(socket) = &self.config.notify {
             match phase {

@@ -7,6 +7,7 @@ pub mod mount;
 pub mod process;
 pub mod signals;
 pub mod socket;
+pub mod xfs;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};

@@ -62,14 +62,15 @@ struct Machine {
     console: Console,
     /// Where sessions come in, and those who watch the console.
     doors: Vec<Door>,
-    /// It is to be saved before it is told who it is.
+    /// What it is told once it listens.
+    identity: Option<wire::Identity>,
+    /// It is to be saved before.
     unsaved: Option<Unsaved>,
     _ids: IdRange,
 }
 
 /// A machine that knows nothing of itself yet.
 struct Unsaved {
-    identity: wire::Identity,
     saving: Saving,
     ram: Ram,
 }
@@ -129,19 +130,15 @@ impl Run<'_> {
             .into_iter()
             .collect::<Res<_>>()
             .map_err(here)?;
-        let (qemu, know) = self.turn_on(plan, vm, identity).map_err(here)?;
-        self.greet(qemu, know, doors, ids).map_err(here)
+        let (qemu, unsaved) = self.turn_on(plan, vm).map_err(here)?;
+        let machine = self.greet(qemu, identity, doors, ids).map_err(here)?;
+        Ok(Machine { unsaved, ..machine })
     }
 
     /// Turns the computer on: as it was saved, or cold; then it may have to be saved.
-    fn turn_on(
-        &mut self,
-        plan: spawn::Plan<'_>,
-        vm: &Vm,
-        identity: wire::Identity,
-    ) -> Res<(spawn::Qemu, Result<wire::Identity, Unsaved>)> {
+    fn turn_on(&mut self, plan: spawn::Plan<'_>, vm: &Vm) -> Res<(spawn::Qemu, Option<Unsaved>)> {
         if !vm.resume {
-            return Ok((spawn::spawn(&plan, &self.group)?, Ok(identity)));
+            return Ok((spawn::spawn(&plan, &self.group)?, None));
         }
         let slot = Slot::of(
             &self.config.state_dir,
@@ -161,7 +158,7 @@ impl Run<'_> {
                 Ok(qemu)
             });
             match resumed {
-                Ok(qemu) => return Ok((qemu, Ok(identity))),
+                Ok(qemu) => return Ok((qemu, None)),
                 Err(problem) => {
                     self.log.say(&format!("hc: it starts cold, not as it was saved: {problem}"));
                     slot.discard()?;
@@ -171,19 +168,19 @@ impl Run<'_> {
         let Some(ram) = Ram::make(&self.places.run, vm.memory, plan.id)? else {
             let place = self.places.run.display();
             self.log.say(&format!("hc: it cannot be saved: {place} is not in memory"));
-            return Ok((spawn::spawn(&plan, &self.group)?, Ok(identity)));
+            return Ok((spawn::spawn(&plan, &self.group)?, None));
         };
         let saving = slot.begin()?;
         let (path, state) = (ram.path.clone(), saving.state.as_fd());
         let qemu =
             spawn::spawn(&plan.with(path, Memory::Kept(state.as_raw_fd()), state), &self.group)?;
-        Ok((qemu, Err(Unsaved { identity, saving, ram })))
+        Ok((qemu, Some(Unsaved { saving, ram })))
     }
 
     fn greet(
         &mut self,
         qemu: spawn::Qemu,
-        know: Result<wire::Identity, Unsaved>,
+        identity: wire::Identity,
         doors: Vec<Door>,
         ids: IdRange,
     ) -> Res<Machine> {
@@ -191,35 +188,30 @@ impl Run<'_> {
         let pid = format!("{}\n", qemu.process.pid);
         hc_fs::plain::write(&self.places.run.join("pid"), pid.as_bytes(), 0o644)?;
         self.status.write(&self.places)?;
-        let mut channel = Channel::open(qemu.guest).map_err(said)?;
-        let unsaved = match know {
-            Ok(identity) => {
-                channel.identify(identity).map_err(said)?;
-                None
-            }
-            Err(unsaved) => Some(unsaved),
-        };
         Ok(Machine {
             process: qemu.process,
             qmp: qemu.qmp,
             said: qemu.said,
-            channel,
+            channel: Channel::open(qemu.guest).map_err(said)?,
             console: Console::open(qemu.console, &self.places)?,
             doors,
-            unsaved,
+            identity: Some(identity),
+            unsaved: None,
             _ids: ids,
         })
     }
 
-    /// Saves a machine that has come up, if that is to be, and tells it who it is.
+    /// Tells a machine that listens who it is, and before that saves it, if that is to be.
     fn save_and_tell(&mut self, machine: &mut Machine) -> Res<()> {
-        let Some(unsaved) = machine.unsaved.take() else { return Ok(()) };
-        match resume::save(&mut machine.qmp, &unsaved.saving, &unsaved.ram) {
-            // Flushing takes longer than the machine would wait for.
-            Ok(()) => drop(std::thread::spawn(move || unsaved.saving.finish())),
-            Err(problem) => self.log.say(&format!("hc: it could not be saved: {problem}")),
+        if let Some(unsaved) = machine.unsaved.take() {
+            match resume::save(&mut machine.qmp, &unsaved.saving, &unsaved.ram) {
+                // Flushing takes longer than the machine would wait for.
+                Ok(()) => drop(std::thread::spawn(move || unsaved.saving.finish())),
+                Err(problem) => self.log.say(&format!("hc: it could not be saved: {problem}")),
+            }
         }
-        machine.channel.identify(unsaved.identity).map_err(said)
+        let Some(identity) = machine.identity.take() else { return Ok(()) };
+        machine.channel.identify(identity::now(identity)).map_err(said)
     }
 }
 
@@ -233,7 +225,8 @@ fn limits(vm: &Vm, accelerator: &Accelerator, said: &Limits) -> Limits {
         Kind::Kvm => 0,
         Kind::Tcg => command::TRANSLATED,
     };
-    Limits { memory: Some(vm.memory + OVERHEAD + translated), cpus: said.cpus, pids: None }
+    let memory = Some(vm.memory + OVERHEAD + translated);
+    Limits { memory, pids: None, swap: None, ..said.clone() }
 }
 
 /// The kernel's command line.

@@ -12,4 +12,5 @@ mod init;
 mod isolation;
 mod life;
 mod place;
+mod placed;
 mod root;

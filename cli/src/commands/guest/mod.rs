@@ -1,5 +1,7 @@
 //! `hc guest`: what hc does inside a machine.
 
+mod escape;
+
 use clap::Subcommand;
 use std::process::ExitCode;
 
@@ -16,6 +18,7 @@ enum Part {
     Init,
     /// Wait for ever without ever saying that it is ready
     Wait,
+    Escape(escape::Args),
     /// Print a variable of the environment
     Env {
         /// Name of the variable
@@ -27,6 +30,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.part {
         Part::Init => init(),
         Part::Wait => wait(),
+        Part::Escape(args) => escape::run(args),
         Part::Env { name } => {
             crate::output::line(std::env::var(name)?)?;
             Ok(ExitCode::SUCCESS)

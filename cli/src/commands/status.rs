@@ -1,0 +1,193 @@
+//! `hc status`: everything about one machine.
+
+use super::agent;
+use crate::context::Globals;
+use crate::error::{Code, Failure};
+use crate::output;
+use hc_agent::wire::MachineView;
+use hc_runtime::{Exit, Stage, Status, Usage};
+use hc_spec::MachineSpec;
+use hc_spec::machine::{Limits, Restart};
+use serde::Serialize;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// Show one machine: its state, how it last ended, what it uses and may use, what it runs from
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Name of the machine
+    machine: String,
+    /// Show where the time of its start went
+    #[arg(long)]
+    timing: bool,
+    /// Print JSON, with the timing
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is printed as JSON.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    name: String,
+    kind: Option<hc_spec::machine::Kind>,
+    phase: String,
+    ready: bool,
+    /// Unix milliseconds at which it came to its phase.
+    since_ms: Option<u64>,
+    pid: Option<i32>,
+    supervisor_pid: Option<i32>,
+    restarts: u64,
+    /// How the last run ended.
+    exit: Option<Exit>,
+    /// What it says about itself.
+    text: Option<String>,
+    /// Its last answer to `health`, when that was a bad one.
+    unwell: Option<String>,
+    addresses: Vec<IpAddr>,
+    networks: Vec<hc_spec::Name>,
+    closure: PathBuf,
+    rootfs: Option<PathBuf>,
+    command: Vec<String>,
+    restart: Option<Restart>,
+    limits: Limits,
+    usage: Option<Usage>,
+    timing: Vec<Stage>,
+}
+
+pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
+    let name = hc_spec::Name::new(args.machine.as_str())?;
+    let machines = agent::reach(globals)?.machines().map_err(agent::failure)?;
+    let view = machines.into_iter().find(|machine| machine.name == name);
+    let status = Status::read(&globals.run_dir, name.as_str())?;
+    if view.is_none() && status.is_none() {
+        return Err(Failure::new(Code::Failed, format!("there is no machine '{name}'"))
+            .hint("`hc ps` lists the machines of this host")
+            .into());
+    }
+    let report = gather(globals, name.to_string(), view, status);
+    if args.json {
+        return output::json(&report);
+    }
+    print(&report)?;
+    if args.timing { timing(&report.timing) } else { Ok(()) }
+}
+
+/// What the agent says, what the supervisor wrote down, and what the description asks for.
+fn gather(
+    globals: &Globals,
+    name: String,
+    view: Option<MachineView>,
+    status: Option<Status>,
+) -> Report {
+    let closure = view.as_ref().map(|view| view.closure.clone());
+    let closure = closure.or_else(|| status.as_ref().map(|status| status.closure.clone()));
+    let closure = closure.unwrap_or_default();
+    let text = std::fs::read(globals.physical(&closure)).unwrap_or_default();
+    let spec = MachineSpec::from_json(&text).ok();
+    // A status of another closure is about what ran before.
+    let physical = globals.physical(&closure);
+    let status = status.filter(|status| [&closure, &physical].contains(&&status.closure));
+    let runs = status.as_ref().filter(|status| !status.phase.is_over());
+    let phase = match (&view, &status) {
+        (Some(view), _) => view.phase.to_string(),
+        (None, Some(status)) => format!("{:?}", status.phase).to_lowercase(),
+        (None, None) => "unknown".into(),
+    };
+    let exit = view.as_ref().map(|view| view.exit.clone());
+    Report {
+        name,
+        kind: spec.as_ref().map(|spec| spec.kind),
+        ready: phase == "ready",
+        phase,
+        since_ms: status.as_ref().map(|status| status.since),
+        pid: runs.and_then(|status| status.payload_pid),
+        supervisor_pid: runs.map(|status| status.supervisor_pid),
+        restarts: view.as_ref().map_or(0, |view| view.restarts),
+        exit: exit.unwrap_or_else(|| status.as_ref().and_then(|status| status.exit.clone())),
+        text: runs.and_then(|status| status.text.clone()),
+        unwell: runs.and_then(|status| status.unwell.clone()),
+        addresses: runs.map_or_else(Vec::new, |status| status.addresses.clone()),
+        networks: spec.as_ref().map_or_else(Vec::new, |spec| spec.networks.clone()),
+        closure,
+        rootfs: spec.as_ref().map(|spec| spec.image.rootfs.clone()),
+        command: spec.as_ref().map_or_else(Vec::new, |spec| spec.command.clone()),
+        restart: spec.as_ref().map(|spec| spec.restart.clone()),
+        limits: spec.map(|spec| spec.limits).unwrap_or_default(),
+        usage: runs.map(|status| Usage::of(&status.cgroups)),
+        timing: status.map(|status| status.timing).unwrap_or_default(),
+    }
+}
+
+fn print(report: &Report) -> anyhow::Result<()> {
+    let since = report.since_ms.and_then(|ms| {
+        let at = jiff::Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()?;
+        let ago = jiff::Timestamp::now().duration_since(at).as_secs();
+        let at = at.strftime("%Y-%m-%d %H:%M:%S UTC");
+        Some(format!(" for {} (since {at})", output::ago(u64::try_from(ago).unwrap_or(0))))
+    });
+    output::line(format_args!("{}: {}{}", report.name, report.phase, since.unwrap_or_default()))?;
+    let row = |title: &str, text: String| match text.is_empty() {
+        true => Ok(()),
+        false => output::line(format_args!("  {title:<10} {text}")),
+    };
+    let list = |all: &[IpAddr]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    row("says", report.text.clone().unwrap_or_default())?;
+    row("unwell", report.unwell.clone().unwrap_or_default())?;
+    row("last exit", report.exit.as_ref().map_or(String::new(), ToString::to_string))?;
+    row("restarts", report.restarts.to_string())?;
+    let process = |pid: Option<i32>| pid.map_or("-".into(), |pid| pid.to_string());
+    let supervisor = process(report.supervisor_pid);
+    row("pid", format!("{}, supervised by {supervisor}", process(report.pid)))?;
+    row("networks", report.networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))?;
+    row("addresses", list(&report.addresses))?;
+    row("command", report.command.join(" "))?;
+    row("runs from", report.rootfs.as_ref().map_or(String::new(), |p| p.display().to_string()))?;
+    row("closure", report.closure.display().to_string())?;
+    for (title, text) in usage(report) {
+        row(title, text)?;
+    }
+    Ok(())
+}
+
+/// What is used, of what may be.
+fn usage(report: &Report) -> Vec<(&'static str, String)> {
+    let limits = &report.limits;
+    let usage = report.usage.clone().unwrap_or_default();
+    let of = |used: Option<String>, limit: Option<String>| {
+        let used = used.unwrap_or_else(|| "-".into());
+        limit.map_or_else(|| format!("{used}, no limit"), |limit| format!("{used} of {limit}"))
+    };
+    let bytes = |count: Option<u64>| count.map(output::bytes);
+    let mut memory = of(bytes(usage.memory_bytes), bytes(limits.memory));
+    if let Some(peak) = bytes(usage.memory_peak_bytes) {
+        memory += &format!(", {peak} at most");
+    }
+    let cpu = usage.cpu_us.map(|us| format!("{:.2} s", us as f64 / 1e6));
+    let mut rows = vec![
+        ("memory", memory),
+        ("cpu", of(cpu, limits.cpus.map(|cpus| format!("{cpus} processors")))),
+        (
+            "processes",
+            of(
+                usage.pids.map(|pids| pids.saturating_sub(1).to_string()),
+                limits.pids.map(|pids| pids.to_string()),
+            ),
+        ),
+    ];
+    if let (Some(read), Some(written)) = (usage.read_bytes, usage.written_bytes) {
+        let (read, written) = (output::bytes(read), output::bytes(written));
+        rows.push(("disks", format!("{read} read, {written} written")));
+    }
+    rows
+}
+
+fn timing(stages: &[Stage]) -> anyhow::Result<()> {
+    let ms = |us: u64| format!("{}.{:03}", us / 1000, us % 1000);
+    let rows = stages.iter().map(|stage| {
+        let step = format!("{:?}", stage.step).to_lowercase();
+        vec![step, ms(stage.from_us), ms(stage.to_us), ms(stage.to_us - stage.from_us)]
+    });
+    output::line("")?;
+    output::table(&["STEP", "FROM ms", "TO ms", "TOOK ms"], rows)
+}
