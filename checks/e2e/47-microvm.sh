@@ -107,5 +107,6 @@ check "and is started again" bash -c 'for i in $(seq 300); do [ "$("$HC" ps --js
 check "it is stopped" hc stop db
 same "and nothing of it runs" "$(pgrep -c qemu-system)" 0
 check "everything is taken away" hc destroy --yes --keep-store
-same "and nothing is left" "$(footprint | grep -v processes)" "$(echo "$before" | grep -v processes)"
+same "and nothing is left" "$(footprint | grep -Ev 'processes|cgroups')" "$(echo "$before" | grep -Ev 'processes|cgroups')"
+same "no control group either" "$(find /sys/fs/cgroup -path '*hc.slice/db' | wc -l)" 0
 finish

@@ -1,4 +1,5 @@
-# MicroVMs that start from a saved machine: saved once, used by every one built alike, and each itself.
+# MicroVMs that start from a saved machine: saved once, used by every one built alike, and each itself. It collects, hence:
+# own store
 . "$(dirname "$0")/../lib/test.sh"
 
 : "${KERNEL_DEB:?a package of a Debian kernel}"

@@ -189,15 +189,16 @@ impl Agent<'_> {
     }
 
     fn identify(&mut self, mut new: Identity) -> Result<(), String> {
+        let seeded = identity::seed(&core::mem::take(&mut new.entropy));
+        seeded.map_err(|error| format!("cannot seed the random numbers: {error}"))?;
+        identity::set_clock(core::mem::take(&mut new.clock))
+            .map_err(|error| format!("cannot set the clock: {error}"))?;
+        // After the clock, which is right only as long as nothing takes long.
         if self.identity.is_none() {
             root::mount(self.wanted, true)?;
             payload::enter_root()?;
             payload::mount_usual()?;
         }
-        let seeded = identity::seed(&core::mem::take(&mut new.entropy));
-        seeded.map_err(|error| format!("cannot seed the random numbers: {error}"))?;
-        identity::set_clock(core::mem::take(&mut new.clock))
-            .map_err(|error| format!("cannot set the clock: {error}"))?;
         let new = Box::new(new);
         if self.identity.as_ref() != Some(&new) {
             identity::apply(&new, self.wanted.read_only)?;

@@ -85,6 +85,21 @@ impl MachineSpec {
         if limits.pids.is_some() {
             return Err(("limits.pids", "is for containers: a virtual machine has its own".into()));
         }
+        let placed = [
+            ("volumes", self.volumes.is_empty()),
+            ("binds", self.binds.is_empty()),
+            ("tmpfs", self.tmpfs.is_empty()),
+            ("devices", self.devices.is_empty()),
+            ("health", self.health.is_none()),
+            ("limits.swap", limits.swap.is_none()),
+        ];
+        if let Some((option, _)) = placed.iter().find(|(_, unused)| !unused) {
+            return Err((option, "is for containers".into()));
+        }
+        if matches!(self.ready.when, ReadyWhen::Command | ReadyWhen::Http) {
+            let problem = "of a virtual machine is \"started\", \"notify\" or \"tcp\"";
+            return Err(("ready.when", problem.into()));
+        }
         if vm.memory < LEAST_MEMORY || vm.memory % (1 << 20) != 0 {
             let least = LEAST_MEMORY >> 20;
             return Err(("vm.memory", format!("must be whole mebibytes, at least {least}")));
@@ -138,6 +153,8 @@ mod tests {
             ("limits", serde_json::json!({"pids": 5}), "limits.pids"),
             ("kind", "container".into(), "for virtual machines"),
             ("vm", serde_json::Value::Null, "needs a kernel"),
+            ("tmpfs", serde_json::json!({"/x": {}}), "tmpfs: is for containers"),
+            ("ready", serde_json::json!({"when": "command", "command": ["x"]}), "ready.when"),
         ] {
             let message = parse(|spec| spec[key] = value).unwrap_err();
             assert!(message.contains(says), "{message}");

@@ -52,7 +52,23 @@ pub(crate) fn run_quietly(config: &ExecConfig, inside: &Inside) -> Res<i32> {
     run(config, inside)
 }
 
-/// A machine that runs, to be entered.
+/// What is known of a machine that runs.
+fn known(
+    run_dir: &Path,
+    name: &str,
+    store_root: Option<&Path>,
+) -> Result<(Status, MachineSpec), RunError> {
+    let status = Status::read(run_dir, name)
+        .doing_with(|| format!("read the status of '{name}'"))
+        .map_err(|problem| problem.of(name))?;
+    let running = |status: &Status| !status.phase.is_over() && status.is_supervised();
+    let status =
+        status.filter(running).ok_or_else(|| RunError::NotRunning { name: name.into() })?;
+    let spec = Description::read(&status.closure, store_root)?.spec;
+    Ok((status, spec))
+}
+
+/// A container that runs, to be entered.
 pub(crate) struct Inside {
     pub status: Status,
     pub spec: MachineSpec,
@@ -63,15 +79,14 @@ pub(crate) struct Inside {
 impl Inside {
     /// The machine `name`. The caller must have one thread.
     pub fn find(run_dir: &Path, name: &str, store_root: Option<&Path>) -> Result<Self, RunError> {
-        let status = Status::read(run_dir, name)
-            .doing_with(|| format!("read the status of '{name}'"))
-            .map_err(|problem| problem.of(name))?;
+        let (status, spec) = known(run_dir, name, store_root)?;
+        if spec.kind != Kind::Container {
+            let problem =
+                Problem::plain("it is a virtual machine, which is not entered: see `hc exec`");
+            return Err(problem.of(name));
+        }
         let not_running = || RunError::NotRunning { name: name.into() };
-        let status = status
-            .filter(|status| !status.phase.is_over() && status.is_supervised())
-            .ok_or_else(not_running)?;
         let pid = status.payload_pid.ok_or_else(not_running)?;
-        let spec = Description::read(&status.closure, store_root)?.spec;
         let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
         if threads > 1 {
             return Err(RunError::Threads { name: name.into(), threads });
@@ -91,13 +106,7 @@ impl Inside {
 /// # Errors
 /// When the machine does not run, or is a container, which has none.
 pub fn console(run_dir: &Path, store_root: Option<&Path>, name: &str) -> Result<(), RunError> {
-    let status = Status::read(run_dir, name)
-        .doing_with(|| format!("read the status of '{name}'"))
-        .map_err(|problem| problem.of(name))?;
-    let running = |status: &Status| !status.phase.is_over() && status.is_supervised();
-    let status =
-        status.filter(running).ok_or_else(|| RunError::NotRunning { name: name.into() })?;
-    if Description::read(&status.closure, store_root)?.spec.kind == Kind::Container {
+    if known(run_dir, name, store_root)?.1.kind == Kind::Container {
         let problem = Problem::plain("it is a container and has no console: see `hc logs`");
         return Err(problem.of(name));
     }

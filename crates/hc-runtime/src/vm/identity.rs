@@ -29,8 +29,7 @@ pub(super) fn of(config: &RunConfig, spec: &MachineSpec, taps: &[Tap]) -> Res<wi
     let mut entropy = vec![0; ENTROPY];
     rustix::rand::getrandom(&mut entropy, rustix::rand::GetRandomFlags::empty())
         .doing("get random numbers")?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Ok(wire::Identity {
+    Ok(now(wire::Identity {
         hostname: spec.name.to_string(),
         machine_id: machine_id(spec),
         hosts: Some(identity::hosts(spec)),
@@ -39,7 +38,7 @@ pub(super) fn of(config: &RunConfig, spec: &MachineSpec, taps: &[Tap]) -> Res<wi
         routes,
         files: files(&identity::own_files(config, spec)?)?,
         entropy,
-        clock: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
+        clock: 0,
         payload: wire::Payload {
             init: spec.is_init(),
             command: spec.command.clone(),
@@ -58,7 +57,13 @@ pub(super) fn of(config: &RunConfig, spec: &MachineSpec, taps: &[Tap]) -> Res<wi
             (ReadyWhen::Notify, _) => wire::Readiness::Notify,
             (ReadyWhen::Tcp, port) => wire::Readiness::Tcp(port.unwrap_or(0)),
         },
-    })
+    }))
+}
+
+/// The same with the time it is: a guest may have taken long until it listened.
+pub(super) fn now(identity: wire::Identity) -> wire::Identity {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    wire::Identity { clock: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX), ..identity }
 }
 
 /// Follows from the machine's names: what is started again is the same machine.

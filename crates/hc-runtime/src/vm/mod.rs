@@ -79,7 +79,6 @@ struct Machine {
 
 /// A machine that knows nothing of itself yet.
 struct Unsaved {
-    identity: wire::Identity,
     saving: Saving,
     ram: Ram,
 }
@@ -176,14 +175,9 @@ impl Run<'_> {
     }
 
     /// Turns the computer on: as it was saved, or cold; then it may have to be saved.
-    fn turn_on(
-        &mut self,
-        plan: spawn::Plan<'_>,
-        vm: &Vm,
-        identity: wire::Identity,
-    ) -> Res<(spawn::Qemu, Result<wire::Identity, Unsaved>)> {
+    fn turn_on(&mut self, plan: spawn::Plan<'_>, vm: &Vm) -> Res<(spawn::Qemu, Option<Unsaved>)> {
         if !vm.resume {
-            return Ok((spawn::spawn(&plan, &self.group)?, Ok(identity)));
+            return Ok((spawn::spawn(&plan, &self.group)?, None));
         }
         let slot = Slot::of(
             &self.config.state_dir,
@@ -203,7 +197,7 @@ impl Run<'_> {
                 Ok(qemu)
             });
             match resumed {
-                Ok(qemu) => return Ok((qemu, Ok(identity))),
+                Ok(qemu) => return Ok((qemu, None)),
                 Err(problem) => {
                     self.log.say(&format!("hc: it starts cold, not as it was saved: {problem}"));
                     slot.discard()?;
@@ -213,13 +207,13 @@ impl Run<'_> {
         let Some(ram) = Ram::make(&self.places.run, vm.memory, plan.id)? else {
             let place = self.places.run.display();
             self.log.say(&format!("hc: it cannot be saved: {place} is not in memory"));
-            return Ok((spawn::spawn(&plan, &self.group)?, Ok(identity)));
+            return Ok((spawn::spawn(&plan, &self.group)?, None));
         };
         let saving = slot.begin()?;
         let (path, state) = (ram.path.clone(), saving.state.as_fd());
         let qemu =
             spawn::spawn(&plan.with(path, Memory::Kept(state.as_raw_fd()), state), &self.group)?;
-        Ok((qemu, Err(Unsaved { identity, saving, ram })))
+        Ok((qemu, Some(Unsaved { saving, ram })))
     }
 
     fn greet(
@@ -247,7 +241,7 @@ impl Run<'_> {
             process: qemu.process,
             qmp: qemu.qmp,
             said: qemu.said,
-            channel,
+            channel: Channel::open(qemu.guest).map_err(said)?,
             console: Console::open(qemu.console, &self.places)?,
             doors,
             pc,
@@ -256,13 +250,14 @@ impl Run<'_> {
         })
     }
 
-    /// Saves a machine that has come up, if that is to be, and tells it who it is.
+    /// Tells a machine that listens who it is, and before that saves it, if that is to be.
     fn save_and_tell(&mut self, machine: &mut Machine) -> Res<()> {
-        let Some(unsaved) = machine.unsaved.take() else { return Ok(()) };
-        match resume::save(&mut machine.qmp, &unsaved.saving, &unsaved.ram) {
-            // Flushing takes longer than the machine would wait for.
-            Ok(()) => drop(std::thread::spawn(move || unsaved.saving.finish())),
-            Err(problem) => self.log.say(&format!("hc: it could not be saved: {problem}")),
+        if let Some(unsaved) = machine.unsaved.take() {
+            match resume::save(&mut machine.qmp, &unsaved.saving, &unsaved.ram) {
+                // Flushing takes longer than the machine would wait for.
+                Ok(()) => drop(std::thread::spawn(move || unsaved.saving.finish())),
+                Err(problem) => self.log.say(&format!("hc: it could not be saved: {problem}")),
+            }
         }
         let Some(channel) = &mut machine.channel else { return Ok(()) };
         channel.identify(unsaved.identity).map_err(said)
