@@ -64,21 +64,6 @@ impl MachineSpec {
                 "is for containers: a virtual machine has its own kernel".into(),
             ));
         }
-        let shared = [
-            ("volumes", !self.volumes.is_empty()),
-            ("binds", !self.binds.is_empty()),
-            ("tmpfs", !self.tmpfs.is_empty()),
-            ("devices", !self.devices.is_empty()),
-            ("health", self.health.is_some()),
-            ("limits.swap", limits.swap.is_some()),
-        ];
-        if let Some((field, _)) = shared.into_iter().find(|(_, given)| *given) {
-            return Err((field, "is for containers so far: a virtual machine has none".into()));
-        }
-        if matches!(self.ready.when, ReadyWhen::Http | ReadyWhen::Command) {
-            let other = "for a virtual machine: \"started\", \"notify\" or \"tcp\"";
-            return Err(("ready.when", other.into()));
-        }
         if limits.memory.is_some() {
             return Err(("limits.memory", "is for containers: use vm.memory".into()));
         }

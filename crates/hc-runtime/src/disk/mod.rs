@@ -17,6 +17,7 @@ pub use probe::probe;
 use crate::base::{self, Bases, Copying, Doing, ForkError, ImageFile, Keep, names};
 use crate::sys::clone::share;
 use hc_spec::Name;
+use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -165,8 +166,10 @@ impl Disks {
                     new: "nothing".into(),
                 });
             }
-            let file = File::options().write(true).open(&old.path).doing("open", &old.path)?;
-            grow(&file, size, &old.path)?;
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            let file =
+                rustix::fs::open(&old.path, flags, Mode::empty()).doing("open", &old.path)?;
+            grow(&file.into(), size, &old.path)?;
             return Ok(old.path);
         }
         let fresh = dir.join(format!(".{disk}"));

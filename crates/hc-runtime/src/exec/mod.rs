@@ -29,14 +29,16 @@ use terminal::Relay;
 /// When the machine does not run, or the program cannot be executed in it.
 pub fn exec(config: &ExecConfig) -> Result<i32, RunError> {
     let name = config.name.as_str();
-    let inside = Inside::find(&config.run_dir, name, config.store_root.as_deref())?;
-    if inside.spec.kind == Kind::Q35 {
-        let problem = "there is no hc inside of a q35: use `hc screen`, `hc console`, or ssh";
-        return Err(Problem::plain(problem).of(name));
+    let store = config.store_root.as_deref();
+    match known(&config.run_dir, name, store)?.1.kind {
+        Kind::Container => {}
+        Kind::Microvm => return vm::client::run(config).map_err(|problem| problem.of(name)),
+        Kind::Q35 => {
+            let problem = "there is no hc inside of a q35: use `hc screen`, `hc console`, or ssh";
+            return Err(Problem::plain(problem).of(name));
+        }
     }
-    if inside.spec.kind != Kind::Container {
-        return vm::client::run(config).map_err(|problem| problem.of(name));
-    }
+    let inside = Inside::find(&config.run_dir, name, store)?;
     run(config, &inside).map_err(|problem| problem.of(name))
 }
 

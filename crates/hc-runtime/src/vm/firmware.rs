@@ -2,6 +2,8 @@
 //! (QEMU's `docs/interop/firmware.json`), as libvirt finds it.
 
 use crate::error::{Doing, Hint, Problem, Res};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -109,9 +111,10 @@ pub(super) fn find(root: &Path, secure_boot: bool) -> Res<Firmware> {
 /// The machine's own variables: what it was left with, or what it begins with.
 pub(super) fn variables(firmware: &Firmware, dir: &Path) -> Res<File> {
     let path = dir.join("nvram");
-    let open = || File::options().read(true).write(true).open(&path);
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let open = || rustix::fs::open(&path, flags, Mode::empty()).map(File::from);
     match open() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(Errno::NOENT) => {
             let template = std::fs::read(&firmware.variables)
                 .doing_with(|| format!("read {}", firmware.variables.display()))?;
             if template.len() as u64 > LARGEST {

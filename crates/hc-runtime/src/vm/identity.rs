@@ -50,7 +50,7 @@ pub(super) fn of(config: &RunConfig, spec: &MachineSpec, taps: &[Tap]) -> Res<wi
             input: false,
         },
         readiness: match (spec.ready.when, spec.ready.port) {
-            // The last two are refused for a virtual machine when its description is read.
+            // The description refuses what is asked from outside.
             (ReadyWhen::Started | ReadyWhen::Http | ReadyWhen::Command, _) => {
                 wire::Readiness::Started
             }

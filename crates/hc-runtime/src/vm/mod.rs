@@ -72,7 +72,9 @@ struct Machine {
     doors: Vec<(Service, Door)>,
     /// What a PC has besides.
     pc: Option<q35::Running>,
-    /// It is to be saved before it is told who it is.
+    /// What its guest is told once it listens.
+    identity: Option<wire::Identity>,
+    /// It is to be saved before.
     unsaved: Option<Unsaved>,
     _ids: IdRange,
 }
@@ -160,8 +162,9 @@ impl Run<'_> {
         };
         let identity = identity::of(self.config, spec, &taps).map_err(here)?;
         let doors = self.doors(&[Service::Sessions, Service::Console]).map_err(here)?;
-        let (qemu, know) = self.turn_on(plan, vm, identity).map_err(here)?;
-        self.greet(qemu, Some(know), doors, None, ids).map_err(here)
+        let (qemu, unsaved) = self.turn_on(plan, vm).map_err(here)?;
+        let machine = self.greet(qemu, Some(identity), doors, None, ids).map_err(here)?;
+        Ok(Machine { unsaved, ..machine })
     }
 
     fn say_accelerator(&mut self, accelerator: &Accelerator) {
@@ -219,7 +222,7 @@ impl Run<'_> {
     fn greet(
         &mut self,
         qemu: spawn::Qemu,
-        know: Option<Result<wire::Identity, Unsaved>>,
+        identity: Option<wire::Identity>,
         doors: Vec<(Service, Door)>,
         pc: Option<q35::Running>,
         ids: IdRange,
@@ -228,24 +231,16 @@ impl Run<'_> {
         let pid = format!("{}\n", qemu.process.pid);
         hc_fs::plain::write(&self.places.run.join("pid"), pid.as_bytes(), 0o644)?;
         self.status.write(&self.places)?;
-        let mut channel = qemu.guest.map(Channel::open).transpose().map_err(said)?;
-        let unsaved = match (know, &mut channel) {
-            (Some(Ok(identity)), Some(channel)) => {
-                channel.identify(identity).map_err(said)?;
-                None
-            }
-            (Some(Err(unsaved)), Some(_)) => Some(unsaved),
-            _ => None,
-        };
         Ok(Machine {
             process: qemu.process,
             qmp: qemu.qmp,
             said: qemu.said,
-            channel: Channel::open(qemu.guest).map_err(said)?,
+            channel: qemu.guest.map(Channel::open).transpose().map_err(said)?,
             console: Console::open(qemu.console, &self.places)?,
             doors,
             pc,
-            unsaved,
+            identity,
+            unsaved: None,
             _ids: ids,
         })
     }
@@ -259,8 +254,12 @@ impl Run<'_> {
                 Err(problem) => self.log.say(&format!("hc: it could not be saved: {problem}")),
             }
         }
-        let Some(channel) = &mut machine.channel else { return Ok(()) };
-        channel.identify(unsaved.identity).map_err(said)
+        match (machine.identity.take(), &mut machine.channel) {
+            (Some(identity), Some(channel)) => {
+                channel.identify(identity::now(identity)).map_err(said)
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use hc_spec::addr::Mac;
 use hc_spec::machine::ReadyWhen;
 use hc_spec::q35::{Q35, Windows};
 use rustix::event::PollFlags;
-use rustix::fs::{MemfdFlags, SeekFrom};
+use rustix::fs::{MemfdFlags, Mode, OFlags, SeekFrom};
 use std::fs::File;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -227,8 +227,9 @@ impl Run<'_> {
         let disks = Disks::new(&self.config.state_dir);
         let name = Name::new(DISK).map_err(|error| Problem::plain(error.to_string()))?;
         let open = |path: &Path, writes: bool| {
-            let opened = File::options().read(true).write(writes).open(path);
-            opened.doing_with(|| format!("open {}", path.display()))
+            let how = if writes { OFlags::RDWR } else { OFlags::RDONLY };
+            let opened = rustix::fs::open(path, how | OFlags::CLOEXEC, Mode::empty());
+            opened.map(File::from).doing_with(|| format!("open {}", path.display()))
         };
         let Some(image) = &self.spec.image.disk else {
             let size = q35.disk_size.unwrap_or_default();
