@@ -7,7 +7,7 @@
 : "${DEBIAN_LOCKS:?lock files of Debian releases}"
 before=$(footprint)
 mkdir -p "$WORK/cloud"
-cp "$DEBIAN_LOCKS/init.lock.json" "$WORK/cloud"
+cp "$DEBIAN_LOCKS/pc.lock.json" "$WORK/cloud"
 dpkg -x "$KERNEL_DEB" "$WORK/kernel"
 cp "$KERNEL_DEB" "$WORK/cloud/kernel.deb"
 # The password is `hc`.
@@ -19,13 +19,13 @@ let
   image = name: args: import ($top/images + "/\${name}.nix") ({ inherit builder name; } // args);
   kernel = image "kernel" { src = $WORK/cloud/kernel.deb; };
 in {
-  root = image "debian" { lock = $WORK/cloud/init.lock.json; users.root.passwordHash = "$hash"; };
-  initrd = image "initrd" { inherit kernel; machine = "q35"; modules = [ "button" ]; };
+  root = image "debian" { lock = $WORK/cloud/pc.lock.json; users.root.passwordHash = "$hash"; };
+  initrd = image "initrd" { inherit kernel; machine = "q35"; modules = [ "button" "evdev" ]; };
 }
 NIX
 part() { hc build --impure --file "$WORK/parts.nix" "$1" --no-link --print-out-paths 2>"$WORK/out"; }
 root=$(part root) && initrd=$(part initrd) || not_ok "the parts of a disk"
-check "a disk is made of them" "$top/checks/lib/uefi-disk" "$WORK/pc.raw" "$root/rootfs.erofs" "$WORK"/kernel/boot/vmlinuz-* "$initrd/initrd" "$UEFI_DEBS" init=/lib/systemd/systemd
+check "a disk is made of them" "$top/checks/lib/uefi-disk" "$WORK/pc.raw" "$root/rootfs.erofs" "$WORK"/kernel/boot/vmlinuz-* "$initrd/initrd" "$UEFI_DEBS"
 check "and kept as qcow2" qemu-img convert -c -O qcow2 "$WORK/pc.raw" "$WORK/cloud/pc.qcow2"
 truncate -s 1M "$WORK/cloud/setup.iso"
 key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKi1 ada@home"

@@ -145,7 +145,96 @@ mod tests {
             cds: &[10, 13],
             taps: &[(11, Mac([2, 0, 0, 0, 0, 1]))],
         };
-        insta::assert_snapshot!(pc.arguments().join("\n"), @"");
+        insta::assert_snapshot!(pc.arguments().join("\n"), @r"
+        -nodefaults
+        -no-user-config
+        -M
+        q35,smm=on,vmport=off
+        -accel
+        tcg,tb-size=128
+        -cpu
+        max
+        -m
+        512M
+        -smp
+        2
+        -sandbox
+        on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
+        -chardev
+        socket,id=qmp,fd=3
+        -chardev
+        socket,id=console,fd=4
+        -mon
+        chardev=qmp,mode=control
+        -serial
+        chardev:console
+        -rtc
+        base=utc,driftfix=slew
+        -global
+        driver=cfi.pflash01,property=secure,value=on
+        -global
+        ICH9-LPC.disable_s3=1
+        -add-fd
+        fd=5,set=2
+        -blockdev
+        driver=raw,node-name=code,read-only=on,file.driver=file,file.filename=/dev/fdset/2,file.read-only=on
+        -add-fd
+        fd=6,set=3
+        -blockdev
+        driver=raw,node-name=nvram,file.driver=file,file.filename=/dev/fdset/3,file.discard=unmap
+        -machine
+        pflash0=code,pflash1=nvram
+        -chardev
+        socket,id=tpm,fd=7
+        -tpmdev
+        emulator,id=tpm0,chardev=tpm
+        -device
+        tpm-crb,tpmdev=tpm0
+        -add-fd
+        fd=8,set=4
+        -blockdev
+        driver=raw,node-name=disk,discard=unmap,detect-zeroes=unmap,file.driver=file,file.filename=/dev/fdset/4,file.discard=unmap
+        -device
+        virtio-blk-pci,drive=disk,serial=disk,bootindex=0
+        -add-fd
+        fd=9,set=5
+        -blockdev
+        driver=raw,node-name=seed,read-only=on,file.driver=file,file.filename=/dev/fdset/5,file.read-only=on
+        -device
+        virtio-blk-pci,drive=seed,serial=seed
+        -device
+        ahci,id=cds
+        -add-fd
+        fd=10,set=6
+        -blockdev
+        driver=raw,node-name=cd0,read-only=on,file.driver=file,file.filename=/dev/fdset/6,file.read-only=on
+        -device
+        ide-cd,bus=cds.0,drive=cd0,bootindex=1
+        -add-fd
+        fd=13,set=7
+        -blockdev
+        driver=raw,node-name=cd1,read-only=on,file.driver=file,file.filename=/dev/fdset/7,file.read-only=on
+        -device
+        ide-cd,bus=cds.1,drive=cd1,bootindex=2
+        -netdev
+        tap,id=net0,fd=11
+        -device
+        virtio-net-pci,netdev=net0,mac=02:00:00:00:00:01,romfile=
+        -device
+        virtio-rng-pci
+        -device
+        virtio-balloon-pci,deflate-on-oom=on
+        -device
+        virtio-vga
+        -display
+        none
+        -vnc
+        none
+        -device
+        qemu-xhci
+        -device
+        usb-tablet
+        ");
         (pc.image, pc.cds) = (Some(12), &[]);
         let text = pc.arguments().join(" ");
         let image = "-add-fd fd=12,set=4 -blockdev driver=raw,node-name=image,read-only=on";
