@@ -288,7 +288,7 @@ in
       initrd = true;
     };
   };
-  vm-of-a-container = refused { vm.vcpus = 2; } "vm is for virtual machines";
+  vm-of-a-container = refused { vm.vcpus = 2; } "vm is for microVMs";
   limit-of-a-vm = refused {
     kind = "microvm";
     limits.memory = "1G";

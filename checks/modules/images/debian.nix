@@ -2,9 +2,12 @@
 {
   builder,
   lock ? "default",
+  name ? "debian",
+  files ? { },
+  users ? { },
 }:
 derivation {
-  name = "debian";
+  inherit name;
   system = "x86_64-linux";
   builder = "${builder}";
   args = [
