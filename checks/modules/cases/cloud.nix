@@ -207,7 +207,7 @@ in
           hosts.h.machines.m =
             { images, name, ... }:
             {
-              image = images.debianWith { lock = "own"; };
+              image = images.debianWith { lock = "/own"; };
               command = [ name ];
             };
         }
