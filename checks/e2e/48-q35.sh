@@ -79,6 +79,7 @@ type_() { "$top/checks/lib/vnc" "$vnc" type "$1"; }
 check "so does its screen" until_ 60 seen 'login:'
 type_ 'root\n' && until_ 60 seen 'Pass' && type_ 'hc\n'
 check "who types the password is let in" until_ 60 seen 'root@'
+[ $failed -eq 0 ] || { see; finish; exit; } # everything else is asked there
 # ask COMMAND: types it, and gives what it says on the serial console between two marks.
 asked=0
 ask() {
