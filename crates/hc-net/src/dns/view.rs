@@ -11,6 +11,9 @@ use std::net::IpAddr;
 pub(super) struct Views {
     askers: HashMap<IpAddr, Asker>,
     machines: Vec<Known>,
+    /// Of machines that are in a network and not in the set, as `hc run` makes them: the network's
+    /// prefix, and what they may know.
+    strangers: Vec<([u16; 4], Known)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -103,6 +106,11 @@ impl Views {
             }
             machines.push(known);
         }
+        let mut strangers: Vec<([u16; 4], Known)> = Vec::with_capacity(networks.len());
+        for (n, network) in networks.iter().enumerate() {
+            let known = Known { networks: [n].into(), machines: BTreeSet::new() };
+            strangers.push((prefix(names.place(network).gateway()), known));
+        }
         for allowance in &names.allow {
             let to = |known: &mut Known| match &allowance.to {
                 Side::Network(network) => known.networks.extend(number(network)),
@@ -118,6 +126,9 @@ impl Views {
                     }
                 }
                 Side::Network(network) => {
+                    if let Some(n) = number(network) {
+                        to(&mut strangers[n].1);
+                    }
                     for (known, about) in machines.iter_mut().zip(names.machines.values()) {
                         if about.networks.contains(network) {
                             to(known);
@@ -127,7 +138,7 @@ impl Views {
                 Side::Short(_) | Side::Outside | Side::Host => {}
             }
         }
-        Self { askers, machines }
+        Self { askers, machines, strangers }
     }
 
     /// What whoever asks from an address may know; none when it may not ask at all.
@@ -135,10 +146,21 @@ impl Views {
         if source.is_loopback() {
             return Some(View::All);
         }
-        match self.askers.get(&source)? {
-            Asker::Host => Some(View::All),
-            Asker::Peer => Some(View::Peer),
-            Asker::Machine(machine) => self.machines.get(*machine).map(View::Machine),
+        match (self.askers.get(&source), source) {
+            (Some(Asker::Host), _) => Some(View::All),
+            (Some(Asker::Peer), _) => Some(View::Peer),
+            (Some(Asker::Machine(machine)), _) => self.machines.get(*machine).map(View::Machine),
+            (None, IpAddr::V6(source)) => {
+                let of = |(network, _): &&([u16; 4], Known)| *network == prefix(source);
+                self.strangers.iter().find(of).map(|(_, known)| View::Machine(known))
+            }
+            (None, IpAddr::V4(_)) => None,
         }
     }
+}
+
+/// The /64 that an address is in.
+fn prefix(address: std::net::Ipv6Addr) -> [u16; 4] {
+    let [a, b, c, d, ..] = address.segments();
+    [a, b, c, d]
 }
