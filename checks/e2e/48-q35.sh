@@ -1,6 +1,7 @@
 # A PC from its firmware to a login: Secure Boot with the keys that real ones have, TPM, screen and
 # keyboard, disks and media. Debian's signed shim, GRUB and kernel are what it starts.
 # own store
+# nightly
 . "$(dirname "$0")/../lib/test.sh"
 
 : "${KERNEL_DEB:?a package of a Debian kernel}" "${UEFI_DEBS:?packages of shim and GRUB}"
