@@ -29,7 +29,7 @@ pub(crate) fn own(lock: &Path) -> Result<File> {
 }
 
 /// The process that holds the lock.
-fn holder(lock: &Path) -> Result<Option<i32>> {
+pub(crate) fn holder(lock: &Path) -> Result<Option<i32>> {
     let file = match File::open(lock) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         file => file.on("open", lock)?,

@@ -48,11 +48,13 @@ pub fn start(config: &AgentConfig) -> Result<bool> {
     }
     let mut child = detached(config)?;
     loop {
-        if client.status().is_ok() {
+        let answers = client.status().ok().map(|status| status.pid);
+        let ended = child.try_wait().ok().flatten();
+        // Two starts at once: the other one was first, and that is as good. Ours is waited for, or
+        // it would come up as soon as that one is told to end.
+        if answers.is_some_and(|pid| pid == child.id() || ended.is_some()) {
             return Ok(true);
         }
-        let ended = child.try_wait().ok().flatten();
-        // Two starts at once: the other one was first, and that is as good, once it answers.
         let other = ended.is_some() && !lock::wait(&config.lock(), Duration::ZERO, || true)?;
         if (ended.is_some() && !other) || begun.elapsed() > PATIENCE {
             if client.status().is_ok() {
@@ -86,17 +88,24 @@ fn listens(client: &Client) -> bool {
 /// # Errors
 /// When it does not end within five seconds.
 pub fn stop(config: &AgentConfig, machines: bool) -> std::result::Result<(), ClientError> {
+    let lock = config.lock();
+    let unreadable = |error| ClientError::Io {
+        socket: config.lock(),
+        source: std::io::Error::other(error),
+    };
+    let told = lock::holder(&lock).map_err(unreadable)?;
     match Client::new(config.socket()).shutdown(machines) {
         Ok(()) => {}
         // It may be gone before its answer is out.
         Err(ClientError::NotRunning { .. } | ClientError::Broken(_)) if !machines => {}
         Err(error) => return Err(error),
     }
-    let lock = config.lock();
-    match lock::wait(&lock, PATIENCE, || false) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(ClientError::Stays { lock }),
-        Err(error) => Err(ClientError::Io { socket: lock, source: std::io::Error::other(error) }),
+    // Another that somebody starts meanwhile is not the one that was told.
+    let another = || lock::holder(&lock).is_ok_and(|holder| holder.is_some() && holder != told);
+    match lock::wait(&lock, PATIENCE, another).map_err(unreadable)? {
+        true => Ok(()),
+        false if another() => Ok(()),
+        false => Err(ClientError::Stays { lock }),
     }
 }
 
