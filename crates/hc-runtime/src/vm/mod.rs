@@ -6,7 +6,7 @@
 //! | [`layer`] | the disk that keeps what is written |
 //! | [`identity`] | who the guest is told it is |
 //! | [`command`], [`spawn`] | QEMU as a microVM: its words, its process |
-//! | [`q35`], [`pc`], [`firmware`], [`tpm`] | QEMU as a PC, its words, and what a PC has besides |
+//! | [`q35`], [`pc`], [`firmware`], [`tpm`], [`media`] | QEMU as a PC, its words, and what a PC has besides |
 //! | [`resume`], [`saved`] | a computer that has come up once for many |
 //! | [`launch`], [`jail`] | a process of the machine's own, and what it sees |
 //! | [`qmp`], [`channel`], [`console`] | what is said to QEMU and to the guest, and the console |
@@ -25,6 +25,7 @@ mod identity;
 mod jail;
 mod launch;
 mod layer;
+mod media;
 mod pc;
 mod q35;
 mod qmp;
