@@ -10,6 +10,7 @@
 //! | [`resume`], [`saved`] | a computer that has come up once for many |
 //! | [`launch`], [`jail`] | a process of the machine's own, and what it sees |
 //! | [`qmp`], [`channel`], [`console`] | what is said to QEMU and to the guest, and the console |
+//! | [`still`] | a machine that stands still while its disks are kept |
 //! | [`watch`] | all of that, until it ends |
 //! | [`client`] | `hc exec`, `hc console` and `hc screen` |
 
@@ -30,6 +31,7 @@ mod qmp;
 mod resume;
 pub(crate) mod saved;
 mod spawn;
+pub(crate) mod still;
 mod stream;
 mod tpm;
 mod watch;
@@ -52,6 +54,7 @@ use resume::Ram;
 use saved::{Likeness, Saving, Slot};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
+use still::Still;
 use stream::Stream;
 
 /// Name of QEMU's program, and where it is looked for when nobody says.
@@ -70,6 +73,8 @@ struct Machine {
     console: Console,
     /// Where others come in.
     doors: Vec<(Service, Door)>,
+    /// Who it stands still for.
+    still: Still,
     /// What a PC has besides.
     pc: Option<q35::Running>,
     /// What its guest is told once it listens.
@@ -94,6 +99,8 @@ enum Service {
     Console,
     /// The screen.
     Screen,
+    /// Standing still.
+    Still,
 }
 
 impl Service {
@@ -103,6 +110,7 @@ impl Service {
             Self::Sessions => client::CHANNEL,
             Self::Console => client::CONSOLE,
             Self::Screen => client::SCREEN,
+            Self::Still => client::STILL,
         };
         Ok((self, Door::open(run.join(name))?))
     }
@@ -238,6 +246,7 @@ impl Run<'_> {
             channel: qemu.guest.map(Channel::open).transpose().map_err(said)?,
             console: Console::open(qemu.console, &self.places)?,
             doors,
+            still: Still::default(),
             pc,
             identity,
             unsaved: None,

@@ -87,10 +87,11 @@ impl Run<'_> {
         }
         let channel = machine.channel.iter().flat_map(super::Channel::wanted);
         let pc = machine.pc.iter().flat_map(super::q35::Running::wanted);
-        let others = channel.chain(pc).chain(machine.console.wanted());
+        let others =
+            channel.chain(pc).chain(machine.console.wanted()).chain(machine.still.wanted());
         wanted.extend(others.map(|(fd, events)| PollFd::from_borrowed_fd(fd, events)));
         let keys = machine.pc.as_ref().and_then(super::q35::Running::wait);
-        let wait = [course.wait(), keys].into_iter().flatten().min();
+        let wait = [course.wait(), keys, machine.still.wait()].into_iter().flatten().min();
         let wait =
             wait.map(|left| Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 }));
         match poll(&mut wanted, wait.as_ref()) {
@@ -109,8 +110,12 @@ impl Run<'_> {
                     (Service::Sessions, None) => {}
                     (Service::Console, _) => machine.console.welcome(socket),
                     (Service::Screen, _) => machine.qmp.show(&socket),
+                    (Service::Still, _) => machine.still.welcome(socket, &mut machine.qmp),
                 }
             }
+        }
+        if let Err(problem) = machine.still.pass(&mut machine.qmp) {
+            self.log.say(&format!("hc: it does not go on: {problem}"));
         }
         machine.console.pass();
         for said in machine.qmp.hear() {
