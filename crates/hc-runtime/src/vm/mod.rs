@@ -10,15 +10,18 @@
 //! | [`resume`], [`saved`] | a computer that has come up once for many |
 //! | [`launch`], [`jail`] | a process of the machine's own, and what it sees |
 //! | [`qmp`], [`channel`], [`console`] | what is said to QEMU and to the guest, and the console |
-//! | [`watch`] | all of that, until it ends |
-//! | [`client`] | `hc exec`, `hc console` and `hc screen` |
+//! | [`watch`], [`ask`], [`ending`] | all of that until it ends: whether it works, and what brought it down |
+//! | [`session`], [`client`], [`copy`] | `hc exec`, `hc console` and `hc screen`, `hc cp`: outside the supervisor |
 
 mod accelerator;
+mod ask;
 mod channel;
 pub(crate) mod client;
 mod command;
 mod console;
+pub(crate) mod copy;
 mod door;
+mod ending;
 mod firmware;
 mod identity;
 mod jail;
@@ -29,6 +32,7 @@ mod q35;
 mod qmp;
 mod resume;
 pub(crate) mod saved;
+mod session;
 mod spawn;
 mod stream;
 mod tpm;
@@ -100,7 +104,7 @@ impl Service {
     /// Opens its socket in the machine's run directory.
     fn open(self, run: &Path) -> Res<(Self, Door)> {
         let name = match self {
-            Self::Sessions => client::CHANNEL,
+            Self::Sessions => session::CHANNEL,
             Self::Console => client::CONSOLE,
             Self::Screen => client::SCREEN,
         };
