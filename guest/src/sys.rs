@@ -46,9 +46,9 @@ impl core::fmt::Display for Errno {
             28 => "no space left",
             30 => "read-only file system",
             40 => "too many symlinks",
-            104 => "the connection was cut",
+            104 => "connection reset",
             110 => "no answer in time",
-            111 => "nobody listens there",
+            111 => "connection refused",
             _ => return write!(f, "error {}", self.0),
         };
         f.write_str(name)

@@ -27,6 +27,8 @@ pub(super) enum Told {
     /// How, and whether memory had run out.
     Ended(wire::End, bool),
     Output(u8, Vec<u8>),
+    /// So many more bytes may be sent to its command.
+    Room(u32),
     /// Nothing more will come: it spoke nonsense.
     Broken(wire::WireError),
 }
@@ -176,7 +178,8 @@ impl Channel {
                 Told::Output(stream, bytes)
             }
             FromGuest::Hello { .. } => Told::Hello,
-            FromGuest::Exit(_) | FromGuest::Window(_) => return None,
+            FromGuest::Window(count) => Told::Room(count),
+            FromGuest::Exit(_) => return None,
         })
     }
 

@@ -62,7 +62,7 @@ pub(crate) fn run(config: &ExecConfig) -> Res<i32> {
     ended
 }
 
-fn terminal_size() -> wire::Size {
+pub(super) fn terminal_size() -> wire::Size {
     let (rows, columns) = size().unwrap_or((24, 80));
     wire::Size { rows, columns }
 }
@@ -115,7 +115,7 @@ fn attend(config: &ExecConfig, session: &mut Session, signals: &Blocked) -> Res<
 }
 
 /// Whether all of it was written; waits where it has to.
-fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> bool {
+pub(super) fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> bool {
     while !bytes.is_empty() {
         match rustix::io::write(to, bytes) {
             Ok(written) => bytes = &bytes[written..],

@@ -2,8 +2,9 @@
 
 use super::channel::Told;
 use super::ending::Down;
+use super::own::Own;
 use super::qmp::Said;
-use super::{Machine, Service};
+use super::{Machine, Service, said};
 use crate::error::{Doing, Problem, Res};
 use crate::logs::Stream as Output;
 use crate::notify::Notice;
@@ -98,6 +99,7 @@ impl Run<'_> {
         let pc = machine.pc.iter().flat_map(super::q35::Running::wanted);
         let others = channel.chain(pc).chain(machine.console.wanted());
         wanted.extend(others.map(|(fd, events)| PollFd::from_borrowed_fd(fd, events)));
+        wanted.extend(machine.own.as_ref().and_then(Own::wanted));
         let keys = machine.pc.as_ref().and_then(super::q35::Running::wait);
         let asks = course.checks.next().map(|at| at.saturating_duration_since(Instant::now()));
         let wait = [course.wait(), keys, asks].into_iter().flatten().min();
@@ -142,7 +144,10 @@ impl Run<'_> {
             if told == Told::Hello {
                 self.save_and_tell(machine)?;
             }
-            self.told(told, course)?;
+            self.told(told, machine, course)?;
+        }
+        if let (Some(own), Some(channel)) = (&mut machine.own, &mut machine.channel) {
+            own.pass_input(channel).map_err(said)?;
         }
         if let Some(pc) = &mut machine.pc {
             for line in pc.said() {
@@ -156,10 +161,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn told(&mut self, told: Told, course: &mut Course) -> Res<()> {
+    fn told(&mut self, told: Told, machine: &mut Machine, course: &mut Course) -> Res<()> {
         match told {
             Told::Hello | Told::Identified | Told::Quiet => {}
+            Told::Room(count) => machine.own.iter_mut().for_each(|own| own.allow(count)),
             Told::Started => {
+                machine.own.iter_mut().for_each(Own::started);
                 let ready = self.spec.ready.when == ReadyWhen::Started;
                 self.come_to(if ready { Phase::Ready } else { Phase::Running })?;
             }
@@ -177,6 +184,9 @@ impl Run<'_> {
                 }
             }
             Told::Output(stream, bytes) => {
+                if let (Some(own), Some(channel)) = (&mut machine.own, &mut machine.channel) {
+                    return own.write(stream, &bytes, channel).map_err(said);
+                }
                 self.log.feed(if stream == 2 { Output::Err } else { Output::Out }, &bytes);
             }
             Told::Ended(end, oom) => {
@@ -197,7 +207,13 @@ impl Run<'_> {
 
     /// Does what this process is asked to by signals.
     fn hear_asked(&mut self, machine: &mut Machine, course: &mut Course) -> Res<()> {
-        while self.signals.next().is_some() {
+        while let Some(signal) = self.signals.next() {
+            if signal == libc::SIGWINCH {
+                if let (Some(own), Some(channel)) = (&machine.own, &mut machine.channel) {
+                    own.resize(channel).map_err(said)?;
+                }
+                continue;
+            }
             if course.requested {
                 course.kill_within(Duration::ZERO);
                 continue;
@@ -217,8 +233,7 @@ impl Run<'_> {
         let longest = Duration::from_secs(self.spec.stop.timeout_sec.into());
         match &mut machine.channel {
             Some(channel) if channel.is_identified() => {
-                let asked = channel.send(MACHINE, &ToGuest::Stop);
-                asked.map_err(|error| Problem::plain(error.to_string()))?;
+                channel.send(MACHINE, &ToGuest::Stop).map_err(said)?;
                 course.kill_within(longest);
                 course.press_at = Some(Instant::now() + longest / 2);
             }
