@@ -10,6 +10,7 @@
 //! | [`resume`], [`saved`] | a computer that has come up once for many |
 //! | [`launch`], [`jail`] | a process of the machine's own, and what it sees |
 //! | [`qmp`], [`channel`], [`console`], [`own`] | what is said to QEMU and to the guest, the console, the command's streams |
+//! | [`still`] | a machine that stands still while its disks are kept |
 //! | [`watch`], [`ask`], [`ending`] | all of that until it ends: whether it works, and what brought it down |
 //! | [`session`], [`client`], [`copy`] | `hc exec`, `hc console` and `hc screen`, `hc cp`: outside the supervisor |
 
@@ -35,6 +36,7 @@ mod resume;
 pub(crate) mod saved;
 mod session;
 mod spawn;
+pub(crate) mod still;
 mod stream;
 mod tpm;
 mod watch;
@@ -58,6 +60,7 @@ use resume::Ram;
 use saved::{Likeness, Saving, Slot};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
+use still::Still;
 use stream::Stream;
 
 /// Name of QEMU's program, and where it is looked for when nobody says.
@@ -76,6 +79,8 @@ struct Machine {
     console: Console,
     /// Where others come in.
     doors: Vec<(Service, Door)>,
+    /// Who it stands still for.
+    still: Still,
     /// What a PC has besides.
     pc: Option<q35::Running>,
     /// This process's streams, where they are the command's.
@@ -102,6 +107,8 @@ enum Service {
     Console,
     /// The screen.
     Screen,
+    /// Standing still.
+    Still,
 }
 
 impl Service {
@@ -111,6 +118,7 @@ impl Service {
             Self::Sessions => session::CHANNEL,
             Self::Console => client::CONSOLE,
             Self::Screen => client::SCREEN,
+            Self::Still => client::STILL,
         };
         Ok((self, Door::open(run.join(name))?))
     }
@@ -250,6 +258,7 @@ impl Run<'_> {
             channel: qemu.guest.map(Channel::open).transpose().map_err(said)?,
             console: Console::open(qemu.console, &self.places)?,
             doors,
+            still: Still::default(),
             pc,
             own: None,
             identity,

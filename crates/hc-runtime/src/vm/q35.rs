@@ -16,6 +16,7 @@ use crate::error::{Doing, Problem, Res, RunError};
 use crate::ids::IdRange;
 use crate::network::Tap;
 use crate::seed::{Interface, Seed};
+use crate::snapshots::Snapshots;
 use crate::supervise::{Run, identity as who};
 use hc_spec::Name;
 use hc_spec::addr::Mac;
@@ -43,6 +44,8 @@ const PASSWORD: &str = "windows-password";
 
 /// What a PC has while it runs.
 pub(super) struct Running {
+    /// Nobody puts another state in the place of this one.
+    _used: File,
     tpm: Option<Tpm>,
     /// QEMU has taken everything it was given, and runs.
     is_on: bool,
@@ -182,6 +185,7 @@ impl Run<'_> {
             .attach_taps(spec)
             .map_err(|source| RunError::Network { machine: name.into(), source })?;
         self.status.addresses.clone_from(&attached.addresses);
+        let used = self.used().map_err(here)?;
         let parts = || -> Res<_> {
             let (disk, image) = self.disk(q35)?;
             let fresh = image.is_none() && is_empty(&disk);
@@ -205,7 +209,7 @@ impl Run<'_> {
                 id: ids.base,
                 group: &self.group,
             };
-            let doors = self.doors(&[Service::Console, Service::Screen])?;
+            let doors = self.doors(&[Service::Console, Service::Screen, Service::Still])?;
             Ok((parts.turn_on()?, doors, tpm, fresh && !q35.media.is_empty()))
         };
         let (qemu, doors, tpm, installs) = parts().map_err(here)?;
@@ -214,12 +218,24 @@ impl Run<'_> {
             _ => None,
         };
         let running = Running {
+            _used: used,
             tpm,
             is_on: false,
             answers: answers.transpose().map_err(here)?,
             press_until: installs.then(|| Instant::now() + PRESSING),
         };
         self.greet(qemu, None, doors, Some(running), ids).map_err(here)
+    }
+
+    /// Takes what the machine has kept for its own use.
+    fn used(&self) -> Res<File> {
+        let wrong = |error: crate::base::ForkError| Problem::plain(error.to_string());
+        let Some(used) = Snapshots::hold(&self.places).map_err(wrong)? else {
+            return Err(Problem::plain("a snapshot of it is being made or restored"));
+        };
+        let (run, state) = (&self.config.run_dir, &self.config.state_dir);
+        Snapshots::new(run, state, &self.spec.name).settle().map_err(wrong)?;
+        Ok(used)
     }
 
     /// The machine's disk, made or found, and the image below it where it is an overlay.

@@ -97,12 +97,13 @@ impl Run<'_> {
         }
         let channel = machine.channel.iter().flat_map(super::Channel::wanted);
         let pc = machine.pc.iter().flat_map(super::q35::Running::wanted);
-        let others = channel.chain(pc).chain(machine.console.wanted());
+        let others =
+            channel.chain(pc).chain(machine.console.wanted()).chain(machine.still.wanted());
         wanted.extend(others.map(|(fd, events)| PollFd::from_borrowed_fd(fd, events)));
         wanted.extend(machine.own.as_ref().and_then(Own::wanted));
         let keys = machine.pc.as_ref().and_then(super::q35::Running::wait);
         let asks = course.checks.next().map(|at| at.saturating_duration_since(Instant::now()));
-        let wait = [course.wait(), keys, asks].into_iter().flatten().min();
+        let wait = [course.wait(), keys, asks, machine.still.wait()].into_iter().flatten().min();
         let wait =
             wait.map(|left| Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 }));
         match poll(&mut wanted, wait.as_ref()) {
@@ -121,8 +122,12 @@ impl Run<'_> {
                     (Service::Sessions, None) => {}
                     (Service::Console, _) => machine.console.welcome(socket),
                     (Service::Screen, _) => machine.qmp.show(&socket),
+                    (Service::Still, _) => machine.still.welcome(socket, &mut machine.qmp),
                 }
             }
+        }
+        if let Err(problem) = machine.still.pass(&mut machine.qmp) {
+            self.log.say(&format!("hc: it does not go on: {problem}"));
         }
         machine.console.pass();
         for said in machine.qmp.hear() {
