@@ -94,12 +94,13 @@ kill -9 "$(machine db pid)"
 waits "QEMU's end is told apart" '.restarts == 3 and .exit.fault == "qemu" and (.exit.error | test("QEMU was killed .signal 9."))'
 
 # --- Throw-away ones.
-check "stop" hc stop db
-before=$(footprint | grep -v processes)
+waits "and it is well" '.ready'
 piped=0
-out=$(echo piped | hc run --vm db -- sh -c 'cat; uname -r; echo err >&2; getent ahostsv6 one >/dev/null && echo named; exit 7' 2>/dev/null) || piped=$?
+out=$(echo piped | hc run --vm db -- sh -c 'cat; uname -r; echo err >&2; getent ahostsv6 db >/dev/null && echo named; exit 7' 2>/dev/null) || piped=$?
 same "a throw-away microVM has its streams, a kernel and a network, and hands its exit code on" \
 	"$(sed '2s/.*-cloud-amd64.*/kernel/' <<<"$out" | xargs) $piped" "piped kernel named 7"
+check "stop" hc stop db
+before=$(footprint | grep -v processes)
 refuse 137 "ran out of memory" "its memory is its own, and what ran out of it is told" hc run --vm --memory 128M --no-network db -- tail /dev/zero
 check "on a terminal it has one" bash -c \
 	'script -qec "stty rows 33 cols 99; $HC run --vm --no-network db -- sh -c \"tty && stty size\"" /dev/null | tr -d "\r" | tee /dev/stderr | grep -q "33 99$"'
