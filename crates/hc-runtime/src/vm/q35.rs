@@ -182,6 +182,7 @@ impl Run<'_> {
             .attach_taps(spec)
             .map_err(|source| RunError::Network { machine: name.into(), source })?;
         self.status.addresses.clone_from(&attached.addresses);
+        let macs = identity::macs(spec);
         let parts = || -> Res<_> {
             let (disk, image) = self.disk(q35)?;
             let fresh = image.is_none() && is_empty(&disk);
@@ -201,7 +202,7 @@ impl Run<'_> {
                 image,
                 seed,
                 cds,
-                taps: identity::devices(spec, &taps).map(|(tap, mac)| (tap.as_fd(), mac)).collect(),
+                taps: identity::devices(&taps, &macs),
                 id: ids.base,
                 group: &self.group,
             };
@@ -219,7 +220,7 @@ impl Run<'_> {
             answers: answers.transpose().map_err(here)?,
             press_until: installs.then(|| Instant::now() + PRESSING),
         };
-        self.greet(qemu, None, doors, Some(running), ids).map_err(here)
+        self.greet(qemu, None, doors, Some(running), ids, false).map_err(here)
     }
 
     /// The machine's disk, made or found, and the image below it where it is an overlay.
