@@ -2,6 +2,8 @@
 
 use crate::context::Globals;
 use clap::Subcommand;
+use hc_runtime::RunConfig;
+use hc_spec::{MachineSpec, Name};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -24,11 +26,14 @@ enum What {
         /// Make them in the group that it was started in: for units of systemd with Delegate=yes
         #[arg(long, conflicts_with = "cgroup_parent")]
         delegated: bool,
+        /// Begin as this machine is now, and be gone when it ends
+        #[arg(long, value_name = "MACHINE")]
+        fork_of: Option<Name>,
     },
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<ExitCode> {
-    let What::Run { closure, cgroup_parent, delegated } = &args.what;
+    let What::Run { closure, cgroup_parent, delegated, fork_of } = &args.what;
     Globals::need_root("machine run")?;
     let mut config = hc_runtime::RunConfig::new(globals.physical(closure));
     config.store_root.clone_from(&globals.store);
@@ -43,7 +48,24 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<ExitCode> {
         std::env::var(hc_agent::REQUESTED).ok().and_then(|text| text.parse().ok());
     config.qemu = program("qemu-system-x86_64");
     let keep = |link: &Path| Ok(super::build::store(globals)?.add_root(link)?);
+    if let Some(of) = fork_of {
+        config.closure.clone_from(closure);
+        return run_fork(globals, config, of);
+    }
     let exit = hc_runtime::run(&config, &hc_agent::MachineNetwork, &keep)?;
+    Ok(ExitCode::from(u8::try_from(exit.shell_code()).unwrap_or(u8::MAX)))
+}
+
+/// A fork is nobody's but its own: it outlives whoever asked for it, and takes itself away. One that does
+/// not come up is left to who asked, with the reason.
+fn run_fork(globals: &Globals, mut config: RunConfig, of: &Name) -> anyhow::Result<ExitCode> {
+    // Whoever asked may be a shell that ends: this is not one of its jobs.
+    let _ = rustix::process::setsid();
+    config.throwaway = true;
+    config.fork_of = Some(of.clone());
+    let spec = MachineSpec::from_json(&std::fs::read(&config.closure)?)?;
+    let exit = hc_runtime::run(&config, &hc_agent::ThrowawayNetwork, &|_| Ok(()))?;
+    hc_runtime::cleanup(&spec.name, &globals.run_dir, Some(&globals.state_dir), None)?;
     Ok(ExitCode::from(u8::try_from(exit.shell_code()).unwrap_or(u8::MAX)))
 }
 

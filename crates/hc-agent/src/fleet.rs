@@ -365,6 +365,7 @@ impl Member {
             addresses: view.addresses,
             text: view.text,
             exit: view.exit,
+            fork_of: None,
         })
     }
 }

@@ -188,6 +188,11 @@ impl Machines for ProcessMachines {
 
     fn forget(&self, name: &Name) -> Result<()> {
         self.watcher.forget(name);
+        // One that was asked for by hand has the name: what is there is its own.
+        if self.directory(name).join("throwaway").exists() {
+            hc_fs::plain::remove_file(&self.record(name))?;
+            return Ok(());
+        }
         hc_fs::tree::remove(&self.directory(name))?;
         hc_fs::plain::remove_file(&self.record(name))?;
         Ok(())

@@ -169,6 +169,8 @@ impl Channel {
                 self.identified = true;
                 Told::Identified
             }
+            // A copy says this of what it was before.
+            FromGuest::Started | FromGuest::Ready if !self.identified => return None,
             FromGuest::Started => Told::Started,
             FromGuest::Ready => Told::Ready,
             FromGuest::Notify(text) => Told::Notify(text),
