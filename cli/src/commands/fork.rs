@@ -147,7 +147,7 @@ fn in_store(globals: &Globals, closure: &Path) -> Option<StorePath> {
 
 /// Starts the new machine's supervisor, which goes on without this process.
 fn supervisor(globals: &Globals, closure: &PathBuf, of: &Name) -> anyhow::Result<Child> {
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(Globals::exe()?);
     command.args(["machine", "run", "--fork-of", of.as_str()]).arg(closure);
     command.arg("--state-dir").arg(&globals.state_dir).arg("--run-dir").arg(&globals.run_dir);
     if let Some(store) = &globals.store {

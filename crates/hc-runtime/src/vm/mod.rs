@@ -7,7 +7,7 @@
 //! | [`identity`] | who the guest is told it is |
 //! | [`command`], [`spawn`] | QEMU as a microVM: its words, its process |
 //! | [`q35`], [`pc`], [`firmware`], [`tpm`] | QEMU as a PC, its words, and what a PC has besides |
-//! | [`resume`], [`saved`] | a computer that has come up once for many |
+//! | [`resume`], [`saved`], [`prepare`] | a computer that has come up once for many, ahead of time |
 //! | [`fork`] | a computer that begins as what another is now |
 //! | [`launch`], [`jail`] | a process of the machine's own, and what it sees |
 //! | [`qmp`], [`channel`], [`console`] | what is said to QEMU and to the guest, and the console |
@@ -27,6 +27,7 @@ mod jail;
 mod launch;
 mod layer;
 mod pc;
+mod prepare;
 mod q35;
 mod qmp;
 mod resume;
@@ -53,9 +54,10 @@ use hc_guest::wire;
 use hc_spec::Vm;
 use hc_spec::addr::Mac;
 use hc_spec::machine::Limits;
+pub use prepare::prepare;
 use qmp::Qmp;
 use resume::Ram;
-use saved::{Likeness, Saving, Slot};
+use saved::Saving;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
@@ -273,31 +275,27 @@ impl Run<'_> {
         if !vm.resume {
             return Ok((self.spawn(&plan)?, plan.memory, None));
         }
-        let slot = Slot::of(
-            &self.config.state_dir,
-            &Likeness {
-                qemu: plan.qemu,
-                accelerator: plan.accelerator,
-                vm,
-                rootfs: self.spec.image.rootfs(),
-                networks: plan.taps.len(),
-                words: plan.words,
-            },
-        )?;
-        if let Some(state) = slot.find() {
-            let plan = plan.with(slot.ram(), Memory::Copied(state.as_raw_fd()), state.as_fd());
-            let resumed = self.spawn(&plan).and_then(|mut qemu| {
-                self.timed(Step::Memory, |_| resume::go_on(&mut qemu.qmp))?;
-                Ok(qemu)
-            });
-            match resumed {
-                Ok(qemu) => return Ok((qemu, plan.memory, None)),
-                Err(problem) => {
-                    self.log.say(&format!("hc: it starts cold, not as it was saved: {problem}"));
-                    slot.discard()?;
+        let slot = saved::slot(self.config, self.spec, vm, &plan)?;
+        let cold = match slot.find() {
+            Ok(state) => {
+                let copied = Memory::Copied(state.as_raw_fd());
+                let plan = plan.with(slot.ram(), copied, state.as_fd());
+                let resumed = self.spawn(&plan).and_then(|mut qemu| {
+                    self.timed(Step::Memory, |_| resume::go_on(&mut qemu.qmp))?;
+                    Ok(qemu)
+                });
+                match resumed {
+                    Ok(qemu) => return Ok((qemu, plan.memory, None)),
+                    Err(problem) => {
+                        slot.discard()?;
+                        problem.to_string()
+                    }
                 }
             }
-        }
+            Err(why) => why.into(),
+        };
+        self.log.say(&format!("hc: it starts cold, not as it was saved: {cold}"));
+        self.status.cold = Some(cold);
         let Some(ram) = Ram::make(&self.places.run, vm.memory, plan.id)? else {
             let place = self.places.run.display();
             self.log.say(&format!("hc: it cannot be saved: {place} is not in memory"));

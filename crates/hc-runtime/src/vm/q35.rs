@@ -171,9 +171,7 @@ impl Run<'_> {
         let q35 = spec.q35.as_ref().ok_or_else(|| here(Problem::plain("q35 is missing")))?;
         let qemu = super::qemu(self.config.qemu.as_deref()).map_err(here)?;
         let firmware = firmware::find(Path::new("/"), q35.secure_boot).map_err(here)?;
-        let tried = |with: &Accelerator| boots_to(|| trial(&qemu, with, &firmware), ALIVE);
-        let accelerator =
-            choose(&self.config.run_dir, &qemu, &firmware.code, &tried).map_err(here)?;
+        let accelerator = accelerator(&self.config.run_dir, &qemu, &firmware).map_err(here)?;
         self.say_accelerator(&accelerator);
         let ids = IdRange::claim(&self.config.run_dir, spec).map_err(here)?;
         self.group.create(&limits(q35.memory, &accelerator, &spec.limits)).map_err(here)?;
@@ -316,6 +314,12 @@ impl Run<'_> {
             ssh: windows.ssh,
         })
     }
+}
+
+/// What runs a PC's instructions here.
+pub(super) fn accelerator(run_dir: &Path, qemu: &Path, firmware: &Firmware) -> Res<Accelerator> {
+    let tried = |with: &Accelerator| boots_to(|| trial(qemu, with, firmware), ALIVE);
+    choose(run_dir, qemu, &firmware.code, &tried)
 }
 
 /// A PC with firmware and nothing to start.

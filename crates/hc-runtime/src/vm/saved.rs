@@ -7,8 +7,10 @@
 
 use super::accelerator::{Accelerator, Kind};
 use super::layer;
+use super::spawn::Plan;
+use crate::config::RunConfig;
 use crate::error::{Doing, Res};
-use hc_spec::Vm;
+use hc_spec::{MachineSpec, Vm};
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -128,6 +130,21 @@ impl Slot {
         let (target, made_from) = (self.dir.clone(), self.made_from.clone());
         Ok(Saving { aside, target, made_from, state })
     }
+}
+
+/// The place for a machine's like, as its computer is planned.
+pub(super) fn slot(config: &RunConfig, spec: &MachineSpec, vm: &Vm, plan: &Plan<'_>) -> Res<Slot> {
+    Slot::of(
+        &config.state_dir,
+        &Likeness {
+            qemu: plan.qemu,
+            accelerator: plan.accelerator,
+            vm,
+            rootfs: spec.image.rootfs(),
+            networks: plan.taps.len(),
+            words: plan.words,
+        },
+    )
 }
 
 /// A machine that is being saved.
@@ -314,7 +331,8 @@ mod tests {
         assert!(one.find().is_err(), "its memory was changed");
         save(&one, &ram);
         let times = one.ram().metadata().unwrap().modified().unwrap();
-        let file = File::options().write(true).open(one.ram()).unwrap();
+        let file = rustix::fs::open(one.ram(), OFlags::WRONLY, Mode::empty());
+        let file = File::from(file.unwrap());
         std::os::unix::fs::FileExt::write_all_at(&file, b"x", 4096).unwrap();
         file.set_modified(times).unwrap();
         assert!(one.find().is_ok() && !one.verify(), "and that is seen where it is read");
