@@ -32,6 +32,7 @@ mod probe;
 mod protocol;
 pub mod seed;
 mod signal;
+pub mod snapshots;
 mod status;
 mod supervise;
 mod sys;

@@ -18,6 +18,8 @@ use std::path::Path;
 pub(super) const CHANNEL: &str = "channel.sock";
 /// Name of the socket for those who watch the console.
 pub(super) const CONSOLE: &str = "console.sock";
+/// Name of the socket for those who have the machine stand still.
+pub(super) const STILL: &str = "still.sock";
 /// Name of the socket for those who look at the screen.
 pub(super) const SCREEN: &str = "vnc.sock";
 /// Bytes of input that are read at once.

@@ -6,11 +6,12 @@
 //! | [`layer`] | the disk that keeps what is written |
 //! | [`identity`] | who the guest is told it is |
 //! | [`command`], [`spawn`] | QEMU as a microVM: its words, its process |
-//! | [`q35`], [`pc`], [`firmware`], [`tpm`] | QEMU as a PC, its words, and what a PC has besides |
+//! | [`q35`], [`pc`], [`firmware`], [`tpm`], [`media`] | QEMU as a PC, its words, and what a PC has besides |
 //! | [`resume`], [`saved`], [`prepare`] | a computer that has come up once for many, ahead of time |
 //! | [`fork`] | a computer that begins as what another is now |
 //! | [`launch`], [`jail`] | a process of the machine's own, and what it sees |
 //! | [`qmp`], [`channel`], [`console`] | what is said to QEMU and to the guest, and the console |
+//! | [`still`] | a machine that stands still while its disks are kept |
 //! | [`watch`] | all of that, until it ends |
 //! | [`client`] | `hc exec`, `hc console` and `hc screen` |
 
@@ -26,6 +27,7 @@ mod identity;
 mod jail;
 mod launch;
 mod layer;
+mod media;
 mod pc;
 mod prepare;
 mod q35;
@@ -33,6 +35,7 @@ mod qmp;
 mod resume;
 pub(crate) mod saved;
 mod spawn;
+pub(crate) mod still;
 mod stream;
 mod tpm;
 mod watch;
@@ -61,6 +64,7 @@ use saved::Saving;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
+use still::Still;
 use stream::Stream;
 
 /// Name of QEMU's program, and where it is looked for when nobody says.
@@ -79,6 +83,8 @@ struct Machine {
     console: Console,
     /// Where others come in.
     doors: Vec<(Service, Door)>,
+    /// Who it stands still for.
+    still: Still,
     /// What a PC has besides.
     pc: Option<q35::Running>,
     /// What its guest is told once it listens, but for what is new each time.
@@ -117,6 +123,8 @@ enum Service {
     Screen,
     /// A fork of the machine.
     Fork,
+    /// Standing still.
+    Still,
 }
 
 impl Service {
@@ -127,6 +135,7 @@ impl Service {
             Self::Console => client::CONSOLE,
             Self::Screen => client::SCREEN,
             Self::Fork => fork::SOCKET,
+            Self::Still => client::STILL,
         };
         Ok((self, Door::open(run.join(name))?))
     }
@@ -329,6 +338,7 @@ impl Run<'_> {
             channel: qemu.guest.map(open).transpose().map_err(said)?,
             console: Console::open(qemu.console, &self.places)?,
             doors,
+            still: Still::default(),
             pc,
             identity,
             unsaved: None,

@@ -89,13 +89,14 @@ impl Run<'_> {
         }
         let channel = machine.channel.iter().flat_map(super::Channel::wanted);
         let pc = machine.pc.iter().flat_map(super::q35::Running::wanted);
-        let others = channel.chain(pc).chain(machine.console.wanted());
+        let others =
+            channel.chain(pc).chain(machine.console.wanted()).chain(machine.still.wanted());
         wanted.extend(others.map(|(fd, events)| PollFd::from_borrowed_fd(fd, events)));
         let keys = machine.pc.as_ref().and_then(super::q35::Running::wait);
         let forking = machine.forking.as_ref();
         wanted.extend(forking.map(|f| PollFd::from_borrowed_fd(f.socket(), PollFlags::IN)));
         let forking = forking.and_then(super::Forking::wait);
-        let wait = [course.wait(), keys, forking].into_iter().flatten().min();
+        let wait = [course.wait(), keys, machine.still.wait(), forking].into_iter().flatten().min();
         let wait =
             wait.map(|left| Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 }));
         match poll(&mut wanted, wait.as_ref()) {
@@ -116,8 +117,12 @@ impl Run<'_> {
                     (Service::Console, _) => machine.console.welcome(socket),
                     (Service::Screen, _) => machine.qmp.show(&socket),
                     (Service::Fork, _) => {}
+                    (Service::Still, _) => machine.still.welcome(socket, &mut machine.qmp),
                 }
             }
+        }
+        if let Err(problem) = machine.still.pass(&mut machine.qmp) {
+            self.log.say(&format!("hc: it does not go on: {problem}"));
         }
         machine.console.pass();
         for said in machine.qmp.hear() {
