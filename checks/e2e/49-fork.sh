@@ -29,6 +29,7 @@ refuse 1 "is a container" "a container has no memory of its own to fork" hc fork
 says "microVMs can be forked" "and it is said what has"
 refuse 1 "does not run" "what does not run has none either" hc fork nobody two
 refuse 1 "machine 'box' already" "nor does a fork take a machine's name" hc fork one box
+check "that counts" bash -c 'for i in $(seq 100); do "$HC" exec one -- test -s /run/n && exit; sleep 0.1; done; exit 1'
 inside one 'echo before >/root/when; mkdir -p /etc/ssh; echo key >/etc/ssh/ssh_host_ed25519_key'
 hc exec one -- sh -c 'sleep 3; echo its own end' >"$WORK/session" &
 session=$!
