@@ -93,7 +93,7 @@ let
         peers = lib.mapAttrs (
           _: other:
           withoutNulls {
-            inherit (other) address publicKey;
+            inherit (other) address publicKey ssh;
             networks = builtins.attrNames other.networks;
           }
         ) others;

@@ -89,10 +89,8 @@ fn listens(client: &Client) -> bool {
 /// When it does not end within five seconds.
 pub fn stop(config: &AgentConfig, machines: bool) -> std::result::Result<(), ClientError> {
     let lock = config.lock();
-    let unreadable = |error| ClientError::Io {
-        socket: config.lock(),
-        source: std::io::Error::other(error),
-    };
+    let unreadable =
+        |error| ClientError::Io { socket: config.lock(), source: std::io::Error::other(error) };
     let told = lock::holder(&lock).map_err(unreadable)?;
     match Client::new(config.socket()).shutdown(machines) {
         Ok(()) => {}

@@ -327,14 +327,18 @@ fn peers(host: &HostSpec, problems: &mut Vec<String>) {
             break;
         }
         match &peer.public_key {
+            None => {}
             Some(key) if is_key(key) => {}
             Some(key) => problems.push(format!(
                 "hosts.{name}.publicKey: '{key}' is no public key: it is what `hc net key` prints \
                  on that host"
             )),
-            None => problems.push(format!(
-                "hosts.{name}.publicKey is missing: `hc net key` on that host prints it"
-            )),
+        }
+        if let Some(ssh) = peer.ssh.as_ref().filter(|ssh| !is_destination(ssh)) {
+            problems.push(format!(
+                "hosts.{name}.ssh: '{ssh}' is no place to reach over ssh: write it like \
+                 root@host.example:2222"
+            ));
         }
     }
     let own = (&host.host, overlay.address);
@@ -361,6 +365,17 @@ fn peers(host: &HostSpec, problems: &mut Vec<String>) {
             ));
         }
     }
+}
+
+/// Whether a text is `[USER@]HOST[:PORT]`, and nothing that ssh takes for an option.
+fn is_destination(text: &str) -> bool {
+    let (user, host) =
+        text.rsplit_once('@').map_or((None, text), |(user, host)| (Some(user), host));
+    let word = |text: &str, more: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
+        !text.is_empty() && !text.starts_with('-') && text.chars().all(fits)
+    };
+    user.is_none_or(|user| word(user, "._-")) && word(host, "._-:[]%")
 }
 
 /// Whether a text is 32 bytes in base64.

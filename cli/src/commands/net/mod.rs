@@ -1,11 +1,10 @@
 //! `hc net`: networks of this host, and who reaches whom.
 
+mod exchange;
 mod key;
 mod ls;
 mod show;
 mod trace;
-
-pub use key::file as key_file;
 
 use crate::context::Globals;
 use clap::Subcommand;
@@ -23,6 +22,8 @@ enum What {
     Show(show::Args),
     Trace(trace::Args),
     Key(key::Args),
+    #[command(hide = true)]
+    Exchange(exchange::Args),
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
@@ -31,5 +32,6 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         What::Show(args) => show::run(globals, args),
         What::Trace(args) => trace::run(globals, args),
         What::Key(args) => key::run(globals, args),
+        What::Exchange(args) => exchange::run(globals, args),
     }
 }

@@ -90,6 +90,13 @@ pub(crate) fn admit_uplink(name: &str) -> Result<()> {
     change("add", name, elements::add, &[uplink])
 }
 
+/// The links that [`admit_uplink`] was told of.
+pub(crate) fn uplinks() -> Result<std::collections::BTreeSet<String>> {
+    let text = program::output("nft", "nftables", &["list", "set", "inet", "hc", "hc_uplink"])?;
+    // Names of links stand in quotes, and nothing else does.
+    Ok(text.split('"').skip(1).step_by(2).map(str::to_owned).collect())
+}
+
 pub(crate) fn admit_machine(place: &Place<'_>, machine: &Name) -> Result<()> {
     change("add", &place.link(machine), elements::add, &own(place, machine))
 }

@@ -28,10 +28,7 @@ impl Key {
     }
 
     fn make(path: &Path) -> Result<Self> {
-        let mut bytes = [0; 32];
-        let random = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty());
-        random
-            .map_err(|source| Error::System { action: "get randomness", source: source.into() })?;
+        let bytes = random()?;
         let text = format!("{}\n", STANDARD.encode(bytes));
         if let Some(directory) = path.parent() {
             hc_fs::durable::create_dir_all(directory, 0o755)?;
@@ -40,7 +37,7 @@ impl Key {
         Ok(Self(bytes.into()))
     }
 
-    /// What other hosts are told.
+    /// What others are told.
     #[must_use]
     pub fn public(&self) -> String {
         STANDARD.encode(PublicKey::from(&self.0).as_bytes())
@@ -56,7 +53,20 @@ pub(super) fn public(text: &str) -> Option<PublicKey> {
     decode(text).map(PublicKey::from)
 }
 
-fn decode(text: &str) -> Option<[u8; 32]> {
+/// Whether a text is a key of either kind.
+pub(super) fn is_key(text: &str) -> bool {
+    decode(text).is_some()
+}
+
+/// 32 bytes nobody can guess.
+pub(super) fn random() -> Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    let got = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty());
+    got.map_err(|source| Error::System { action: "get randomness", source: source.into() })?;
+    Ok(bytes)
+}
+
+pub(super) fn decode(text: &str) -> Option<[u8; 32]> {
     STANDARD.decode(text).ok()?.try_into().ok()
 }
 

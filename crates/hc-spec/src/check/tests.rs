@@ -220,6 +220,7 @@ fn hosts_have_addresses_of_their_own() {
         address: address.parse().unwrap(),
         networks: [].into(),
         public_key: None,
+        ssh: None,
     };
     let mut overlay = Overlay {
         mode: OverlayMode::Plain,
@@ -240,22 +241,26 @@ fn hosts_have_addresses_of_their_own() {
 }
 
 #[test]
-fn keys_are_needed_where_they_are_used() {
+fn keys_are_keys_and_ssh_reaches_hosts() {
     use crate::host::{Overlay, Peer};
-    let peer = |last: u8, key: Option<&str>| Peer {
+    let peer = |last: u8, key: Option<&str>, ssh: &str| Peer {
         address: [192, 0, 2, last].into(),
         networks: [].into(),
         public_key: key.map(str::to_owned),
+        ssh: Some(ssh.to_owned()),
     };
     let mut host = HostSpec::new(name("c"), name("a"));
     host.overlay = Some(Overlay {
         mode: OverlayMode::Wireguard,
         address: [192, 0, 2, 1].into(),
         peers: [
-            (name("b"), peer(2, Some("xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="))),
-            (name("d"), peer(4, Some("xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dh="))),
-            (name("e"), peer(5, Some("key"))),
-            (name("f"), peer(6, None)),
+            (
+                name("b"),
+                peer(2, Some("xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="), "root@b.example:22"),
+            ),
+            (name("d"), peer(4, Some("xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dh="), "[::1]")),
+            (name("e"), peer(5, Some("key"), "e")),
+            (name("f"), peer(6, None, "-oProxyCommand=x")),
         ]
         .into(),
     });
@@ -263,7 +268,7 @@ fn keys_are_needed_where_they_are_used() {
 [
     "hosts.d.publicKey: 'xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dh=' is no public key: it is what `hc net key` prints on that host",
     "hosts.e.publicKey: 'key' is no public key: it is what `hc net key` prints on that host",
-    "hosts.f.publicKey is missing: `hc net key` on that host prints it",
+    "hosts.f.ssh: '-oProxyCommand=x' is no place to reach over ssh: write it like root@host.example:2222",
 ]
 "#);
 }
