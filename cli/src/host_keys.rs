@@ -19,7 +19,8 @@ pub fn exchange(globals: &Globals, host: &HostSpec) -> Vec<String> {
     let asked = peers.filter(|(_, peer)| peer.public_key.is_none());
     let keyring = Keyring::of(&globals.state_dir);
     std::thread::scope(|scope| {
-        let ask = |(name, peer)| scope.spawn(|| ask(&keyring, host, name, peer));
+        let keyring = &keyring;
+        let ask = |(name, peer)| scope.spawn(move || ask(keyring, host, name, peer));
         let all: Vec<_> = asked.map(ask).collect();
         let told = all.into_iter().map(|one| one.join().unwrap_or_default());
         told.flatten().collect()

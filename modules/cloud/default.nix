@@ -35,6 +35,19 @@ in
       '';
     };
 
+    overlay.allow = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      example = [
+        "web.lan.east -> db.dmz.west:5432"
+        "*.lan.east -> *.dmz.west:80-90"
+      ];
+      description = ''
+        Who may open connections to whom from one host to another, besides machines on networks of one
+        name: as `hosts.<name>.allow`, with `MACHINE.NETWORK.HOST` or `*.NETWORK.HOST` on both sides.
+      '';
+    };
+
     hosts = mkOption {
       type = types.attrsOf (
         types.submoduleWith {

@@ -210,7 +210,10 @@ impl Agent {
         const PAUSE: Duration = Duration::from_millis(100);
         loop {
             match self.networks.loss().await {
-                Ok(what) => self.mend(&what).await,
+                Ok(what) => match self.mend().await {
+                    Ok(()) => tracing::warn!("somebody took away {what}; it is back"),
+                    Err(error) => tracing::error!(%error, "somebody took away {what}"),
+                },
                 Err(error) => {
                     tracing::error!(%error, "what others take away of the network is not noticed");
                     return;
@@ -220,14 +223,13 @@ impl Agent {
         }
     }
 
-    async fn mend(&self, what: &str) {
+    /// Makes the network what it is to be, again.
+    pub(crate) async fn mend(&self) -> Result<()> {
         let _whole = self.network.lock().await;
         let host = lock(&self.host).clone().filter(|host| !host.networks.is_empty());
-        let Some(host) = host else { return };
-        match self.networks.mend(&host, &self.fleet.names()).await {
-            Ok(()) => tracing::warn!("somebody took away {what}; it is back"),
-            Err(error) => tracing::error!(%error, "somebody took away {what}"),
-        }
+        let Some(host) = host else { return Ok(()) };
+        let failed = |source| AgentError::Part { what: "put the network back", source };
+        self.networks.mend(&host, &self.fleet.names()).await.map_err(failed)
     }
 
     /// Takes networks of `of` away, for good: they are not put back.

@@ -30,6 +30,7 @@ pub(crate) fn router(agent: Arc<Agent>) -> Router {
         .route("/v1/generations", get(generations))
         .route("/v1/machines", get(machines))
         .route("/v1/machines/{name}/{verb}", post(verb))
+        .route("/v1/network", post(network))
         .route("/v1/evaluate", post(evaluate))
         .route("/v1/shutdown", post(shutdown))
         .fallback(|| async {
@@ -102,6 +103,11 @@ async fn generations(State(agent): Shared) -> Answer<Vec<crate::Generation>> {
 async fn machines(State(agent): Shared) -> Json<Vec<MachineView>> {
     agent.settled().await;
     Json(agent.fleet.views())
+}
+
+async fn network(State(agent): Shared) -> Answer<()> {
+    agent.settled().await;
+    Ok(Json(agent.mend().await?))
 }
 
 async fn activate(

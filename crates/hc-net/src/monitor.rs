@@ -9,12 +9,14 @@ use crate::error::{Error, Result};
 use rtnetlink::sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, Socket, SocketAddr, TokioSocket};
 use std::io;
-use std::os::fd::{FromRawFd, IntoRawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
 
 const NFNLGRP_NFTABLES: u32 = 7;
 const RTNLGRP_LINK: u32 = 1;
 const RTNLGRP_IPV4_IFADDR: u32 = 5;
 const RTNLGRP_IPV6_IFADDR: u32 = 9;
+/// Bytes that wait to be heard.
+const BUFFER: usize = 8 << 20;
 /// `NFNL_SUBSYS_NFTABLES`, and kinds of messages of `linux/netfilter/nf_tables.h`.
 const NFTABLES: u8 = 10;
 const NEWTABLE: u8 = 0;
@@ -102,6 +104,10 @@ pub(crate) fn addresses() -> io::Result<TokioSocket> {
 fn socket(protocol: isize, group: u32) -> io::Result<TokioSocket> {
     let mut socket = Socket::new(protocol)?;
     socket.bind(&SocketAddr::new(0, 0))?;
+    // Before it hears anything: a cloud's rules anew are more than what sockets hold by default.
+    // SAFETY: the descriptor is the socket's, which is open meanwhile.
+    let open = unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) };
+    rustix::net::sockopt::set_socket_recv_buffer_size_force(open, BUFFER)?;
     socket.add_membership(group)?;
     socket.set_non_blocking(true)?;
     // SAFETY: the descriptor comes out of an owned socket, which gives up its ownership.
@@ -133,9 +139,10 @@ impl Transaction {
         }
         match kind {
             NEWTABLE => self.gone = false,
-            DELTABLE | DELCHAIN | DELSET => self.gone = true,
+            DELTABLE => self.gone = true,
             NEWRULE => self.made = true,
-            DELRULE => self.taken = true,
+            // With rules that are written anew their anonymous sets go, too.
+            DELRULE | DELCHAIN | DELSET => self.taken = true,
             _ => {}
         }
         false
@@ -214,6 +221,7 @@ mod tests {
         assert!(after(&[(DELTABLE, &ours), end]));
         assert!(after(&[(DELRULE, &ours), (NEWRULE, &other), end]));
         assert!(!after(&[(DELRULE, &ours), (NEWRULE, &ours), end]), "hc's own");
+        assert!(!after(&[(DELSET, &ours), (DELRULE, &ours), (NEWRULE, &ours), end]), "its sets");
         assert!(!after(&[(DELTABLE, &ours), (NEWTABLE, &ours), (NEWRULE, &ours), end]));
         assert!(!after(&[(DELTABLE, &other), (DELRULE, &other), end]));
         assert!(!after(&[(DELTABLE, &ours)]), "it is not over yet");

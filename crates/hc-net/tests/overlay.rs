@@ -125,3 +125,35 @@ fn large_packets_are_told_to_be_smaller() {
         assert_eq!(got.len(), sent.len());
     });
 }
+
+#[test]
+fn allowances_reach_from_one_host_to_another_and_no_further() {
+    let (_switch, [a, b, _c]) = hosts(false);
+    let (web, bat) = (a.machine("lan", "web"), a.machine("lan", "bat"));
+    let (db, log) = (b.machine("dmz", "db"), b.machine("dmz", "log"));
+    let allow = |texts: &[&str]| {
+        for host in [&a, &b] {
+            let mut spec = host.spec.clone();
+            let overlay = spec.overlay.as_mut().unwrap();
+            overlay.allow = texts.iter().map(|text| text.parse().unwrap()).collect();
+            host.netns.run(|| ensure_networks(&spec).unwrap());
+        }
+    };
+    assert!(!connects(&web.netns, &db.netns, db.v6, SHORT));
+    allow(&["web.lan.a -> db.dmz.b:7000"]);
+    assert!(connects(&web.netns, &db.netns, db.v6, LONG));
+    for (from, to) in [(&bat, &db), (&web, &log), (&db, &web)] {
+        assert!(!connects(&from.netns, &to.netns, to.v6, SHORT));
+    }
+    // The answer comes back, and nothing else: not another port, nor another protocol.
+    assert!(!arrives(&web.netns, web.v6, &db.netns, db.v6, SHORT));
+    allow(&["*.lan.a -> log.dmz.b", "log.dmz.b -> *.lan.a"]);
+    assert!(connects(&bat.netns, &log.netns, log.v6, LONG));
+    assert!(connects(&log.netns, &web.netns, web.v6, LONG));
+    assert!(!connects(&web.netns, &db.netns, db.v6, SHORT));
+    // What the receiver does not know of does not come in, whoever lets it out.
+    allow(&["*.lan.a -> *.dmz.b"]);
+    assert!(connects(&web.netns, &db.netns, db.v6, LONG));
+    b.netns.run(|| ensure_networks(&b.spec).unwrap());
+    assert!(!connects(&web.netns, &db.netns, db.v6, SHORT));
+}

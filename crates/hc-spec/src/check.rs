@@ -2,6 +2,8 @@
 //! allowances and ports that make no sense. Short forms become full ones on the way.
 
 use crate::addr::host_prefix;
+mod far;
+
 use crate::allow::{Allowance, Protocol, Side};
 use crate::host::{HostSpec, OverlayMode};
 use crate::name::Name;
@@ -38,7 +40,7 @@ pub fn resolve(host: &mut HostSpec, machines: &Machines<'_>) -> Result<(), Probl
     host.allow = allowances(host, machines, &mut problems);
     ports(host, machines, &mut problems);
     aliases(host, machines, &mut problems);
-    peers(host, &mut problems);
+    peers(host, machines, &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
 }
 
@@ -230,6 +232,7 @@ fn expand(side: &Side, host: &HostSpec, machines: &Machines<'_>) -> Result<Vec<S
     };
     match side {
         Side::Outside | Side::Host => Ok(vec![side.clone()]),
+        Side::Far(..) => Err(format!("'{side}' says a host: that belongs into overlay.allow")),
         Side::Network(network) if host.networks.contains_key(network) => Ok(vec![side.clone()]),
         Side::Network(network) => Err(format!("there is no network '{network}'; {}", networks())),
         Side::Machine(machine, network) => match machines.get(machine) {
@@ -320,7 +323,7 @@ fn overlap(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
     }
 }
 
-fn peers(host: &HostSpec, problems: &mut Vec<String>) {
+fn peers(host: &HostSpec, machines: &Machines<'_>, problems: &mut Vec<String>) {
     let Some(overlay) = &host.overlay else { return };
     for (name, peer) in &overlay.peers {
         if overlay.mode != OverlayMode::Wireguard {
@@ -341,6 +344,7 @@ fn peers(host: &HostSpec, problems: &mut Vec<String>) {
             ));
         }
     }
+    far::allowances(host, overlay, machines, problems);
     let own = (&host.host, overlay.address);
     let others = overlay.peers.iter().map(|(name, peer)| (name, peer.address));
     let mut prefixes = BTreeMap::new();

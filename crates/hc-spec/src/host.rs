@@ -69,6 +69,10 @@ pub struct Overlay {
     pub address: IpAddr,
     /// The other hosts.
     pub peers: BTreeMap<Name, Peer>,
+    /// Who may open connections to whom from one host to another, besides machines on networks of one
+    /// name. Both sides say which host they are of, this one or others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<Allowance>,
 }
 
 /// How packets between hosts are carried.

@@ -3,6 +3,7 @@
 mod exchange;
 mod key;
 mod ls;
+mod peer;
 mod show;
 mod trace;
 
@@ -22,6 +23,7 @@ enum What {
     Show(show::Args),
     Trace(trace::Args),
     Key(key::Args),
+    Peer(peer::Args),
     #[command(hide = true)]
     Exchange(exchange::Args),
 }
@@ -32,6 +34,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         What::Show(args) => show::run(globals, args),
         What::Trace(args) => trace::run(globals, args),
         What::Key(args) => key::run(globals, args),
+        What::Peer(args) => peer::run(globals, args),
         What::Exchange(args) => exchange::run(globals, args),
     }
 }

@@ -196,6 +196,7 @@ fn names_of(host: &HostSpec, machines: &[MachineName]) -> Names {
         networks: host.networks.keys().cloned().collect(),
         machines: machines.collect::<BTreeMap<_, _>>(),
         allow: host.allow.clone(),
+        far_allow: host.overlay.as_ref().map(|overlay| overlay.allow.clone()).unwrap_or_default(),
         peers: peers.map(|(name, peer)| (name.clone(), peer.networks.clone())).collect(),
     }
 }
@@ -206,7 +207,11 @@ impl Networks for HostNetworks {
             *self.host() = Some(host.clone());
             self.connect(host).await?;
             links::ensure_networks(host).await?;
-            if host.networks.is_empty() { Ok(()) } else { self.keep_uplinks() }
+            if host.networks.is_empty() {
+                return Ok(());
+            }
+            self.keep_uplinks()?;
+            Ok(links::ensure_roads(host, &self.keyring.known()?).await?)
         }
         .boxed()
     }

@@ -40,6 +40,11 @@ pub(crate) fn ensure(host: &HostSpec) -> Result<Protection> {
     write(&rules::text(host))
 }
 
+/// Lets computers that are no hosts onto their networks, and nobody else of that kind.
+pub(crate) fn ensure_roads(host: &HostSpec, roads: &[(&Name, Place<'_>)]) -> Result<()> {
+    nft(&rules::roads(host, roads))
+}
+
 /// Writes the rules for a network of a host whose description is not known, and leaves what
 /// follows from one as it is.
 pub(crate) fn ensure_alone(place: &Place<'_>) -> Result<Protection> {

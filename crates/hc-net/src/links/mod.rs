@@ -9,10 +9,12 @@ mod forwarding;
 mod mend;
 mod overlay;
 mod port;
+mod roads;
 mod tap;
 
 pub use attach::{Attached, attach, detach};
 pub use mend::reattach;
+pub use roads::ensure_roads;
 pub use tap::{Tap, attach_tap};
 
 /// Name of the device to other hosts.

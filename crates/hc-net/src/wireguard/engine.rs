@@ -5,7 +5,7 @@ use super::Asked;
 use super::device::{Device, Watched};
 use super::key::Key;
 use super::keyring::{Keyring, Known, Stamp};
-use super::peers::{self, Far, prefix};
+use super::peers::{self, Covers, Far, prefix};
 use boringtun::noise::errors::WireGuardError;
 use boringtun::noise::handshake::parse_handshake_anon;
 use boringtun::noise::rate_limiter::RateLimiter;
@@ -231,6 +231,8 @@ impl Engine {
                 TunnResult::WriteToTunnelV6(packet, source) => {
                     peer.heard_from(from);
                     let inside = addresses(packet).is_some_and(|(_, to)| prefix(to) == own);
+                    // What computers that are no hosts send to other hosts, the rules look at.
+                    let inside = inside || matches!(peer.far.covers, Covers::Road(_));
                     if peer.far.covers.has(source) && inside {
                         device.write(packet).await?;
                     }

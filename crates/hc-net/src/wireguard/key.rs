@@ -27,20 +27,34 @@ impl Key {
         }
     }
 
+    /// One that nobody has.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn new() -> Result<Self> {
+        Ok(Self(random()?.into()))
+    }
+
     fn make(path: &Path) -> Result<Self> {
-        let bytes = random()?;
-        let text = format!("{}\n", STANDARD.encode(bytes));
+        let key = Self::new()?;
+        let text = format!("{}\n", key.private());
         if let Some(directory) = path.parent() {
             hc_fs::durable::create_dir_all(directory, 0o755)?;
         }
         hc_fs::durable::write(path, text.as_bytes(), 0o600)?;
-        Ok(Self(bytes.into()))
+        Ok(key)
     }
 
     /// What others are told.
     #[must_use]
     pub fn public(&self) -> String {
         STANDARD.encode(PublicKey::from(&self.0).as_bytes())
+    }
+
+    /// What nobody else is to know.
+    #[must_use]
+    pub fn private(&self) -> String {
+        STANDARD.encode(self.0.to_bytes())
     }
 
     pub(super) fn secret(&self) -> StaticSecret {

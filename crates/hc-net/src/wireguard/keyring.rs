@@ -23,6 +23,19 @@ pub struct Known {
     /// Other hosts of it.
     #[serde(default)]
     pub hosts: BTreeMap<Name, Keys>,
+    /// Computers that are no hosts, on networks of this one.
+    #[serde(default)]
+    pub peers: BTreeMap<Name, Road>,
+}
+
+/// A computer that is no host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Road {
+    /// Its public key.
+    pub public_key: String,
+    /// The network it is on.
+    pub network: Name,
 }
 
 /// How another host is known.
@@ -145,6 +158,30 @@ impl Keyring {
     pub fn conclude(&self, offer: &Offer, answer: &Answer) -> Result<Change> {
         let keys = Keys { public_key: answer.public_key.clone(), ..offer.keys.clone() };
         self.learn(&offer.cloud, &offer.to, &keys)
+    }
+
+    /// Lets a computer in. Says whether it does: not where there is one of that name.
+    ///
+    /// # Errors
+    /// When its key is none, or files cannot be read or written.
+    pub fn add_road(&self, name: &Name, road: &Road) -> Result<bool> {
+        if !is_key(&road.public_key) {
+            let source = std::io::Error::new(ErrorKind::InvalidData, "that is no key");
+            return Err(Error::System { action: "let it in", source });
+        }
+        self.change(|known| {
+            let free = !known.peers.contains_key(name);
+            known.peers.entry(name.clone()).or_insert_with(|| road.clone());
+            free
+        })
+    }
+
+    /// Lets it in no longer. Says whether there was one.
+    ///
+    /// # Errors
+    /// When files cannot be read or written.
+    pub fn remove_road(&self, name: &Name) -> Result<bool> {
+        self.change(|known| known.peers.remove(name).is_some())
     }
 
     fn learn(&self, cloud: &Name, host: &Name, keys: &Keys) -> Result<Change> {

@@ -11,14 +11,14 @@ mod keyring;
 mod peers;
 
 pub use key::Key;
-pub use keyring::{Answer, Change, Keyring, Keys, Known, Offer};
+pub use keyring::{Answer, Change, Keyring, Keys, Known, Offer, Road};
+pub use peers::PORT;
 
 use crate::error::{Error, Result};
 use device::Device;
 use engine::Engine;
 use hc_spec::HostSpec;
 use hc_spec::host::{Overlay, OverlayMode};
-use peers::PORT;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

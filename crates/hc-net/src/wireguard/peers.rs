@@ -8,7 +8,7 @@ use hc_spec::addr::host_prefix;
 use std::net::{Ipv6Addr, SocketAddr};
 
 /// UDP port of hosts.
-pub(super) const PORT: u16 = 24790;
+pub const PORT: u16 = 24790;
 
 /// One other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,12 +25,15 @@ pub(super) struct Far {
 pub(super) enum Covers {
     /// A host and everything on it: its /48.
     Host([u8; 6]),
+    /// A computer that is no host.
+    Road(Ipv6Addr),
 }
 
 impl Covers {
     pub(super) fn has(self, address: Ipv6Addr) -> bool {
         match self {
             Self::Host(own) => own == prefix(address),
+            Self::Road(own) => own == address,
         }
     }
 }
@@ -57,7 +60,16 @@ pub(super) fn of(host: &HostSpec, known: &Known) -> Vec<Far> {
             endpoint: Some(SocketAddr::new(peer.address, PORT)),
         })
     });
-    hosts.collect()
+    let roads = known.peers.iter().filter(|(_, road)| host.networks.contains_key(&road.network));
+    let roads = roads.filter_map(|(name, road)| {
+        Some(Far {
+            public: key::public(&road.public_key)?,
+            preshared: None,
+            covers: Covers::Road(host.place(&road.network).v6(name)),
+            endpoint: None,
+        })
+    });
+    hosts.chain(roads).collect()
 }
 
 #[cfg(test)]
@@ -88,10 +100,16 @@ mod tests {
             (name("unknown"), peer(None)),
         ];
         let address = [192, 0, 2, 1].into();
-        host.overlay = Some(Overlay { mode: OverlayMode::Wireguard, address, peers: peers.into() });
+        host.overlay = Some(Overlay {
+            mode: OverlayMode::Wireguard,
+            address,
+            peers: peers.into(),
+            allow: Vec::new(),
+        });
         let keys = |n| Keys { public_key: key(n), preshared_key: key(n + 100) };
         let known = Known {
             cloud: Some(name("c")),
+            peers: [].into(),
             hosts: [
                 (name("asked"), keys(1)),
                 (name("other"), keys(2)),

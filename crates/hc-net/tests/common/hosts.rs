@@ -41,7 +41,7 @@ pub fn describe(own: &str, v6: bool, others: &[&str]) -> HostSpec {
     };
     let peers = HOSTS.iter().filter(|(host, ..)| others.contains(host)).map(peer).collect();
     let mode = OverlayMode::Plain;
-    spec.overlay = Some(Overlay { mode, address: address(*last, v6), peers });
+    spec.overlay = Some(Overlay { mode, address: address(*last, v6), peers, allow: Vec::new() });
     spec
 }
 
