@@ -208,12 +208,17 @@ impl Agent {
     pub(crate) async fn keep_whole(self: Arc<Self>) {
         /// Between two times: somebody may take it away as fast as it is put back.
         const PAUSE: Duration = Duration::from_millis(100);
+        /// Before it is tried again.
+        const AGAIN: Duration = Duration::from_secs(1);
         loop {
             match self.networks.loss().await {
-                Ok(what) => match self.mend().await {
-                    Ok(()) => tracing::warn!("somebody took away {what}; it is back"),
-                    Err(error) => tracing::error!(%error, "somebody took away {what}"),
-                },
+                Ok(what) => {
+                    while let Err(error) = self.mend().await {
+                        tracing::error!(%error, "somebody took away {what}");
+                        tokio::time::sleep(AGAIN).await;
+                    }
+                    tracing::warn!("somebody took away {what}; it is back");
+                }
                 Err(error) => {
                     tracing::error!(%error, "what others take away of the network is not noticed");
                     return;

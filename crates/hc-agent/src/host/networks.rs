@@ -60,7 +60,8 @@ impl HostNetworks {
     /// The device to other hosts, where it is one of this process.
     async fn connect(&self, host: &HostSpec) -> Result<(), PartError> {
         let tunnel = || self.tunnel.lock().unwrap_or_else(PoisonError::into_inner);
-        if tunnel().as_ref().is_some_and(|tunnel| tunnel.update(host, &self.keyring)) {
+        let device = links::overlay_exists();
+        if device && tunnel().as_ref().is_some_and(|tunnel| tunnel.update(host, &self.keyring)) {
             return Ok(());
         }
         // The name is free only when the old one is gone.

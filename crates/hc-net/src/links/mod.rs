@@ -97,6 +97,12 @@ pub fn is_overlay(link: &str) -> bool {
     link == OVERLAY
 }
 
+/// Whether the link to other hosts is there.
+#[must_use]
+pub fn overlay_exists() -> bool {
+    exists(OVERLAY)
+}
+
 /// Links of the host on which forwarding is on for hc alone: nothing else passes there.
 ///
 /// # Errors
