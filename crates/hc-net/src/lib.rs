@@ -15,6 +15,7 @@ pub mod dns;
 mod error;
 pub mod firewall;
 pub mod links;
+mod message;
 pub mod monitor;
 mod netlink;
 pub mod probe;

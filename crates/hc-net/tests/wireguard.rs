@@ -4,10 +4,19 @@
 mod common;
 
 use common::hosts::{Host, connected, describe, hosts, keyring};
-use common::{LONG, Machine, Netns, SHORT, arrives, connects, name, run};
+use common::{LONG, Machine, Netns, SHORT, arrives, block_on, connects, name, run};
 use hc_net::blocking::ensure_networks;
 use hc_net::wireguard::{Keyring, Tunnel};
 use hc_spec::host::OverlayMode;
+
+/// Takes the tunnel of a host away, and its device.
+fn stop(host: &mut Host) {
+    let outlives = host.tunnel.take().is_some_and(|tunnel| tunnel.outlives());
+    host.netns.run(|| {
+        assert_eq!(run("ip", &["-o", "link"]).contains("hco0"), outlives);
+        block_on(hc_net::links::remove_overlay()).unwrap();
+    });
+}
 
 /// Whether a text is seen on the wire while something happens.
 fn overheard(switch: &Netns, text: &str, happens: impl FnOnce()) -> bool {
@@ -78,8 +87,7 @@ fn with_wireguard_a_host_is_known_by_its_key_and_followed_where_it_goes() {
     assert!(connects(&db.netns, &web.netns, web.v6, LONG));
     assert!(connects(&web.netns, &db.netns, db.v6, LONG));
     // It starts anew: no session is left there, and it says so itself.
-    b.tunnel = None;
-    assert!(!b.netns.run(|| run("ip", &["-o", "link"])).contains("hco0"));
+    stop(&mut b);
     b.tunnel = b.netns.run(|| {
         let tunnel = Tunnel::start(&b.spec, &keyring("b")).unwrap();
         ensure_networks(&b.spec).unwrap();
@@ -90,7 +98,7 @@ fn with_wireguard_a_host_is_known_by_its_key_and_followed_where_it_goes() {
     let far = c.machine("lan", "far");
     assert!(connects(&far.netns, &web.netns, web.v6, LONG));
     let dir = tempfile::tempdir().unwrap();
-    c.tunnel = None;
+    stop(&mut c);
     c.tunnel = c.netns.run(|| {
         let tunnel = Tunnel::start(&c.spec, &Keyring::of(dir.path())).unwrap();
         ensure_networks(&c.spec).unwrap();
@@ -107,7 +115,7 @@ fn unknown() -> (Netns, [Host; 2], [(Keyring, tempfile::TempDir); 2]) {
     for host in &mut hosts {
         let dir = tempfile::tempdir().unwrap();
         let keyring = Keyring::of(dir.path());
-        host.tunnel = None;
+        stop(host);
         for peer in host.spec.overlay.as_mut().unwrap().peers.values_mut() {
             peer.public_key = None;
         }
@@ -179,7 +187,7 @@ fn a_host_whose_silence_was_longer_than_wireguard_waits_comes_back_within_five_s
     assert!(connects(&web.netns, &db.netns, db.v6, LONG));
     // It starts while the wire is cut: what it says at first is lost.
     switch.run(|| run("ip", &["link", "set", "to-b", "down"]));
-    b.tunnel = None;
+    stop(&mut b);
     b.tunnel = b.netns.run(|| {
         let tunnel = Tunnel::start(&b.spec, &keyring("b")).unwrap();
         ensure_networks(&b.spec).unwrap();

@@ -3,9 +3,13 @@
 //! Packets go, encrypted, to the host whose /48 they are for; what comes in is taken for a host when it
 //! has that host's key, and only with a source in its /48. A host that moves is followed: its packets
 //! say where it is.
+//!
+//! It is the kernel's WireGuard where there is one, which works on when this process ends; elsewhere
+//! it is in this process, over a TUN device.
 
 mod device;
 mod engine;
+mod kernel;
 mod key;
 mod keyring;
 mod peers;
@@ -21,7 +25,7 @@ use hc_spec::HostSpec;
 use hc_spec::host::{Overlay, OverlayMode};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use tokio::sync::oneshot;
 
 /// What a tunnel is to be; it looks there by itself.
@@ -38,13 +42,19 @@ impl Asked {
     }
 }
 
-/// A tunnel that works as long as it is kept. Its device goes with it.
+/// A tunnel, and what keeps it as it is to be.
 pub struct Tunnel {
     asked: Asked,
     /// The host's own public key, and whether it is reached over IPv6.
     fixed: (String, bool),
-    stop: Option<oneshot::Sender<()>>,
+    stop: Option<Stop>,
     thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// Dropped to stop the one or the other.
+enum Stop {
+    Kernel(#[expect(dead_code, reason = "that it is dropped is the message")] mpsc::Sender<()>),
+    Process(#[expect(dead_code, reason = "that it is dropped is the message")] oneshot::Sender<()>),
 }
 
 impl Tunnel {
@@ -56,6 +66,41 @@ impl Tunnel {
     pub fn start(host: &HostSpec, keyring: &Keyring) -> Result<Option<Self>> {
         let Some(overlay) = wanted(host) else { return Ok(None) };
         let key = keyring.own()?;
+        let asked = Asked { host: Arc::new(Mutex::new(host.clone())), news: Arc::new(true.into()) };
+        let fixed = (key.public(), overlay.address.is_ipv6());
+        let started = match kernel::Device::make(crate::links::OVERLAY)? {
+            Some(device) => Self::in_kernel(device, &key, keyring, &asked)?,
+            None => Self::in_process(host, overlay, &key, keyring, &asked)?,
+        };
+        let (stop, thread) = started;
+        Ok(Some(Self { asked, fixed, stop: Some(stop), thread: Some(thread) }))
+    }
+
+    fn in_kernel(
+        device: kernel::Device,
+        key: &Key,
+        keyring: &Keyring,
+        asked: &Asked,
+    ) -> Result<(Stop, std::thread::JoinHandle<()>)> {
+        let known = keyring.known()?;
+        if let Err(source) = device.set(key, &peers::of(&asked.host(), &known)) {
+            device.remove();
+            let what = crate::links::OVERLAY.into();
+            return Err(Error::Link { action: "set up the WireGuard device", what, source });
+        }
+        let (stop, stopped) = mpsc::channel();
+        let (key, keyring, asked) = (key.clone(), keyring.clone(), asked.clone());
+        let thread = spawn(move || device.follow(&key, &keyring, &asked, &stopped))?;
+        Ok((Stop::Kernel(stop), thread))
+    }
+
+    fn in_process(
+        host: &HostSpec,
+        overlay: &Overlay,
+        key: &Key,
+        keyring: &Keyring,
+        asked: &Asked,
+    ) -> Result<(Stop, std::thread::JoinHandle<()>)> {
         let device = Device::open(crate::links::OVERLAY).map_err(|source| Error::System {
             action: "make a TUN device for other hosts",
             source,
@@ -68,8 +113,7 @@ impl Tunnel {
         let listen = |source| Error::Listen { addr: address, protocol: "udp", source };
         let socket = std::net::UdpSocket::bind(address).map_err(listen)?;
         socket.set_nonblocking(true).map_err(listen)?;
-        let asked = Asked { host: Arc::new(Mutex::new(host.clone())), news: Arc::new(true.into()) };
-        let engine = Engine::new(host, &key, keyring.clone(), asked.clone());
+        let engine = Engine::new(host, key, keyring.clone(), asked.clone());
         let (stop, stopped) = oneshot::channel();
         let run = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -85,10 +129,13 @@ impl Tunnel {
                 tracing::error!(%error, "other hosts are not reached any more");
             }
         };
-        let thread = std::thread::Builder::new().name("hc-overlay".into()).spawn(run);
-        let thread = thread.map_err(|source| Error::System { action: "start a thread", source })?;
-        let fixed = (key.public(), overlay.address.is_ipv6());
-        Ok(Some(Self { asked, fixed, stop: Some(stop), thread: Some(thread) }))
+        Ok((Stop::Process(stop), spawn(run)?))
+    }
+
+    /// Whether it is in the kernel, and so works on when this is dropped.
+    #[must_use]
+    pub fn outlives(&self) -> bool {
+        matches!(self.stop, Some(Stop::Kernel(_)))
     }
 
     /// Makes it the one that `host` asks for, without cutting what stays. Not where it takes another
@@ -107,6 +154,11 @@ impl Tunnel {
         }
         same
     }
+}
+
+fn spawn(run: impl FnOnce() + Send + 'static) -> Result<std::thread::JoinHandle<()>> {
+    let spawned = std::thread::Builder::new().name("hc-overlay".into()).spawn(run);
+    spawned.map_err(|source| Error::System { action: "start a thread", source })
 }
 
 fn wanted(host: &HostSpec) -> Option<&Overlay> {
