@@ -21,7 +21,7 @@ on west "$top/checks/lib/ear" "$back" "$other" "$WORK/leaked2" & ears="$ears $!"
 on west "$top/checks/lib/ear" "$lan" "$prefix" "$WORK/heard" & ears="$ears $!"
 while [ ! -s "$WORK/heard" ]; do sleep 0.05; done
 check "between faults" get east near "$far"
-refuse 7 "" "networks are kept apart" get east near "$hidden"
+refuse 7 "" "networks are kept apart" get east near "$hidden" 3
 
 ip link set to-west down
 refuse 28 "" "a cut wire cuts" get east near "$far"
@@ -54,7 +54,7 @@ ip link set to-west mtu 1500
 on west nft flush ruleset
 check "rules that somebody flushed are back at once" within 2 on west nft list table bridge hc
 check "machines are reached" within 5 get east near "$far"
-refuse 7 "" "and networks are kept apart" get east near "$hidden"
+refuse 7 "" "and networks are kept apart" get east near "$hidden" 3
 on west nft flush table inet hc
 check "so are rules of one table" within 2 sh -c "nsenter --net --target ${pids[west]} nft list table inet hc | grep -q 'networks are kept apart'"
 on west ip link del "$lan"
