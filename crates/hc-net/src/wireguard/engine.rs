@@ -3,7 +3,7 @@
 
 use super::Asked;
 use super::device::{Device, Watched};
-use super::key::Key;
+use super::key::{self, Key};
 use super::keyring::{Keyring, Known, Stamp};
 use super::peers::{self, Covers, Far, prefix};
 use boringtun::noise::errors::WireGuardError;
@@ -28,6 +28,8 @@ const KEEPALIVE: u16 = 15;
 const SILENCE: Duration = Duration::from_secs(KEEPALIVE as u64 + 6);
 /// How often. WireGuard itself calls every five seconds, and gives up after ninety.
 const CALL: Duration = Duration::from_secs(2);
+/// How often one that is no host is called.
+const CALLS: u32 = 5;
 /// How often timers, and what is known of others, are looked at.
 const TICK: Duration = Duration::from_millis(250);
 /// Larger than any packet of the device with what WireGuard adds.
@@ -40,6 +42,8 @@ struct Peer {
     endpoint: Option<SocketAddr>,
     heard: Instant,
     called: Instant,
+    /// Calls since then.
+    calls: u32,
 }
 
 pub(super) struct Engine {
@@ -54,6 +58,8 @@ pub(super) struct Engine {
     /// By the number that packets to them bear.
     peers: BTreeMap<u32, Peer>,
     next: u32,
+    /// Where computers that are no hosts were heard last.
+    places: BTreeMap<String, SocketAddr>,
 }
 
 /// Source and destination of an IPv6 packet.
@@ -69,8 +75,8 @@ impl Engine {
         let public = PublicKey::from(&secret);
         let limiter = Arc::new(RateLimiter::new(&public, HANDSHAKES));
         let prefix = prefix(host_prefix(&host.cloud, &host.host));
-        let (known, peers) = (None, BTreeMap::new());
-        Self { public, prefix, limiter, secret, keyring, known, asked, peers, next: 0 }
+        let (known, peers, places) = (None, BTreeMap::new(), keyring.places());
+        Self { public, prefix, limiter, secret, keyring, known, asked, peers, next: 0, places }
     }
 
     pub(super) async fn run(
@@ -115,6 +121,7 @@ impl Engine {
                     }
                     self.look();
                     self.keep(&mut out, &socket).await;
+                    self.keep_places();
                 }
             }
         }
@@ -160,8 +167,9 @@ impl Engine {
         let now = Instant::now();
         // Whoever knew an earlier run of this host is called at once.
         let long_ago = now.checked_sub(SILENCE * 2).unwrap_or(now);
-        let (endpoint, heard, called) = (far.endpoint, long_ago, long_ago);
-        self.peers.insert(number, Peer { far, tunnel, endpoint, heard, called });
+        let endpoint = far.endpoint.or_else(|| self.places.get(&key::text(&far.public)).copied());
+        let (heard, called) = (long_ago, long_ago);
+        self.peers.insert(number, Peer { far, tunnel, endpoint, heard, called, calls: 0 });
     }
 
     /// What is due by time.
@@ -170,10 +178,25 @@ impl Engine {
             if let TunnResult::WriteToNetwork(due) = peer.tunnel.update_timers(out) {
                 send(socket, due, peer.endpoint).await;
             }
-            let silent = peer.heard.elapsed() > SILENCE && peer.far.endpoint.is_some();
-            if silent {
+            // A computer that is no host may be off for long: it calls itself, unless it does not know
+            // that this is another run of the host.
+            let expected = peer.far.endpoint.is_some() || peer.calls < CALLS;
+            if expected && peer.heard.elapsed() > SILENCE {
                 peer.call(out, socket).await;
             }
+        }
+    }
+
+    /// Remembers for another run where those are whom nothing else says it of.
+    fn keep_places(&mut self) {
+        let roads = self.peers.values().filter(|peer| peer.far.endpoint.is_none());
+        let places = roads.filter_map(|peer| Some((key::text(&peer.far.public), peer.endpoint?)));
+        let places = places.collect();
+        if places != self.places {
+            if let Err(error) = self.keyring.keep_places(&places) {
+                tracing::warn!(%error, "where laptops are will not be known after a restart");
+            }
+            self.places = places;
         }
     }
 
@@ -189,11 +212,13 @@ impl Engine {
     /// A packet that leaves this host.
     async fn leave(&mut self, packet: &[u8], out: &mut [u8], socket: &UdpSocket) {
         let Some((source, target)) = addresses(packet) else { return };
-        if prefix(source) != self.prefix {
-            return;
-        }
         let to = self.peers.values_mut().find(|peer| peer.far.covers.has(target));
         let Some(peer) = to else { return };
+        // What goes to another host is of this one; a computer that is no host is sent what the rules
+        // let through, from other hosts too.
+        if matches!(peer.far.covers, Covers::Host(_)) && prefix(source) != self.prefix {
+            return;
+        }
         if let TunnResult::WriteToNetwork(sealed) = peer.tunnel.encapsulate(packet, out) {
             send(socket, sealed, peer.endpoint).await;
         }
@@ -276,6 +301,7 @@ impl Peer {
     fn heard_from(&mut self, from: SocketAddr) {
         self.endpoint = Some(from);
         self.heard = Instant::now();
+        self.calls = 0;
     }
 
     /// Begins a handshake, unless one was begun a moment ago.
@@ -284,6 +310,7 @@ impl Peer {
             return;
         }
         self.called = Instant::now();
+        self.calls += 1;
         if let TunnResult::WriteToNetwork(hello) =
             self.tunnel.format_handshake_initiation(out, true)
         {

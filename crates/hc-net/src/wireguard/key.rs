@@ -48,7 +48,7 @@ impl Key {
     /// What others are told.
     #[must_use]
     pub fn public(&self) -> String {
-        STANDARD.encode(PublicKey::from(&self.0).as_bytes())
+        text(&PublicKey::from(&self.0))
     }
 
     /// What nobody else is to know.
@@ -60,6 +60,10 @@ impl Key {
     pub(super) fn secret(&self) -> StaticSecret {
         self.0.clone()
     }
+}
+
+pub(super) fn text(public: &PublicKey) -> String {
+    STANDARD.encode(public.as_bytes())
 }
 
 /// Reads what [`Key::public`] wrote.

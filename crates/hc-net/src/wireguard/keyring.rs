@@ -11,6 +11,7 @@ use hc_spec::Name;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Everything known about others.
@@ -92,13 +93,19 @@ pub(super) type Stamp = (u64, i64, i64);
 pub struct Keyring {
     own: PathBuf,
     known: PathBuf,
+    places: PathBuf,
 }
 
 impl Keyring {
     /// In this state directory.
     #[must_use]
     pub fn of(state_dir: &Path) -> Self {
-        Self { own: state_dir.join("overlay.key"), known: state_dir.join("overlay.json") }
+        let file = |name| state_dir.join(name);
+        Self {
+            own: file("overlay.key"),
+            known: file("overlay.json"),
+            places: file("overlay-places.json"),
+        }
     }
 
     /// The host's own key; one is made if there is none.
@@ -160,6 +167,18 @@ impl Keyring {
         self.learn(&offer.cloud, &offer.to, &keys)
     }
 
+    /// Where computers that are no hosts were heard last, by their public keys.
+    pub(super) fn places(&self) -> BTreeMap<String, SocketAddr> {
+        // Not knowing costs a while of waiting for them.
+        let text = std::fs::read(&self.places).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    pub(super) fn keep_places(&self, places: &BTreeMap<String, SocketAddr>) -> Result<()> {
+        let text = serde_json::to_vec(places).unwrap_or_default();
+        Ok(hc_fs::plain::replace(&self.places, &text, 0o600)?)
+    }
+
     /// Lets a computer in. Says whether it does: not where there is one of that name.
     ///
     /// # Errors
@@ -209,9 +228,8 @@ impl Keyring {
         }
         let lock = self.known.with_extension("lock");
         let failed = |source| Error::Read { path: lock.clone(), source };
-        let opened = std::fs::File::options().create(true).truncate(false).write(true).open(&lock);
-        let opened = opened.map_err(failed)?;
-        opened.lock().map_err(failed)?;
+        let held = hc_fs::plain::append(&lock, 0o600)?;
+        held.lock().map_err(failed)?;
         let before = self.known()?;
         let mut after = before.clone();
         let changed = change(&mut after);
