@@ -347,7 +347,7 @@ impl<'a> Evaluator<'a> {
                     self.attr(attr.name, attr.place, value)
                 }))
             };
-        let mut attrs: &'a Attrs<'a> = self.arena.alloc(Attrs::new(self.arena, entries));
+        let mut attrs: &'a Attrs<'a> = Attrs::new(self.arena, entries);
         if set.recursive
             && let Some(overrides) = attrs.value(sym::OVERRIDES)
         {
@@ -382,7 +382,7 @@ impl<'a> Evaluator<'a> {
             }
         }
         let entries = self.arena.alloc_slice_copy(&entries);
-        Ok(Value::Attrs(self.arena.alloc(Attrs::new(self.arena, entries))))
+        Ok(Value::Attrs(Attrs::new(self.arena, entries)))
     }
 
     fn eval_with_var(
@@ -549,7 +549,7 @@ impl<'a> Evaluator<'a> {
             same
         });
         let entries = self.arena.alloc_slice_copy(&entries);
-        Value::Attrs(self.arena.alloc(Attrs::new(self.arena, entries)))
+        Value::Attrs(Attrs::new(self.arena, entries))
     }
 
     pub(crate) fn attrs_of<const N: usize>(&self, entries: [(Symbol, Value<'a>); N]) -> Value<'a> {

@@ -24,13 +24,13 @@ impl<'a> Evaluator<'a> {
         }
         match right.parts() {
             (over, None) if self.worth_a_layer(left, over.len()) => {
-                self.arena.alloc(Attrs::layer(self.arena, over, left))
+                Attrs::layer(self.arena, over, left)
             }
             _ => {
                 let over = gathered(right);
                 if self.worth_a_layer(left, over.len()) {
                     let over = self.arena.alloc_slice_copy(&over);
-                    return self.arena.alloc(Attrs::layer(self.arena, over, left));
+                    return Attrs::layer(self.arena, over, left);
                 }
                 self.set_of(&merge(&gathered(left), &over))
             }
@@ -53,11 +53,7 @@ impl<'a> Evaluator<'a> {
             merge(&upper, &gathered(set))
         });
         if self.worth_a_layer(first, upper.len()) {
-            return self.arena.alloc(Attrs::layer(
-                self.arena,
-                self.arena.alloc_slice_copy(&upper),
-                first,
-            ));
+            return Attrs::layer(self.arena, self.arena.alloc_slice_copy(&upper), first);
         }
         self.set_of(&merge(&gathered(first), &upper))
     }
@@ -85,7 +81,7 @@ impl<'a> Evaluator<'a> {
     }
 
     fn set_of(&self, entries: &[Attr<'a>]) -> &'a Attrs<'a> {
-        self.arena.alloc(Attrs::new(self.arena, self.arena.alloc_slice_copy(entries)))
+        Attrs::new(self.arena, self.arena.alloc_slice_copy(entries))
     }
 
     /// The attributes, sorted by symbol.
