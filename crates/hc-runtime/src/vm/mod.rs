@@ -6,30 +6,36 @@
 //! | [`layer`] | the disk that keeps what is written |
 //! | [`identity`] | who the guest is told it is |
 //! | [`command`], [`spawn`] | QEMU as a microVM: its words, its process |
-//! | [`q35`], [`pc`], [`firmware`], [`tpm`] | QEMU as a PC, its words, and what a PC has besides |
+//! | [`q35`], [`pc`], [`firmware`], [`tpm`], [`media`] | QEMU as a PC, its words, and what a PC has besides |
 //! | [`resume`], [`saved`] | a computer that has come up once for many |
 //! | [`launch`], [`jail`] | a process of the machine's own, and what it sees |
-//! | [`qmp`], [`channel`], [`console`] | what is said to QEMU and to the guest, and the console |
+//! | [`qmp`], [`channel`], [`console`], [`own`] | what is said to QEMU and to the guest, the console, the command's streams |
 //! | [`still`] | a machine that stands still while its disks are kept |
-//! | [`watch`] | all of that, until it ends |
-//! | [`client`] | `hc exec`, `hc console` and `hc screen` |
+//! | [`watch`], [`ask`], [`ending`] | all of that until it ends: whether it works, and what brought it down |
+//! | [`session`], [`client`], [`copy`] | `hc exec`, `hc console` and `hc screen`, `hc cp`: outside the supervisor |
 
 mod accelerator;
+mod ask;
 mod channel;
 pub(crate) mod client;
 mod command;
 mod console;
+pub(crate) mod copy;
 mod door;
+mod ending;
 mod firmware;
 mod identity;
 mod jail;
 mod launch;
 mod layer;
+mod media;
+mod own;
 mod pc;
 mod q35;
 mod qmp;
 mod resume;
 pub(crate) mod saved;
+mod session;
 mod spawn;
 pub(crate) mod still;
 mod stream;
@@ -49,6 +55,7 @@ use door::Door;
 use hc_guest::wire;
 use hc_spec::Vm;
 use hc_spec::machine::Limits;
+use own::Own;
 use qmp::Qmp;
 use resume::Ram;
 use saved::{Likeness, Saving, Slot};
@@ -77,6 +84,8 @@ struct Machine {
     still: Still,
     /// What a PC has besides.
     pc: Option<q35::Running>,
+    /// This process's streams, where they are the command's.
+    own: Option<Own>,
     /// What its guest is told once it listens.
     identity: Option<wire::Identity>,
     /// It is to be saved before.
@@ -107,7 +116,7 @@ impl Service {
     /// Opens its socket in the machine's run directory.
     fn open(self, run: &Path) -> Res<(Self, Door)> {
         let name = match self {
-            Self::Sessions => client::CHANNEL,
+            Self::Sessions => session::CHANNEL,
             Self::Console => client::CONSOLE,
             Self::Screen => client::SCREEN,
             Self::Still => client::STILL,
@@ -168,11 +177,15 @@ impl Run<'_> {
             words: &words,
             id: ids.base,
         };
-        let identity = identity::of(self.config, spec, &taps).map_err(here)?;
+        let mut identity = identity::of(self.config, spec, &taps).map_err(here)?;
+        let own = Own::of(self.config.streams);
+        if let Some(own) = &own {
+            own.describe(&mut identity.payload);
+        }
         let doors = self.doors(&[Service::Sessions, Service::Console]).map_err(here)?;
         let (qemu, unsaved) = self.turn_on(plan, vm).map_err(here)?;
         let machine = self.greet(qemu, Some(identity), doors, None, ids).map_err(here)?;
-        Ok(Machine { unsaved, ..machine })
+        Ok(Machine { unsaved, own, ..machine })
     }
 
     fn say_accelerator(&mut self, accelerator: &Accelerator) {
@@ -248,6 +261,7 @@ impl Run<'_> {
             doors,
             still: Still::default(),
             pc,
+            own: None,
             identity,
             unsaved: None,
             _ids: ids,
