@@ -199,10 +199,10 @@ fn make_ordinary(drv: &mut DerivationBuilder, inputs: &[u8]) -> Option<Made> {
             None
         }
     };
-    let rendered: Vec<String> = paths.iter().map(|path| store.render_path(path)).collect();
+    let shown: Vec<String> = paths.iter().map(|path| rendered(&store, path)).collect();
     // The same once more, with the paths of the outputs in their places.
     let mut outputs = Text(b"Derive(".to_vec());
-    outputs.list(names.iter().zip(&rendered), |text, (name, path)| {
+    outputs.list(names.iter().zip(&shown), |text, (name, path)| {
         text.raw(b"(");
         text.plain(name.as_bytes());
         text.raw(b",");
@@ -223,7 +223,7 @@ fn make_ordinary(drv: &mut DerivationBuilder, inputs: &[u8]) -> Option<Made> {
     let mut from = 0;
     for (at, output) in places {
         filled.extend_from_slice(&rest[from..at]);
-        filled.extend_from_slice(rendered[output].as_bytes());
+        filled.extend_from_slice(shown[output].as_bytes());
         from = at;
     }
     filled.extend_from_slice(&rest[from..]);
@@ -238,7 +238,7 @@ fn make_ordinary(drv: &mut DerivationBuilder, inputs: &[u8]) -> Option<Made> {
         text.raw(b")");
     });
     text.raw(&filled);
-    let sources = drv.input_sources().iter().map(|source| store.render_path(source));
+    let sources = drv.input_sources().iter().map(|source| rendered(&store, source));
     let mut references: Vec<String> = input_paths.into_iter().chain(sources).collect();
     references.sort_unstable();
     references.dedup();
@@ -256,7 +256,7 @@ fn make_ordinary(drv: &mut DerivationBuilder, inputs: &[u8]) -> Option<Made> {
             InputDerivationHash::regular(<[u8; 32]>::from(counts_as.finalize()))
         }
         Some(FixedParts { method, hash }) => {
-            for part in ["fixed:out:", method, ":", hash, ":", &rendered[0]] {
+            for part in ["fixed:out:", method, ":", hash, ":", &shown[0]] {
                 counts_as.update(part.as_bytes());
             }
             InputDerivationHash::fixed_output(<[u8; 32]>::from(counts_as.finalize()))
@@ -271,14 +271,14 @@ fn make_ordinary(drv: &mut DerivationBuilder, inputs: &[u8]) -> Option<Made> {
 fn common(drv: &DerivationBuilder) -> (Vec<String>, Vec<u8>, Vec<(usize, usize)>) {
     let store = drv.store_dir();
     let inputs: Vec<String> =
-        drv.input_derivations().keys().map(|input| store.render_path(input)).collect();
+        drv.input_derivations().keys().map(|input| rendered(store, input)).collect();
     let size: usize =
         drv.environment_entries().iter().map(|(key, value)| key.len() + value.len() + 8).sum();
     let mut text = Text(Vec::with_capacity(size + size / 8 + 512));
     let mut places = Vec::new();
     text.raw(b",");
     text.list(drv.input_sources(), |text, source| {
-        text.plain(store.render_path(source).as_bytes());
+        text.plain(rendered(store, source).as_bytes());
     });
     text.raw(b",");
     text.plain(drv.system().as_bytes());
@@ -343,6 +343,25 @@ fn store_path(store: &StoreDir, kind: &[&str], sha256: &[u8; 32], name: &str) ->
         hasher.update(part.as_bytes());
     }
     StorePath::from_parts(path::compress(&hasher.finalize()), name).ok()
+}
+
+/// A store path as it is written.
+fn rendered(store: &StoreDir, path: &StorePath) -> String {
+    const DIGITS: &[u8; 32] = b"0123456789abcdfghijklmnpqrsvwxyz";
+    let (dir, name, digest) = (store.as_str(), path.name(), path.digest());
+    let mut text = String::with_capacity(dir.len() + name.len() + 34);
+    text.push_str(dir);
+    text.push('/');
+    // Five bits a digit, the last ones first.
+    for at in (0..32).rev() {
+        let (byte, bit) = (at * 5 / 8, at * 5 % 8);
+        let above = digest.get(byte + 1).copied().unwrap_or(0);
+        let bits = u16::from_le_bytes([digest[byte], above]) >> bit;
+        text.push(char::from(DIGITS[usize::from(bits & 31)]));
+    }
+    text.push('-');
+    text.push_str(name);
+    text
 }
 
 struct Text(Vec<u8>);
@@ -437,6 +456,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn paths_are_written_as_everywhere(path in paths("[a-z]{1,9}")) {
+            let store = StoreDir::default();
+            prop_assert_eq!(rendered(&store, &path), store.render_path(&path));
+        }
+
         // Text, path, outputs and hash are those of `nix-derivation`.
         #[test]
         fn both_ways_make_the_same(

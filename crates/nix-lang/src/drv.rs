@@ -233,7 +233,7 @@ impl<'a> Evaluator<'a> {
             if attr.name == sym::IGNORE_NULLS {
                 continue;
             }
-            let name = self.name(attr.name);
+            let name = String::from_utf8_lossy(self.symbols.name(attr.name));
             let named = |error: Error| {
                 let text =
                     format!("while evaluating attribute '{name}' of derivation '{drv_name}'");
@@ -317,8 +317,10 @@ impl<'a> Evaluator<'a> {
             }
             return Ok(());
         }
-        let mut bytes = Vec::new();
-        self.coerce_into(attr.value(), &mut bytes, ctx, Coercion::ENVIRONMENT, pos)?;
+        let mut buffer = self.buffer();
+        self.coerce_into(attr.value(), &mut buffer, ctx, Coercion::ENVIRONMENT, pos)?;
+        let bytes = buffer.as_slice().to_vec();
+        self.give_buffer(buffer);
         if attr.name == sym::JSON {
             self.read_json(&bytes, pos).map_err(|error| {
                 let text = format!("cannot process __json attribute: {}", error.message());
