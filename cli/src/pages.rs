@@ -14,7 +14,8 @@ unsafe extern "C" fn segments(
     _size: libc::size_t,
     _data: *mut libc::c_void,
 ) -> libc::c_int {
-    let page = rustix::param::page_size();
+    // SAFETY: asks for a number.
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(1 << 16);
     // SAFETY: the C library gives an object with so many headers, valid during this call.
     let headers = unsafe {
         let object = &*object;

@@ -233,6 +233,7 @@ impl<'a> Attrs<'a> {
         };
         match (found, self.below()) {
             (None, Some(below)) => below.get(name),
+            (Some(attr), Some(_)) if attr.slot.is_hole() => None,
             _ => found,
         }
     }

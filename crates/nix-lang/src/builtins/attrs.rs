@@ -175,9 +175,8 @@ fn remove_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a
     if names.is_empty() {
         return Ok(Value::Attrs(attrs));
     }
-    let mut kept = gathered(attrs).into_owned();
-    kept.retain(|attr| names.binary_search(&attr.name).is_err());
-    Ok(nix.attrs_in_order(&kept))
+    names.dedup();
+    Ok(Value::Attrs(nix.without(attrs, &names)))
 }
 
 fn unsafe_get_attr_pos<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
