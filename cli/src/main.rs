@@ -6,6 +6,7 @@ mod deployed;
 mod error;
 mod evaluation;
 mod features;
+mod host_keys;
 mod installable;
 mod nix_conf;
 mod nix_io;
