@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 
-use nix_syntax::{Place, Symbol};
+use nix_syntax::Symbol;
 
 use crate::Evaluator;
-use crate::slot::Slot;
 use crate::value::{Attr, Attrs};
 
 /// A set below a layer is at least this large, and this much larger than the layer: only there
@@ -80,24 +79,11 @@ impl<'a> Evaluator<'a> {
     pub(crate) fn count(&self, attrs: &Attrs<'_>) -> usize {
         let (own, below) = attrs.parts();
         let Some(below) = below else { return own.len() };
-        own.iter().fold(self.count(below), |count, attr| {
-            match (attr.slot.is_hole(), below.get(attr.name).is_some()) {
-                (true, true) => count - 1,
-                (false, false) => count + 1,
-                _ => count,
-            }
-        })
+        self.count(below) + own.iter().filter(|attr| below.get(attr.name).is_none()).count()
     }
 
-    /// The set without these attributes, which it has; they are sorted.
+    /// The set without these attributes, which are sorted.
     pub(crate) fn without(&self, attrs: &'a Attrs<'a>, names: &[Symbol]) -> &'a Attrs<'a> {
-        // A set of nothing but holes would not know that it is empty.
-        let some_stay = self.graph.is_none() && self.count(attrs) > names.len() * LARGER;
-        if some_stay && self.worth_a_layer(attrs, names.len()) {
-            let hole = |name: &Symbol| Attr { name: *name, place: Place::NONE, slot: Slot::HOLE };
-            let holes = self.arena.alloc_slice_fill_iter(names.iter().map(hole));
-            return Attrs::layer(self.arena, holes, attrs);
-        }
         let mut kept = gathered(attrs).into_owned();
         kept.retain(|attr| names.binary_search(&attr.name).is_err());
         self.set_of(&kept)
@@ -136,13 +122,7 @@ pub(crate) fn gathered<'a>(attrs: &'a Attrs<'a>) -> Cow<'a, [Attr<'a>]> {
     let (own, below) = attrs.parts();
     match below {
         None => Cow::Borrowed(own),
-        Some(below) => {
-            let mut all = merge(&gathered(below), own);
-            if own.iter().any(|attr| attr.slot.is_hole()) {
-                all.retain(|attr| !attr.slot.is_hole());
-            }
-            Cow::Owned(all)
-        }
+        Some(below) => Cow::Owned(merge(&gathered(below), own)),
     }
 }
 
@@ -190,6 +170,7 @@ mod tests {
     use super::*;
     use crate::value::Value;
     use crate::{Arena, ComputeIo, Settings};
+    use nix_syntax::Place;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -260,7 +241,7 @@ mod tests {
                     let entries: Vec<Attr<'_>> = model
                         .iter()
                         .map(|(name, value)| {
-                            let place = nix_syntax::Place::NONE;
+                            let place = Place::NONE;
                             nix.attr(Symbol(*name), place, Value::Int(*value))
                         })
                         .collect();

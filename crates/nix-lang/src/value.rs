@@ -233,7 +233,6 @@ impl<'a> Attrs<'a> {
         };
         match (found, self.below()) {
             (None, Some(below)) => below.get(name),
-            (Some(attr), Some(_)) if attr.slot.is_hole() => None,
             _ => found,
         }
     }
