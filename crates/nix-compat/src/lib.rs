@@ -17,6 +17,7 @@ pub mod place;
 pub mod resolve;
 pub mod rewrite;
 pub mod serve;
+mod tree;
 mod unpack;
 mod unusual;
 pub mod url;
@@ -33,5 +34,6 @@ pub use nix_derivation::{
     ValidatedDerivation,
 };
 pub use path::{STORE_DIR, StorePathError};
-pub use unpack::unpack;
+pub use tree::{Copied, CopyError, copy_tree};
+pub use unpack::{unpack, unpack_to};
 pub use unusual::settle;
