@@ -273,6 +273,7 @@ fn built(globals: &Globals, args: &Args) -> anyhow::Result<PathBuf> {
         expr: None,
         evaluation: &args.evaluation,
         lock: &args.lock,
+        fetch: Some(&report),
     };
     let targets = targets(globals, &store, &source)?;
     let wanted: Vec<DrvOutput> = targets.iter().flat_map(Target::outputs).collect();
