@@ -51,7 +51,7 @@ impl Op {
                 let file = name.act(context, block, |parent, name| {
                     places.start_file(parent, name, executable)
                 })?;
-                write_at(&file, &block[contents], 0)?;
+                all(&block[contents], |rest, _| rustix::io::write(&file, rest))?;
                 places.finish_file(&file, executable)
             }
             Self::Piece { file, contents, offset } => {
@@ -63,14 +63,17 @@ impl Op {
     }
 }
 
-fn write_at(file: impl AsFd, mut bytes: &[u8], mut offset: u64) -> Result<(), Errno> {
-    while !bytes.is_empty() {
-        match rustix::io::pwrite(&file, bytes, offset) {
+fn write_at(file: impl AsFd, bytes: &[u8], offset: u64) -> Result<(), Errno> {
+    all(bytes, |rest, done| rustix::io::pwrite(&file, rest, offset + done as u64))
+}
+
+/// Until all bytes are written; `write` is told how many were.
+fn all(bytes: &[u8], write: impl Fn(&[u8], usize) -> Result<usize, Errno>) -> Result<(), Errno> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match write(&bytes[done..], done) {
             Ok(0) => return Err(Errno::IO),
-            Ok(count) => {
-                bytes = &bytes[count..];
-                offset += count as u64;
-            }
+            Ok(count) => done += count,
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
