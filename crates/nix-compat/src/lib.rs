@@ -4,6 +4,7 @@
 //! `nix-archive`, `nix-narinfo`, `nix-flake-lock`). What they do right is passed through under the
 //! field's names; what they lack is added here, purely: nothing in this crate keeps state.
 
+mod dynamic;
 pub mod export;
 pub mod flake_lock;
 pub mod flake_ref;
@@ -24,6 +25,7 @@ pub mod url;
 pub mod wire;
 pub mod worker;
 
+pub use dynamic::input_hash;
 pub use hash::{CAHash, ContentAddressMethod, HashAlgorithm, NixHash, NixHasher, hash_bytes};
 pub use modulo::ModuloHashes;
 pub use nix_derivation::nixbase32 as nix32;

@@ -2,7 +2,7 @@
 
 use crate::{
     Derivation, DerivationBuilder, DerivationError, InputDerivationHash, InputResolutionError,
-    StorePath, ValidatedDerivation,
+    StorePath, ValidatedDerivation, dynamic,
 };
 use std::collections::HashMap;
 
@@ -111,9 +111,7 @@ impl ModuloHashes {
     /// # Errors
     /// When it is not right, or an input is not known.
     pub fn check(&self, derivation: &Derivation) -> Result<(), DerivationError> {
-        derivation
-            .try_validate_with_input_hashes(|path| self.lookup(path))
-            .map_err(unwrap_resolution)
+        dynamic::check(derivation, |path| self.lookup(path)).map_err(unwrap_resolution)
     }
 
     fn told<E>(
@@ -121,8 +119,7 @@ impl ModuloHashes {
         path: &StorePath,
         derivation: &Derivation,
     ) -> Result<InputDerivationHash, ModuloError<E>> {
-        derivation
-            .try_hash_input_derivation_modulo(|input| self.lookup(input))
+        dynamic::input_hash(derivation, |input| self.lookup(input))
             .map_err(unwrap_resolution)
             .map_err(|source| ModuloError::Derivation { path: path.clone(), source })
     }

@@ -200,8 +200,7 @@ impl<'a> Evaluator<'a> {
     fn finish_derivation(&self, drv: Derivation, pos: Pos) -> Result<Value<'a>> {
         let wrong = |error: nix_compat::DerivationError| Error::eval(error.to_string(), pos);
         let path = drv.drv_path().map_err(wrong)?;
-        let hash = drv
-            .try_hash_input_derivation_modulo(|path| self.drv_hash(path, pos))
+        let hash = nix_compat::input_hash(&drv, |path| self.drv_hash(path, pos))
             .map_err(|error| Error::eval(error.to_string(), pos))?;
         self.drv_hashes.borrow_mut().insert(path.clone(), hash);
         self.io.add_derivation(&path, &drv).map_err(|error| io_error(error, pos))?;
@@ -485,12 +484,13 @@ impl<'a> Evaluator<'a> {
         }
         self.check_stack(pos)?;
         let drv = self.io.read_derivation(path).map_err(|error| io_error(error, pos))?;
-        let hash = drv.try_hash_input_derivation_modulo(|path| self.drv_hash(path, pos)).map_err(
-            |error| match error {
-                nix_compat::InputResolutionError::Resolve { error, .. } => error,
-                other => Error::eval(other.to_string(), pos),
-            },
-        )?;
+        let hash =
+            nix_compat::input_hash(&drv, |path| self.drv_hash(path, pos)).map_err(|error| {
+                match error {
+                    nix_compat::InputResolutionError::Resolve { error, .. } => error,
+                    other => Error::eval(other.to_string(), pos),
+                }
+            })?;
         self.drv_hashes.borrow_mut().insert(path.clone(), hash);
         Ok(hash)
     }
