@@ -66,12 +66,14 @@ deploy() { hc deploy "path:$WORK/cloud" "$@"; }
 
 agent_pid() { hc agent status --json | jq .pid; }
 
-# Waits until the agent's evaluator has nothing to do: it works on after a deploy has ended.
+# Waits until the agent's evaluator has nothing to do, or is not there: it works on after a deploy
+# has ended, and begins a moment after.
 evaluator() { hc agent status --json | jq -c ".evaluator$1"; }
 kept() {
-	local _
+	local calm=0 _
 	for _ in $(seq 600); do
-		[ "$(evaluator .busy)" = false ] && return
+		[ "$(evaluator .busy)" = true ] && calm=0 || calm=$((calm + 1))
+		[ $calm -lt 3 ] || return 0
 		sleep 0.2
 	done
 	return 1

@@ -1,5 +1,7 @@
 //! `hc disk`: what virtual machines write to.
 
+mod snapshot;
+
 use super::build;
 use super::image::found::{self, Kind};
 use crate::context::Globals;
@@ -21,17 +23,23 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// List the disks, how they share what they did not change, and with which image
+    /// List the disks, how they share what they did not change, and with which image; or the
+    /// snapshots of some machines
     Ls {
+        /// Machines whose snapshots are listed
+        machines: Vec<Name>,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
     Fork(ForkArgs),
-    /// Remove a disk of a machine that does not run, and what was written to it
+    Snapshot(snapshot::Take),
+    Restore(snapshot::Restore),
+    /// Remove a disk of a machine that does not run, and what was written to it; or a snapshot
     Rm {
-        /// The machine
-        machine: Name,
+        /// The machine, or its snapshot
+        #[arg(value_name = "MACHINE[@NAME]")]
+        machine: snapshot::Which,
         /// Its disk
         #[arg(default_value = "root")]
         disk: Name,
@@ -63,9 +71,17 @@ struct ForkArgs {
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     match &args.what {
-        What::Ls { json } => ls(globals, *json),
+        What::Ls { machines, json } if machines.is_empty() => ls(globals, *json),
+        What::Ls { machines, json } => snapshot::list(globals, machines, *json),
         What::Fork(args) => fork(globals, args),
-        What::Rm { machine, disk } => rm(globals, machine, disk),
+        What::Snapshot(args) => snapshot::take(globals, args),
+        What::Restore(args) => snapshot::restore(globals, args),
+        What::Rm { machine: snapshot::Which { machine, snapshot: None }, disk } => {
+            rm(globals, machine, disk)
+        }
+        What::Rm { machine: snapshot::Which { machine, snapshot: Some(name) }, .. } => {
+            snapshot::remove(globals, machine, name)
+        }
     }
 }
 

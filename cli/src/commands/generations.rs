@@ -21,8 +21,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         vec![
             g.number.to_string(),
             if g.current { "current" } else { "" }.to_owned(),
-            jiff::Timestamp::from_millisecond(g.created as i64)
-                .map_or_else(|_| "-".into(), |t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()),
+            output::time(g.created / 1000),
             g.set.display().to_string(),
         ]
     });

@@ -123,8 +123,8 @@ fn print(report: &Report) -> anyhow::Result<()> {
     let since = report.since_ms.and_then(|ms| {
         let at = jiff::Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()?;
         let ago = jiff::Timestamp::now().duration_since(at).as_secs();
-        let at = at.strftime("%Y-%m-%d %H:%M:%S UTC");
-        Some(format!(" for {} (since {at})", output::ago(u64::try_from(ago).unwrap_or(0))))
+        let (ago, since) = (output::ago(u64::try_from(ago).unwrap_or(0)), output::time(ms / 1000));
+        Some(format!(" for {ago} (since {since})"))
     });
     output::line(format_args!("{}: {}{}", report.name, report.phase, since.unwrap_or_default()))?;
     let row = |title: &str, text: String| match text.is_empty() {

@@ -164,13 +164,9 @@ fn list(store: &VolumeStore, wanted: &[VolumeName], json: bool) -> anyhow::Resul
     if !wanted.is_empty() {
         let rows = all.iter().flat_map(|volume| {
             volume.snapshots.iter().map(|snapshot| {
-                let at = i64::try_from(snapshot.made_at).ok();
-                let at = at.and_then(|at| jiff::Timestamp::from_second(at).ok());
                 vec![
                     format!("{}@{}", volume.name, snapshot.name),
-                    at.map_or_else(String::new, |at| {
-                        at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
-                    }),
+                    output::time(snapshot.made_at),
                     output::bytes(snapshot.size_bytes),
                 ]
             })

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// An agent's socket. Each call is a connection of its own.
 #[derive(Debug, Clone)]
@@ -170,7 +171,16 @@ impl Client {
         self.post(&format!("/v1/machines/{machine}/{verb}"), &serde_json::json!({}))
     }
 
+    /// One that was killed this moment still takes a connection, and breaks it. Questions change
+    /// nothing, so they are asked again until it answers or is gone.
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        const TRIES: u32 = 100;
+        for _ in 1..TRIES {
+            match self.call(Method::GET, path, Vec::new()) {
+                Err(ClientError::Broken(_)) => std::thread::sleep(Duration::from_millis(10)),
+                answered => return answered,
+            }
+        }
         self.call(Method::GET, path, Vec::new())
     }
 
@@ -231,5 +241,19 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(client.socket()).unwrap());
         assert!(matches!(client.status(), Err(ClientError::NotRunning { .. })));
         assert!(matches!(client.stop("../x"), Err(ClientError::Refused(_))));
+    }
+
+    #[test]
+    fn an_agent_that_is_dying_is_not_running() {
+        let dir = tempfile::tempdir().unwrap();
+        let client = Client::new(dir.path().join("agent.sock"));
+        let listener = std::os::unix::net::UnixListener::bind(client.socket()).unwrap();
+        let dying = std::thread::spawn(move || {
+            for _ in 0..2 {
+                drop(listener.accept());
+            }
+        });
+        assert!(matches!(client.status(), Err(ClientError::NotRunning { .. })));
+        dying.join().unwrap();
     }
 }

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// When it does not answer within five seconds, with the end of its log.
 pub fn start(config: &AgentConfig) -> Result<bool> {
     let client = Client::new(config.socket());
-    if listens(&client) {
+    if !matches!(client.status(), Err(ClientError::NotRunning { .. })) {
         return Ok(false);
     }
     hc_fs::durable::create_dir_all(&config.state_dir, 0o755)?;
@@ -68,20 +68,6 @@ pub fn start(config: &AgentConfig) -> Result<bool> {
     }
 }
 
-/// Whether somebody answers on the socket, whatever it says. One that was killed this moment takes a
-/// connection and breaks it: it is asked again until it is gone.
-fn listens(client: &Client) -> bool {
-    const TRIES: u32 = 20;
-    for _ in 0..TRIES {
-        match client.status() {
-            Err(ClientError::NotRunning { .. }) => return false,
-            Err(ClientError::Broken(_)) => std::thread::sleep(Duration::from_millis(10)),
-            _ => return true,
-        }
-    }
-    true
-}
-
 /// Ends the agent, if one runs, and with `machines` the machines too; returns when its process is
 /// gone. Without, machines go on running.
 ///
@@ -89,10 +75,8 @@ fn listens(client: &Client) -> bool {
 /// When it does not end within five seconds.
 pub fn stop(config: &AgentConfig, machines: bool) -> std::result::Result<(), ClientError> {
     let lock = config.lock();
-    let unreadable = |error| ClientError::Io {
-        socket: config.lock(),
-        source: std::io::Error::other(error),
-    };
+    let unreadable =
+        |error| ClientError::Io { socket: config.lock(), source: std::io::Error::other(error) };
     let told = lock::holder(&lock).map_err(unreadable)?;
     match Client::new(config.socket()).shutdown(machines) {
         Ok(()) => {}
@@ -156,24 +140,4 @@ fn log_tail(log: &Path) -> String {
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().rev().take(10).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::net::UnixListener;
-
-    #[test]
-    fn an_agent_that_is_dying_does_not_listen() {
-        let dir = tempfile::tempdir().unwrap();
-        let client = Client::new(dir.path().join("agent.sock"));
-        let listener = UnixListener::bind(client.socket()).unwrap();
-        let dying = std::thread::spawn(move || {
-            for _ in 0..2 {
-                drop(listener.accept());
-            }
-        });
-        assert!(!listens(&client));
-        dying.join().unwrap();
-    }
 }

@@ -272,7 +272,8 @@ impl Disks {
         Ok(disks)
     }
 
-    /// Whether a fork reads `image` (the last part of its store path) in the store.
+    /// Whether a fork, or a snapshot of one, reads `image` (the last part of its store path) in the
+    /// store.
     ///
     /// # Errors
     /// When the directories cannot be read.
@@ -282,7 +283,13 @@ impl Disks {
             disk.method == Method::Overlay
                 && disk.image.as_ref().is_some_and(|image| image.starts_with(&path))
         };
-        Ok(self.list()?.iter().any(reads))
+        let mut all = self.list()?;
+        for dir in crate::snapshots::disks(&self.machines)? {
+            for disk in names(&dir)? {
+                all.extend(read(&dir.join(&disk), "", &disk)?);
+            }
+        }
+        Ok(all.iter().any(reads))
     }
 
     /// Removes one disk of a machine; says whether it was there.

@@ -6,30 +6,38 @@
 //! | [`layer`] | the disk that keeps what is written |
 //! | [`identity`] | who the guest is told it is |
 //! | [`command`], [`spawn`] | QEMU as a microVM: its words, its process |
-//! | [`q35`], [`pc`], [`firmware`], [`tpm`] | QEMU as a PC, its words, and what a PC has besides |
+//! | [`q35`], [`pc`], [`firmware`], [`tpm`], [`media`] | QEMU as a PC, its words, and what a PC has besides |
 //! | [`resume`], [`saved`] | a computer that has come up once for many |
 //! | [`launch`], [`jail`] | a process of the machine's own, and what it sees |
-//! | [`qmp`], [`channel`], [`console`] | what is said to QEMU and to the guest, and the console |
-//! | [`watch`] | all of that, until it ends |
-//! | [`client`] | `hc exec`, `hc console` and `hc screen` |
+//! | [`qmp`], [`channel`], [`console`], [`own`] | what is said to QEMU and to the guest, the console, the command's streams |
+//! | [`still`] | a machine that stands still while its disks are kept |
+//! | [`watch`], [`ask`], [`ending`] | all of that until it ends: whether it works, and what brought it down |
+//! | [`session`], [`client`], [`copy`] | `hc exec`, `hc console` and `hc screen`, `hc cp`: outside the supervisor |
 
 mod accelerator;
+mod ask;
 mod channel;
 pub(crate) mod client;
 mod command;
 mod console;
+pub(crate) mod copy;
 mod door;
+mod ending;
 mod firmware;
 mod identity;
 mod jail;
 mod launch;
 mod layer;
+mod media;
+mod own;
 mod pc;
 mod q35;
 mod qmp;
 mod resume;
 pub(crate) mod saved;
+mod session;
 mod spawn;
+pub(crate) mod still;
 mod stream;
 mod tpm;
 mod watch;
@@ -47,11 +55,13 @@ use door::Door;
 use hc_guest::wire;
 use hc_spec::Vm;
 use hc_spec::machine::Limits;
+use own::Own;
 use qmp::Qmp;
 use resume::Ram;
 use saved::{Likeness, Saving, Slot};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
+use still::Still;
 use stream::Stream;
 
 /// Name of QEMU's program, and where it is looked for when nobody says.
@@ -70,8 +80,12 @@ struct Machine {
     console: Console,
     /// Where others come in.
     doors: Vec<(Service, Door)>,
+    /// Who it stands still for.
+    still: Still,
     /// What a PC has besides.
     pc: Option<q35::Running>,
+    /// This process's streams, where they are the command's.
+    own: Option<Own>,
     /// What its guest is told once it listens.
     identity: Option<wire::Identity>,
     /// It is to be saved before.
@@ -94,15 +108,18 @@ enum Service {
     Console,
     /// The screen.
     Screen,
+    /// Standing still.
+    Still,
 }
 
 impl Service {
     /// Opens its socket in the machine's run directory.
     fn open(self, run: &Path) -> Res<(Self, Door)> {
         let name = match self {
-            Self::Sessions => client::CHANNEL,
+            Self::Sessions => session::CHANNEL,
             Self::Console => client::CONSOLE,
             Self::Screen => client::SCREEN,
+            Self::Still => client::STILL,
         };
         Ok((self, Door::open(run.join(name))?))
     }
@@ -160,11 +177,15 @@ impl Run<'_> {
             words: &words,
             id: ids.base,
         };
-        let identity = identity::of(self.config, spec, &taps).map_err(here)?;
+        let mut identity = identity::of(self.config, spec, &taps).map_err(here)?;
+        let own = Own::of(self.config.streams);
+        if let Some(own) = &own {
+            own.describe(&mut identity.payload);
+        }
         let doors = self.doors(&[Service::Sessions, Service::Console]).map_err(here)?;
         let (qemu, unsaved) = self.turn_on(plan, vm).map_err(here)?;
         let machine = self.greet(qemu, Some(identity), doors, None, ids).map_err(here)?;
-        Ok(Machine { unsaved, ..machine })
+        Ok(Machine { unsaved, own, ..machine })
     }
 
     fn say_accelerator(&mut self, accelerator: &Accelerator) {
@@ -238,7 +259,9 @@ impl Run<'_> {
             channel: qemu.guest.map(Channel::open).transpose().map_err(said)?,
             console: Console::open(qemu.console, &self.places)?,
             doors,
+            still: Still::default(),
             pc,
+            own: None,
             identity,
             unsaved: None,
             _ids: ids,

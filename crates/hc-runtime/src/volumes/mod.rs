@@ -15,7 +15,9 @@ mod name;
 mod store;
 
 pub(crate) use held::Volumes;
+pub(crate) use name::is_snapshot;
 pub use name::{VolumeName, stamp};
+pub(crate) use store::now;
 pub use store::{Snapshot, VolumeInfo, VolumeStore};
 
 use std::path::PathBuf;

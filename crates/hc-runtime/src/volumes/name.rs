@@ -30,7 +30,7 @@ impl FromStr for VolumeName {
 }
 
 /// Whether a snapshot can have this name.
-pub(super) fn is_snapshot(name: &str) -> bool {
+pub(crate) fn is_snapshot(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 64
         && !name.starts_with('.')

@@ -311,7 +311,9 @@ fn same_contents(from: &Path, to: &Path, copy: bool, name: &VolumeName) -> Resul
     let done = (|| {
         match share(&source, &target).doing("share its blocks", from)? {
             Shared::Yes => {}
-            Shared::No(_) if copy => sparse_copy(&source, &target).doing("copy it", from)?,
+            Shared::No(_) if copy => {
+                crate::base::copy_data(&source, &target, &mut |_| ()).doing("copy it", from)?;
+            }
             Shared::No(error) => {
                 let kind = crate::disk::kind(from);
                 let why = format!("{kind} ({}) shares no blocks: {error}", from.display());
@@ -324,31 +326,6 @@ fn same_contents(from: &Path, to: &Path, copy: bool, name: &VolumeName) -> Resul
         let _ = hc_fs::plain::remove_file(to);
     }
     done
-}
-
-/// Copies what is data; holes stay holes.
-fn sparse_copy(from: &File, to: &File) -> io::Result<()> {
-    use rustix::fs::{SeekFrom, seek};
-    use std::os::unix::fs::FileExt;
-    let length = from.metadata()?.len();
-    to.set_len(length)?;
-    let mut bytes = vec![0; 1 << 20];
-    let mut at = 0;
-    while at < length {
-        let Ok(start) = seek(from, SeekFrom::Data(at)) else { break };
-        let end = seek(from, SeekFrom::Hole(start))?;
-        at = start;
-        while at < end {
-            let most = usize::try_from(end - at).unwrap_or(usize::MAX).min(bytes.len());
-            let got = from.read_at(&mut bytes[..most], at)?;
-            if got == 0 {
-                return Ok(());
-            }
-            to.write_all_at(&bytes[..got], at)?;
-            at += got as u64;
-        }
-    }
-    Ok(())
 }
 
 fn labels(dir: &Path) -> Result<Vec<Name>> {
@@ -364,6 +341,7 @@ fn labels(dir: &Path) -> Result<Vec<Name>> {
     Ok(names)
 }
 
-fn now() -> u64 {
+/// The time in seconds since 1970.
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
