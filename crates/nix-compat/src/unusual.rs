@@ -86,7 +86,8 @@ fn settle_unusual<E>(
     Ok(read_back(&drv)?)
 }
 
-fn read_back(drv: &DerivationBuilder) -> Result<Derivation, DerivationError> {
+/// The derivation as it is, unchecked.
+pub(crate) fn read_back(drv: &DerivationBuilder) -> Result<Derivation, DerivationError> {
     Derivation::from_aterm_bytes_in(&written(drv)?, drv.name(), drv.store_dir().clone())
 }
 

@@ -156,14 +156,15 @@ fn stored(
     let (path, _) = nix_compat::path::split(text.as_bytes()).map_err(|error| {
         Failure::new(Code::Failed, format!("{text} is no path of the store: {error}"))
     })?;
-    let (there, also) = match fetch {
+    let (there, code, also) = match fetch {
         Some(observer) => {
-            (store.ensure(&path, observer).code(Code::Build)?, ", and no binary cache gave it")
+            let there = store.ensure(&path, observer).code(Code::Build)?;
+            (there, Code::Build, ", and no binary cache gave it")
         }
-        None => (store.is_valid(&path).code(Code::Host)?, ""),
+        None => (store.is_valid(&path).code(Code::Host)?, Code::Failed, ""),
     };
     if !there {
-        return Err(Failure::new(Code::Failed, format!("{path} is not in the store{also}"))
+        return Err(Failure::new(code, format!("{path} is not in the store{also}"))
             .hint("build it from the flake or the file that describes it, or name a cache that has it")
             .into());
     }
