@@ -58,7 +58,7 @@ same "a derivation, and its output" "$(away drv "$drv^out")" "$thing"
 refuse 4 "is not in the store, and no binary cache gave it" "what no cache has is refused" \
 	away none "/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-none"
 refuse 1 "only derivations .* have outputs" "a path has no outputs" away path "$thing^out"
-refuse 1 "is a file.*hc build --file" "a file is not taken for a flake" hc build ./default.nix
+refuse 1 "is a file, and no flake" "a file is not taken for a flake" hc build ./default.nix
 refuse 1 "of what --file or --expr says" "an attribute of nothing" hc build -A thing
 conf other
 same "a wrong signature: built" "$(take three)" "$thing"
