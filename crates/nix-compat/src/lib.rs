@@ -4,6 +4,7 @@
 //! `nix-archive`, `nix-narinfo`, `nix-flake-lock`). What they do right is passed through under the
 //! field's names; what they lack is added here, purely: nothing in this crate keeps state.
 
+mod dynamic;
 pub mod export;
 pub mod flake_lock;
 pub mod flake_ref;
@@ -18,6 +19,7 @@ pub mod place;
 pub mod resolve;
 pub mod rewrite;
 pub mod serve;
+mod tree;
 mod unpack;
 mod unusual;
 pub mod url;
@@ -35,4 +37,5 @@ pub use nix_derivation::{
     ValidatedDerivation,
 };
 pub use path::{STORE_DIR, StorePathError};
-pub use unpack::unpack;
+pub use tree::{Copied, CopyError, copy_tree};
+pub use unpack::{unpack, unpack_to};

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     CAHash, Derivation, DerivationBuilder, InputDerivationHash, InputResolutionError, Output,
-    StoreDir, StorePath, path, unusual::settle,
+    StoreDir, StorePath, dynamic::input_hash, path, unusual::settle,
 };
 use text::{Text, rendered};
 
@@ -46,7 +46,7 @@ pub fn make<E>(
     let drv = settle(drv, &mut resolve)?;
     Ok(Made {
         path: drv.drv_path()?,
-        hash: drv.try_hash_input_derivation_modulo(resolve)?,
+        hash: input_hash(&drv, resolve)?,
         outputs: drv
             .resolved_outputs()?
             .into_iter()
@@ -66,7 +66,7 @@ pub fn hash_modulo<E>(
 ) -> Result<InputDerivationHash, InputResolutionError<E>> {
     match made_again(drv, &mut resolve)? {
         Some(made) => Ok(made.hash),
-        None => drv.try_hash_input_derivation_modulo(&mut resolve),
+        None => input_hash(drv, &mut resolve),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::made::{hash_modulo, made_again};
 use crate::{
     Derivation, DerivationBuilder, DerivationError, InputDerivationHash, InputResolutionError,
-    StorePath, ValidatedDerivation,
+    StorePath, ValidatedDerivation, dynamic,
 };
 use std::collections::HashMap;
 
@@ -112,13 +112,12 @@ impl ModuloHashes {
     /// # Errors
     /// When it is not right, or an input is not known.
     pub fn check(&self, derivation: &Derivation) -> Result<(), DerivationError> {
-        derivation
-            .try_validate_with_input_hashes(|path| self.lookup(path))
-            .map_err(unwrap_resolution)
-            .or_else(|error| match made_again(derivation, |path| self.lookup(path)) {
+        dynamic::check(derivation, |path| self.lookup(path)).map_err(unwrap_resolution).or_else(
+            |error| match made_again(derivation, |path| self.lookup(path)) {
                 Ok(Some(_)) => Ok(()),
                 _ => Err(error),
-            })
+            },
+        )
     }
 
     fn told<E>(
