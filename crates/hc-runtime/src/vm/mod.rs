@@ -34,7 +34,7 @@ mod q35;
 mod qmp;
 mod resume;
 pub(crate) mod saved;
-mod session;
+pub(crate) mod session;
 mod spawn;
 pub(crate) mod still;
 mod stream;
@@ -43,21 +43,23 @@ mod watch;
 
 pub use accelerator::{Accelerator, Kind, accelerators};
 
-use crate::error::{Problem, Res, RunError};
+use crate::error::{Doing, Problem, Res, RunError};
 use crate::ids::IdRange;
 use crate::status::Exit;
 use crate::supervise::Run;
+use crate::volumes::Volumes;
 use channel::Channel;
 use command::Memory;
 use console::Console;
 use door::Door;
 use hc_guest::wire;
-use hc_spec::Vm;
 use hc_spec::machine::Limits;
+use hc_spec::{MachineSpec, Vm};
 use own::Own;
 use qmp::Qmp;
 use resume::Ram;
 use saved::{Likeness, Saving, Slot};
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use still::Still;
@@ -149,6 +151,8 @@ impl Run<'_> {
         self.say_accelerator(&accelerator);
         let ids = IdRange::claim(&self.config.run_dir, spec).map_err(here)?;
         self.group.create(&limits(vm.memory, &accelerator, &spec.limits)).map_err(here)?;
+        self.volumes = Volumes::hold_files(&self.config.state_dir, spec).map_err(here)?;
+        let volumes = volumes(&self.volumes, spec).map_err(here)?;
         // The network is connected while the disk is made.
         let (attached, layer) = std::thread::scope(|scope| {
             let attach = scope.spawn(|| self.network.attach_taps(spec));
@@ -169,6 +173,7 @@ impl Run<'_> {
             initrd,
             rootfs: Some(self.config.physical(spec.image.rootfs())),
             layer: Some(layer.as_fd()),
+            volumes: volumes.iter().map(|(file, read_only)| (file.as_fd(), *read_only)).collect(),
             taps: identity::devices(spec, &taps).map(|(tap, mac)| (tap.as_fd(), mac)).collect(),
             size: vm.memory,
             memory: None,
@@ -283,6 +288,15 @@ impl Run<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// The images of volumes, opened as they may be used, in the order of their names.
+fn volumes(held: &Volumes, spec: &MachineSpec) -> Res<Vec<(File, bool)>> {
+    let open = |(image, read_only): (&Path, bool)| {
+        let opened = File::options().read(true).write(!read_only).open(image);
+        Ok((opened.doing_with(|| format!("open {}", image.display()))?, read_only))
+    };
+    held.images().zip(spec.volumes.values().map(|volume| volume.read_only)).map(open).collect()
 }
 
 fn said(error: wire::WireError) -> Problem {
