@@ -51,6 +51,15 @@ check "and has the room" [ "$(room)" -gt $((small * 3)) ]
 inside 'echo three >/var/www/file; head -c 400M /dev/zero | tr "\0" x >/var/www/large'
 refuse 1 "has [0-9]+ bytes and does not shrink" "it does not shrink" hc volume grow db/data 400M
 
+# --- Memory that its system frees is the host's again.
+used() { hc status db --json | jq .usage.anonymousBytes; }
+inside 'head -c 80M /dev/urandom >/dev/shm/much'
+full=$(used)
+inside 'rm /dev/shm/much'
+check "what is freed inside is given back" bash -c 'for i in $(seq 100); do [ "$("$HC" status db --json | jq .usage.anonymousBytes)" -lt $(($1 - 50000000)) ] && exit; sleep 0.2; done; echo "$1"; "$HC" status db; exit 1' _ "$full"
+check "status" hc status db
+says "memory +[0-9.]+ MiB of the host.s, for a machine with 256.0 MiB" "tells how much of its memory it has taken"
+
 # --- What QEMU could get out by, and what a guest can do with its disks.
 pid=$(machine db pid)
 status() { awk -v f="$1:" '$1 == f { $1 = ""; print substr($0, 2) }' "/proc/$pid/status"; }

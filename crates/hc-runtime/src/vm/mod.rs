@@ -58,6 +58,7 @@ use hc_spec::{MachineSpec, Vm};
 use own::Own;
 use qmp::Qmp;
 use resume::Ram;
+use rustix::fs::{Mode, OFlags};
 use saved::{Likeness, Saving, Slot};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
@@ -293,8 +294,9 @@ impl Run<'_> {
 /// The images of volumes, opened as they may be used, in the order of their names.
 fn volumes(held: &Volumes, spec: &MachineSpec) -> Res<Vec<(File, bool)>> {
     let open = |(image, read_only): (&Path, bool)| {
-        let opened = File::options().read(true).write(!read_only).open(image);
-        Ok((opened.doing_with(|| format!("open {}", image.display()))?, read_only))
+        let how = if read_only { OFlags::RDONLY } else { OFlags::RDWR };
+        let opened = rustix::fs::open(image, how | OFlags::CLOEXEC, Mode::empty());
+        Ok((opened.doing_with(|| format!("open {}", image.display()))?.into(), read_only))
     };
     held.images().zip(spec.volumes.values().map(|volume| volume.read_only)).map(open).collect()
 }
