@@ -68,26 +68,32 @@ let
       };
     };
 in
-{ config, ... }:
-{
-  options.vm = mkOption {
-    type = types.nullOr (types.submodule options);
-    default = null;
-    defaultText = lib.literalMD "a virtual machine with the defaults of each option, with such a `kind`";
-    example = {
-      memory = "512M";
+[
+  {
+    options.vm = mkOption {
+      type = types.nullOr (types.submodule options);
+      default = null;
+      defaultText = lib.literalMD "a virtual machine with the defaults of each option, with such a `kind`";
+      example = {
+        memory = "512M";
+      };
+      description = "The virtual computer it is, with `kind = \"microvm\"` and only with it.";
     };
-    description = "The virtual computer it is, with `kind = \"microvm\"` and only with it.";
-  };
-  config.vm = lib.mkIf (config.kind == "microvm") {
-    # Volumes are XFS, whose module others do without.
-    initrd = lib.mkIf (config.volumes != { }) (
-      lib.mkDefault (
-        images.initrd {
-          inherit (config.vm) kernel;
-          modules = [ "xfs" ];
-        }
-      )
-    );
-  };
-}
+  }
+  (
+    { config, ... }:
+    {
+      config.vm = lib.mkIf (config.kind == "microvm") {
+        # Volumes are XFS, whose module others do without.
+        initrd = lib.mkIf (config.volumes != { }) (
+          lib.mkDefault (
+            images.initrd {
+              inherit (config.vm) kernel;
+              modules = [ "xfs" ];
+            }
+          )
+        );
+      };
+    }
+  )
+]

@@ -11,7 +11,7 @@ mod port;
 mod tap;
 
 pub use attach::{Attached, attach, detach};
-pub use tap::{Tap, attach_tap};
+pub use tap::{Tap, attach_tap, loose_taps};
 
 /// Name of the device to other hosts.
 pub(crate) const OVERLAY: &str = "hco0";

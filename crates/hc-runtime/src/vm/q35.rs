@@ -3,6 +3,7 @@
 use super::accelerator::{Accelerator, NOBODY, boots_to, choose};
 use super::firmware::{self, Firmware};
 use super::launch::{Program, launch};
+use super::media::{in_memory, is_empty};
 use super::pc::Pc;
 use super::qmp::Qmp;
 use super::spawn::{Qemu, kvm};
@@ -14,18 +15,15 @@ use crate::cgroup::Group;
 use crate::disk::{Disks, Method, Request};
 use crate::error::{Doing, Problem, Res, RunError};
 use crate::ids::IdRange;
-use crate::network::Tap;
-use crate::seed::{Interface, Seed};
 use crate::snapshots::Snapshots;
-use crate::supervise::{Run, identity as who};
+use crate::supervise::Run;
 use hc_spec::Name;
 use hc_spec::addr::Mac;
 use hc_spec::machine::ReadyWhen;
-use hc_spec::q35::{Q35, Windows};
+use hc_spec::q35::Q35;
 use rustix::event::PollFlags;
-use rustix::fs::{MemfdFlags, Mode, OFlags, SeekFrom};
+use rustix::fs::{Mode, OFlags};
 use std::fs::File;
-use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -37,11 +35,6 @@ const DISK: &str = "system";
 const ALIVE: &[u8] = b"BdsDxe";
 /// How long a CD is asked to be started from: Windows' own wants a key.
 const PRESSING: Duration = Duration::from_secs(30);
-/// Characters of a password; none that look alike.
-const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
-/// Name of the password's file, in the machine's state.
-const PASSWORD: &str = "windows-password";
-
 /// What a PC has while it runs.
 pub(super) struct Running {
     /// Nobody puts another state in the place of this one.
@@ -174,9 +167,7 @@ impl Run<'_> {
         let q35 = spec.q35.as_ref().ok_or_else(|| here(Problem::plain("q35 is missing")))?;
         let qemu = super::qemu(self.config.qemu.as_deref()).map_err(here)?;
         let firmware = firmware::find(Path::new("/"), q35.secure_boot).map_err(here)?;
-        let tried = |with: &Accelerator| boots_to(|| trial(&qemu, with, &firmware), ALIVE);
-        let accelerator =
-            choose(&self.config.run_dir, &qemu, &firmware.code, &tried).map_err(here)?;
+        let accelerator = accelerator(&self.config.run_dir, &qemu, &firmware).map_err(here)?;
         self.say_accelerator(&accelerator);
         let ids = IdRange::claim(&self.config.run_dir, spec).map_err(here)?;
         self.group.create(&limits(q35.memory, &accelerator, &spec.limits)).map_err(here)?;
@@ -185,6 +176,7 @@ impl Run<'_> {
             .attach_taps(spec)
             .map_err(|source| RunError::Network { machine: name.into(), source })?;
         self.status.addresses.clone_from(&attached.addresses);
+        let macs = identity::macs(spec);
         let used = self.used().map_err(here)?;
         let parts = || -> Res<_> {
             let (disk, image) = self.disk(q35)?;
@@ -205,7 +197,7 @@ impl Run<'_> {
                 image,
                 seed,
                 cds,
-                taps: identity::devices(spec, &taps).map(|(tap, mac)| (tap.as_fd(), mac)).collect(),
+                taps: identity::devices(&taps, &macs),
                 id: ids.base,
                 group: &self.group,
             };
@@ -224,7 +216,7 @@ impl Run<'_> {
             answers: answers.transpose().map_err(here)?,
             press_until: installs.then(|| Instant::now() + PRESSING),
         };
-        self.greet(qemu, None, doors, Some(running), ids).map_err(here)
+        self.greet(qemu, None, doors, Some(running), ids, false).map_err(here)
     }
 
     /// Takes what the machine has kept for its own use.
@@ -270,67 +262,12 @@ impl Run<'_> {
         };
         Ok((open(&made.path, true)?, below))
     }
+}
 
-    /// CDs that it is installed from, as long as its disk is `fresh`, and a disk that says who it is.
-    fn media(&self, q35: &Q35, fresh: bool, taps: &[Tap]) -> Res<(Vec<OwnedFd>, Option<OwnedFd>)> {
-        let mut cds = Vec::new();
-        for medium in q35.media.iter().filter(|_| fresh) {
-            let file = self.config.physical(medium);
-            let file = File::open(&file).doing_with(|| format!("open {}", file.display()))?;
-            cds.push(file.into());
-        }
-        let plain = |error: crate::seed::iso::IsoError| Problem::plain(error.to_string());
-        if let (Some(windows), true) = (&q35.windows, fresh) {
-            let seed = self.seed(taps, &windows.authorized_keys);
-            let image = seed.windows(&self.answers(windows)?).map_err(plain)?;
-            cds.push(read_only(in_memory(&image)?)?);
-        }
-        let told = q35.cloud_init.as_ref();
-        let seed = told.map(|told| {
-            let image = self.seed(taps, &told.authorized_keys).no_cloud().map_err(plain)?;
-            read_only(in_memory(&image)?)
-        });
-        Ok((cds, seed.transpose()?))
-    }
-
-    fn seed(&self, taps: &[Tap], authorized_keys: &[String]) -> Seed {
-        let name = &self.spec.name;
-        let first = who::places(self.spec).next();
-        let dns = match (&self.config.dns[..], &first) {
-            ([], Some(place)) => vec![IpAddr::V6(place.gateway())],
-            (servers, _) => servers.to_vec(),
-        };
-        let interface = |(place, tap): (hc_spec::addr::Place<'_>, &Tap)| Interface {
-            mac: place.mac(name).0,
-            v6: place.v6(name),
-            gateway_v6: place.gateway(),
-            v4: place.v4(name),
-            gateway_v4: place.gateway_v4(),
-            mtu: tap.mtu,
-        };
-        let id = identity::machine_id(self.spec);
-        Seed {
-            hostname: name.to_string(),
-            instance: id.iter().map(|byte| format!("{byte:02x}")).collect(),
-            interfaces: who::places(self.spec).zip(taps).map(interface).collect(),
-            dns,
-            search: first.iter().map(hc_spec::addr::Place::zone).collect(),
-            authorized_keys: authorized_keys.to_vec(),
-        }
-    }
-
-    fn answers(&self, windows: &Windows) -> Res<crate::seed::Windows> {
-        Ok(crate::seed::Windows {
-            image: windows.edition,
-            product_key: windows.product_key.clone(),
-            admin_password: password(&self.places.state.join(PASSWORD))?,
-            locale: windows.locale.clone(),
-            time_zone: windows.time_zone.clone(),
-            drivers: windows.drivers.clone(),
-            rdp: windows.rdp,
-            ssh: windows.ssh,
-        })
-    }
+/// What runs a PC's instructions here.
+pub(super) fn accelerator(run_dir: &Path, qemu: &Path, firmware: &Firmware) -> Res<Accelerator> {
+    let tried = |with: &Accelerator| boots_to(|| trial(qemu, with, firmware), ALIVE);
+    choose(run_dir, qemu, &firmware.code, &tried)
 }
 
 /// A PC with firmware and nothing to start.
@@ -355,45 +292,6 @@ fn trial(qemu: &Path, with: &Accelerator, firmware: &Firmware) -> Res<Qemu> {
         group: &Group::default(),
     };
     parts.turn_on()
-}
-
-/// A file that is nowhere, with these bytes.
-fn in_memory(bytes: &[u8]) -> Res<OwnedFd> {
-    let action = "make a file in memory";
-    let file = rustix::fs::memfd_create("hc", MemfdFlags::CLOEXEC).doing(action)?;
-    let mut file = File::from(file);
-    file.write_all(bytes).doing(action)?;
-    Ok(file.into())
-}
-
-/// The same, for reading alone: QEMU wants of a descriptor just the rights that it asks for.
-fn read_only(file: OwnedFd) -> Res<OwnedFd> {
-    let same = format!("/proc/self/fd/{}", file.as_raw_fd());
-    Ok(File::open(same).doing("open a file in memory")?.into())
-}
-
-/// Whether nothing was ever written to a disk that began empty.
-fn is_empty(disk: &File) -> bool {
-    rustix::fs::seek(disk, SeekFrom::Data(0)) == Err(rustix::io::Errno::NXIO)
-}
-
-/// The administrator's password: as it was, or a new one.
-fn password(file: &Path) -> Res<String> {
-    match std::fs::read_to_string(file) {
-        Ok(text) => return Ok(text.trim_end().to_owned()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => Err(error).doing_with(|| format!("read {}", file.display()))?,
-    }
-    let mut bytes = [0; 64];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .doing("get random numbers")?;
-    // Of the 256 values those that would favour the first letters are left out.
-    let fair = bytes.iter().map(|byte| usize::from(*byte)).filter(|n| *n < LETTERS.len() * 4);
-    let letters: String = fair.take(20).map(|n| char::from(LETTERS[n % LETTERS.len()])).collect();
-    // Windows wants characters of several kinds.
-    let password = format!("{letters}-aA1");
-    hc_fs::durable::write(file, format!("{password}\n").as_bytes(), 0o600)?;
-    Ok(password)
 }
 
 /// A descriptor that can be read as soon as one of the addresses answers on `port`.
