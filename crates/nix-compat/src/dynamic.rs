@@ -5,10 +5,10 @@
 //! known (`hashDerivationModulo` of its libstore/derivations.cc, up to 2.34). `nix-derivation` gives
 //! such derivations no paths.
 
-use crate::unusual::text_modulo;
+use crate::unusual::{settle, text_modulo};
 use crate::{
     Derivation, DerivationError, HashAlgorithm, InputDerivation, InputDerivationHash,
-    InputResolutionError, Output, OutputPathHash, StorePath, hash_bytes, settle,
+    InputResolutionError, Output, OutputPathHash, StorePath, hash_bytes,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 ///
 /// # Errors
 /// When the derivation is not right, or `resolve` cannot tell.
-pub fn input_hash<E>(
+pub(crate) fn input_hash<E>(
     drv: &Derivation,
     resolve: impl FnMut(&StorePath) -> Result<InputDerivationHash, E>,
 ) -> Result<InputDerivationHash, InputResolutionError<E>> {

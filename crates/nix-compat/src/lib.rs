@@ -10,6 +10,7 @@ pub mod flake_lock;
 pub mod flake_ref;
 pub mod git_tree;
 pub mod hash;
+mod made;
 pub mod modulo;
 pub mod nar;
 pub mod narinfo;
@@ -25,8 +26,8 @@ pub mod url;
 pub mod wire;
 pub mod worker;
 
-pub use dynamic::input_hash;
 pub use hash::{CAHash, ContentAddressMethod, HashAlgorithm, NixHash, NixHasher, hash_bytes};
+pub use made::{Made, hash_modulo, make};
 pub use modulo::ModuloHashes;
 pub use nix_derivation::nixbase32 as nix32;
 pub use nix_derivation::{
@@ -38,4 +39,3 @@ pub use nix_derivation::{
 pub use path::{STORE_DIR, StorePathError};
 pub use tree::{Copied, CopyError, copy_tree};
 pub use unpack::{unpack, unpack_to};
-pub use unusual::settle;

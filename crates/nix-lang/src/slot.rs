@@ -66,7 +66,7 @@ pub(crate) unsafe fn reference<'a, T>(bits: u64) -> &'a T {
 }
 
 impl<'a> Slot<'a> {
-    /// A variable that is being bound.
+    /// A variable that is being bound; in a layer of a set, an attribute that was removed.
     pub(crate) const HOLE: Self = Slot::of(CONSTANT, HOLE);
 
     const fn of(kind: u64, rest: u64) -> Self {
@@ -153,6 +153,12 @@ impl<'a> Slot<'a> {
                 _ => Value::Hole,
             },
         }
+    }
+
+    /// Whether this is no value: a variable that is being bound, or an attribute that was removed.
+    #[inline]
+    pub(crate) fn is_hole(self) -> bool {
+        self.bits == Slot::HOLE.bits
     }
 
     /// The word itself.
