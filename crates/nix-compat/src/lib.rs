@@ -39,4 +39,3 @@ pub use nix_derivation::{
 pub use path::{STORE_DIR, StorePathError};
 pub use tree::{Copied, CopyError, copy_tree};
 pub use unpack::{unpack, unpack_to};
-pub use unusual::settle;
