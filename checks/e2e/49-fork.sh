@@ -1,9 +1,22 @@
 # Forks of a microVM that runs: memory and disk at one instant, another identity, and the original goes on.
+# And microVMs with a root on a disk of their own.
 . "$(dirname "$0")/../lib/test.sh"
 
 : "${KERNEL_DEB:?a package of a Debian kernel}"
 hc() { timeout 200 "$HC" "$@"; }
 mkdir -p "$WORK/cloud" && cp "$KERNEL_DEB" "$WORK/cloud/kernel.deb"
+# A disk with a system of busybox on its larger partition, which boots by nothing of its own.
+mkdir -p "$WORK"/tree/{bin,sbin,dev,proc,sys,run,tmp,root,etc,var}
+cp /bin/busybox "$WORK/tree/bin/"
+for name in sh mount cat echo sleep init sync poweroff hostname test sed; do ln -s busybox "$WORK/tree/bin/$name"; done
+ln -s ../bin/busybox "$WORK/tree/sbin/init"
+printf '::sysinit:/bin/sh -c "n=$(cat /root/starts); echo $((n+1)) >/root/starts; sync"\n::respawn:/bin/sleep 1000\n' >"$WORK/tree/etc/inittab"
+echo 0 >"$WORK/tree/root/starts"
+mkfs.ext4 -q -d "$WORK/tree" "$WORK/root.ext4" 24M 2>/dev/null
+truncate -s 40M "$WORK/cloud/disk.raw"
+printf 'label: gpt\nsize=4MiB\nsize=24MiB\n' | sfdisk -q "$WORK/cloud/disk.raw" >/dev/null
+dd if="$WORK/root.ext4" of="$WORK/cloud/disk.raw" bs=1M seek=5 conv=notrunc,sparse status=none
+mkfs.ext4 -q -E offset=1048576 "$WORK/cloud/disk.raw" 4M 2>/dev/null
 # A process that keeps a number and a secret in its memory, and writes the number to its disk; told to by
 # a hook it makes a new secret.
 # shellcheck disable=SC2016 # the machine's
@@ -21,10 +34,28 @@ cloud <<-NIX
 	    files."/etc/hc/forked.d/10-secret" = { mode = "0755"; text = "#!/bin/sh\nkill -HUP \$(pidof bash); hostname >/run/hook\n"; };
 	    ready.timeoutSec = 150;
 	  };
+	  hosts.here.machines.own = {
+	    kind = "microvm";
+	    image = images.disk { src = ./disk.raw; };
+	    vm.kernel = images.kernel { src = ./kernel.deb; };
+	    stop.signal = "USR2";
+	    ready.timeoutSec = 150;
+	  };
 	}
 NIX
 inside() { hc exec "$1" -- sh -c "$2"; }
-check "a microVM is deployed" deploy
+check "microVMs are deployed" deploy
+same "one has a root on a disk's largest partition, and runs its init" "$(inside own 'cat /proc/1/comm; mount | sed -n "s/^.dev.\(vd[a-z]*2\) on . type ext4 .rw.*/\1/p"' | tr '\n' ' ')" "init vda2 "
+same "which knows who it is" "$(inside own 'hostname; cat /root/starts' | tr '\n' ' ')" "own 1 "
+inside own 'echo mine >/root/mine'
+check "it stops as its init does" hc stop own
+check "and starts again" hc start own
+same "with what it wrote" "$(inside own 'cat /root/mine /root/starts' | tr '\n' ' ')" "mine 2 "
+check "it can be forked too" hc fork own copy
+same "with its disk" "$(inside copy 'hostname; cat /root/mine /root/starts' | tr '\n' ' ')" "copy mine 2 "
+inside copy 'echo its own >/root/mine'
+same "which is another from then on" "$(inside own 'cat /root/mine')" mine
+check "the fork is stopped" hc stop copy
 refuse 1 "is a container" "a container has no memory of its own to fork" hc fork box two
 says "microVMs can be forked" "and it is said what has"
 refuse 1 "does not run" "what does not run has none either" hc fork nobody two
@@ -74,7 +105,7 @@ same "it still runs" "$(inside two 'cat /root/when')" two
 check "a fork is stopped" hc stop three
 same "and is gone" "$(ls /run/hc/machines /var/lib/hc/machines | grep -c three)" 0
 kill -9 "$(jq .supervisor_pid /run/hc/machines/two/status.json)"
-check "one whose supervisor is killed ends" bash -c 'for i in $(seq 100); do [ "$(pgrep -c qemu-system)" = 1 ] && exit 0; sleep 0.1; done; exit 1'
+check "one whose supervisor is killed ends" bash -c 'for i in $(seq 100); do [ "$(pgrep -c qemu-system)" = 2 ] && exit 0; sleep 0.1; done; exit 1'
 check "its name can be had again" hc fork one two
 same "and it is another" "$(inside two 'cat /root/when')" one
 check "everything is taken away" hc destroy --yes --keep-store
