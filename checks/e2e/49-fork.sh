@@ -50,6 +50,8 @@ same "which knows who it is" "$(inside own 'hostname; cat /root/starts' | tr '\n
 inside own 'echo mine >/root/mine'
 check "it stops as its init does" hc stop own
 check "and starts again" hc start own
+begun() { for _ in $(seq 100); do [ "$(inside own 'cat /root/starts')" = "$1" ] && return; sleep 0.1; done; }
+begun 2
 same "with what it wrote" "$(inside own 'cat /root/mine /root/starts' | tr '\n' ' ')" "mine 2 "
 check "it can be forked too" hc fork own copy
 same "with its disk" "$(inside copy 'hostname; cat /root/mine /root/starts' | tr '\n' ' ')" "copy mine 2 "

@@ -5,6 +5,18 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+/// Shells of images in the order in which people like them; the first may not be where `/etc/passwd`
+/// says.
+pub const SHELLS: [&str; 7] = [
+    "/bin/bash",
+    "/usr/bin/bash",
+    "/run/current-system/sw/bin/bash",
+    "/bin/zsh",
+    "/bin/ash",
+    "/bin/sh",
+    "/bin/busybox",
+];
+
 /// Who a program runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -16,6 +28,10 @@ pub struct Account {
     pub groups: Vec<u32>,
     /// Home directory.
     pub home: String,
+    /// Name in `/etc/passwd`, the wanted one when it is not there.
+    pub name: String,
+    /// Login shell, empty when none is named.
+    pub shell: String,
 }
 
 /// Looks `user` up in the image: a name or a number, with `:` and a group after it or not.
@@ -42,6 +58,7 @@ fn resolve(passwd: &str, group: &str, wanted: &str) -> Result<Account, String> {
     let known = entry
         .as_ref()
         .and_then(|fields| Some((fields[0], number(fields[2])?, number(fields[3])?, fields[5])));
+    let shell = entry.as_ref().and_then(|fields| fields.get(6)).map_or("", |shell| shell.trim());
     let (name, uid, gid, home) = match (known, uid) {
         (Some(known), _) => known,
         (None, Some(uid)) => ("", uid, 0, "/"),
@@ -75,7 +92,8 @@ fn resolve(passwd: &str, group: &str, wanted: &str) -> Result<Account, String> {
     all.sort_unstable();
     all.dedup();
     let home = if home.starts_with('/') { home } else { "/" };
-    Ok(Account { uid, gid, groups: all, home: home.into() })
+    let name = if name.is_empty() { user } else { name };
+    Ok(Account { uid, gid, groups: all, home: home.into(), name: name.into(), shell: shell.into() })
 }
 
 #[cfg(test)]
@@ -87,11 +105,14 @@ mod tests {
 
     #[test]
     fn names_numbers_and_groups() {
-        let account = |uid, gid, groups: &[u32], home: &str| Account {
-            uid,
-            gid,
-            groups: groups.into(),
-            home: home.into(),
+        let account = |uid, gid, groups: &[u32], home: &str| {
+            let (name, shell) = match uid {
+                0 => ("root", "/bin/sh"),
+                33 => ("web", "/bin/sh"),
+                _ => ("1000", ""),
+            };
+            let (home, name, shell) = (home.into(), name.into(), shell.into());
+            Account { uid, gid, groups: groups.into(), home, name, shell }
         };
         for (wanted, expected) in [
             ("root", account(0, 0, &[0], "/root")),
@@ -103,7 +124,8 @@ mod tests {
         ] {
             assert_eq!(resolve(PASSWD, GROUP, wanted).unwrap(), expected, "{wanted}");
         }
-        assert_eq!(resolve("", "", "root").unwrap(), account(0, 0, &[0], "/root"));
+        let bare = Account { shell: String::new(), ..account(0, 0, &[0], "/root") };
+        assert_eq!(resolve("", "", "root").unwrap(), bare);
         for wanted in ["nobody", "web:none", "4294967295", "-1", ""] {
             let said = resolve(PASSWD, GROUP, wanted).unwrap_err();
             assert!(said.contains("does not exist in the image"), "{said}");

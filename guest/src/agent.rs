@@ -149,13 +149,17 @@ impl Agent<'_> {
                 Err(why) => self.say(&FromGuest::Failed(format!("cannot stand still: {why}"))),
             },
             ToGuest::Exec(exec) => self.begin(number, |payload| {
-                let variables = payload.environment.iter().chain(&exec.environment);
+                let term = ("TERM".to_string(), "xterm-256color".to_string());
+                let term = exec.terminal.is_some().then_some(&term);
+                let variables =
+                    term.into_iter().chain(&payload.environment).chain(&exec.environment);
                 let Exec { arguments, user, directory, .. } = &*exec;
                 Program::find(arguments, variables, user.as_deref(), directory.as_deref())
                     .map(|program| (Work::Run(program), exec.terminal))
             }),
             ToGuest::Pack(path) => self.begin(number, |_| Ok((Work::Pack(path), None))),
             ToGuest::Unpack(path) => self.begin(number, |_| Ok((Work::Unpack(path), None))),
+            ToGuest::Ask(question) => self.begin(number, |_| Ok((Work::Ask(question), None))),
             of_session => {
                 let mut own = self.sessions.iter_mut().filter(|session| !session.orphan);
                 let Some(session) = own.find(|session| session.id == number) else { return };
@@ -184,7 +188,7 @@ impl Agent<'_> {
                 return Err(format!("session {number} is there already"));
             }
             let (work, terminal) = work(&identity.payload)?;
-            let input = !matches!(work, Work::Pack(_));
+            let input = matches!(work, Work::Run(_) | Work::Unpack(_));
             let started = program::start(&work, terminal, input, &self.freezer)?;
             self.sessions.push(Session::new(number, started, terminal.is_some()));
             Ok(())
@@ -290,7 +294,7 @@ impl Agent<'_> {
         } else if let Some(payload) = self.sessions.iter().find(|session| session.id == MACHINE) {
             payload.signal(or(process::SIGTERM));
         } else {
-            self.say(&FromGuest::Ended(crate::wire::End::Code(0)));
+            self.say(&FromGuest::Ended { end: crate::wire::End::Code(0), oom: false });
             self.power_off();
         }
     }

@@ -46,9 +46,22 @@ fn special_file_systems() -> Result<(), String> {
             .and_then(|()| sys::mount(kind, target, kind, flags, ""))
             .map_err(|error| format!("cannot mount {target}: {error}"))?;
     }
+    not_crawl();
     // The kernel gave this process the console that it knew before /dev was there.
     sys::take_console();
     Ok(())
+}
+
+/// When memory runs out, has the kernel end something rather than read programs again and again for
+/// minutes: what was used within this time stays where it is
+/// (<https://docs.kernel.org/admin-guide/mm/multigen_lru.html>). Not every kernel can.
+fn not_crawl() {
+    const WORKING_SET_MS: &str = "1000";
+    for (name, value) in [("enabled", "y"), ("min_ttl_ms", WORKING_SET_MS)] {
+        let path = format!("/sys/kernel/mm/lru_gen/{name}");
+        let _ =
+            sys::open(&path, sys::at::WRITE).and_then(|file| sys::write(&file, value.as_bytes()));
+    }
 }
 
 /// Says why nothing runs, and powers off.

@@ -18,6 +18,7 @@ extern crate alloc;
 
 pub mod account;
 pub mod agent;
+pub mod ask;
 pub mod boot;
 pub mod heap;
 pub mod identity;

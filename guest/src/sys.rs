@@ -19,6 +19,10 @@ impl Errno {
     pub const EXIST: Self = Self(17);
     /// Not yet.
     pub const AGAIN: Self = Self(11);
+    /// Something on the way is no directory.
+    pub const NOTDIR: Self = Self(20);
+    /// A symlink where none may be, or too many of them.
+    pub const LOOP: Self = Self(40);
 }
 
 impl core::fmt::Display for Errno {
@@ -42,6 +46,9 @@ impl core::fmt::Display for Errno {
             28 => "no space left",
             30 => "read-only file system",
             40 => "too many symlinks",
+            104 => "connection reset",
+            110 => "no answer in time",
+            111 => "connection refused",
             _ => return write!(f, "error {}", self.0),
         };
         f.write_str(name)

@@ -14,7 +14,7 @@ pub use from_guest::{End, FromGuest};
 pub use identity::{
     Address, Identity, Interface, LaidFile, Neighbour, Payload, Readiness, Route, Size,
 };
-pub use to_guest::{Exec, ToGuest};
+pub use to_guest::{Exec, Question, ToGuest};
 
 use alloc::vec::Vec;
 use core::marker::PhantomData;

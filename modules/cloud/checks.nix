@@ -125,11 +125,7 @@ let
       (notShared check "binds" (machine.binds != { }))
       (notShared check "tmpfs" (machine.tmpfs != { }))
       (notShared check "devices" (machine.devices != { }))
-      (notShared check "health" (machine.health != null))
       (notShared check "limits.swap" (limits.swap != null))
-      (check "ready.when" (
-        machine.ready.when != "http" && machine.ready.when != "command"
-      ) "for a virtual machine is \"started\", \"notify\" or \"tcp\"")
       (check "limits.memory" (limits.memory == null) "is for containers: use vm.memory")
       (check "limits.pids" (limits.pids == null) "is for containers: a virtual machine has its own")
       (check "vm.memory" (

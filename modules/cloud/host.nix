@@ -17,8 +17,12 @@ let
       ./storage.nix
       ./reach.nix
     ]
-    ++ [ (import ./q35.nix { inherit lib; }) ]
-    ++ [ (import ./vm.nix { inherit lib; inherit (specialArgs) images; }) ]
+    # Their functions give values only: what they declare stands beside them.
+    ++ import ./q35.nix { inherit lib; }
+    ++ import ./vm.nix {
+      inherit lib;
+      inherit (specialArgs) images;
+    }
     # The usual network needs no mention.
     ++ [ { networks = lib.mkIf (config.networks ? lan) (lib.mkDefault [ "lan" ]); } ];
 in

@@ -119,23 +119,29 @@ let
     };
   };
 in
-{ config, ... }:
-{
-  options.q35 = mkOption {
-    type = types.nullOr (types.submodule options);
-    default = null;
-    defaultText = lib.literalMD "a PC with the defaults of each option, with such a `kind`";
-    example = {
-      diskSize = "64G";
+[
+  {
+    options.q35 = mkOption {
+      type = types.nullOr (types.submodule options);
+      default = null;
+      defaultText = lib.literalMD "a PC with the defaults of each option, with such a `kind`";
+      example = {
+        diskSize = "64G";
+      };
+      description = "The PC it is, with `kind = \"q35\"` and only with it.";
     };
-    description = "The PC it is, with `kind = \"q35\"` and only with it.";
-  };
-  config = lib.mkIf (config.kind == "q35") {
-    q35 = { };
-    # A whole system is shut down, and comes up.
-    stop.timeoutSec = lib.mkDefault 60;
-    ready.timeoutSec = lib.mkDefault 300;
-    # An empty disk needs no image.
-    image = { };
-  };
-}
+  }
+  (
+    { config, ... }:
+    {
+      config = lib.mkIf (config.kind == "q35") {
+        q35 = { };
+        # A whole system is shut down, and comes up.
+        stop.timeoutSec = lib.mkDefault 60;
+        ready.timeoutSec = lib.mkDefault 300;
+        # An empty disk needs no image.
+        image = { };
+      };
+    }
+  )
+]

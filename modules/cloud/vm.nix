@@ -68,16 +68,17 @@ let
       };
     };
 in
-{ config, ... }:
-{
-  options.vm = mkOption {
-    type = types.nullOr (types.submodule options);
-    default = null;
-    defaultText = lib.literalMD "a virtual machine with the defaults of each option, with such a `kind`";
-    example = {
-      memory = "512M";
+[
+  {
+    options.vm = mkOption {
+      type = types.nullOr (types.submodule options);
+      default = null;
+      defaultText = lib.literalMD "a virtual machine with the defaults of each option, with such a `kind`";
+      example = {
+        memory = "512M";
+      };
+      description = "The virtual computer it is, with `kind = \"microvm\"` and only with it.";
     };
-    description = "The virtual computer it is, with `kind = \"microvm\"` and only with it.";
-  };
-  config.vm = lib.mkIf (config.kind == "microvm") { };
-}
+  }
+  ({ config, ... }: { config.vm = lib.mkIf (config.kind == "microvm") { }; })
+]

@@ -20,6 +20,7 @@ let
     filter
     functionArgs
     head
+    intersectAttrs
     isAttrs
     isFunctionLike
     isList
@@ -114,15 +115,49 @@ let
       )
     );
 
-  # Without functions there is nothing in a module that differs between two evaluations.
-  isConstant =
+  # Without functions there is nothing in a module that differs between two evaluations. A function
+  # is called in each instance; that it gives values only, as most do, is seen there.
+  isShared =
     module:
-    if isFunctionLike module || isList module then
+    if isFunctionLike module then
+      true
+    else if isList module then
       false
     else if isAttrs module then
-      all isConstant (module.imports or [ ]) && !(module ? require)
+      all isShared (module.imports or [ ]) && !(module ? require)
     else
-      isConstant (import module);
+      isShared (import module);
+
+  # What is more than values, wherever it stands in a module.
+  notJustValues = {
+    _class = null;
+    disabledModules = null;
+    freeformType = null;
+    imports = null;
+    key = null;
+    meta = null;
+    options = null;
+    require = null;
+  };
+
+  # The values that a function gave as a module, or null where it gave more than values.
+  valuesOf =
+    outerFile: module:
+    let
+      values = removeAttrs module [ "_file" ];
+      isWrapped = module ? _type;
+    in
+    if
+      !isAttrs module
+      || intersectAttrs notJustValues module != { }
+      || (if isWrapped then module._type == "module" else module ? config && attrNames values != [ "config" ])
+    then
+      null
+    else
+      {
+        file = toString (module._file or outerFile);
+        value = if isWrapped then module else module.config or values;
+      };
 
   # What the instances of a submodule can share, or null.
   prepare =
@@ -131,22 +166,39 @@ let
       class,
       modulesPath ? "",
     }:
-    if all isConstant modules then
+    if all isShared modules then
       let
         collected = collect {
           inherit class modulesPath;
-          call = _: _: null;
+          call = file: function: {
+            config = {
+              _type = "function";
+              inherit file function;
+            };
+          };
           prefix = [ "<name>" ];
         };
         roots = collected.roots modules;
         nodes = collected.close roots;
-        values = nodes: map asDefinition (filter (node: node.config != { }) (reverseList nodes));
+        isFunction = node: node.config._type or null == "function";
+        values =
+          nodes:
+          concatMap (
+            node:
+            if isFunction node then
+              [ node.config ]
+            else if node.config == { } then
+              [ ]
+            else
+              [ (asDefinition node) ]
+          ) (reverseList nodes);
         # Where a root names a module that it does not want, all take the long way.
         plain = all (node: node.disabled == [ ]) nodes;
         isRoot = node: any (root: root.key == node.key) roots;
       in
       if plain then
         {
+          functions = any isFunction nodes;
           declared = declare [ "<name>" ] (map asDeclaration (reverseList nodes ++ [ internalsWithin ]));
           # Definitions stand between what the modules import and the modules themselves.
           before = values (filter (node: !isRoot node) nodes);
@@ -237,13 +289,20 @@ let
           };
         }
       ];
+      # What the modules of a submodule say in this instance; null where a function said more.
+      called = map (
+        one: if one ? function then valuesOf one.file (call one.file one.function) else one
+      );
+      before = if prepared.functions then called prepared.before else prepared.before;
+      after = if prepared.functions then called prepared.after else prepared.after;
       merged =
-        if prepared != null && all (def: shorthand && isAttrs def.value) definitions then
+        if
+          prepared != null
+          && all (def: shorthand && isAttrs def.value) definitions
+          && (!prepared.functions || all (one: one != null) before && all (one: one != null) after)
+        then
           mergeTree prefix prepared.declared (
-            if definitions == [ ] then
-              prepared.before ++ prepared.after
-            else
-              prepared.before ++ reverseList definitions ++ prepared.after
+            if definitions == [ ] then before ++ after else before ++ reverseList definitions ++ after
           ) { _module = internalValues; }
         else
           mergeTree prefix (declare prefix (map asDeclaration nodes)) (map asDefinition nodes) {

@@ -24,8 +24,92 @@ let
       };
     }
   );
+
+  # Options and values in sets and functions, side by side and within each other.
+  mixed =
+    further:
+    types.submoduleWith {
+      shorthandOnlyDefinesConfig = true;
+      modules = [
+        {
+          options.name = mkOption { type = types.str; };
+          options.words = mkOption { type = types.listOf types.str; };
+          options.kind = mkOption {
+            type = types.str;
+            default = "plain";
+          };
+          config.words = [ "set" ];
+        }
+        ({ name, ... }: { inherit name; })
+        ({ config, ... }: lib.mkIf (config.kind == "odd") { words = [ "whole" ]; })
+        (
+          { config, lib, ... }:
+          {
+            config = lib.mkIf (config.kind == "plain") { words = lib.mkAfter [ config.name ]; };
+          }
+        )
+        {
+          _file = "outer";
+          imports = [
+            { words = [ "within" ]; }
+            ({ config, ... }: { words = lib.optional (config.kind == "odd") "odd"; })
+          ];
+        }
+        { words = [ "last" ]; }
+      ]
+      ++ further;
+    };
 in
 {
+  functions-that-give-values = {
+    expr =
+      (typed (types.attrsOf (mixed [ ])) [
+        { a = { }; }
+        {
+          b.kind = "odd";
+          b.words = [ "own" ];
+        }
+      ]);
+    expected = {
+      a = {
+        name = "a";
+        kind = "plain";
+        words = [
+          "within"
+          "last"
+          "set"
+          "a"
+        ];
+      };
+      b = {
+        name = "b";
+        kind = "odd";
+        words = [
+          "odd"
+          "within"
+          "last"
+          "whole"
+          "set"
+          "own"
+        ];
+      };
+    };
+  };
+  functions-that-declare-too = {
+    expr =
+      let
+        given = [
+          { a = { }; }
+          { b.kind = "odd"; }
+          { b.words = [ "own" ]; }
+        ];
+        further = { config, ... }: { options.more = mkOption { default = config.kind; }; };
+        less = lib.mapAttrs (_: one: removeAttrs one [ "more" ]);
+      in
+      less (typed (types.attrsOf (mixed [ further ])) given)
+      == typed (types.attrsOf (mixed [ ])) given;
+    expected = true;
+  };
   name-and-config = {
     expr = typed (types.attrsOf user) [
       { ann = { }; }

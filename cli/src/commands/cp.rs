@@ -3,7 +3,7 @@
 use crate::context::Globals;
 use crate::error::{Code, Failure};
 use hc_runtime::RunError;
-use hc_runtime::copy::{Container, Files, Host, Owners, Sink, Source, Standard, pour};
+use hc_runtime::copy::{self, Files, Host, Owners, Sink, Source, Standard, pour};
 use std::path::PathBuf;
 
 /// Copy files and directories to, from and between running machines
@@ -61,7 +61,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
             .into());
     }
     let host = Host { owners: if args.archive { Owners::Kept } else { Owners::Own } };
-    let machine = |name: &str| Container::find(&globals.run_dir, name, globals.store.as_deref());
+    let machine = |name: &str| copy::machine(&globals.run_dir, name, globals.store.as_deref());
     let source = || -> Result<Box<dyn Source>, RunError> {
         match &args.from {
             Side::Standard => Ok(Box::new(Standard)),

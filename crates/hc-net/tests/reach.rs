@@ -24,8 +24,21 @@ fn allowing(allow: &[&str]) -> HostSpec {
 
 /// Whether a connection from one machine to a port of another is taken.
 fn reaches(from: &Netns, to: &Netns, address: IpAddr, port: u16) -> bool {
-    let _listener = to.run(|| TcpListener::bind((address, port)).unwrap());
+    let _listener = to.run(|| listen(address, port));
     from.run(|| TcpStream::connect_timeout(&(address, port).into(), SHORT).is_ok())
+}
+
+/// Listens; a listener of before may live on for a moment in a process that was just forked.
+fn listen(address: IpAddr, port: u16) -> TcpListener {
+    for _ in 0..100 {
+        match TcpListener::bind((address, port)) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            bound => return bound.unwrap(),
+        }
+    }
+    panic!("port {port} of {address} stays in use");
 }
 
 /// Whether a datagram arrives at a port.

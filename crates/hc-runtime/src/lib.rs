@@ -49,7 +49,7 @@ pub use network::{Attached, Network, NetworkError, NoNetwork, Tap};
 pub use notify::tell;
 pub use probe::{Features, RootMethod, Roots, Virtualisation};
 pub use probe::{probe, probe_roots, probe_virtualisation};
-pub use status::{Exit, Forked, ForkedDisk, Phase, Status, boot_id, start_time};
+pub use status::{Exit, Fault, Forked, ForkedDisk, Phase, Status, boot_id, start_time};
 pub use supervise::{cleanup, run, sweep};
 pub use timing::{Stage, Step, now_ns};
 pub use usage::Usage;

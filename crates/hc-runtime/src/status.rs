@@ -59,6 +59,21 @@ pub struct Exit {
     /// It did not stop in time and was killed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub killed: bool,
+    /// What brought a virtual machine down, when it was not what runs in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+}
+
+/// What brings a virtual machine down, besides what runs in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fault {
+    /// Its kernel panicked.
+    Panic,
+    /// It was restarted from inside.
+    Reset,
+    /// QEMU failed, or was killed.
+    Qemu,
 }
 
 impl Exit {

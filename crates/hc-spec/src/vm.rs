@@ -1,6 +1,6 @@
 //! What only virtual machines have.
 
-use crate::machine::{Isolation, Kind, MachineSpec, ReadyWhen};
+use crate::machine::{Isolation, Kind, MachineSpec};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -81,15 +81,10 @@ impl MachineSpec {
             ("binds", self.binds.is_empty()),
             ("tmpfs", self.tmpfs.is_empty()),
             ("devices", self.devices.is_empty()),
-            ("health", self.health.is_none()),
             ("limits.swap", limits.swap.is_none()),
         ];
         if let Some((option, _)) = placed.iter().find(|(_, unused)| !unused) {
             return Err((option, "is for containers".into()));
-        }
-        if matches!(self.ready.when, ReadyWhen::Command | ReadyWhen::Http) {
-            let problem = "of a virtual machine is \"started\", \"notify\" or \"tcp\"";
-            return Err(("ready.when", problem.into()));
         }
         if vm.resume && self.image.disk.is_some() {
             let problem = "is for machines whose image is a root file system, not a disk";
@@ -149,12 +144,14 @@ mod tests {
             ("kind", "container".into(), "for virtual machines"),
             ("vm", serde_json::Value::Null, "needs a kernel"),
             ("tmpfs", serde_json::json!({"/x": {}}), "tmpfs: is for containers"),
-            ("ready", serde_json::json!({"when": "command", "command": ["x"]}), "ready.when"),
         ] {
             let message = parse(|spec| spec[key] = value).unwrap_err();
             assert!(message.contains(says), "{message}");
         }
         parse(|spec| spec["limits"] = serde_json::json!({"cpus": 0.5})).unwrap();
+        let asked = serde_json::json!({"when": "command", "command": ["x"]});
+        parse(|spec| spec["ready"] = asked).unwrap();
+        parse(|spec| spec["health"] = serde_json::json!({"port": 80, "path": "/"})).unwrap();
     }
 
     #[test]

@@ -10,8 +10,11 @@ use crate::slot::Slot;
 use crate::source::Pos;
 use crate::suggest;
 use crate::sym;
-use crate::value::{Attrs, Closure, Delayed, Env, PrimOp, PrimOpApp, Value};
+use crate::value::{Attrs, Closure, Delayed, Env, PrimOp, PrimOpApp, Thunk, Value};
 use crate::warm::Site;
+
+/// Where a thunk is while a function is called, if nothing refers to it afterwards.
+type Room<'a> = std::mem::MaybeUninit<Thunk<'a>>;
 
 impl<'a> Evaluator<'a> {
     pub(crate) fn eval_call(
@@ -21,10 +24,54 @@ impl<'a> Evaluator<'a> {
         pos: Pos,
     ) -> Result<Value<'a>> {
         let fun = self.eval(call.function, env)?;
+        let lent = self.lends(fun, call.args.len());
         if let [arg] = call.args {
-            return self.call_one(fun, self.delay(arg, env), pos);
+            let mut room = Room::uninit();
+            let arg = self.given(arg, env, lent & 1 != 0, &mut room);
+            return self.call_one(fun, arg, pos);
         }
-        self.call_many(fun, call.args, env, pos)
+        self.call_many(fun, call.args, lent, env, pos)
+    }
+
+    /// Which of so many arguments nothing refers to as they were given once the call has a result;
+    /// the lowest bit is the first.
+    #[inline]
+    fn lends(&self, fun: Value<'a>, count: usize) -> u8 {
+        if self.graph.is_some() {
+            return 0;
+        }
+        match fun {
+            Value::Lambda(Closure { lambda, .. }) if lambda.chain as usize <= count => lambda.lends,
+            Value::Lambda(Closure { lambda, .. }) => u8::from(lambda.formals.is_some()),
+            Value::PrimOp(op) if op.arity <= count => op.lends,
+            Value::PrimOpApp(app) if app.op.arity <= count + app.args().len() => {
+                app.op.lends >> app.args().len()
+            }
+            _ => 0,
+        }
+    }
+
+    /// An argument for later. One that is lent is a thunk in `room`, if it has to be one at all.
+    #[inline]
+    fn given(
+        &self,
+        arg: &'a ast::Expr<'a>,
+        env: &'a Env<'a>,
+        lent: bool,
+        room: &mut Room<'a>,
+    ) -> Value<'a> {
+        match self.at_hand(arg, env) {
+            Some(value) => value,
+            None if lent => {
+                let thunk = std::ptr::from_ref(room.write(Thunk::new(0, Delayed::Expr(arg, env))));
+                // SAFETY: the room is on the stack of a call that has not returned. When it has,
+                // nothing refers to the thunk: the function only evaluates such an argument, which
+                // `lends` of `Lambda` and of `PrimOp` promise, and a call gives an evaluated value,
+                // which is no thunk.
+                Value::Thunk(unsafe { &*thunk })
+            }
+            None => self.thunk(Delayed::Expr(arg, env)),
+        }
     }
 
     /// Several arguments: nobody keeps the slice, so it lies on the stack where it is short.
@@ -33,16 +80,18 @@ impl<'a> Evaluator<'a> {
         &self,
         fun: Value<'a>,
         args: &'a [&'a ast::Expr<'a>],
+        lent: u8,
         env: &'a Env<'a>,
         pos: Pos,
     ) -> Result<Value<'a>> {
         let mut few = [Value::Null; 3];
+        let mut rooms = [const { Room::uninit() }; 3];
         let Some(few) = few.get_mut(..args.len()) else {
             let args = args.iter().map(|arg| self.delay(arg, env));
             return self.call(fun, self.arena.alloc_slice_fill_iter(args), pos);
         };
-        for (slot, arg) in few.iter_mut().zip(args) {
-            *slot = self.delay(arg, env);
+        for (at, ((slot, arg), room)) in few.iter_mut().zip(args).zip(&mut rooms).enumerate() {
+            *slot = self.given(arg, env, lent >> at & 1 != 0, room);
         }
         self.call(fun, few, pos)
     }
@@ -269,7 +318,7 @@ impl<'a> Evaluator<'a> {
                 return Err(self.missing_argument(lambda, formal.name, pos));
             }
         }
-        if !formals.ellipsis && found != self.entries(attrs).len() {
+        if !formals.ellipsis && found != self.count(attrs) {
             return Err(self.unexpected_argument(lambda, attrs, pos));
         }
         Ok(env)

@@ -18,8 +18,8 @@ use crate::sym;
 use crate::value::{Attr, Attrs, PrimOp, Value};
 
 pub(crate) static OPS: &[PrimOp] = &[
-    PrimOp { name: "derivationStrict", arity: 1, run: derivation_strict },
-    PrimOp { name: "placeholder", arity: 1, run: placeholder },
+    PrimOp { name: "derivationStrict", arity: 1, run: derivation_strict, lends: 0b1 },
+    PrimOp { name: "placeholder", arity: 1, run: placeholder, lends: 0 },
 ];
 
 fn placeholder<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Result<Value<'a>> {

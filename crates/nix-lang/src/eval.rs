@@ -1,6 +1,6 @@
 //! From expression to value: the interpreter's inner loop.
 
-use nix_syntax::ast::{AttrName, AttrSet, AttrValue, Expr, ExprKind, HasAttr, Select};
+use nix_syntax::ast::{self, AttrName, AttrSet, AttrValue, Expr, ExprKind, HasAttr, Select};
 use nix_syntax::{Place, Symbol};
 
 use crate::Evaluator;
@@ -65,6 +65,7 @@ impl<'a> Evaluator<'a> {
                     expr = node.body;
                     continue;
                 }
+                ExprKind::Attrs(set) if set.is_empty() => Ok(Value::Attrs(self.empty_set)),
                 ExprKind::Attrs(set) => self.eval_attrs(set, env, expr.span),
                 ExprKind::List(items) => {
                     let items = self.arena.alloc_slice_fill_iter(
@@ -92,7 +93,13 @@ impl<'a> Evaluator<'a> {
 
     /// The value of an expression for later: evaluated now only where that costs nothing.
     pub(crate) fn delay(&self, expr: &'a Expr<'a>, env: &'a Env<'a>) -> Value<'a> {
-        match expr.kind {
+        self.at_hand(expr, env).unwrap_or_else(|| self.thunk(Delayed::Expr(expr, env)))
+    }
+
+    /// The value of an expression where it costs nothing and cannot fail: perhaps a thunk that is
+    /// there already.
+    pub(crate) fn at_hand(&self, expr: &'a Expr<'a>, env: &'a Env<'a>) -> Option<Value<'a>> {
+        Some(match expr.kind {
             ExprKind::Int(value) => Value::Int(value),
             ExprKind::Float(value) => Value::Float(value),
             ExprKind::Str(text) => Value::String(Str::of_literal(text)),
@@ -103,7 +110,7 @@ impl<'a> Evaluator<'a> {
             ExprKind::Global(index) => self.globals.value(index),
             ExprKind::Local { level, index } => {
                 match env.at(level).slots()[index as usize].get().get() {
-                    Value::Hole => self.thunk(Delayed::Expr(expr, env)),
+                    Value::Hole => return None,
                     Value::Thunk(thunk) => match thunk.plain_value() {
                         Some(value) if !value.has_identity() => value,
                         _ => Value::Thunk(thunk),
@@ -112,8 +119,52 @@ impl<'a> Evaluator<'a> {
                 }
             }
             ExprKind::List([]) => self.list_from(&[]),
-            _ => self.thunk(Delayed::Expr(expr, env)),
+            ExprKind::Attrs(set) if set.is_empty() => Value::Attrs(self.empty_set),
+            ExprKind::Select(select) if self.graph.is_none() => {
+                let ExprKind::Local { level, index } = select.subject.kind else { return None };
+                let mut value = env.at(level).slots()[index as usize].get();
+                for name in select.path {
+                    let AttrName::Static(name) = name else { return None };
+                    value = self.attr_at_hand(value, *name)?;
+                }
+                value.get()
+            }
+            _ => return None,
+        })
+    }
+
+    /// An attribute of a set, where both are evaluated already.
+    #[inline]
+    fn attr_at_hand(&self, set: Slot<'a>, name: Symbol) -> Option<Slot<'a>> {
+        let attrs = match set.get() {
+            Value::Attrs(attrs) => attrs,
+            Value::Thunk(thunk) => match thunk.plain_value() {
+                Some(Value::Attrs(attrs)) => attrs,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let slot = attrs.get(name)?.slot;
+        match slot.get() {
+            Value::Thunk(thunk) => {
+                let value = thunk.plain_value()?;
+                if value.has_identity() { None } else { thunk.plain_slot() }
+            }
+            Value::Hole => None,
+            value if value.has_identity() => None,
+            _ => Some(slot),
         }
+    }
+
+    /// An attribute of a set that several names inherit from.
+    #[inline]
+    fn inherited(&self, from: &'a Slot<'a>, attr: &'a ast::Attr<'a>) -> Value<'a> {
+        if self.graph.is_none()
+            && let Some(slot) = self.attr_at_hand(*from, attr.name)
+        {
+            return slot.get();
+        }
+        self.thunk(Delayed::Select(from, attr))
     }
 
     /// The value of a binding for later. Where evaluation is warm this is a thunk for literals too:
@@ -261,9 +312,7 @@ impl<'a> Evaluator<'a> {
                 // What a variable stands for may still change.
                 AttrValue::Plain(expr) => self.thunk(Delayed::Expr(expr, env)),
                 AttrValue::Inherited(expr) => self.delay(expr, outer),
-                AttrValue::From(index) => {
-                    self.thunk(Delayed::Select(&sources[index as usize], attr))
-                }
+                AttrValue::From(index) => self.inherited(&sources[index as usize], attr),
             }));
         }
         env
@@ -293,9 +342,7 @@ impl<'a> Evaluator<'a> {
                     let value = match attr.value {
                         AttrValue::Plain(expr) => self.delay_bound(expr, outer),
                         AttrValue::Inherited(expr) => self.delay(expr, outer),
-                        AttrValue::From(index) => {
-                            self.thunk(Delayed::Select(&sources[index as usize], attr))
-                        }
+                        AttrValue::From(index) => self.inherited(&sources[index as usize], attr),
                     };
                     self.attr(attr.name, attr.place, value)
                 }))

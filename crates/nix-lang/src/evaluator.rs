@@ -22,7 +22,7 @@ use crate::paths::Tree;
 use crate::source::Pos;
 use crate::stack;
 use crate::sym;
-use crate::value::{Env, List, Str, Value};
+use crate::value::{Attrs, Env, List, Str, Value};
 use crate::warm::Graph;
 
 /// How to evaluate.
@@ -131,6 +131,8 @@ pub struct Evaluator<'a> {
     pub(crate) graph: Option<Rc<Graph<'a>>>,
     /// The list without elements: there are many.
     pub(crate) empty_list: &'a List<'a>,
+    /// The set without attributes, as well.
+    pub(crate) empty_set: &'a Attrs<'a>,
     /// Scopes of one variable that nothing refers to any more.
     pub(crate) free_scopes: RefCell<Vec<&'a Env<'a>>>,
     ticks: Cell<u32>,
@@ -183,6 +185,7 @@ impl<'a> Evaluator<'a> {
             fetches: Fetches::default(),
             graph: None,
             empty_list: arena.alloc(List::new(arena, &[])),
+            empty_set: arena.alloc(Attrs::new(arena, &[])),
             free_scopes: RefCell::default(),
             ticks: Cell::new(0),
         };

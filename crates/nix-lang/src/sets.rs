@@ -22,11 +22,19 @@ impl<'a> Evaluator<'a> {
         if left.is_empty() {
             return right;
         }
-        let over = self.entries(right);
-        if worth_a_layer(left, over.len()) {
-            return self.arena.alloc(Attrs::layer(self.arena, over, left));
+        match right.parts() {
+            (over, None) if self.worth_a_layer(left, over.len()) => {
+                self.arena.alloc(Attrs::layer(self.arena, over, left))
+            }
+            _ => {
+                let over = gathered(right);
+                if self.worth_a_layer(left, over.len()) {
+                    let over = self.arena.alloc_slice_copy(&over);
+                    return self.arena.alloc(Attrs::layer(self.arena, over, left));
+                }
+                self.set_of(&merge(&gathered(left), &over))
+            }
         }
-        self.set_of(&merge(&gathered(left), over))
     }
 
     /// All of the sets, later ones winning.
@@ -35,11 +43,16 @@ impl<'a> Evaluator<'a> {
         let Some(first) = filled.next() else { return self.set_of(&[]) };
         let Some(second) = filled.next() else { return first };
         let Some(third) = filled.next() else { return self.update(first, second) };
+        if self.graph.is_none() {
+            // Nothing is copied as long as there are few layers.
+            let two = self.update(self.update(first, second), third);
+            return filled.fold(two, |below, set| self.update(below, set));
+        }
         // What is made on the way is not needed later, so it is not in the arena.
         let upper = filled.fold(merge(&gathered(second), &gathered(third)), |upper, set| {
             merge(&upper, &gathered(set))
         });
-        if worth_a_layer(first, upper.len()) {
+        if self.worth_a_layer(first, upper.len()) {
             return self.arena.alloc(Attrs::layer(
                 self.arena,
                 self.arena.alloc_slice_copy(&upper),
@@ -47,6 +60,28 @@ impl<'a> Evaluator<'a> {
             ));
         }
         self.set_of(&merge(&gathered(first), &upper))
+    }
+
+    /// Whether an update of so many attributes is rather a layer than a copy of both. A layer takes no
+    /// room for attributes; where evaluation is recorded, sets are compared again and again, so there
+    /// it has to save much.
+    fn worth_a_layer(&self, below: &Attrs<'_>, over: usize) -> bool {
+        let (mut layers, mut largest, mut next) = (0, 0, Some(below));
+        while let Some(set) = next {
+            let (own, below) = set.parts();
+            layers += 1;
+            largest = largest.max(own.len());
+            next = below;
+        }
+        let large = largest >= LARGE && largest >= over * LARGER;
+        layers <= LAYERS && (large || self.graph.is_none())
+    }
+
+    /// How many attributes there are.
+    pub(crate) fn count(&self, attrs: &Attrs<'_>) -> usize {
+        let (own, below) = attrs.parts();
+        let Some(below) = below else { return own.len() };
+        self.count(below) + own.iter().filter(|attr| below.get(attr.name).is_none()).count()
     }
 
     fn set_of(&self, entries: &[Attr<'a>]) -> &'a Attrs<'a> {
@@ -75,17 +110,6 @@ impl<'a> Evaluator<'a> {
         entries.sort_unstable_by(|a, b| self.symbols.name(a.name).cmp(self.symbols.name(b.name)));
         entries
     }
-}
-
-fn worth_a_layer(below: &Attrs<'_>, over: usize) -> bool {
-    let (mut layers, mut largest, mut next) = (0, 0, Some(below));
-    while let Some(set) = next {
-        let (own, below) = set.parts();
-        layers += 1;
-        largest = largest.max(own.len());
-        next = below;
-    }
-    layers <= LAYERS && largest >= LARGE && largest >= over * LARGER
 }
 
 /// The attributes of a set and of all that is below it, not kept.

@@ -121,6 +121,14 @@ impl<'a> Thunk<'a> {
         (first == 0).then(|| unsafe { Slot::from_bits(second) }.get())
     }
 
+    /// The same, as it is kept.
+    #[inline(always)]
+    pub(crate) fn plain_slot(&self) -> Option<Slot<'a>> {
+        let [first, second] = self.state.get();
+        // SAFETY: as above.
+        (first == 0).then(|| unsafe { Slot::from_bits(second) })
+    }
+
     #[inline]
     pub(crate) fn get(&self) -> ThunkState<'a> {
         let [first, second] = self.state.get();

@@ -20,7 +20,9 @@ use nix_syntax::ast::{Lambda, Literal};
 use nix_syntax::{Place, Symbol as Sym};
 
 /// A Nix value. List elements and attributes may be [`Value::Thunk`]: not evaluated yet.
+// Two whole words: a tag of one byte would be copied apart from the seven bytes behind it.
 #[derive(Clone, Copy)]
+#[repr(u64)]
 pub enum Value<'a> {
     /// `null`.
     Null,
@@ -230,6 +232,8 @@ pub struct PrimOp {
     pub(crate) name: &'static str,
     pub(crate) arity: usize,
     pub(crate) run: PrimFn,
+    /// Which arguments it evaluates and does not keep as they were given; the lowest bit is the first.
+    pub(crate) lends: u8,
 }
 
 /// A builtin applied to fewer arguments than it takes.

@@ -133,6 +133,14 @@ pub struct AttrSet<'a> {
     pub dynamic: &'a [DynamicAttr<'a>],
 }
 
+impl AttrSet<'_> {
+    /// Whether this is `{ }`, or `rec { }`.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.attrs.is_empty() && self.dynamic.is_empty()
+    }
+}
+
 /// An attribute with a known name.
 #[derive(Clone, Copy, Debug)]
 pub struct Attr<'a> {
@@ -190,6 +198,13 @@ pub struct Lambda<'a> {
     pub head: Span,
     /// Whether anything may refer to the frame when the body has been evaluated.
     pub keeps_frame: bool,
+    /// How many functions there are, each the whole body of the one before, this one included.
+    pub chain: u8,
+    /// Which arguments of a call with `chain` arguments are looked at but not kept: nothing refers to
+    /// them as they were given once there is a result. The lowest bit stands for the first.
+    pub lends: u8,
+    /// Levels, seen from the innermost body of the chain, whose variables it hands on.
+    pub hands_on: u32,
 }
 
 impl Lambda<'_> {

@@ -1,6 +1,6 @@
 //! Which functions are done with their frame when their body has been evaluated.
 
-use crate::ast::{AttrName, AttrSet, AttrValue, Expr, ExprKind, StrPart};
+use crate::ast::{AttrName, AttrSet, AttrValue, Expr, ExprKind, Formals, StrPart};
 
 /// Whether evaluating `expr` may leave something behind that refers to the frame it is evaluated in:
 /// a function, a frame within, or anything that is evaluated later.
@@ -49,7 +49,78 @@ fn waits(expr: &Expr<'_>) -> bool {
             | ExprKind::Local { .. }
             | ExprKind::Global(_)
             | ExprKind::List([])
-    )
+    ) && !matches!(expr.kind, ExprKind::Attrs(set) if set.is_empty())
+}
+
+/// Levels, as bits, whose variables are handed on as they are when an expression that keeps no frame
+/// is evaluated: as arguments, elements or attributes. Whatever else is done with one evaluates it.
+pub(crate) fn hands_on(expr: &Expr<'_>) -> u32 {
+    let all = |exprs: &[&Expr<'_>]| exprs.iter().fold(0, |all, expr| all | hands_on(expr));
+    match &expr.kind {
+        ExprKind::SearchPath(search) => hands_on(search.find_file) | given(search.nix_path),
+        ExprKind::List(items) => items.iter().fold(0, |all, item| all | given(item)),
+        ExprKind::Attrs(set) => {
+            let named = set.attrs.iter().map(|attr| match attr.value {
+                AttrValue::Plain(expr) | AttrValue::Inherited(expr) => given(expr),
+                AttrValue::From(_) => 0,
+            });
+            let sources = set.sources.iter().map(|source| given(source));
+            let dynamic = set.dynamic.iter().map(|attr| hands_on(attr.name) | given(attr.value));
+            named.chain(sources).chain(dynamic).fold(0, |all, one| all | one)
+        }
+        ExprKind::Call(call) => {
+            call.args.iter().fold(hands_on(call.function), |all, arg| all | given(arg))
+        }
+        ExprKind::Select(select) => {
+            let default = select.default.map_or(0, hands_on);
+            hands_on(select.subject) | path_hands_on(select.path) | default
+        }
+        ExprKind::HasAttr(has) => hands_on(has.subject) | path_hands_on(has.path),
+        ExprKind::If(node) => all(&[node.condition, node.yes, node.no]),
+        ExprKind::Assert(node) => all(&[node.condition, node.body]),
+        ExprKind::Not(inner) | ExprKind::Negate(inner) => hands_on(inner),
+        ExprKind::Binary(node) => all(&[node.left, node.right]),
+        ExprKind::Interpolated(parts) | ExprKind::InterpolatedPath(parts) => {
+            parts.iter().fold(0, |all, part| match part {
+                StrPart::Text(_) => all,
+                StrPart::Expr(expr) => all | hands_on(expr),
+            })
+        }
+        _ => 0,
+    }
+}
+
+fn given(expr: &Expr<'_>) -> u32 {
+    match expr.kind {
+        ExprKind::Local { level, .. } => 1u32.checked_shl(level).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+fn path_hands_on(path: &[AttrName<'_>]) -> u32 {
+    path.iter().fold(0, |all, name| match name {
+        AttrName::Static(_) => all,
+        AttrName::Dynamic(expr) => all | hands_on(expr),
+    })
+}
+
+/// What a function hands on, how long its chain is and which arguments it lends: see [`Lambda`].
+pub(crate) fn lending(formals: Option<&Formals<'_>>, body: &Expr<'_>) -> (u32, u8, u8) {
+    let defaults =
+        formals.is_some_and(|formals| formals.list.iter().any(|it| it.default.is_some()));
+    let (hands_on, inner, lent) = match body.kind {
+        ExprKind::Lambda(inner) => (inner.hands_on, inner.chain, inner.lends),
+        _ if keeps_frame(body) => (u32::MAX, 0, 0),
+        _ => (hands_on(body), 0, 0),
+    };
+    if inner >= 8 {
+        return (u32::MAX, u8::MAX, 0);
+    }
+    // A set that is taken apart is evaluated first, and then it is its value that is kept.
+    let lends = formals.is_some() || hands_on >> inner & 1 == 0;
+    // Defaults are evaluated later, and see everything around them.
+    let hands_on = if defaults { u32::MAX } else { hands_on };
+    (hands_on, inner + 1, lent << 1 | u8::from(lends))
 }
 
 fn set_keeps_frame(set: &AttrSet<'_>) -> bool {

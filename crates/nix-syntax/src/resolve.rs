@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use crate::Options;
 use crate::ast::*;
-use crate::frames::keeps_frame;
+use crate::frames::{keeps_frame, lending};
 use crate::parser::too_deep;
 use crate::raw::{
     self, Kind, Name, NodeId, Part, PathName, Raw, RawAttr, RawSet, Run, SetId, Value,
@@ -494,7 +494,17 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
         let arg = lambda.arg.map(|arg| self.names[arg as usize]);
         let head = self.span(start, lambda.head_end);
         let keeps_frame = formals.is_some() || keeps_frame(body);
-        let lambda = Lambda { name, arg, formals, body, head, keeps_frame };
-        ExprKind::Lambda(self.arena.alloc(lambda))
+        let (hands_on, chain, lends) = lending(formals.as_ref(), body);
+        ExprKind::Lambda(self.arena.alloc(Lambda {
+            name,
+            arg,
+            formals,
+            body,
+            head,
+            keeps_frame,
+            chain,
+            lends,
+            hands_on,
+        }))
     }
 }

@@ -1,16 +1,20 @@
 //! Programs of the image, and hc's own work beside them, in processes of their own.
 
 use super::freezer::Freezer;
-use crate::account::{self, Account};
+use crate::account::{self, Account, SHELLS};
+use crate::ask::ask;
 use crate::sys::{self, File, at, io, process};
 use crate::tar;
-use crate::wire::Size;
+use crate::wire::{Question, Size};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// Where programs are looked for when nothing else is said.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How shells end that are none.
+const LOCKED: [&str; 2] = ["nologin", "false"];
 
 /// A program of the image, ready to be executed.
 #[derive(Debug)]
@@ -23,7 +27,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Looks the program and the user up. Of the same variable the last one counts.
+    /// Looks the program and the user up; without a program it is the user's shell, as at a login. Of
+    /// the same variable the last one counts.
     ///
     /// # Errors
     /// A sentence on what does not exist in the image.
@@ -34,7 +39,19 @@ impl Program {
         directory: Option<&str>,
     ) -> Result<Self, String> {
         let account = account::of_image(user.unwrap_or("root"))?;
+        if arguments.is_empty() {
+            return Self::login_shell(variables, account, directory);
+        }
         let directory = directory.unwrap_or("/");
+        Self::of(arguments, variables, account, directory)
+    }
+
+    fn of<'a>(
+        arguments: &[String],
+        variables: impl Iterator<Item = &'a (String, String)>,
+        account: Account,
+        directory: &str,
+    ) -> Result<Self, String> {
         let mut all = alloc::vec![("PATH", PATH), ("HOME", account.home.as_str())];
         for (key, value) in variables {
             all.retain(|(other, _)| *other != key.as_str());
@@ -49,6 +66,36 @@ impl Program {
             directory: directory.into(),
             account,
         })
+    }
+
+    /// The shell that `/etc/passwd` names, or the best the image has.
+    fn login_shell<'a>(
+        variables: impl Iterator<Item = &'a (String, String)>,
+        account: Account,
+        directory: Option<&str>,
+    ) -> Result<Self, String> {
+        // What locks an account out of logins is no reason to keep the host's root out.
+        let locked = |shell: &str| shell.is_empty() || LOCKED.iter().any(|no| shell.ends_with(no));
+        let named = Some(account.shell.clone()).filter(|shell| !locked(shell));
+        let mut candidates = named.iter().map(String::as_str).chain(SHELLS);
+        let Some(shell) = candidates.find(|shell| is_program(shell)).map(String::from) else {
+            return Err(format!(
+                "the image has no shell (looked for {}); `hc exec` runs one of its programs, \
+                 `hc cp` reaches its files",
+                SHELLS.join(", ")
+            ));
+        };
+        let is_busybox = shell.ends_with("/busybox");
+        let name = if is_busybox { "sh" } else { shell.rsplit('/').next().unwrap_or("sh") };
+        let arguments = alloc::vec![format!("-{name}")];
+        let own = [("USER", &account.name), ("LOGNAME", &account.name), ("SHELL", &shell)]
+            .map(|(key, value)| (String::from(key), value.clone()));
+        let home = account.home.clone();
+        let at_home = sys::open(&home, at::DIRECTORY).is_ok();
+        let directory = directory.unwrap_or(if at_home { &home } else { "/" });
+        let variables: Vec<_> = own.into_iter().chain(variables.cloned()).collect();
+        let shell = Self::of(&[shell], variables.iter(), account, directory)?;
+        Ok(Self { arguments, ..shell })
     }
 
     fn execute(&self) -> String {
@@ -69,11 +116,12 @@ impl Program {
     }
 }
 
+fn is_program(path: &str) -> bool {
+    let found = sys::open(path, at::PATH).and_then(|file| at::stat(&file));
+    found.is_ok_and(|s| s.mode & at::TYPE == at::TYPE_FILE && s.mode & 0o111 != 0)
+}
+
 fn look_up(command: &str, path: &str, directory: &str) -> Result<String, String> {
-    let is_program = |path: &str| {
-        let found = sys::open(path, at::PATH).and_then(|file| at::stat(&file));
-        found.is_ok_and(|s| s.mode & at::TYPE == at::TYPE_FILE && s.mode & 0o111 != 0)
-    };
     if command.contains('/') {
         let found = if command.starts_with('/') {
             command.to_string()
@@ -100,8 +148,10 @@ pub enum Work {
     Run(Program),
     /// The tree at a path to standard output.
     Pack(String),
-    /// Standard input to below a path.
+    /// Standard input to a path.
     Unpack(String),
+    /// A service of the machine is asked.
+    Ask(Question),
 }
 
 /// A process, and this side's ends of its standard streams.
@@ -174,6 +224,10 @@ pub fn start(
             Work::Unpack(path) => {
                 process::close_all_but_streams();
                 tar::unpack(path)
+            }
+            Work::Ask(question) => {
+                process::close_all_but_streams();
+                ask(question)
             }
         };
         if let Err(why) = &done {

@@ -165,7 +165,7 @@ impl Session {
             Some(end) if quiet || !port.connected() => {
                 if !self.orphan {
                     let told = if self.id == MACHINE {
-                        FromGuest::Ended(end)
+                        FromGuest::Ended { end, oom: process::out_of_memory() > 0 }
                     } else {
                         FromGuest::Exit(end)
                     };

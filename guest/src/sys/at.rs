@@ -27,6 +27,8 @@ pub const TYPE_DIR: u32 = 0o040_000;
 pub const TYPE_LINK: u32 = 0o120_000;
 /// As above.
 pub const TYPE_FIFO: u32 = 0o010_000;
+/// As above.
+pub const TYPE_SOCKET: u32 = 0o140_000;
 
 const SYMLINK_NOFOLLOW: usize = 0x100;
 const EMPTY_PATH: usize = 0x1000;
@@ -62,15 +64,15 @@ pub fn open(dir: &File, name: &[u8], flags: usize, mode: u32) -> Result<File> {
     File::from(call(257, [dir.0 as usize, name.as_ptr() as usize, flags, mode as usize]))
 }
 
-/// Opens a path below a directory; no symlink on the way may lead out of it.
+/// Opens a path below a directory; no symlink is followed.
 ///
 /// # Errors
 /// What the kernel said.
 pub fn open_below(dir: &File, path: &[u8], flags: usize) -> Result<File> {
     const BENEATH: u64 = 8;
-    const NO_MAGICLINKS: u64 = 2;
+    const NO_SYMLINKS: u64 = 4;
     let path = c(path);
-    let how = [(flags | CLOEXEC) as u64, 0, BENEATH | NO_MAGICLINKS];
+    let how = [(flags | CLOEXEC) as u64, 0, BENEATH | NO_SYMLINKS];
     let (path, how) = (path.as_ptr() as usize, (how.as_ptr() as usize, size_of_val(&how)));
     File::from(call(437, [dir.0 as usize, path, how.0, how.1]))
 }
@@ -98,6 +100,17 @@ fn stat_at(dir: &File, name: &[u8], flags: usize) -> Result<Stat> {
 /// What the kernel said.
 pub fn stat(file: &File) -> Result<Stat> {
     stat_at(file, b"", EMPTY_PATH)
+}
+
+/// The kind of file system that a file is on: a number of statfs(2).
+///
+/// # Errors
+/// What the kernel said.
+pub fn file_system(file: &File) -> Result<u64> {
+    // struct statfs of x86-64.
+    let mut raw = [0u64; 15];
+    call(138, [file.0 as usize, raw.as_mut_ptr() as usize])?;
+    Ok(raw[0])
 }
 
 /// Of a name in a directory; of a symlink itself.
@@ -147,16 +160,27 @@ pub fn read_link(dir: &File, name: &[u8]) -> Result<Vec<u8>> {
     Ok(target)
 }
 
-/// Makes a directory; one that is there is fine.
+/// Makes a directory, unless something of that name is there; whether it did.
 ///
 /// # Errors
 /// What the kernel said.
-pub fn mkdir(dir: &File, name: &[u8], mode: u32) -> Result<()> {
+pub fn mkdir(dir: &File, name: &[u8], mode: u32) -> Result<bool> {
     let name = c(name);
     match call(258, [dir.0 as usize, name.as_ptr() as usize, mode as usize]) {
-        Ok(_) | Err(Errno::EXIST) => Ok(()),
+        Ok(_) => Ok(true),
+        Err(Errno::EXIST) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Gives a name in a directory another, in place of what has that.
+///
+/// # Errors
+/// What the kernel said.
+pub fn rename(dir: &File, from: &[u8], to: &[u8]) -> Result<()> {
+    let (from, to) = (c(from), c(to));
+    let (from, to) = (from.as_ptr() as usize, to.as_ptr() as usize);
+    call(264, [dir.0 as usize, from, dir.0 as usize, to]).map(drop)
 }
 
 /// Removes a name that is no directory; one that is not there is fine.

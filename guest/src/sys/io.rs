@@ -133,30 +133,35 @@ pub fn routing() -> Result<File> {
     Ok(socket)
 }
 
-/// Whether somebody accepts a connection at an address of this machine.
-#[must_use]
-pub fn accepts(address: SocketAddr) -> bool {
-    let ask = || -> Result<bool> {
-        let port = address.port().to_be_bytes();
-        let (family, raw): (u16, Vec<u8>) = match address.ip() {
-            IpAddr::V4(ip) => (2, [&port[..], &ip.octets(), &[0; 8]].concat()),
-            IpAddr::V6(ip) => (10, [&port[..], &[0; 4], &ip.octets(), &[0; 4]].concat()),
-        };
-        let socket = socket(usize::from(family), STREAM, 0)?;
-        let raw = [&family.to_le_bytes()[..], &raw].concat();
-        match call(42, [socket.0 as usize, raw.as_ptr() as usize, raw.len()]) {
-            Err(Errno(115)) => {} // EINPROGRESS
-            done => return done.map(|_| true),
-        }
-        // On the loopback the answer is there at once, or the backlog is full.
-        let mut wait = [Poll::new(&socket, OUT)];
-        poll(&mut wait, Some(10));
-        let (mut error, mut length) = (0i32, 4u32);
-        let (error_at, length_at) = (&raw mut error as usize, &raw mut length as usize);
-        call(55, [socket.0 as usize, 1, 4, error_at, length_at])?; // SOL_SOCKET, SO_ERROR
-        Ok(wait[0].got != 0 && error == 0)
+/// A connection to an address of this machine, whose reads and writes do not wait; at most so many
+/// milliseconds, or for ever.
+///
+/// # Errors
+/// What the kernel said.
+pub fn connect(address: SocketAddr, at_most: Option<u64>) -> Result<File> {
+    const IN_PROGRESS: Errno = Errno(115);
+    const TIMED_OUT: Errno = Errno(110);
+    let port = address.port().to_be_bytes();
+    let (family, raw): (u16, Vec<u8>) = match address.ip() {
+        IpAddr::V4(ip) => (2, [&port[..], &ip.octets(), &[0; 8]].concat()),
+        IpAddr::V6(ip) => (10, [&port[..], &[0; 4], &ip.octets(), &[0; 4]].concat()),
     };
-    ask().unwrap_or(false)
+    let socket = socket(usize::from(family), STREAM, 0)?;
+    let raw = [&family.to_le_bytes()[..], &raw].concat();
+    match call(42, [socket.0 as usize, raw.as_ptr() as usize, raw.len()]) {
+        Err(IN_PROGRESS) => {}
+        done => return done.map(|_| socket),
+    }
+    let mut wait = [Poll::new(&socket, OUT)];
+    poll(&mut wait, at_most);
+    let (mut error, mut length) = (0i32, 4u32);
+    let (error_at, length_at) = (&raw mut error as usize, &raw mut length as usize);
+    call(55, [socket.0 as usize, 1, 4, error_at, length_at])?; // SOL_SOCKET, SO_ERROR
+    match (wait[0].got, error) {
+        (0, _) => Err(TIMED_OUT),
+        (_, 0) => Ok(socket),
+        (_, error) => Err(Errno(error)),
+    }
 }
 
 /// Nanoseconds since 1970.

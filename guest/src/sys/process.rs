@@ -194,3 +194,24 @@ pub fn signals() -> Result<File> {
 pub fn unmask() {
     mask(0);
 }
+
+/// How many processes the kernel has killed because memory had run out, since the machine began.
+#[must_use]
+pub fn out_of_memory() -> u64 {
+    let counters = super::read("/proc/vmstat").unwrap_or_default();
+    killed(&String::from_utf8_lossy(&counters))
+}
+
+fn killed(counters: &str) -> u64 {
+    let count = counters.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok());
+    count.unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_kernel_counts_what_it_killed() {
+        assert_eq!(super::killed("nr_free_pages 5\noom_kill 3\noom_kill_x 9\n"), 3);
+        assert_eq!(super::killed("drop_pagecache 0\n"), 0);
+    }
+}

@@ -8,11 +8,23 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 const PIECE: usize = 64 << 10;
+/// File systems whose files are the kernel's words: proc, sysfs, cgroup, cgroup2, devpts, mqueue,
+/// securityfs, debugfs, tracefs, bpf.
+const KERNEL: [u64; 10] = [
+    0x9fa0,
+    0x6265_6572,
+    0x0027_e0eb,
+    0x6367_7270,
+    0x1cd1,
+    0x1980_0202,
+    0x7363_6673,
+    0x6462_6720,
+    0x7472_6163,
+    0xcafe_4a11,
+];
 
 struct Packer<'a> {
     out: &'a mut File,
-    /// The file system of the top: what is mounted below is left out.
-    dev: u64,
     /// Files with several names, in order, and the name they went under.
     linked: Vec<((u64, u64), Vec<u8>)>,
     buffer: Vec<u8>,
@@ -24,8 +36,7 @@ pub(super) fn tree(top: &File, path: &str, out: &mut File) -> Result<(), String>
     let name = if matches!(name, "" | "." | "..") { "." } else { name };
     let wrong = |error: Errno| format!("cannot read {path}: {error}");
     let stat = at::stat(top).map_err(wrong)?;
-    let dev = stat.dev;
-    let mut packer = Packer { out, dev, linked: Vec::new(), buffer: vec![0; PIECE] };
+    let mut packer = Packer { out, linked: Vec::new(), buffer: vec![0; PIECE] };
     // What was followed to get there is not followed again.
     let again = |flags| sys::open(path, flags);
     match stat.mode & at::TYPE {
@@ -47,7 +58,8 @@ impl Packer<'_> {
     fn directory(&mut self, dir: &File, name: &[u8], stat: &at::Stat) -> Result<(), String> {
         let slash = [name, b"/"].concat();
         self.write(&entry(&slash, Kind::Directory, stat).header())?;
-        if stat.dev != self.dev {
+        if at::file_system(dir).is_ok_and(|kind| KERNEL.contains(&kind)) {
+            leave_out(name, "what the kernel shows there is no file");
             return Ok(());
         }
         let wrong = |name: &[u8], error| {
@@ -86,10 +98,8 @@ impl Packer<'_> {
                     self.write(&entry.header())?;
                 }
                 at::TYPE_FIFO => self.write(&entry(&path, Kind::Fifo, &stat).header())?,
-                _ => sys::say(&format!(
-                    "{} is neither a file nor a link, and is left out\n",
-                    String::from_utf8_lossy(&path)
-                )),
+                at::TYPE_SOCKET => leave_out(&path, "a socket"),
+                _ => leave_out(&path, "a device"),
             }
         }
         Ok(())
@@ -136,6 +146,11 @@ impl Packer<'_> {
         let padding = stat.size.next_multiple_of(BLOCK as u64) - stat.size;
         self.write(&[0; BLOCK][..padding as usize])
     }
+}
+
+/// Said on standard error, a line each.
+fn leave_out(name: &[u8], why: &str) {
+    sys::say(&format!("{}: {why}\n", String::from_utf8_lossy(name)));
 }
 
 fn entry(name: &[u8], kind: Kind, stat: &at::Stat) -> Entry {

@@ -1,7 +1,8 @@
 //! From a stream to a tree.
 
+use super::Destination;
 use super::header::{self, BLOCK, Entry, Kind, Pending};
-use crate::sys::{self, Errno, File, at, io};
+use crate::sys::{self, Errno, File, at, io, process};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -11,10 +12,14 @@ use alloc::vec::Vec;
 const LONGEST_HEADER: u64 = 1 << 20;
 const PIECE: usize = 64 << 10;
 
-/// Unpacks `input` below `top`, to its end.
-pub(super) fn tree(top: &File, input: &mut File) -> Result<(), String> {
-    // When directories were last changed is set when nothing changes them any more.
-    let mut directories: Vec<(Vec<u8>, i64)> = Vec::new();
+/// What is told of entries that are not made.
+const DEVICES: [u8; 2] = [b'3', b'4'];
+
+/// Unpacks `input`, to its end.
+pub(super) fn tree(to: &Destination, input: &mut File) -> Result<(), String> {
+    // What directories are is set when nothing is written to them any more.
+    let mut made: Vec<(Vec<u8>, Entry)> = Vec::new();
+    let mut names = Names { to, top: None };
     let mut pending = Pending::default();
     let mut block = [0; BLOCK];
     loop {
@@ -35,23 +40,75 @@ pub(super) fn tree(top: &File, input: &mut File) -> Result<(), String> {
             continue;
         }
         let entry = header::entry(&block, core::mem::take(&mut pending))?;
-        let shown = String::from_utf8_lossy(&entry.name).into_owned();
-        let path = clean(&entry.name).ok_or_else(|| format!("{shown} leads out of the tree"))?;
-        if entry.kind == Kind::Directory {
-            directories.push((path.clone(), entry.mtime));
+        let path = names.below(&entry.name)?;
+        let link = match entry.kind {
+            Kind::HardLink => names.below(&entry.link)?,
+            _ => entry.link.clone(),
+        };
+        let entry = Entry { name: path, link, ..entry };
+        let is_new = one(&to.dir, &entry, input)
+            .map_err(|why| format!("{}: {why}", to.path(&entry.name)))?;
+        if let Kind::Other(letter) = entry.kind {
+            let what = if DEVICES.contains(&letter) { "a device" } else { "of an unknown kind" };
+            sys::say(&format!("{}: {what}\n", to.path(&entry.name)));
         }
-        one(top, &path, &entry, input).map_err(|why| format!("{shown}: {why}"))?;
         if entry.kind != Kind::File {
             skip(input, entry.size)?;
         }
+        if is_new {
+            made.push((entry.name.clone(), entry));
+        }
     }
-    for (path, mtime) in directories.iter().rev() {
-        let _ = at::open_below(top, or_dot(path), at::DIRECTORY)
-            .and_then(|dir| at::set_mtime(&dir, b".", *mtime));
+    if names.top.is_none() {
+        return Err("the tar stream is empty".into());
+    }
+    for (path, entry) in made.iter().rev() {
+        finish(&to.dir, path, entry)
+            .map_err(|error| format!("cannot write {}: {error}", to.path(path)))?;
     }
     // Whoever sends may still send zeros.
     while io::read(input, &mut block).is_ok_and(|count| count > 0) {}
     Ok(())
+}
+
+/// Owner, permissions and time of a directory that was made.
+fn finish(top: &File, path: &[u8], entry: &Entry) -> sys::Result<()> {
+    let dir = at::open_below(top, path, at::DIRECTORY)?;
+    at::chown(&dir, b"", entry.uid, entry.gid)?;
+    at::chmod(&dir, entry.mode)?;
+    at::set_mtime(&dir, b".", entry.mtime)
+}
+
+/// Names of a stream as names below where it goes.
+struct Names<'a> {
+    to: &'a Destination,
+    /// The first entry's first part. Where that is `.`, the others are below it without saying so.
+    top: Option<Vec<u8>>,
+}
+
+impl Names<'_> {
+    fn below(&mut self, name: &[u8]) -> Result<Vec<u8>, String> {
+        let path = clean(name).ok_or_else(|| {
+            let name = String::from_utf8_lossy(name);
+            format!("the archive holds '{name}', which leads out of where it is unpacked")
+        })?;
+        let (first, rest) = match path.iter().position(|byte| *byte == b'/') {
+            Some(at) => (&path[..at], &path[at..]),
+            None => (&path[..], &b""[..]),
+        };
+        let top = self.top.get_or_insert_with(|| first.to_vec());
+        let Some(name) = &self.to.rename else { return Ok(path) };
+        let name = name.as_bytes();
+        if top.is_empty() {
+            let slash: &[u8] = if path.is_empty() { b"" } else { b"/" };
+            Ok([name, slash, &path].concat())
+        } else if first == top {
+            Ok([name, rest].concat())
+        } else {
+            let path = self.to.path(name);
+            Err(format!("{path} does not exist: several files need a directory to go to"))
+        }
+    }
 }
 
 /// Reads as much as there is room for. False when there is nothing at all, where that may be.
@@ -109,56 +166,83 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-fn one(top: &File, path: &[u8], entry: &Entry, input: &mut File) -> Result<(), String> {
-    let wrong = |error: Errno| format!("cannot make it: {error}");
-    if entry.kind == Kind::Directory {
-        let dir = directory(top, path).map_err(wrong)?;
-        // The top itself is the caller's.
-        if !path.is_empty() {
-            at::chown(&dir, b"", entry.uid, entry.gid).map_err(wrong)?;
-            at::chmod(&dir, entry.mode).map_err(wrong)?;
-        }
-        return Ok(());
-    }
+/// Makes one entry; true for a directory that was not there.
+fn one(top: &File, entry: &Entry, input: &mut File) -> Result<bool, String> {
+    let wrong = |error: Errno| match error {
+        Errno::LOOP => "a symlink is in the way, and is not followed".into(),
+        error => format!("cannot make it: {error}"),
+    };
+    let path = &entry.name[..];
     let (parent, name) = split(path);
+    if entry.kind == Kind::Directory {
+        // The top itself is the caller's.
+        if path.is_empty() {
+            return Ok(false);
+        }
+        let parent = directory(top, parent).map_err(wrong)?;
+        let is_new = at::mkdir(&parent, name, 0o700).map_err(wrong)?;
+        at::open_below(top, path, at::DIRECTORY).map_err(wrong)?;
+        return Ok(is_new);
+    }
     if name.is_empty() {
         return Err("only a directory can be here".into());
     }
     let dir = directory(top, parent).map_err(wrong)?;
-    // A hard link may be to what stands in its place, and then it is there already.
-    let target = (entry.kind == Kind::HardLink).then(|| linked(top, &entry.link)).transpose()?;
-    if let (Some(target), Ok(there)) = (&target, at::stat_name(&dir, name))
-        && at::stat(target).is_ok_and(|stat| (stat.dev, stat.ino) == (there.dev, there.ino))
-    {
-        return Ok(());
+    if at::stat_name(&dir, name).is_ok_and(|stat| stat.mode & at::TYPE == at::TYPE_DIR) {
+        return Err("it is a directory, and what is copied has none there".into());
     }
-    at::unlink(&dir, name).map_err(wrong)?;
+    let clear = || at::unlink(&dir, name).map_err(wrong);
     match entry.kind {
-        Kind::File => return file(&dir, name, entry, input),
+        Kind::File => return file(&dir, name, entry, input).map(|()| false),
         Kind::HardLink => {
-            return target.map_or(Ok(()), |target| at::link(&target, &dir, name).map_err(wrong));
+            let target = linked(top, &entry.link)?;
+            // It may be to what stands in its place, and then it is there already.
+            let same = |there: at::Stat| {
+                at::stat(&target).is_ok_and(|stat| (stat.dev, stat.ino) == (there.dev, there.ino))
+            };
+            if !at::stat_name(&dir, name).is_ok_and(same) {
+                clear()?;
+                at::link(&target, &dir, name).map_err(wrong)?;
+            }
+            return Ok(false);
         }
-        Kind::Symlink => at::symlink(&entry.link, &dir, name).map_err(wrong)?,
-        Kind::Fifo => at::mkfifo(&dir, name, entry.mode).map_err(wrong)?,
-        Kind::Directory => {}
-        Kind::Other(letter) => {
-            return Err(format!("kind '{}' of an entry is none that is made", letter as char));
+        Kind::Symlink => {
+            clear()?;
+            at::symlink(&entry.link, &dir, name).map_err(wrong)?;
         }
+        Kind::Fifo => {
+            clear()?;
+            at::mkfifo(&dir, name, entry.mode).map_err(wrong)?;
+        }
+        Kind::Directory | Kind::Other(_) => return Ok(false),
     }
     at::chown(&dir, name, entry.uid, entry.gid).map_err(wrong)?;
-    at::set_mtime(&dir, name, entry.mtime).map_err(wrong)
+    at::set_mtime(&dir, name, entry.mtime).map_err(wrong)?;
+    Ok(false)
 }
 
-fn linked(top: &File, link: &[u8]) -> Result<File, String> {
-    let path = clean(link).ok_or("the link leads out of the tree")?;
-    let (parent, name) = split(&path);
+fn linked(top: &File, path: &[u8]) -> Result<File, String> {
+    let (parent, name) = split(path);
     at::open_below(top, or_dot(parent), at::DIRECTORY)
         .and_then(|dir| at::open(&dir, name, at::PATH | at::NOFOLLOW, 0))
-        .map_err(|error| format!("cannot link to {}: {error}", String::from_utf8_lossy(link)))
+        .map_err(|error| format!("cannot link to {}: {error}", String::from_utf8_lossy(path)))
 }
 
+/// Written beside its place and put there whole: who reads it meanwhile sees the old or the new.
 fn file(dir: &File, name: &[u8], entry: &Entry, input: &mut File) -> Result<(), String> {
+    let aside = format!(".hc-copy-{}", process::id()).into_bytes();
+    let written = write(dir, &aside, entry, input).and_then(|()| {
+        at::rename(dir, &aside, name).map_err(|error| format!("cannot write it: {error}"))
+    });
+    if written.is_err() {
+        let _ = at::unlink(dir, &aside);
+    }
+    written
+}
+
+fn write(dir: &File, name: &[u8], entry: &Entry, input: &mut File) -> Result<(), String> {
     let wrong = |error: Errno| format!("cannot write it: {error}");
+    at::unlink(dir, name).map_err(wrong)?;
     let made = at::open(dir, name, at::WRITE | at::NEW, 0o600).map_err(wrong)?;
     let mut buffer = vec![0; PIECE];
     let mut left = entry.size;

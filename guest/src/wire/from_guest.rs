@@ -28,7 +28,12 @@ pub enum FromGuest {
     /// Session 0: everything is written out, and nothing is done until the next `Hello`.
     Quiet,
     /// Session 0: how the payload ended; the machine powers off.
-    Ended(End),
+    Ended {
+        /// How.
+        end: End,
+        /// Whether the kernel has killed something of the machine because its memory had run out.
+        oom: bool,
+    },
     /// Bytes of standard output (1) or standard error (2), or of a tar stream (1).
     Output(u8, Vec<u8>),
     /// Ends a session: how its process ended, or that what was asked for is done.
@@ -75,7 +80,7 @@ impl Message for FromGuest {
             Self::Notify(_) => 69,
             Self::Failed(_) => 70,
             Self::Quiet => 71,
-            Self::Ended(_) => 72,
+            Self::Ended { .. } => 72,
             Self::Output(..) => 73,
             Self::Exit(_) => 74,
             Self::Window(_) => 75,
@@ -87,7 +92,8 @@ impl Message for FromGuest {
             Self::Hello { version, identified } => (*version, *identified).put(out),
             Self::Identified | Self::Started | Self::Ready | Self::Quiet => {}
             Self::Notify(text) | Self::Failed(text) => text.put(out),
-            Self::Ended(end) | Self::Exit(end) => end.put(out),
+            Self::Ended { end, oom } => (*end, *oom).put(out),
+            Self::Exit(end) => end.put(out),
             Self::Output(stream, bytes) => {
                 stream.put(out);
                 out.extend_from_slice(bytes);
@@ -105,7 +111,11 @@ impl Message for FromGuest {
             69 => Self::Notify(Field::take(body)?),
             70 => Self::Failed(Field::take(body)?),
             71 => Self::Quiet,
-            72 => Self::Ended(Field::take(body)?),
+            72 => {
+                let end = Field::take(body)?;
+                // An older guest does not say.
+                Self::Ended { end, oom: Field::take(body).unwrap_or(false) }
+            }
             73 => Self::Output(Field::take(body)?, body.all()),
             74 => Self::Exit(Field::take(body)?),
             75 => Self::Window(Field::take(body)?),

@@ -116,6 +116,8 @@ fn to_guest() -> impl Strategy<Value = ToGuest> {
         text().prop_map(ToGuest::Unpack),
         any::<u32>().prop_map(ToGuest::Window),
         Just(ToGuest::Close),
+        any::<u16>().prop_map(|port| ToGuest::Ask(Question::Tcp(port))),
+        (any::<u16>(), text()).prop_map(|(port, path)| ToGuest::Ask(Question::Http(port, path))),
     ]
 }
 
@@ -133,7 +135,7 @@ fn from_guest() -> impl Strategy<Value = FromGuest> {
         text().prop_map(FromGuest::Notify),
         text().prop_map(FromGuest::Failed),
         Just(FromGuest::Quiet),
-        end().prop_map(FromGuest::Ended),
+        (end(), any::<bool>()).prop_map(|(end, oom)| FromGuest::Ended { end, oom }),
         (any::<u8>(), vec(any::<u8>(), 0..99)).prop_map(|(s, bytes)| FromGuest::Output(s, bytes)),
         end().prop_map(FromGuest::Exit),
         any::<u32>().prop_map(FromGuest::Window),

@@ -29,18 +29,51 @@ pub enum ToGuest {
     Signal(u8),
     /// Begins a session: the file or tree at this path as a tar stream, as `Output` of stream 1.
     Pack(String),
-    /// Begins a session: unpack the tar stream that follows as `Input` below this directory.
+    /// Begins a session: unpack the tar stream that follows as `Input` as cp(1) would: into this directory,
+    /// or as it.
     Unpack(String),
     /// The guest may send so many bytes more of this session's `Output`.
     Window(u32),
     /// Nobody is interested in this session any more: its process is hung up on, then killed.
     Close,
+    /// Begins a session: ask a service of the machine whether it works, on the machine's own loopback. Well
+    /// when it ends with code 0; why not is `Output` of stream 2.
+    Ask(Question),
+}
+
+/// How a service is asked whether it works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// Connect to this TCP port.
+    Tcp(u16),
+    /// Get this path from this port by HTTP; a status of 200 to 399 is a good answer.
+    Http(u16, String),
+}
+
+impl Field for Question {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Tcp(port) => (0u8, *port).put(out),
+            Self::Http(port, path) => {
+                (1u8, *port).put(out);
+                path.put(out);
+            }
+        }
+    }
+    fn take(body: &mut Body<'_>) -> Result<Self, WireError> {
+        match u8::take(body)? {
+            0 => Ok(Self::Tcp(u16::take(body)?)),
+            1 => Ok(Self::Http(u16::take(body)?, String::take(body)?)),
+            _ => Err(body.damaged()),
+        }
+    }
 }
 
 /// A program to run beside the payload.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Exec {
-    /// Program and arguments; a program without `/` is looked for in `PATH`.
+    /// Program and arguments; a program without `/` is looked for in `PATH`. None: the user's shell, as at
+    /// a login.
     pub arguments: Vec<String>,
     /// Environment beside the payload's, and before it.
     pub environment: Vec<(String, String)>,
@@ -71,6 +104,7 @@ impl Message for ToGuest {
             Self::Unpack(_) => 10,
             Self::Window(_) => 11,
             Self::Close => 12,
+            Self::Ask(_) => 13,
         }
     }
 
@@ -84,6 +118,7 @@ impl Message for ToGuest {
             Self::Resize(size) => size.put(out),
             Self::Signal(signal) => signal.put(out),
             Self::Pack(path) | Self::Unpack(path) => path.put(out),
+            Self::Ask(question) => question.put(out),
         }
     }
 
@@ -101,6 +136,7 @@ impl Message for ToGuest {
             10 => Self::Unpack(Field::take(body)?),
             11 => Self::Window(Field::take(body)?),
             12 => Self::Close,
+            13 => Self::Ask(Field::take(body)?),
             _ => return Ok(None),
         }))
     }

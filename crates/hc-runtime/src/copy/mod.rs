@@ -3,16 +3,17 @@
 //! Each side is a process of its own: it has the host's files before it, or those of a machine
 //! whose namespaces it has entered, and packs or unpacks there. So a path is looked up by the
 //! machine's own root, owners are the machine's, and a stream can be read on one side while the
-//! other writes. Who needs something else behind a machine's name (the guest channel of a virtual
-//! machine) implements [`Files`].
+//! other writes. A virtual machine packs and unpacks itself, and its guest channel carries the stream.
 
 mod pack;
 mod side;
 mod unpack;
 
-pub use side::{Container, Host, Standard};
+use side::Container;
+pub use side::{Host, Standard};
 
 use crate::error::RunError;
+use hc_spec::machine::Kind;
 use std::io::{Read, Write};
 use std::path::Path;
 
@@ -31,6 +32,27 @@ pub trait Files {
     /// # Errors
     /// As for [`Files::pack`].
     fn unpack(&self, path: &Path) -> Result<Box<dyn Sink>, RunError>;
+}
+
+/// The files of machine `name`, which is found in `run_dir`. The caller must have one thread for as long
+/// as it starts streams.
+///
+/// # Errors
+/// When it does not run, or nobody inside of it can be asked.
+pub fn machine(
+    run_dir: &Path,
+    name: &str,
+    store: Option<&Path>,
+) -> Result<Box<dyn Files>, RunError> {
+    match crate::exec::known(run_dir, name, store)?.1.kind {
+        Kind::Container => Ok(Box::new(Container::find(run_dir, name, store)?)),
+        Kind::Microvm => Ok(Box::new(crate::vm::copy::Guest::new(run_dir, name))),
+        Kind::Q35 => {
+            let problem =
+                format!("{name}: there is no hc inside of a q35: use scp, or `hc screen`");
+            Err(RunError::Copy { problem })
+        }
+    }
 }
 
 /// A tar stream being made.

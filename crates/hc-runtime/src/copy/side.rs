@@ -22,23 +22,13 @@ pub struct Host {
 }
 
 /// A container that runs.
-pub struct Container {
+pub(super) struct Container {
     name: String,
     inside: Inside,
 }
 
-impl std::fmt::Debug for Container {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Container").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
 impl Container {
-    /// The machine `name`, found in `run_dir`. The caller must have one thread for as long as it
-    /// starts streams.
-    ///
-    /// # Errors
-    /// When it does not run.
+    /// The machine `name`, found in `run_dir`.
     pub fn find(run_dir: &Path, name: &str, store: Option<&Path>) -> Result<Self, RunError> {
         Ok(Self { name: name.into(), inside: Inside::find(run_dir, name, store)? })
     }

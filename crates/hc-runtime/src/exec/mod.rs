@@ -55,7 +55,7 @@ pub(crate) fn run_quietly(config: &ExecConfig, inside: &Inside) -> Res<i32> {
 }
 
 /// What is known of a machine that runs.
-fn known(
+pub(crate) fn known(
     run_dir: &Path,
     name: &str,
     store_root: Option<&Path>,

@@ -4,6 +4,7 @@ use super::account::Account;
 use super::{capabilities, files, seccomp};
 use crate::error::{Doing, Problem, Res};
 use crate::sys::{process, signals};
+use hc_guest::account::SHELLS;
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr};
 use std::os::fd::BorrowedFd;
@@ -11,17 +12,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// In the order in which people like them; the first may not be where `/etc/passwd` says.
-const SHELLS: [&str; 7] = [
-    "/bin/bash",
-    "/usr/bin/bash",
-    "/run/current-system/sw/bin/bash",
-    "/bin/zsh",
-    "/bin/ash",
-    "/bin/sh",
-    "/bin/busybox",
-];
 
 /// A program of the image, ready to be executed.
 #[derive(Debug)]

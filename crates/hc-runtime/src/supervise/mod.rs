@@ -1,7 +1,8 @@
 //! The supervisor of one machine.
 
-mod health;
+pub(crate) mod health;
 pub(crate) mod identity;
+mod question;
 mod start;
 mod watch;
 
@@ -143,7 +144,7 @@ impl Run<'_> {
         self.log.end();
         let (phase, exit, result) = match ran {
             Ok(mut exit) => {
-                exit.oom = oom;
+                exit.oom |= oom;
                 self.log.say(&exit.to_string());
                 (Phase::Exited, exit.clone(), Ok(exit))
             }

@@ -1,10 +1,11 @@
 //! While a machine runs.
 
 use super::Run;
-use super::health::Asker;
+use super::health::Checks;
+use super::question::{Asked, Entered};
 use super::start::Machine;
 use crate::error::{Doing, Problem, Res, RunError};
-use crate::exec::{Inside, terminal};
+use crate::exec::terminal;
 use crate::logs::Stream;
 use crate::notify::{self, Notice};
 use crate::protocol::{Order, Report};
@@ -29,12 +30,7 @@ struct Course {
     /// The payload is the first process itself: nobody speaks for it any more.
     silent: bool,
     unhealthy: Option<String>,
-    /// Asked until it is ready.
-    ready: Option<Asker>,
-    /// Asked from then on.
-    health: Option<Asker>,
-    /// Bad answers in a row.
-    bad: u32,
+    checks: Checks<Asked>,
 }
 
 impl Run<'_> {
@@ -58,9 +54,7 @@ impl Run<'_> {
         let mut course = Course::default();
         let mut open = [machine.output.is_some(); 2];
         while course.ended.is_none() && course.failed.is_none() && !course.gone {
-            let asking = [&course.ready, &course.health];
-            let asking = asking.into_iter().flatten().map(Asker::next);
-            let wait = asking.chain(course.kill_at).min().map(|at| {
+            let wait = course.checks.next().into_iter().chain(course.kill_at).min().map(|at| {
                 let left = at.saturating_duration_since(Instant::now());
                 Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 })
             });
@@ -76,9 +70,7 @@ impl Run<'_> {
                 }
             }
             self.relay.want(&mut wanted);
-            wanted.extend(
-                [&course.ready, &course.health].into_iter().flatten().filter_map(Asker::wants),
-            );
+            wanted.extend(course.checks.asked().map(Asked::wants));
             match poll(&mut wanted, wait.as_ref()) {
                 Err(rustix::io::Errno::INTR) => continue,
                 ready => ready.doing("wait for the machine")?,
@@ -199,7 +191,7 @@ impl Run<'_> {
     }
 
     fn ask_to_stop(&mut self, machine: &Machine, course: &mut Course) -> Res<()> {
-        (course.ready, course.health) = (None, None);
+        course.checks = Checks::default();
         self.come_to(Phase::Stopping)?;
         let timeout = Duration::from_secs(self.spec.stop.timeout_sec.into());
         course.kill_at = Some(Instant::now() + timeout);
@@ -218,54 +210,11 @@ impl Run<'_> {
         if course.ended.is_some() || self.status.phase == Phase::Stopping {
             return Ok(());
         }
-        if self.status.phase == Phase::Running && course.ready.is_none() {
-            course.ready = self.spec.ready.question().map(Asker::eager);
+        if let Some(why) = self.check(&mut course.checks, &mut Entered(&machine.init))? {
+            course.unhealthy = Some(why);
+            self.ask_to_stop(machine, course)?;
         }
-        let inside = || -> Res<Inside> {
-            let init = machine.init.again().doing("use a descriptor")?;
-            Ok(Inside { status: self.status.clone(), spec: self.spec.clone(), init })
-        };
-        let answer = course.ready.as_mut().and_then(|asker| asker.attend(inside));
-        if answer.is_some_and(|answer| answer.is_ok()) {
-            self.come_to(Phase::Ready)?;
-        }
-        if self.status.phase != Phase::Ready {
-            return Ok(());
-        }
-        course.ready = None;
-        let Some(health) = &self.spec.health else { return Ok(()) };
-        if course.health.is_none() {
-            let seconds = |seconds: u32| Duration::from_secs(seconds.into());
-            let (interval, timeout) = (seconds(health.interval_sec), seconds(health.timeout_sec));
-            course.health = health.question().ok().map(|q| Asker::regular(q, interval, timeout));
-        }
-        let inside = || -> Res<Inside> {
-            let init = machine.init.again().doing("use a descriptor")?;
-            Ok(Inside { status: self.status.clone(), spec: self.spec.clone(), init })
-        };
-        match course.health.as_mut().and_then(|asker| asker.attend(inside)) {
-            None => Ok(()),
-            Some(Ok(())) => {
-                course.bad = 0;
-                if self.status.unwell.take().is_some() {
-                    self.log.say("hc: it works again");
-                    self.status.write(&self.places)?;
-                }
-                Ok(())
-            }
-            Some(Err(why)) => {
-                course.bad += 1;
-                let text = format!("{why} ({} of {})", course.bad, health.failures);
-                self.log.say(&format!("hc: it does not work: {text}"));
-                self.status.unwell = Some(text);
-                self.status.write(&self.places)?;
-                if course.bad >= health.failures {
-                    course.unhealthy = Some(why);
-                    self.ask_to_stop(machine, course)?;
-                }
-                Ok(())
-            }
-        }
+        Ok(())
     }
 
     /// A phase is entered once, and a machine that stops is not ready any more.

@@ -2,6 +2,7 @@
 //! socket is one session, in the channel's own messages (`docs/guest-channel.md`).
 
 use super::stream::Stream;
+use crate::supervise::health::Answer;
 use hc_guest::wire::{self, Decoder, Exec, FromGuest, MACHINE, ToGuest};
 use rustix::event::PollFlags;
 use std::collections::BTreeMap;
@@ -23,8 +24,11 @@ pub(super) enum Told {
     Notify(String),
     Failed(String),
     Quiet,
-    Ended(wire::End),
+    /// How, and whether memory had run out.
+    Ended(wire::End, bool),
     Output(u8, Vec<u8>),
+    /// So many more bytes may be sent to its command.
+    Room(u32),
     /// Nothing more will come: it spoke nonsense.
     Broken(wire::WireError),
 }
@@ -38,11 +42,20 @@ struct Client {
     done: bool,
 }
 
+/// A session of the supervisor's own, of which only the end counts.
+#[derive(Default)]
+struct Question {
+    said: String,
+    answer: Option<Answer>,
+}
+
 /// The channel and its clients.
 pub(super) struct Channel {
     guest: Stream,
     decoder: Decoder<FromGuest>,
     clients: BTreeMap<u32, Client>,
+    /// What the supervisor itself asks the guest.
+    questions: BTreeMap<u32, Question>,
     /// Sessions whose client is gone, until the guest has ended them.
     abandoned: Vec<u32>,
     next: u32,
@@ -65,6 +78,7 @@ impl Channel {
             guest,
             decoder: Decoder::new(),
             clients: BTreeMap::new(),
+            questions: BTreeMap::new(),
             abandoned: Vec::new(),
             next: 1,
             identified: false,
@@ -176,18 +190,24 @@ impl Channel {
             FromGuest::Notify(text) => Told::Notify(text),
             FromGuest::Failed(why) => Told::Failed(why),
             FromGuest::Quiet => Told::Quiet,
-            FromGuest::Ended(end) => Told::Ended(end),
+            FromGuest::Ended { end, oom } => Told::Ended(end, oom),
             FromGuest::Output(stream, bytes) => {
                 self.grant(MACHINE, bytes.len());
                 Told::Output(stream, bytes)
             }
             FromGuest::Hello { .. } => Told::Hello,
-            FromGuest::Exit(_) | FromGuest::Window(_) => return None,
+            FromGuest::Window(count) => Told::Room(count),
+            FromGuest::Exit(_) => return None,
         })
     }
 
     fn about_session(&mut self, session: u32, message: FromGuest) -> Result<(), wire::WireError> {
         let ends = matches!(message, FromGuest::Exit(_) | FromGuest::Failed(_));
+        if let Some(question) = self.questions.get_mut(&session) {
+            let taken = question.hear(message);
+            self.grant(session, taken);
+            return Ok(());
+        }
         let client = self.clients.values_mut().find(|client| client.session == Some(session));
         match client {
             Some(client) => {
@@ -205,8 +225,35 @@ impl Channel {
         Ok(())
     }
 
+    /// Begins a session of the supervisor's own, which is well when it ends with code 0.
+    pub fn begin(&mut self, message: &ToGuest) -> Result<u32, wire::WireError> {
+        let session = self.next;
+        self.next += 1;
+        self.send(session, message)?;
+        self.questions.insert(session, Question::default());
+        Ok(session)
+    }
+
+    /// How it ended, once.
+    pub fn ended(&mut self, session: u32) -> Option<Answer> {
+        self.questions.get(&session)?.answer.as_ref()?;
+        self.questions.remove(&session)?.answer
+    }
+
+    /// Ends it.
+    pub fn end(&mut self, session: u32) {
+        if self.questions.remove(&session).is_some() {
+            self.abandoned.push(session);
+            // No message is shorter.
+            let _ = self.send(session, &ToGuest::Close);
+        }
+    }
+
     /// What was taken from the guest may come again.
     fn grant(&mut self, session: u32, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
         let count = u32::try_from(bytes).unwrap_or(u32::MAX);
         // A number always fits.
         let _ = wire::encode(session, &ToGuest::Window(count), self.guest.out());
@@ -265,6 +312,35 @@ impl Channel {
     /// Whether the guest knows who it is: it can be asked for things.
     pub fn is_identified(&self) -> bool {
         self.identified && !self.broken && self.guest.is_open()
+    }
+}
+
+impl Question {
+    /// Takes in what the guest says; how many bytes of output that were.
+    fn hear(&mut self, message: FromGuest) -> usize {
+        const LONGEST: usize = 300;
+        match message {
+            FromGuest::Output(stream, bytes) => {
+                if stream == 2 && self.said.len() < LONGEST {
+                    let more = &bytes[..bytes.len().min(LONGEST)];
+                    self.said.push_str(&String::from_utf8_lossy(more));
+                }
+                return bytes.len();
+            }
+            FromGuest::Exit(wire::End::Code(0)) => self.answer = Some(Ok(())),
+            FromGuest::Exit(wire::End::Code(code)) => {
+                let said = self.said.trim();
+                let said =
+                    if said.is_empty() { format!("exit status {code}") } else { said.into() };
+                self.answer = Some(Err(said));
+            }
+            FromGuest::Exit(wire::End::Signal(signal)) => {
+                self.answer = Some(Err(format!("signal {signal}")));
+            }
+            FromGuest::Failed(why) => self.answer = Some(Err(why)),
+            _ => {}
+        }
+        0
     }
 }
 
@@ -382,6 +458,33 @@ mod tests {
         one.say(MACHINE, &ToGuest::Stop);
         channel.pass();
         assert_eq!(guest.hear(), [(1, ToGuest::Pack("/".into())), (1, ToGuest::Signal(9))]);
+    }
+
+    #[test]
+    fn the_supervisors_own_questions_are_answered_once_or_given_up() {
+        let (mut channel, mut guest) = open();
+        guest.say(MACHINE, &FromGuest::Identified);
+        channel.pass();
+        let tcp = ToGuest::Ask(wire::Question::Tcp(80));
+        let (well, ill, late) = (
+            channel.begin(&tcp).unwrap(),
+            channel.begin(&tcp).unwrap(),
+            channel.begin(&tcp).unwrap(),
+        );
+        assert_eq!(guest.hear(), [well, ill, late].map(|session| (session, tcp.clone())));
+        guest.say(well, &FromGuest::Exit(End::Code(0)));
+        guest.say(ill, &FromGuest::Output(2, b"status 503\n".to_vec()));
+        channel.pass();
+        assert_eq!((channel.ended(well), channel.ended(well)), (Some(Ok(())), None));
+        assert_eq!(channel.ended(ill), None);
+        guest.say(ill, &FromGuest::Exit(End::Code(1)));
+        channel.end(late);
+        channel.pass();
+        assert_eq!(channel.ended(ill), Some(Err("status 503".into())));
+        assert_eq!(guest.hear(), [(ill, ToGuest::Window(11)), (late, ToGuest::Close)]);
+        guest.say(late, &FromGuest::Exit(End::Signal(1)));
+        channel.pass();
+        assert!(channel.abandoned.is_empty() && channel.ended(late).is_none());
     }
 
     #[test]

@@ -1,29 +1,24 @@
 //! `exec` and the console of a virtual machine, from outside its supervisor.
 
-use super::channel::{OWN, exec};
-use super::stream::Stream;
+use super::channel::exec;
+use super::session::{Session, connect};
 use crate::config::{ExecConfig, Places};
 use crate::error::{Doing, Problem, Res};
 use crate::exec::terminal::{Raw, size};
 use crate::sys::signals::Blocked;
-use hc_guest::wire::{self, Decoder, End, FromGuest, ToGuest};
+use hc_guest::wire::{self, End, FromGuest, ToGuest};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::stdio::{stderr, stdin, stdout};
 use std::os::fd::BorrowedFd;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-/// Name of the socket for sessions, in the machine's run directory.
-pub(super) const CHANNEL: &str = "channel.sock";
 /// Name of the socket for those who watch the console.
 pub(super) const CONSOLE: &str = "console.sock";
 /// Name of the socket for those who have the machine stand still.
 pub(super) const STILL: &str = "still.sock";
 /// Name of the socket for those who look at the screen.
 pub(super) const SCREEN: &str = "vnc.sock";
-/// Bytes of input that are read at once.
-const PIECE: usize = 32 << 10;
 /// What ends `hc console`: Ctrl-].
 const ESCAPE: u8 = 0x1d;
 
@@ -36,50 +31,24 @@ pub fn screen(run_dir: &Path, name: &str) -> std::path::PathBuf {
     Places::new(run_dir, Path::new(""), name).run.join(SCREEN)
 }
 
-fn connect(run_dir: &Path, name: &str, socket: &str) -> Res<Stream> {
-    let path = Places::new(run_dir, Path::new(""), name).run.join(socket);
-    let connected = UnixStream::connect(&path).doing_with(|| format!("use {}", path.display()))?;
-    Ok(Stream::new(connected.into()))
-}
-
-/// A session as this process has it.
-struct Session {
-    stream: Stream,
-    decoder: Decoder<FromGuest>,
-    /// Bytes of input that may still be sent.
-    room: usize,
-    /// There may be more input.
-    reads: bool,
-}
-
-impl Session {
-    fn say(&mut self, message: &ToGuest) -> Res<()> {
-        let said = wire::encode(OWN, message, self.stream.out());
-        said.map_err(|error| Problem::plain(error.to_string()))?;
-        self.stream.flush();
-        Ok(())
-    }
-
-    /// Reads input and passes it on; at its end, `end` and the end.
-    fn pass_input(&mut self, end: &[u8]) -> Res<()> {
-        let mut bytes = vec![0; PIECE.min(self.room)];
-        match rustix::io::read(stdin(), &mut bytes) {
-            Err(Errno::INTR | Errno::AGAIN) => {}
-            Ok(length) if length > 0 => {
-                bytes.truncate(length);
-                self.room -= length;
-                self.say(&ToGuest::Input(bytes))?;
-            }
-            Ok(_) | Err(_) => {
-                self.reads = false;
-                if !end.is_empty() {
-                    self.say(&ToGuest::Input(end.to_vec()))?;
-                }
-                self.say(&ToGuest::Input(Vec::new()))?;
-            }
+/// Reads input and passes it on; whether there may be more. At its end, `end` and the end.
+fn pass_input(session: &mut Session, end: &[u8]) -> Res<bool> {
+    let mut bytes = vec![0; session.room()];
+    match rustix::io::read(stdin(), &mut bytes) {
+        Err(Errno::INTR | Errno::AGAIN) => {}
+        Ok(length) if length > 0 => {
+            bytes.truncate(length);
+            session.input(bytes)?;
         }
-        Ok(())
+        Ok(_) | Err(_) => {
+            if !end.is_empty() {
+                session.input(end.to_vec())?;
+            }
+            session.input(Vec::new())?;
+            return Ok(false);
+        }
     }
+    Ok(true)
 }
 
 /// Runs a program in a virtual machine, connected to this process's standard streams.
@@ -87,37 +56,34 @@ pub(crate) fn run(config: &ExecConfig) -> Res<i32> {
     let mut watched = PASSED_ON.to_vec();
     watched.push(libc::SIGWINCH);
     let signals = Blocked::new(&watched).doing("take over signals")?;
-    let stream = connect(&config.run_dir, &config.name, CHANNEL)?;
-    let room = wire::WINDOW as usize;
-    let mut session = Session { stream, decoder: Decoder::new(), room, reads: true };
-    session.say(&exec(config, config.tty.then(terminal_size)))?;
+    let first = exec(config, config.tty.then(terminal_size));
+    let mut session = Session::begin(&config.run_dir, &config.name, &first)?;
     let raw = if config.tty { Raw::set() } else { None };
     let ended = attend(config, &mut session, &signals);
     drop(raw);
     ended
 }
 
-fn terminal_size() -> wire::Size {
+pub(super) fn terminal_size() -> wire::Size {
     let (rows, columns) = size().unwrap_or((24, 80));
     wire::Size { rows, columns }
 }
 
 fn attend(config: &ExecConfig, session: &mut Session, signals: &Blocked) -> Res<i32> {
     let end: &[u8] = if config.tty { b"\x04" } else { b"" };
+    let mut reads = true;
     loop {
-        let mut wanted = vec![
-            PollFd::new(&signals.fd, PollFlags::IN),
-            PollFd::new(&session.stream, session.stream.events()),
-        ];
-        let reads = session.reads && session.room > 0;
-        if reads {
+        let mut wanted =
+            vec![PollFd::new(&signals.fd, PollFlags::IN), PollFd::new(session, session.events())];
+        let may_read = reads && session.room() > 0;
+        if may_read {
             wanted.push(PollFd::from_borrowed_fd(stdin(), PollFlags::IN));
         }
         match poll(&mut wanted, None) {
             Err(Errno::INTR) => continue,
             ready => ready.doing("wait for the program")?,
         };
-        let typed = reads && !wanted[2].revents().is_empty();
+        let typed = may_read && !wanted[2].revents().is_empty();
         drop(wanted);
         while let Some(signal) = signals.next() {
             match u8::try_from(signal) {
@@ -129,12 +95,9 @@ fn attend(config: &ExecConfig, session: &mut Session, signals: &Blocked) -> Res<
             }
         }
         if typed {
-            session.pass_input(end)?;
+            reads = pass_input(session, end)?;
         }
-        session.stream.flush();
-        session.decoder.push(&session.stream.read());
-        let damaged = |error: wire::WireError| Problem::plain(error.to_string());
-        while let Some((_, message)) = session.decoder.next().map_err(damaged)? {
+        for message in session.hear()? {
             match message {
                 FromGuest::Output(stream, bytes) => {
                     let to = if stream == 2 { stderr() } else { stdout() };
@@ -142,24 +105,19 @@ fn attend(config: &ExecConfig, session: &mut Session, signals: &Blocked) -> Res<
                         // Nobody reads: the program is told so, as a pipe would tell it.
                         return Ok(128 + libc::SIGPIPE);
                     }
-                    let count = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-                    session.say(&ToGuest::Window(count))?;
+                    session.taken(bytes.len())?;
                 }
-                FromGuest::Window(count) => session.room += count as usize,
                 FromGuest::Exit(End::Code(code)) => return Ok(code.into()),
                 FromGuest::Exit(End::Signal(signal)) => return Ok(128 + i32::from(signal)),
                 FromGuest::Failed(problem) => return Err(Problem::Plain(problem)),
                 _ => {}
             }
         }
-        if !session.stream.is_open() {
-            return Err(Problem::plain("the machine stopped before the program had ended"));
-        }
     }
 }
 
 /// Whether all of it was written; waits where it has to.
-fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> bool {
+pub(super) fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> bool {
     while !bytes.is_empty() {
         match rustix::io::write(to, bytes) {
             Ok(written) => bytes = &bytes[written..],

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 const LARGEST: u64 = 1 << 20;
 /// Bytes that somebody sees of what was before.
 const SCROLL_BACK: u64 = 64 << 10;
+/// Bytes of the end that are remembered: a kernel's last words.
+const LAST: usize = 16 << 10;
 /// Bytes that wait for somebody who does not read them: then they are lost to him.
 const PATIENCE: usize = 1 << 20;
 
@@ -32,6 +34,8 @@ pub(super) struct Console {
     log: File,
     size: u64,
     watchers: Vec<Stream>,
+    /// The end of what this machine said.
+    last: Vec<u8>,
 }
 
 impl Console {
@@ -40,7 +44,13 @@ impl Console {
         hc_fs::plain::create_dir_all(&log_dir, 0o750)?;
         let log = hc_fs::plain::append(&file(&log_dir), 0o640)?;
         let size = log.metadata().map_or(0, |metadata| metadata.len());
-        Ok(Self { line, log_dir, log, size, watchers: Vec::new() })
+        let (watchers, last) = (Vec::new(), Vec::new());
+        Ok(Self { line, log_dir, log, size, watchers, last })
+    }
+
+    /// The end of what it said since it was turned on.
+    pub fn last(&self) -> &[u8] {
+        &self.last
     }
 
     /// Shows somebody what was, and from now on what is.
@@ -69,6 +79,9 @@ impl Console {
     pub fn pass(&mut self) {
         let bytes = self.line.read();
         self.keep(&bytes);
+        self.last.extend_from_slice(&bytes);
+        let old = self.last.len().saturating_sub(LAST);
+        self.last.drain(..old);
         for watcher in &mut self.watchers {
             self.line.out().extend(watcher.read());
             if watcher.waiting() < PATIENCE {
@@ -150,6 +163,7 @@ mod tests {
             write(&mut console, &"x".repeat(60_000));
         }
         write(&mut console, "the end");
+        assert!(console.last().ends_with(b"xthe end") && console.last().len() == LAST);
         let shown = console.scroll_back();
         assert!(shown.ends_with(b"xthe end") && shown.len() <= 64 << 10, "{}", shown.len());
         for file in [file(&places.log()), previous(&places.log())] {

@@ -56,11 +56,11 @@ pub(super) fn of(
             input: false,
         },
         readiness: match (spec.ready.when, spec.ready.port) {
-            // The description refuses what is asked from outside.
-            (ReadyWhen::Started | ReadyWhen::Http | ReadyWhen::Command, _) => {
-                wire::Readiness::Started
+            (ReadyWhen::Started, _) => wire::Readiness::Started,
+            // Who is asked again and again says nothing by itself.
+            (ReadyWhen::Notify | ReadyWhen::Http | ReadyWhen::Command, _) => {
+                wire::Readiness::Notify
             }
-            (ReadyWhen::Notify, _) => wire::Readiness::Notify,
             (ReadyWhen::Tcp, port) => wire::Readiness::Tcp(port.unwrap_or(0)),
         },
     })

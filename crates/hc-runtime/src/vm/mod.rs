@@ -10,17 +10,20 @@
 //! | [`resume`], [`saved`], [`prepare`] | a computer that has come up once for many, ahead of time |
 //! | [`fork`] | a computer that begins as what another is now |
 //! | [`launch`], [`jail`] | a process of the machine's own, and what it sees |
-//! | [`qmp`], [`channel`], [`console`] | what is said to QEMU and to the guest, and the console |
+//! | [`qmp`], [`channel`], [`console`], [`own`] | what is said to QEMU and to the guest, the console, the command's streams |
 //! | [`still`] | a machine that stands still while its disks are kept |
-//! | [`watch`] | all of that, until it ends |
-//! | [`client`] | `hc exec`, `hc console` and `hc screen` |
+//! | [`watch`], [`ask`], [`ending`] | all of that until it ends: whether it works, and what brought it down |
+//! | [`session`], [`client`], [`copy`] | `hc exec`, `hc console` and `hc screen`, `hc cp`: outside the supervisor |
 
 mod accelerator;
+mod ask;
 mod channel;
 pub(crate) mod client;
 mod command;
 mod console;
+pub(crate) mod copy;
 mod door;
+mod ending;
 mod firmware;
 mod fork;
 mod identity;
@@ -28,12 +31,14 @@ mod jail;
 mod launch;
 mod layer;
 mod media;
+mod own;
 mod pc;
 mod prepare;
 mod q35;
 mod qmp;
 mod resume;
 pub(crate) mod saved;
+mod session;
 mod spawn;
 pub(crate) mod still;
 mod stream;
@@ -58,6 +63,7 @@ use hc_spec::addr::Mac;
 use hc_spec::machine::Limits;
 use hc_spec::{MachineSpec, Vm};
 use layer::Layer;
+use own::Own;
 pub use prepare::prepare;
 use qmp::Qmp;
 use resume::Ram;
@@ -87,6 +93,8 @@ struct Machine {
     still: Still,
     /// What a PC has besides.
     pc: Option<q35::Running>,
+    /// This process's streams, where they are the command's.
+    own: Option<Own>,
     /// What its guest is told once it listens, but for what is new each time.
     identity: Option<wire::Identity>,
     /// It is to be saved before.
@@ -131,7 +139,7 @@ impl Service {
     /// Opens its socket in the machine's run directory.
     fn open(self, run: &Path) -> Res<(Self, Door)> {
         let name = match self {
-            Self::Sessions => client::CHANNEL,
+            Self::Sessions => session::CHANNEL,
             Self::Console => client::CONSOLE,
             Self::Screen => client::SCREEN,
             Self::Fork => fork::SOCKET,
@@ -225,9 +233,16 @@ impl Run<'_> {
             words: &words,
             id: ids.base,
         };
-        let identity = identity::of(self.config, spec, &taps, &macs).map_err(here)?;
-        let doors = self.doors(&[Service::Sessions, Service::Console, Service::Fork]);
-        let doors = doors.map_err(here)?;
+        let mut identity = identity::of(self.config, spec, &taps, &macs).map_err(here)?;
+        let own = Own::of(self.config.streams);
+        if let Some(own) = &own {
+            own.describe(&mut identity.payload);
+        }
+        // Streams of somebody's terminal are not had twice.
+        let forks = own.is_none().then_some(Service::Fork);
+        let services: Vec<_> =
+            [Service::Sessions, Service::Console].into_iter().chain(forks).collect();
+        let doors = self.doors(&services).map_err(here)?;
         let copied = incoming.is_some();
         let (qemu, memory, unsaved) = match incoming {
             Some(incoming) => {
@@ -240,7 +255,7 @@ impl Run<'_> {
         self.marks[0] = self.clock.us();
         let machine = self.greet(qemu, Some(identity), doors, None, ids, copied).map_err(here)?;
         let origin = Some(Origin { layer, macs, block: memory.block() });
-        Ok(Machine { unsaved, origin, ..machine })
+        Ok(Machine { unsaved, origin, own, ..machine })
     }
 
     /// Turns the computer on with what is in another.
@@ -341,6 +356,7 @@ impl Run<'_> {
             doors,
             still: Still::default(),
             pc,
+            own: None,
             identity,
             unsaved: None,
             origin: None,

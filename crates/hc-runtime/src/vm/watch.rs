@@ -1,13 +1,16 @@
 //! While a virtual machine runs.
 
 use super::channel::Told;
+use super::ending::Down;
+use super::own::Own;
 use super::qmp::Said;
-use super::{Machine, Service};
+use super::{Machine, Service, said};
 use crate::error::{Doing, Problem, Res};
 use crate::logs::Stream as Output;
 use crate::notify::Notice;
 use crate::status::{Exit, Phase};
 use crate::supervise::Run;
+use crate::supervise::health::Checks;
 use crate::sys::process::Ended;
 use crate::timing::Step;
 use hc_guest::wire::{End, MACHINE, ToGuest};
@@ -24,6 +27,11 @@ const FAREWELL: Duration = Duration::from_secs(5);
 struct Course {
     /// How the payload ended.
     ended: Option<End>,
+    /// The guest's kernel has killed something for want of memory.
+    oom: bool,
+    /// Why it is thought not to work any more.
+    unhealthy: Option<String>,
+    checks: Checks<u32>,
     requested: bool,
     killed: bool,
     /// When a guest that does not hear the channel is asked by its power button.
@@ -55,6 +63,7 @@ impl Run<'_> {
         while !self.wait_for(&machine, &course)? {
             self.attend(&mut machine, &mut course)?;
             self.hear_asked(&mut machine, &mut course)?;
+            self.hear_guest(&mut machine, &mut course)?;
             let due = |at: Option<Instant>| at.is_some_and(|at| at <= Instant::now());
             if due(course.press_at) {
                 course.press_at = None;
@@ -71,8 +80,9 @@ impl Run<'_> {
         let ended = machine.process.wait().doing("wait for QEMU's end")?;
         // What it said last is still to be read.
         self.attend(&mut machine, &mut course)?;
+        let console = machine.console.last().to_vec();
         drop(machine);
-        self.exit(course, ended)
+        self.exit(course, ended, &console)
     }
 
     /// Waits for something to do; whether QEMU has ended.
@@ -92,11 +102,14 @@ impl Run<'_> {
         let others =
             channel.chain(pc).chain(machine.console.wanted()).chain(machine.still.wanted());
         wanted.extend(others.map(|(fd, events)| PollFd::from_borrowed_fd(fd, events)));
+        wanted.extend(machine.own.as_ref().and_then(Own::wanted));
         let keys = machine.pc.as_ref().and_then(super::q35::Running::wait);
         let forking = machine.forking.as_ref();
         wanted.extend(forking.map(|f| PollFd::from_borrowed_fd(f.socket(), PollFlags::IN)));
         let forking = forking.and_then(super::Forking::wait);
-        let wait = [course.wait(), keys, machine.still.wait(), forking].into_iter().flatten().min();
+        let asks = course.checks.next().map(|at| at.saturating_duration_since(Instant::now()));
+        let wait = [course.wait(), keys, asks, machine.still.wait(), forking];
+        let wait = wait.into_iter().flatten().min();
         let wait =
             wait.map(|left| Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 }));
         match poll(&mut wanted, wait.as_ref()) {
@@ -145,8 +158,11 @@ impl Run<'_> {
                 self.save_and_tell(machine)?;
             }
             if !self.told_of_fork(machine, &told)? {
-                self.told(told, course)?;
+                self.told(told, machine, course)?;
             }
+        }
+        if let (Some(own), Some(channel)) = (&mut machine.own, &mut machine.channel) {
+            own.pass_input(channel).map_err(said)?;
         }
         self.attend_fork(machine)?;
         if let Some(pc) = &mut machine.pc {
@@ -161,7 +177,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn told(&mut self, told: Told, course: &mut Course) -> Res<()> {
+    fn told(&mut self, told: Told, machine: &mut Machine, course: &mut Course) -> Res<()> {
         match told {
             Told::Identified => {
                 if self.status.phase == Phase::Starting {
@@ -170,10 +186,14 @@ impl Run<'_> {
                 }
             }
             Told::Hello | Told::Quiet => {}
+            Told::Room(count) => machine.own.iter_mut().for_each(|own| own.allow(count)),
             Told::Started => {
+                machine.own.iter_mut().for_each(Own::started);
                 let ready = self.spec.ready.when == ReadyWhen::Started;
                 self.come_to(if ready { Phase::Ready } else { Phase::Running })?;
             }
+            // One that is asked says it by its answers.
+            Told::Ready if self.spec.ready.question().is_some() => {}
             Told::Ready => self.come_to(Phase::Ready)?,
             Told::Notify(text) => {
                 let notice = Notice::parse(text.as_bytes());
@@ -186,10 +206,13 @@ impl Run<'_> {
                 }
             }
             Told::Output(stream, bytes) => {
+                if let (Some(own), Some(channel)) = (&mut machine.own, &mut machine.channel) {
+                    return own.write(stream, &bytes, channel).map_err(said);
+                }
                 self.log.feed(if stream == 2 { Output::Err } else { Output::Out }, &bytes);
             }
-            Told::Ended(end) => {
-                course.ended = Some(end);
+            Told::Ended(end, oom) => {
+                (course.ended, course.oom) = (Some(end), oom);
                 course.kill_within(FAREWELL);
             }
             Told::Failed(why) => {
@@ -206,34 +229,62 @@ impl Run<'_> {
 
     /// Does what this process is asked to by signals.
     fn hear_asked(&mut self, machine: &mut Machine, course: &mut Course) -> Res<()> {
-        while self.signals.next().is_some() {
+        while let Some(signal) = self.signals.next() {
+            if signal == libc::SIGWINCH {
+                if let (Some(own), Some(channel)) = (&machine.own, &mut machine.channel) {
+                    own.resize(channel).map_err(said)?;
+                }
+                continue;
+            }
             if course.requested {
                 course.kill_within(Duration::ZERO);
                 continue;
             }
             course.requested = true;
             self.no_fork(machine)?;
-            self.come_to(Phase::Stopping)?;
-            if course.ended.is_some() {
-                continue;
+            self.tell_to_stop(machine, course)?;
+        }
+        Ok(())
+    }
+
+    fn tell_to_stop(&mut self, machine: &mut Machine, course: &mut Course) -> Res<()> {
+        self.come_to(Phase::Stopping)?;
+        course.checks = Checks::default();
+        if course.ended.is_some() {
+            return Ok(());
+        }
+        let longest = Duration::from_secs(self.spec.stop.timeout_sec.into());
+        match &mut machine.channel {
+            Some(channel) if channel.is_identified() => {
+                channel.send(MACHINE, &ToGuest::Stop).map_err(said)?;
+                course.kill_within(longest);
+                course.press_at = Some(Instant::now() + longest / 2);
             }
-            let longest = Duration::from_secs(self.spec.stop.timeout_sec.into());
-            match &mut machine.channel {
-                Some(channel) if channel.is_identified() => {
-                    let asked = channel.send(MACHINE, &ToGuest::Stop);
-                    asked.map_err(|error| Problem::plain(error.to_string()))?;
-                    course.kill_within(longest);
-                    course.press_at = Some(Instant::now() + longest / 2);
-                }
-                // Nothing of the machine's own runs yet.
-                Some(_) => course.kill_within(Duration::ZERO),
-                None => {
-                    course.kill_within(longest);
-                    machine.qmp.command("system_powerdown", &json!({}));
-                    // Some systems wake up at the first, and hear the second.
-                    course.press_at = Some(Instant::now() + longest / 2);
-                }
+            // Nothing of the machine's own runs yet.
+            Some(_) => course.kill_within(Duration::ZERO),
+            None => {
+                course.kill_within(longest);
+                machine.qmp.command("system_powerdown", &json!({}));
+                // Some systems wake up at the first, and hear the second.
+                course.press_at = Some(Instant::now() + longest / 2);
             }
+        }
+        Ok(())
+    }
+
+    /// Asks what is to be asked now, and ends a machine that does not work.
+    fn hear_guest(&mut self, machine: &mut Machine, course: &mut Course) -> Res<()> {
+        let over = course.ended.is_some() || course.failed.is_some();
+        let Some(channel) = machine.channel.as_mut().filter(|channel| channel.is_identified())
+        else {
+            return Ok(());
+        };
+        if over || self.status.phase == Phase::Stopping {
+            return Ok(());
+        }
+        if let Some(why) = self.check(&mut course.checks, channel)? {
+            course.unhealthy = Some(why);
+            self.tell_to_stop(machine, course)?;
         }
         Ok(())
     }
@@ -244,32 +295,24 @@ impl Run<'_> {
     }
 
     /// What it all comes to.
-    fn exit(&self, course: Course, qemu: Ended) -> Res<Exit> {
-        let requested = course.requested;
-        let powered_off = course.reason.as_deref() == Some("guest-shutdown");
+    fn exit(&self, course: Course, qemu: Ended, console: &[u8]) -> Res<Exit> {
+        let reason = course.reason.as_deref();
+        let name = self.spec.name.as_str();
+        let down = Down { name, reason, qemu, complaint: &course.complaint, console };
         let mut exit = match (course.ended, course.failed) {
-            (Some(End::Code(code)), _) => return Ok(Exit { requested, ..Exit::code(code.into()) }),
+            (Some(End::Code(code)), _) => Exit { oom: course.oom, ..Exit::code(code.into()) },
             (Some(End::Signal(signal)), _) => {
-                return Ok(Exit { requested, ..Exit::signal(signal.into()) });
+                Exit { oom: course.oom, ..Exit::signal(signal.into()) }
             }
             (None, Some(problem)) => return Err(Problem::Plain(problem)),
-            (None, None) if course.killed => Exit::signal(libc::SIGKILL),
+            (None, None) if course.killed => Exit { killed: true, ..Exit::signal(libc::SIGKILL) },
             // An init powers the machine off itself, and is not there to say how it ended.
-            (None, None) if powered_off && self.ends_silently() => Exit::code(0),
-            (None, None) => {
-                let console = format!("`hc console {}` shows what it said last", self.spec.name);
-                let why = match (qemu, course.reason) {
-                    (_, Some(reason)) => format!("the machine went down ({reason}); {console}"),
-                    (Ended::Code(0), None) => format!("QEMU ended; {console}"),
-                    (Ended::Code(code), None) => {
-                        format!("QEMU failed (exit status {code}): {}", course.complaint)
-                    }
-                    (Ended::Signal(signal), None) => format!("QEMU was killed (signal {signal})"),
-                };
-                Exit::error(why)
+            (None, None) if reason == Some("guest-shutdown") && self.ends_silently() => {
+                Exit { oom: down.out_of_memory(), ..Exit::code(0) }
             }
+            (None, None) => down.exit(),
         };
-        (exit.requested, exit.killed) = (requested, course.killed);
+        (exit.requested, exit.unhealthy) = (course.requested, course.unhealthy);
         Ok(exit)
     }
 }

@@ -14,18 +14,18 @@ use crate::sym;
 use crate::value::{Attr, Attrs, Delayed, PrimOp, Value};
 
 pub(super) static OPS: &[PrimOp] = &[
-    PrimOp { name: "attrNames", arity: 1, run: attr_names },
-    PrimOp { name: "attrValues", arity: 1, run: attr_values },
-    PrimOp { name: "catAttrs", arity: 2, run: cat_attrs },
-    PrimOp { name: "functionArgs", arity: 1, run: function_args },
-    PrimOp { name: "getAttr", arity: 2, run: get_attr },
-    PrimOp { name: "hasAttr", arity: 2, run: has_attr },
-    PrimOp { name: "intersectAttrs", arity: 2, run: intersect_attrs },
-    PrimOp { name: "listToAttrs", arity: 1, run: list_to_attrs },
-    PrimOp { name: "mapAttrs", arity: 2, run: map_attrs },
-    PrimOp { name: "removeAttrs", arity: 2, run: remove_attrs },
-    PrimOp { name: "unsafeGetAttrPos", arity: 2, run: unsafe_get_attr_pos },
-    PrimOp { name: "zipAttrsWith", arity: 2, run: zip_attrs_with },
+    PrimOp { name: "attrNames", arity: 1, run: attr_names, lends: 0b1 },
+    PrimOp { name: "attrValues", arity: 1, run: attr_values, lends: 0b1 },
+    PrimOp { name: "catAttrs", arity: 2, run: cat_attrs, lends: 0b11 },
+    PrimOp { name: "functionArgs", arity: 1, run: function_args, lends: 0b1 },
+    PrimOp { name: "getAttr", arity: 2, run: get_attr, lends: 0b11 },
+    PrimOp { name: "hasAttr", arity: 2, run: has_attr, lends: 0b11 },
+    PrimOp { name: "intersectAttrs", arity: 2, run: intersect_attrs, lends: 0b11 },
+    PrimOp { name: "listToAttrs", arity: 1, run: list_to_attrs, lends: 0b1 },
+    PrimOp { name: "mapAttrs", arity: 2, run: map_attrs, lends: 0b10 },
+    PrimOp { name: "removeAttrs", arity: 2, run: remove_attrs, lends: 0b11 },
+    PrimOp { name: "unsafeGetAttrPos", arity: 2, run: unsafe_get_attr_pos, lends: 0b11 },
+    PrimOp { name: "zipAttrsWith", arity: 2, run: zip_attrs_with, lends: 0b11 },
 ];
 
 impl<'a> Evaluator<'a> {
@@ -122,11 +122,10 @@ fn intersect_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out
     let left = nix.force_attrs(args[0], pos)?;
     let right = nix.force_attrs(args[1], pos)?;
     let mut entries = Vec::with_capacity(16);
-    let (small, large) = (nix.entries(left), nix.entries(right));
-    if small.len() < large.len() {
-        entries.extend(small.iter().filter_map(|attr| right.get(attr.name)).copied());
+    if nix.count(left) < nix.count(right) {
+        entries.extend(gathered(left).iter().filter_map(|attr| right.get(attr.name)).copied());
     } else {
-        entries.extend(large.iter().filter(|attr| left.get(attr.name).is_some()));
+        entries.extend(gathered(right).iter().filter(|attr| left.get(attr.name).is_some()));
     }
     Ok(nix.attrs_in_order(&entries))
 }
@@ -153,6 +152,9 @@ fn list_to_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'
 
 fn map_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let attrs = nix.force_attrs(args[1], pos)?;
+    if attrs.is_empty() {
+        return Ok(Value::Attrs(attrs));
+    }
     let fun: &'a Slot<'a> = nix.arena.alloc(nix.slot(args[0]));
     let entries = nix.arena.alloc_slice_fill_iter(nix.entries(attrs).iter().map(|attr| {
         // The new attributes are written nowhere.
@@ -188,7 +190,7 @@ fn zip_attrs_with<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<
     let fun = nix.force_function(args[0], pos)?;
     let mut found: BTreeMap<Symbol, Vec<Value<'a>>> = BTreeMap::new();
     for item in nix.force_list(args[1], pos)?.items() {
-        for attr in nix.entries(nix.force_attrs(item, pos)?) {
+        for attr in gathered(nix.force_attrs(item, pos)?).iter() {
             found.entry(attr.name).or_default().push(attr.value());
         }
     }

@@ -12,7 +12,8 @@ use crate::value::{PrimOp, Value};
 use nix_compat::StorePath;
 use nix_compat::url::Url;
 
-pub(super) static OPS: &[PrimOp] = &[PrimOp { name: "fetchClosure", arity: 1, run: fetch_closure }];
+pub(super) static OPS: &[PrimOp] =
+    &[PrimOp { name: "fetchClosure", arity: 1, run: fetch_closure, lends: 0 }];
 
 fn fetch_closure<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let request = request(nix, args[0], pos).map_err(|error| {

@@ -13,12 +13,22 @@ use crate::sym;
 use crate::value::{PrimOp, Value};
 
 pub(super) static OPS: &[PrimOp] = &[
-    PrimOp { name: "addDrvOutputDependencies", arity: 1, run: add_drv_output_dependencies },
-    PrimOp { name: "appendContext", arity: 2, run: append_context },
-    PrimOp { name: "getContext", arity: 1, run: get_context },
-    PrimOp { name: "hasContext", arity: 1, run: has_context },
-    PrimOp { name: "unsafeDiscardOutputDependency", arity: 1, run: discard_output_dependency },
-    PrimOp { name: "unsafeDiscardStringContext", arity: 1, run: discard_context },
+    PrimOp {
+        name: "addDrvOutputDependencies",
+        arity: 1,
+        run: add_drv_output_dependencies,
+        lends: 0,
+    },
+    PrimOp { name: "appendContext", arity: 2, run: append_context, lends: 0 },
+    PrimOp { name: "getContext", arity: 1, run: get_context, lends: 0 },
+    PrimOp { name: "hasContext", arity: 1, run: has_context, lends: 0 },
+    PrimOp {
+        name: "unsafeDiscardOutputDependency",
+        arity: 1,
+        run: discard_output_dependency,
+        lends: 0,
+    },
+    PrimOp { name: "unsafeDiscardStringContext", arity: 1, run: discard_context, lends: 0 },
 ];
 
 fn with_context<'a>(nix: &Evaluator<'a>, bytes: &'a [u8], ctx: Ctx) -> Value<'a> {

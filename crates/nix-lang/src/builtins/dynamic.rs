@@ -10,7 +10,8 @@ use crate::paths::io_error;
 use crate::source::{NO_POS, Pos};
 use crate::value::{PrimOp, Value};
 
-pub(super) static OPS: &[PrimOp] = &[PrimOp { name: "outputOf", arity: 2, run: output_of }];
+pub(super) static OPS: &[PrimOp] =
+    &[PrimOp { name: "outputOf", arity: 2, run: output_of, lends: 0 }];
 
 fn output_of<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let drv = derivation(nix, args[0], pos).map_err(|error| {

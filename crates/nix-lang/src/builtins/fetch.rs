@@ -18,11 +18,11 @@ use crate::value::{Attrs, PrimOp, Value};
 use std::rc::Rc;
 
 pub(super) static OPS: &[PrimOp] = &[
-    PrimOp { name: "fetchGit", arity: 1, run: fetch_git },
-    PrimOp { name: "fetchMercurial", arity: 1, run: fetch_mercurial },
-    PrimOp { name: "fetchTarball", arity: 1, run: fetch_tarball },
-    PrimOp { name: "fetchTree", arity: 1, run: fetch_tree },
-    PrimOp { name: "fetchurl", arity: 1, run: fetch_url },
+    PrimOp { name: "fetchGit", arity: 1, run: fetch_git, lends: 0 },
+    PrimOp { name: "fetchMercurial", arity: 1, run: fetch_mercurial, lends: 0 },
+    PrimOp { name: "fetchTarball", arity: 1, run: fetch_tarball, lends: 0 },
+    PrimOp { name: "fetchTree", arity: 1, run: fetch_tree, lends: 0 },
+    PrimOp { name: "fetchurl", arity: 1, run: fetch_url, lends: 0 },
 ];
 
 fn wrong(error: RefError, pos: Pos) -> Error {

@@ -10,9 +10,9 @@ use crate::sym;
 use crate::value::{PrimOp, Value};
 
 pub(super) static OPS: &[PrimOp] = &[
-    PrimOp { name: "convertHash", arity: 1, run: convert_hash },
-    PrimOp { name: "hashFile", arity: 2, run: hash_file },
-    PrimOp { name: "hashString", arity: 2, run: hash_string },
+    PrimOp { name: "convertHash", arity: 1, run: convert_hash, lends: 0 },
+    PrimOp { name: "hashFile", arity: 2, run: hash_file, lends: 0 },
+    PrimOp { name: "hashString", arity: 2, run: hash_string, lends: 0 },
 ];
 
 pub(crate) fn algorithm(name: &str, pos: Pos) -> Result<HashAlgorithm> {

@@ -8,16 +8,16 @@ use crate::source::Pos;
 use crate::value::{PrimOp, Value};
 
 pub(super) static OPS: &[PrimOp] = &[
-    PrimOp { name: "add", arity: 2, run: add },
-    PrimOp { name: "bitAnd", arity: 2, run: bit_and },
-    PrimOp { name: "bitOr", arity: 2, run: bit_or },
-    PrimOp { name: "bitXor", arity: 2, run: bit_xor },
-    PrimOp { name: "ceil", arity: 1, run: ceil },
-    PrimOp { name: "div", arity: 2, run: div },
-    PrimOp { name: "floor", arity: 1, run: floor },
-    PrimOp { name: "lessThan", arity: 2, run: less_than },
-    PrimOp { name: "mul", arity: 2, run: mul },
-    PrimOp { name: "sub", arity: 2, run: sub },
+    PrimOp { name: "add", arity: 2, run: add, lends: 0 },
+    PrimOp { name: "bitAnd", arity: 2, run: bit_and, lends: 0 },
+    PrimOp { name: "bitOr", arity: 2, run: bit_or, lends: 0 },
+    PrimOp { name: "bitXor", arity: 2, run: bit_xor, lends: 0 },
+    PrimOp { name: "ceil", arity: 1, run: ceil, lends: 0 },
+    PrimOp { name: "div", arity: 2, run: div, lends: 0 },
+    PrimOp { name: "floor", arity: 1, run: floor, lends: 0 },
+    PrimOp { name: "lessThan", arity: 2, run: less_than, lends: 0 },
+    PrimOp { name: "mul", arity: 2, run: mul, lends: 0 },
+    PrimOp { name: "sub", arity: 2, run: sub, lends: 0 },
 ];
 
 fn arithmetic<'a>(op: Arithmetic, nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {

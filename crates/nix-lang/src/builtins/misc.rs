@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind};
 use crate::source::Pos;
 use crate::value::{PrimOp, Value};
 
-pub(super) static OPS: &[PrimOp] = &[PrimOp { name: "getEnv", arity: 1, run: get_env }];
+pub(super) static OPS: &[PrimOp] = &[PrimOp { name: "getEnv", arity: 1, run: get_env, lends: 0 }];
 
 fn get_env<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let name = nix.force_text(args[0], pos)?;

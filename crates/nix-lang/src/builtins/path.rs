@@ -16,20 +16,20 @@ use crate::sym;
 use crate::value::{Env, PrimOp, Value};
 
 pub(super) static OPS: &[PrimOp] = &[
-    PrimOp { name: "baseNameOf", arity: 1, run: base_name_of },
-    PrimOp { name: "dirOf", arity: 1, run: dir_of },
-    PrimOp { name: "filterSource", arity: 2, run: filter_source },
-    PrimOp { name: "findFile", arity: 2, run: find_file },
-    PrimOp { name: "import", arity: 1, run: import },
-    PrimOp { name: "path", arity: 1, run: path },
-    PrimOp { name: "pathExists", arity: 1, run: path_exists },
-    PrimOp { name: "readDir", arity: 1, run: read_dir },
-    PrimOp { name: "readFile", arity: 1, run: read_file },
-    PrimOp { name: "readFileType", arity: 1, run: read_file_type },
-    PrimOp { name: "scopedImport", arity: 2, run: scoped_import },
-    PrimOp { name: "storePath", arity: 1, run: store_path },
-    PrimOp { name: "toFile", arity: 2, run: to_file },
-    PrimOp { name: "toPath", arity: 1, run: to_path },
+    PrimOp { name: "baseNameOf", arity: 1, run: base_name_of, lends: 0 },
+    PrimOp { name: "dirOf", arity: 1, run: dir_of, lends: 0 },
+    PrimOp { name: "filterSource", arity: 2, run: filter_source, lends: 0 },
+    PrimOp { name: "findFile", arity: 2, run: find_file, lends: 0 },
+    PrimOp { name: "import", arity: 1, run: import, lends: 0 },
+    PrimOp { name: "path", arity: 1, run: path, lends: 0 },
+    PrimOp { name: "pathExists", arity: 1, run: path_exists, lends: 0 },
+    PrimOp { name: "readDir", arity: 1, run: read_dir, lends: 0 },
+    PrimOp { name: "readFile", arity: 1, run: read_file, lends: 0 },
+    PrimOp { name: "readFileType", arity: 1, run: read_file_type, lends: 0 },
+    PrimOp { name: "scopedImport", arity: 2, run: scoped_import, lends: 0 },
+    PrimOp { name: "storePath", arity: 1, run: store_path, lends: 0 },
+    PrimOp { name: "toFile", arity: 2, run: to_file, lends: 0 },
+    PrimOp { name: "toPath", arity: 1, run: to_path, lends: 0 },
 ];
 
 fn base_name_of<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {

@@ -13,8 +13,8 @@ use crate::source::Pos;
 use crate::value::{PrimOp, Value};
 
 pub(super) static OPS: &[PrimOp] = &[
-    PrimOp { name: "match", arity: 2, run: full_match },
-    PrimOp { name: "split", arity: 2, run: split },
+    PrimOp { name: "match", arity: 2, run: full_match, lends: 0 },
+    PrimOp { name: "split", arity: 2, run: split, lends: 0 },
 ];
 
 fn regex<'a>(nix: &Evaluator<'a>, value: Value<'a>, pos: Pos) -> Result<Rc<Regex>> {

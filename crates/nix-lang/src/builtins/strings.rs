@@ -9,11 +9,11 @@ use crate::source::Pos;
 use crate::value::{PrimOp, Value};
 
 pub(super) static OPS: &[PrimOp] = &[
-    PrimOp { name: "concatStringsSep", arity: 2, run: concat_strings_sep },
-    PrimOp { name: "replaceStrings", arity: 3, run: replace_strings },
-    PrimOp { name: "stringLength", arity: 1, run: string_length },
-    PrimOp { name: "substring", arity: 3, run: substring },
-    PrimOp { name: "toString", arity: 1, run: to_string },
+    PrimOp { name: "concatStringsSep", arity: 2, run: concat_strings_sep, lends: 0b11 },
+    PrimOp { name: "replaceStrings", arity: 3, run: replace_strings, lends: 0b111 },
+    PrimOp { name: "stringLength", arity: 1, run: string_length, lends: 0b1 },
+    PrimOp { name: "substring", arity: 3, run: substring, lends: 0b111 },
+    PrimOp { name: "toString", arity: 1, run: to_string, lends: 0 },
 ];
 
 fn concat_strings_sep<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {

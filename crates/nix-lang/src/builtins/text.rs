@@ -7,9 +7,9 @@ use crate::source::Pos;
 use crate::value::{PrimOp, Value};
 
 pub(super) static OPS: &[PrimOp] = &[
-    PrimOp { name: "fromJSON", arity: 1, run: from_json },
-    PrimOp { name: "toJSON", arity: 1, run: to_json },
-    PrimOp { name: "toXML", arity: 1, run: to_xml },
+    PrimOp { name: "fromJSON", arity: 1, run: from_json, lends: 0 },
+    PrimOp { name: "toJSON", arity: 1, run: to_json, lends: 0 },
+    PrimOp { name: "toXML", arity: 1, run: to_xml, lends: 0 },
 ];
 
 fn from_json<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {

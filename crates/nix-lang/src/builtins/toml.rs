@@ -9,7 +9,8 @@ use crate::source::{Place, Pos};
 use crate::sym;
 use crate::value::{PrimOp, Value};
 
-pub(super) static OPS: &[PrimOp] = &[PrimOp { name: "fromTOML", arity: 1, run: from_toml }];
+pub(super) static OPS: &[PrimOp] =
+    &[PrimOp { name: "fromTOML", arity: 1, run: from_toml, lends: 0 }];
 
 fn from_toml<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let text = nix.force_string(args[0], pos)?.text();

@@ -9,9 +9,9 @@ use crate::sym;
 use crate::value::{PrimOp, Value};
 
 pub(super) static OPS: &[PrimOp] = &[
-    PrimOp { name: "compareVersions", arity: 2, run: compare_versions },
-    PrimOp { name: "parseDrvName", arity: 1, run: parse_drv_name },
-    PrimOp { name: "splitVersion", arity: 1, run: split_version },
+    PrimOp { name: "compareVersions", arity: 2, run: compare_versions, lends: 0 },
+    PrimOp { name: "parseDrvName", arity: 1, run: parse_drv_name, lends: 0 },
+    PrimOp { name: "splitVersion", arity: 1, run: split_version, lends: 0 },
 ];
 
 /// The parts of a version: runs of digits and runs of anything else but `.` and `-`.

@@ -10,9 +10,9 @@ use crate::source::Pos;
 use crate::value::{PrimOp, Value};
 
 pub(crate) static OPS: &[PrimOp] = &[
-    PrimOp { name: "flakeRefToString", arity: 1, run: flake_ref_to_string },
-    PrimOp { name: "getFlake", arity: 1, run: get_flake },
-    PrimOp { name: "parseFlakeRef", arity: 1, run: parse_flake_ref },
+    PrimOp { name: "flakeRefToString", arity: 1, run: flake_ref_to_string, lends: 0 },
+    PrimOp { name: "getFlake", arity: 1, run: get_flake, lends: 0 },
+    PrimOp { name: "parseFlakeRef", arity: 1, run: parse_flake_ref, lends: 0 },
 ];
 
 impl<'a> Evaluator<'a> {

@@ -1,26 +1,37 @@
 //! `hc run`: a machine that is gone when its command is.
 
-use super::build::{self, Report, Source, Target, targets};
-use super::image::found::{self, Kind};
+mod image;
+
+use super::build;
 use crate::context::Globals;
-use crate::error::{Code, Coded, Failure};
+use crate::error::{Code, Failure};
 use crate::evaluation::{EvalArgs, LockArgs};
 use hc_agent::{Generations, ThrowawayNetwork};
 use hc_runtime::{RunConfig, Streams};
+use hc_spec::image::Manifest;
 use hc_spec::machine::SCHEMA;
-use hc_spec::{HostSpec, MachineSpec, Name};
-use nix_store::{BuildMode, DrvOutput, StorePath};
+use hc_spec::{HostSpec, MachineSpec, Name, Vm};
+use image::Image;
 use serde_json::{Map, Value, json};
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Run a command in a throw-away container, and remove it when the command has ended
+/// Run a command in a throw-away machine, and remove it when the command has ended
 ///
-/// It is confined as every machine is, and has a terminal when it is run on one. What it writes is
+/// It is a container, or with --vm a microVM with a kernel of its own. It is confined as every machine is, and has a terminal when it is run on one. What it writes is
 /// gone with it. Other verbs (exec, cp, status) know it by its name while it runs.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// A microVM, with the kernel of one of this host's where none is named
+    #[arg(long)]
+    vm: bool,
+    /// Its kernel: an image's name, its path or FLAKE#ATTRIBUTE
+    #[arg(long, value_name = "IMAGE", requires_all = ["vm", "initrd"])]
+    kernel: Option<String>,
+    /// Its initrd, which has the kernel's modules: an image's name, its path or FLAKE#ATTRIBUTE
+    #[arg(long, value_name = "IMAGE", requires_all = ["vm", "kernel"])]
+    initrd: Option<String>,
     /// Give it a name instead of `run-` and a number
     #[arg(long)]
     name: Option<Name>,
@@ -31,7 +42,7 @@ pub struct Args {
     #[arg(long)]
     no_network: bool,
     /// Show it a file or directory of the host, read-only without `:rw`
-    #[arg(long, value_name = "SOURCE:PATH[:rw]", value_parser = bind)]
+    #[arg(long, value_name = "SOURCE:PATH[:rw]", value_parser = bind, conflicts_with = "vm")]
     bind: Vec<(String, Value)>,
     /// Set a variable
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = super::exec::variable)]
@@ -42,7 +53,7 @@ pub struct Args {
     /// Directory in the image
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<PathBuf>,
-    /// Bytes of memory it may use, such as 256M (1024 each)
+    /// Bytes of memory it may use, such as 256M (1024 each); a microVM has 256M
     #[arg(long, value_name = "BYTES", value_parser = super::gc::size)]
     memory: Option<u64>,
     /// Never give it a terminal
@@ -90,21 +101,28 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<ExitCode> {
             .hint("choose another --name")
             .into());
     }
-    let image = image(globals, args)?;
-    let spec = spec(args, &name, current.map(|(host, _)| host), &image)?;
+    let image = Image::root(globals, args)?;
+    let computer = args.vm.then(|| image::computer(globals, args)).transpose()?;
+    let (vm, kernel) = computer.map_or((None, Vec::new()), |(vm, paths)| (Some(vm), paths));
+    if vm.is_some() && args.command.is_empty() {
+        needs_streams(globals, &image)?;
+    }
+    let spec = spec(args, &name, current.map(|(host, _)| host), &image, vm)?;
     let directory = globals.run_dir.join("machines").join(name.as_str());
     let mut config = RunConfig::new(directory.join("machine.json"));
     hc_fs::plain::create_dir_all(&directory, 0o755)?;
     let done = (|| {
         hc_fs::plain::write(&config.closure, spec.to_json().as_bytes(), 0o644)?;
-        if let Some(path) = &image.store_path {
-            // As long as it runs, nothing takes its image away.
-            build::keep_link(&build::store(globals)?, path, &directory.join("image"))?;
+        // As long as it runs, nothing takes its image away.
+        for (index, path) in image.store_path.iter().chain(&kernel).enumerate() {
+            let link = directory.join(format!("image{index}"));
+            build::keep_link(&build::store(globals)?, path, &link)?;
         }
         config.store_root.clone_from(&globals.store);
         config.state_dir.clone_from(&globals.state_dir);
         config.run_dir.clone_from(&globals.run_dir);
         config.throwaway = true;
+        config.qemu = super::machine::program("qemu-system-x86_64");
         let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
         config.streams = if terminal && !args.no_tty { Streams::Terminal } else { Streams::Own };
         Ok(hc_runtime::run(&config, &ThrowawayNetwork, &|_| Ok(())))
@@ -112,6 +130,9 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<ExitCode> {
     let cleaned = hc_runtime::cleanup(&name, &globals.run_dir, Some(&globals.state_dir), None);
     let exit = done.and_then(|ran: Result<_, _>| ran.map_err(anyhow::Error::from))?;
     cleaned?;
+    if let Some(error) = &exit.error {
+        eprintln!("hc: {error}");
+    }
     if exit.oom {
         eprintln!("hc: it ran out of memory");
     }
@@ -131,6 +152,7 @@ fn spec(
     name: &Name,
     host: Option<HostSpec>,
     image: &Image,
+    vm: Option<Vm>,
 ) -> anyhow::Result<MachineSpec> {
     let lan = Name::new("lan")?;
     let networks = match &host {
@@ -159,8 +181,9 @@ fn spec(
         None => ("local".into(), "local".into()),
     };
     let mut spec = json!({
-        "schema": SCHEMA, "name": name, "host": host, "cloud": cloud, "kind": "container",
-        "image": {"rootfs": image.rootfs},
+        "schema": SCHEMA, "name": name, "host": host, "cloud": cloud,
+        "kind": if vm.is_some() { "microvm" } else { "container" },
+        "image": {"rootfs": image.file},
         "command": args.command,
         "env": args.env.iter().cloned().map(|(k, v)| (k, Value::from(v))).collect::<Map<_, _>>(),
         "networks": networks,
@@ -176,8 +199,14 @@ fn spec(
     if let Some(workdir) = &args.workdir {
         spec["workdir"] = json!(workdir);
     }
-    if let Some(bytes) = args.memory {
-        spec["limits"] = json!({ "memory": bytes });
+    match (vm, args.memory) {
+        (Some(vm), _) => {
+            spec["vm"] = serde_json::to_value(vm)?;
+            // An init has the console, and not the streams that are here.
+            spec["init"] = json!(false);
+        }
+        (None, Some(bytes)) => spec["limits"] = json!({ "memory": bytes }),
+        (None, None) => {}
     }
     if args.command.is_empty() && image.manifest.is_none() {
         return Err(Failure::new(Code::Failed, "the image has no command of its own")
@@ -187,103 +216,18 @@ fn spec(
     Ok(MachineSpec::from_json(spec.to_string().as_bytes())?)
 }
 
-/// What a container runs from.
-struct Image {
-    rootfs: PathBuf,
-    manifest: Option<PathBuf>,
-    store_path: Option<StorePath>,
-}
-
-impl Image {
-    /// A directory with an image in it; paths in the store are as they are seen there.
-    fn at(globals: &Globals, directory: &Path) -> Option<Self> {
-        let rootfs = directory.join("rootfs.erofs");
-        globals.physical(&rootfs).exists().then(|| {
-            let manifest = directory.join("manifest.json");
-            let basename = directory.strip_prefix("/nix/store").ok();
-            let basename = basename.and_then(|name| name.to_str());
-            Self {
-                manifest: globals.physical(&manifest).exists().then_some(manifest),
-                store_path: basename
-                    .and_then(|name| StorePath::from_basename(name.as_bytes()).ok()),
-                rootfs,
-            }
-        })
+/// Refuses an image whose own command is an init, which has the console of a microVM.
+fn needs_streams(globals: &Globals, image: &Image) -> anyhow::Result<()> {
+    let Some(manifest) = &image.manifest else { return Ok(()) };
+    let text = std::fs::read(globals.physical(manifest))?;
+    if Manifest::from_json(&text).is_ok_and(|manifest| manifest.config.init) {
+        let message =
+            "the image's own command is an init, which a throw-away microVM does not start";
+        return Err(Failure::new(Code::Failed, message)
+            .hint("name a program, or deploy a machine of kind \"microvm\"")
+            .into());
     }
-}
-
-fn image(globals: &Globals, args: &Args) -> anyhow::Result<Image> {
-    let name = args.image.as_str();
-    let none = |what: &str| -> anyhow::Error {
-        Failure::new(Code::Failed, format!("'{name}' is no image: {what}"))
-            .hint("`hc image ls` lists those in the store")
-            .into()
-    };
-    if name.contains('#') {
-        let built = built(globals, args)?;
-        return Image::at(globals, &built)
-            .ok_or_else(|| none(&format!("{} has no rootfs.erofs", built.display())));
-    }
-    if name.contains('/') {
-        // A link such as `result` leads into the store, wherever that is.
-        let path = std::fs::canonicalize(globals.physical(Path::new(name)))
-            .or_else(|_| std::fs::canonicalize(name));
-        let path = path.map_err(|error| none(&error.to_string()))?;
-        let path = match globals.store.as_ref().map(|root| path.strip_prefix(root)) {
-            Some(Ok(below)) => Path::new("/").join(below),
-            _ => path,
-        };
-        return Image::at(globals, &path).ok_or_else(|| none("there is no rootfs.erofs in it"));
-    }
-    if let Some(image) = of_machine(globals, name)? {
-        return Ok(image);
-    }
-    let mut found = found::all(globals)?;
-    found.retain(|image| image.name == name && matches!(image.kind, Kind::Rootfs | Kind::Nixos));
-    match &found[..] {
-        [] => Err(none("there is none of that name in the store, and no machine")),
-        [image] => Image::at(globals, &image.path).ok_or_else(|| none("it has no rootfs.erofs")),
-        several => {
-            let paths: Vec<_> = several.iter().map(|i| i.path.display().to_string()).collect();
-            let message = format!("there are several images '{name}': {}", paths.join(" "));
-            Err(Failure::new(Code::Failed, message).hint("name one by its path").into())
-        }
-    }
-}
-
-/// The image of a machine of the current generation.
-fn of_machine(globals: &Globals, name: &str) -> anyhow::Result<Option<Image>> {
-    let generations = Generations::new(&globals.state_dir);
-    let Some(number) = generations.current()? else { return Ok(None) };
-    let set = hc_agent::read_set(globals.store.as_deref(), &generations.set(number)?)?;
-    let closure = set.machines.iter().find(|(machine, _)| machine.as_str() == name);
-    let Some((_, closure)) = closure else { return Ok(None) };
-    let spec = MachineSpec::from_json(&std::fs::read(globals.physical(closure))?)?;
-    let directory = spec.image.rootfs().parent().map(Path::to_path_buf);
-    Ok(directory.and_then(|directory| Image::at(globals, &directory)))
-}
-
-/// Builds what a flake says.
-fn built(globals: &Globals, args: &Args) -> anyhow::Result<PathBuf> {
-    let store = build::store(globals)?;
-    let report = Report::new(false);
-    let source = Source {
-        targets: vec![args.image.as_str()],
-        file: None,
-        expr: None,
-        evaluation: &args.evaluation,
-        lock: &args.lock,
-    };
-    let targets = targets(globals, &store, &source)?;
-    let wanted: Vec<DrvOutput> = targets.iter().flat_map(Target::outputs).collect();
-    let built = store.build_in_mode(&wanted, BuildMode::Normal, &report);
-    report.clear();
-    let built = built.code(Code::Build)?;
-    let mut paths = targets.iter().flat_map(|target| target.paths(&built));
-    let (_, path) = paths
-        .next()
-        .ok_or_else(|| Failure::new(Code::Failed, format!("'{}' makes nothing", args.image)))?;
-    Ok(Path::new("/nix/store").join(path.to_string()))
+    Ok(())
 }
 
 #[cfg(test)]
