@@ -34,6 +34,8 @@ struct Agent<'a> {
     wanted: &'a Wanted,
     /// The image is mounted.
     below: bool,
+    /// The root is, and is everything.
+    rooted: bool,
     sessions: Vec<Session>,
     /// Without entropy and clock, to know the same one again.
     identity: Option<Box<Identity>>,
@@ -57,6 +59,7 @@ pub fn run(port: Port, wanted: &Wanted) -> Result<(), String> {
         wanted,
         // What is the same for all machines of a kind is done before one is saved.
         below: root::mount_below(wanted),
+        rooted: false,
         sessions: Vec::new(),
         identity: None,
         ready: Ready::default(),
@@ -204,10 +207,11 @@ impl Agent<'_> {
         identity::set_clock(core::mem::take(&mut new.clock))
             .map_err(|error| format!("cannot set the clock: {error}"))?;
         // After the clock, which is right only as long as nothing takes long.
-        if self.identity.is_none() {
+        if !self.rooted {
             root::mount(self.wanted, true, self.below)?;
             payload::enter_root()?;
             payload::mount_usual()?;
+            self.rooted = true;
         }
         let new = Box::new(new);
         let was_another =
