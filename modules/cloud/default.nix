@@ -30,8 +30,21 @@ in
         How the machines of one host reach those of another, over IPv6 and by name: machines on
         networks of one name reach each other wherever they are. `plain` carries packets as they are
         (VXLAN, UDP port 24789): for a wire between the hosts that may be read and written by
-        everybody on it. `wireguard` encrypts them (UDP port 24790) and needs each host's `publicKey`.
-        Not at all when null.
+        everybody on it. `wireguard` encrypts them (UDP port 24790); the
+        hosts' keys are exchanged by `hc deploy`. Not at all when null.
+      '';
+    };
+
+    overlay.allow = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      example = [
+        "web.lan.east -> db.dmz.west:5432"
+        "*.lan.east -> *.dmz.west:80-90"
+      ];
+      description = ''
+        Who may open connections to whom from one host to another, besides machines on networks of one
+        name: as `hosts.<name>.allow`, with `MACHINE.NETWORK.HOST` or `*.NETWORK.HOST` on both sides.
       '';
     };
 

@@ -45,7 +45,20 @@ in
       type = types.nullOr types.str;
       default = null;
       example = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
-      description = "What `hc net key` prints on the host: needed with `overlay.mode = \"wireguard\"`.";
+      description = ''
+        The only key under which the host is known, with `overlay.mode = "wireguard"`: what `hc net key`
+        prints there. When null, deploys ask the host for it.
+      '';
+    };
+
+    ssh = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "root@east.example:2222";
+      description = ''
+        Where deploys of other hosts ask this one for its key, over ssh and as root: `[USER@]HOST[:PORT]`,
+        or a name in ssh's configuration. Its `address` when null.
+      '';
     };
 
     networks = mkOption {

@@ -84,16 +84,17 @@ let
     let
       others = lib.filterAttrs (name: other: name != host && other.address != null) config.hosts;
     in
-    if config.overlay.mode == null || options.address == null || others == { } then
+    if config.overlay.mode == null || options.address == null || (others == { } && config.overlay.mode == "plain") then
       { }
     else
       {
         inherit (config.overlay) mode;
         inherit (options) address;
+        inherit (config.overlay) allow;
         peers = lib.mapAttrs (
           _: other:
           withoutNulls {
-            inherit (other) address publicKey;
+            inherit (other) address publicKey ssh;
             networks = builtins.attrNames other.networks;
           }
         ) others;

@@ -6,6 +6,7 @@ use crate::output;
 use clap::Subcommand;
 use hc_agent::client::ClientError;
 use hc_agent::{AgentConfig, Client, HostNetworks, Parts, StoreRoots};
+use hc_net::wireguard::Keyring;
 use std::sync::Arc;
 
 /// Run the agent of this host in the foreground, or manage the one that runs
@@ -132,7 +133,8 @@ fn serve(globals: &Globals) -> anyhow::Result<()> {
             machines: None,
             networks: Arc::new(HostNetworks::new(
                 "/etc/resolv.conf",
-                super::net::key_file(globals),
+                Keyring::of(&globals.state_dir),
+                &globals.run_dir,
             )),
             roots: Arc::new(StoreRoots(store)),
         })

@@ -3,6 +3,7 @@
 use super::{agent, build, plan};
 use crate::context::Globals;
 use crate::error::{Code, Failure};
+use crate::host_keys;
 use crate::output;
 use crate::progress::Progress;
 use hc_agent::wire::{ActivateRequest, Activation, Outcome};
@@ -44,6 +45,12 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
             progress.clear();
             plan::print(&plan::against_current(globals, &prepared)?)?;
         }
+    }
+    progress.say("asking the other hosts for their keys");
+    let said = host_keys::exchange(globals, &prepared.machine_set().host);
+    progress.clear();
+    for warning in said {
+        output::warn_once(warning);
     }
     progress.say("activating");
     let request = ActivateRequest {

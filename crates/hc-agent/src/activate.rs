@@ -293,9 +293,7 @@ impl<'a> Activate<'a> {
         if gone.is_empty() {
             return Ok(());
         }
-        self.agent.connected.store(false, std::sync::atomic::Ordering::Relaxed);
-        let failed = |source: PartError| AgentError::Part { what: "take networks away", source };
-        self.agent.networks.remove(of, &gone).await.map_err(failed)
+        self.agent.disconnect(of, &gone).await
     }
 
     /// Takes away what the network keeps of machines that `before` has and `after` has not, or has

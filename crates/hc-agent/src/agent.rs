@@ -12,7 +12,7 @@ use crate::networks::Networks;
 use crate::roots::Roots;
 use crate::target::Loaded;
 use crate::wire::{AgentStatus, Failure, InProgress};
-use hc_spec::HostSpec;
+use hc_spec::{HostSpec, Name};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +32,8 @@ pub(crate) struct Agent {
     host: Mutex<Option<HostSpec>>,
     /// Whether the networks and names of `host` are all there.
     pub connected: AtomicBool,
+    /// Held by whoever makes, mends or takes away networks.
+    network: AsyncMutex<()>,
     problem: Mutex<Option<String>>,
     gate: Arc<AsyncMutex<()>>,
     /// Whether what an earlier agent left was dealt with.
@@ -73,6 +75,7 @@ impl Agent {
             ending: Notify::new(),
             host: Mutex::default(),
             connected: AtomicBool::new(false),
+            network: AsyncMutex::default(),
             problem: Mutex::default(),
             gate: Arc::default(),
             up: watch::channel(false).0,
@@ -127,6 +130,7 @@ impl Agent {
         if lock(&self.host).as_ref() == Some(host) && self.connected.load(Relaxed) {
             return Ok(());
         }
+        let _whole = self.network.lock().await;
         self.connected.store(false, Relaxed);
         let part = |what| move |source: PartError| AgentError::Part { what, source };
         self.networks.ensure(host).await.map_err(part("make the networks"))?;
@@ -210,10 +214,57 @@ impl Agent {
         }
     }
 
+    /// Puts back what somebody else takes away of the network, as long as the agent lives.
+    pub(crate) async fn keep_whole(self: Arc<Self>) {
+        /// Between two times: somebody may take it away as fast as it is put back.
+        const PAUSE: Duration = Duration::from_millis(100);
+        /// Before it is tried again.
+        const AGAIN: Duration = Duration::from_secs(1);
+        loop {
+            match self.networks.loss().await {
+                Ok(what) => {
+                    while let Err(error) = self.mend().await {
+                        tracing::error!(%error, "somebody took away {what}");
+                        tokio::time::sleep(AGAIN).await;
+                    }
+                    tracing::warn!("somebody took away {what}; it is back");
+                }
+                Err(error) => {
+                    tracing::error!(%error, "what others take away of the network is not noticed");
+                    return;
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Makes the network what it is to be, again.
+    pub(crate) async fn mend(&self) -> Result<()> {
+        let _whole = self.network.lock().await;
+        let host = lock(&self.host).clone().filter(|host| !host.networks.is_empty());
+        let Some(host) = host else { return Ok(()) };
+        let failed = |source| AgentError::Part { what: "put the network back", source };
+        self.networks.mend(&host, &self.fleet.names()).await.map_err(failed)
+    }
+
+    /// Takes networks of `of` away, for good: they are not put back.
+    pub(crate) async fn disconnect(&self, of: &HostSpec, gone: &[Name]) -> Result<()> {
+        let _whole = self.network.lock().await;
+        self.connected.store(false, Relaxed);
+        if let Some(host) = &mut *lock(&self.host)
+            && (&host.cloud, &host.host) == (&of.cloud, &of.host)
+        {
+            host.networks.retain(|network, _| !gone.contains(network));
+        }
+        let failed = |source| AgentError::Part { what: "take networks away", source };
+        self.networks.remove(of, gone).await.map_err(failed)
+    }
+
     /// Stops all machines and takes the networks away. They come back with the next agent.
     pub(crate) async fn stop_machines(&self) -> Result<()> {
         self.fleet.stop_all().await;
-        let host = lock(&self.host).clone();
+        let _whole = self.network.lock().await;
+        let host = lock(&self.host).take();
         match host {
             Some(host) => self
                 .networks

@@ -31,6 +31,7 @@ pub(crate) fn router(agent: Arc<Agent>) -> Router {
         .route("/v1/generations", get(generations))
         .route("/v1/machines", get(machines))
         .route("/v1/machines/{name}/{verb}", post(verb))
+        .route("/v1/network", post(network))
         .route("/v1/evaluate", post(evaluate))
         .route("/v1/shutdown", post(shutdown))
         .fallback(|| async {
@@ -105,6 +106,11 @@ async fn machines(State(agent): Shared) -> Json<Vec<MachineView>> {
     let mut views = agent.fleet.views();
     views.extend(forks::views(&agent.config.run_dir));
     Json(views)
+}
+
+async fn network(State(agent): Shared) -> Answer<()> {
+    agent.settled().await;
+    Ok(Json(agent.mend().await?))
 }
 
 async fn activate(

@@ -158,6 +158,14 @@ impl Client {
         Ok(())
     }
 
+    /// Makes the network what the description and the keys of the host say, again.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn mend(&self) -> Result<()> {
+        self.post("/v1/network", &serde_json::json!({}))
+    }
+
     fn verb(&self, machine: &str, verb: &str) -> Result<MachineView> {
         // A name that is none would change the path: it is refused here, as the agent would.
         if let Err(error) = hc_spec::Name::new(machine) {

@@ -12,6 +12,7 @@ use crate::wire::{Failure, MachineView};
 use hc_fs::durable;
 use hc_runtime::volumes::VolumeName;
 use hc_spec::Name;
+use hc_spec::machine::Kind;
 use hc_spec::storage::Snapshots;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -235,10 +236,15 @@ impl Fleet {
     pub(crate) fn names(&self) -> Vec<MachineName> {
         let name = |(name, m): (&Name, &Member)| {
             let networks = m.goal.borrow().target.as_ref()?.networks.clone();
-            let phase = m.view.borrow().phase;
+            let kind = m.goal.borrow().target.as_ref()?.kind;
+            let (phase, payload) = {
+                let view = m.view.borrow();
+                (view.phase, view.payload)
+            };
             let state = phase.for_names();
             let runs = matches!(phase, Phase::Running | Phase::Ready);
-            Some(MachineName { name: name.clone(), networks, state, runs })
+            let inside = payload.filter(|_| runs && kind == Kind::Container);
+            Some(MachineName { name: name.clone(), networks, state, runs, inside })
         };
         self.members().iter().filter_map(name).collect()
     }

@@ -16,6 +16,8 @@ pub struct MachineName {
     pub state: State,
     /// Whether it may be on its networks by now.
     pub runs: bool,
+    /// Process whose network namespace is the machine's, of a container that runs.
+    pub inside: Option<i32>,
 }
 
 /// Links, tables and names of a host. Everything is idempotent: it is repeated after a crash.
@@ -43,6 +45,20 @@ pub trait Networks: Send + Sync {
 
     /// Replaces all names at once. Called whenever readiness changes, so it must be cheap.
     fn publish(&self, host: &HostSpec, machines: &[MachineName]);
+
+    /// Waits until somebody else takes part of it away, and says what.
+    fn loss(&self) -> BoxFuture<'_, Result<String, PartError>> {
+        std::future::pending().boxed()
+    }
+
+    /// Puts back what is missing of the networks of `host` and of the links of `machines` on them.
+    fn mend<'a>(
+        &'a self,
+        host: &'a HostSpec,
+        _: &'a [MachineName],
+    ) -> BoxFuture<'a, Result<(), PartError>> {
+        self.ensure(host)
+    }
 
     /// Stops answering and puts the host's resolver back: the agent ends, machines stay.
     fn stop_dns(&self) -> BoxFuture<'_, Result<(), PartError>>;

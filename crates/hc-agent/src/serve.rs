@@ -78,6 +78,7 @@ pub async fn serve(config: AgentConfig, parts: Parts) -> Result<()> {
     let coming = Arc::clone(&agent);
     tokio::spawn(async move { coming.come_up(pass).await });
     tokio::spawn(Arc::clone(&agent).keep_publishing());
+    tokio::spawn(Arc::clone(&agent).keep_whole());
     tokio::spawn(crate::snapshots::keep(Arc::clone(&agent)));
     let service = api::router(Arc::clone(&agent)).into_make_service_with_connect_info::<Peer>();
     let ending = Arc::clone(&agent);

@@ -6,6 +6,7 @@
 //! * [`resolv`] — makes the host itself use those names;
 //! * [`probe`] — what of this the host can do, for `hc doctor`;
 //! * [`trace`] — which rule decides about a packet;
+//! * [`monitor`] — whether somebody takes it away;
 //! * [`wireguard`] — other hosts, over a wire that is not trusted;
 //! * [`blocking`] — the same without an async runtime.
 
@@ -14,6 +15,8 @@ pub mod dns;
 mod error;
 pub mod firewall;
 pub mod links;
+mod message;
+pub mod monitor;
 mod netlink;
 pub mod probe;
 mod program;

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::firewall::{self, Protection};
 use crate::netlink::{Netlink, link_error};
 use crate::{program, sysctl};
-use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkVeth};
+use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkVeth, LinkWireguard};
 
 /// One thing that was tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,7 @@ fn in_a_namespace() -> Vec<Check> {
         needed("nft", program::output("nft", "nftables", &["--version"]).map(first_line)),
         filter(),
         forwarding(),
+        wireguard(),
         resolved(),
     ]
 }
@@ -97,6 +98,20 @@ fn forwarding() -> Check {
     Check { what: "forwarding", verdict, detail: detail.into() }
 }
 
+/// How hosts reach each other with `overlay.mode = "wireguard"`.
+fn wireguard() -> Check {
+    let made = link(|| LinkMessageBuilder::<LinkWireguard>::new("hcprobe3").build());
+    let (verdict, detail) = match made {
+        Ok(_) => (Verdict::Good, "in the kernel".into()),
+        Err(_) if std::path::Path::new("/dev/net/tun").exists() => (
+            Verdict::Weak,
+            "in the agent, over TUN: the kernel has none (modprobe wireguard)".into(),
+        ),
+        Err(error) => (Verdict::Weak, format!("neither in the kernel nor TUN: {error}")),
+    };
+    Check { what: "WireGuard", verdict, detail }
+}
+
 /// There is another way without it, so its absence is no fault.
 fn resolved() -> Check {
     let detail = program::output("resolvectl", "systemd-resolved", &["--version"])
@@ -115,7 +130,7 @@ mod tests {
     #[test]
     fn everything_is_there_where_hc_is_tested() {
         let checks = probe();
-        assert_eq!(checks.len(), 7);
+        assert_eq!(checks.len(), 8);
         for check in checks {
             assert_ne!(check.verdict, Verdict::Bad, "{check:?}");
         }

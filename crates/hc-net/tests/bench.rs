@@ -46,6 +46,7 @@ fn names(host: &HostSpec, machines: &[Name], state: State) -> Names {
         networks: host.networks.keys().cloned().collect(),
         machines: machines.iter().map(|machine| (machine.clone(), about())).collect(),
         allow: host.allow.clone(),
+        far_allow: Vec::new(),
         peers: Default::default(),
     }
 }

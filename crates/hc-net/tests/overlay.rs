@@ -3,101 +3,11 @@
 
 mod common;
 
-use common::{LONG, Machine, Netns, SHORT, arrives, connects, machine, name, run};
+use common::hosts::{describe, hosts};
+use common::{LONG, SHORT, arrives, connects, machine, name, run};
 use hc_net::blocking::{ensure_networks, remove_networks};
-use hc_net::wireguard::{Key, Tunnel};
-use hc_spec::host::{Overlay, OverlayMode, Peer};
-use hc_spec::{HostSpec, Name, NetworkSpec};
+use hc_spec::{HostSpec, Name};
 use std::net::IpAddr;
-use std::os::fd::AsRawFd;
-
-/// Hosts that are to be connected: name, last byte of the address, networks.
-const HOSTS: [(&str, u8, &[&str]); 3] =
-    [("a", 1, &["lan", "dmz"]), ("b", 2, &["lan", "dmz"]), ("c", 3, &["lan"])];
-
-fn address(last: u8, v6: bool) -> IpAddr {
-    let text = if v6 { format!("2001:db8::{last}") } else { format!("192.0.2.{last}") };
-    text.parse().unwrap()
-}
-
-/// The key of a host, in a directory that all tests share.
-fn key(host: &str) -> Key {
-    static KEYS: std::sync::OnceLock<tempfile::TempDir> = std::sync::OnceLock::new();
-    let dir = KEYS.get_or_init(|| {
-        let dir = tempfile::tempdir().unwrap();
-        for (host, ..) in HOSTS {
-            Key::of_host(&dir.path().join(host)).unwrap();
-        }
-        dir
-    });
-    Key::of_host(&dir.path().join(host)).unwrap()
-}
-
-fn describe(own: &str, v6: bool, others: &[&str]) -> HostSpec {
-    let mut spec = HostSpec::new(name("demo"), name(own));
-    let (_, last, networks) = HOSTS.iter().find(|(host, ..)| *host == own).unwrap();
-    spec.networks = networks.iter().map(|n| (name(n), NetworkSpec::default())).collect();
-    let peer = |(host, last, networks): &(&str, u8, &[&str])| {
-        let networks = networks.iter().map(|n| name(n)).collect();
-        let public_key = Some(key(host).public());
-        (name(host), Peer { address: address(*last, v6), networks, public_key })
-    };
-    let peers = HOSTS.iter().filter(|(host, ..)| others.contains(host)).map(peer).collect();
-    let mode = OverlayMode::Plain;
-    spec.overlay = Some(Overlay { mode, address: address(*last, v6), peers });
-    spec
-}
-
-struct Host {
-    netns: Netns,
-    spec: HostSpec,
-    /// With WireGuard.
-    tunnel: Option<Tunnel>,
-}
-
-impl Host {
-    fn machine(&self, network: &str, name: &str) -> Machine {
-        self.netns.run(|| machine(&self.spec, network, name))
-    }
-}
-
-/// Three hosts on one switch, each knowing the others.
-fn hosts(v6: bool) -> (Netns, [Host; 3]) {
-    connected(v6, OverlayMode::Plain)
-}
-
-fn connected(v6: bool, mode: OverlayMode) -> (Netns, [Host; 3]) {
-    let switch = Netns::new();
-    switch.run(|| {
-        run("ip", &["link", "add", "sw", "type", "bridge"]);
-        run("ip", &["link", "set", "sw", "up"]);
-    });
-    let hosts = HOSTS.map(|(own, last, _)| {
-        let netns = Netns::new();
-        let fd = format!("/proc/{}/fd/{}", std::process::id(), netns.0.as_raw_fd());
-        switch.run(|| {
-            let port = format!("to-{own}");
-            run("ip", &["link", "add", &port, "type", "veth", "peer", "name", "up0", "netns", &fd]);
-            run("ip", &["link", "set", &port, "master", "sw", "up"]);
-        });
-        let others: Vec<&str> =
-            HOSTS.iter().map(|(host, ..)| *host).filter(|h| *h != own).collect();
-        let mut spec = describe(own, v6, &others);
-        spec.overlay.as_mut().unwrap().mode = mode;
-        let tunnel = netns.run(|| {
-            let prefix = if v6 { 64 } else { 24 };
-            let at = format!("{}/{prefix}", address(last, v6));
-            run("ip", &["link", "set", "lo", "up"]);
-            run("ip", &["addr", "add", &at, "dev", "up0"]);
-            run("ip", &["link", "set", "up0", "up"]);
-            let tunnel = Tunnel::start(&spec, &key(own)).unwrap();
-            ensure_networks(&spec).unwrap();
-            tunnel
-        });
-        Host { netns, spec, tunnel }
-    });
-    (switch, hosts)
-}
 
 #[test]
 fn networks_of_one_name_are_one() {
@@ -216,93 +126,34 @@ fn large_packets_are_told_to_be_smaller() {
     });
 }
 
-/// Whether a text is seen on the wire while something happens.
-fn overheard(switch: &Netns, text: &str, happens: impl FnOnce()) -> bool {
-    use rustix::net::sockopt::{Timeout, set_socket_timeout};
-    let socket = switch.run(|| {
-        let protocol = i32::from((libc::ETH_P_ALL as u16).to_be());
-        // SAFETY: no pointers are handed over; the result is checked.
-        let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW, protocol) };
-        assert!(fd >= 0);
-        // SAFETY: the descriptor is new and nobody else's.
-        unsafe { <std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(fd) }
-    });
-    set_socket_timeout(&socket, Timeout::Recv, Some(SHORT)).unwrap();
-    happens();
-    let (mut buffer, mut seen, mut frames) = ([0; 4096], false, 0);
-    while let Ok((length, _)) =
-        rustix::net::recv(&socket, &mut buffer[..], rustix::net::RecvFlags::empty())
-    {
-        frames += 1;
-        seen |= buffer[..length].windows(text.len()).any(|part| part == text.as_bytes());
-    }
-    assert!(frames > 0, "nothing was sent");
-    seen
-}
-
-fn whisper(from: &Machine, to: &Machine, text: &str) {
-    let receiver = to.netns.run(|| std::net::UdpSocket::bind((to.v6, 0)).unwrap());
-    receiver.set_read_timeout(Some(LONG)).unwrap();
-    let target = receiver.local_addr().unwrap();
-    from.netns.run(|| {
-        let sender = std::net::UdpSocket::bind((from.v6, 0)).unwrap();
-        sender.send_to(text.as_bytes(), target).unwrap();
-    });
-    let mut buffer = [0; 64];
-    let length = receiver.recv(&mut buffer).unwrap();
-    assert_eq!(&buffer[..length], text.as_bytes());
-}
-
 #[test]
-fn with_wireguard_nothing_is_read_on_the_wire() {
-    for v6 in [false, true] {
-        let (switch, [a, b, _c]) = connected(v6, OverlayMode::Wireguard);
-        let (web, db) = (a.machine("lan", "web"), b.machine("lan", "db"));
-        let hidden = b.machine("dmz", "hidden");
-        assert!(connects(&web.netns, &db.netns, db.v6, LONG));
-        assert!(connects(&db.netns, &web.netns, web.v6, LONG));
-        assert!(!connects(&web.netns, &hidden.netns, hidden.v6, SHORT));
-        let secret = "the words that nobody hears";
-        assert!(!overheard(&switch, secret, || whisper(&web, &db, secret)));
+fn allowances_reach_from_one_host_to_another_and_no_further() {
+    let (_switch, [a, b, _c]) = hosts(false);
+    let (web, bat) = (a.machine("lan", "web"), a.machine("lan", "bat"));
+    let (db, log) = (b.machine("dmz", "db"), b.machine("dmz", "log"));
+    let allow = |texts: &[&str]| {
+        for host in [&a, &b] {
+            let mut spec = host.spec.clone();
+            let overlay = spec.overlay.as_mut().unwrap();
+            overlay.allow = texts.iter().map(|text| text.parse().unwrap()).collect();
+            host.netns.run(|| ensure_networks(&spec).unwrap());
+        }
+    };
+    assert!(!connects(&web.netns, &db.netns, db.v6, SHORT));
+    allow(&["web.lan.a -> db.dmz.b:7000"]);
+    assert!(connects(&web.netns, &db.netns, db.v6, LONG));
+    for (from, to) in [(&bat, &db), (&web, &log), (&db, &web)] {
+        assert!(!connects(&from.netns, &to.netns, to.v6, SHORT));
     }
-    let (switch, [a, b, _c]) = hosts(false);
-    let (web, db) = (a.machine("lan", "web"), b.machine("lan", "db"));
+    // The answer comes back, and nothing else: not another port, nor another protocol.
+    assert!(!arrives(&web.netns, web.v6, &db.netns, db.v6, SHORT));
+    allow(&["*.lan.a -> log.dmz.b", "log.dmz.b -> *.lan.a"]);
+    assert!(connects(&bat.netns, &log.netns, log.v6, LONG));
+    assert!(connects(&log.netns, &web.netns, web.v6, LONG));
+    assert!(!connects(&web.netns, &db.netns, db.v6, SHORT));
+    // What the receiver does not know of does not come in, whoever lets it out.
+    allow(&["*.lan.a -> *.dmz.b"]);
     assert!(connects(&web.netns, &db.netns, db.v6, LONG));
-    let words = "the words that everybody hears";
-    assert!(overheard(&switch, words, || whisper(&web, &db, words)), "the ear works");
-}
-
-#[test]
-fn with_wireguard_a_host_is_known_by_its_key_and_followed_where_it_goes() {
-    let (_switch, [a, mut b, mut c]) = connected(false, OverlayMode::Wireguard);
-    let (web, db) = (a.machine("lan", "web"), b.machine("lan", "db"));
-    assert!(connects(&web.netns, &db.netns, db.v6, LONG));
-    // The address changes under it, and nobody is told: its next packet says so.
-    b.netns.run(|| {
-        run("ip", &["addr", "del", "192.0.2.2/24", "dev", "up0"]);
-        run("ip", &["addr", "add", "192.0.2.22/24", "dev", "up0"]);
-    });
-    assert!(connects(&db.netns, &web.netns, web.v6, LONG));
-    assert!(connects(&web.netns, &db.netns, db.v6, LONG));
-    // It starts anew: no session is left there, and it says so itself.
-    b.tunnel = None;
-    assert!(!b.netns.run(|| run("ip", &["-o", "link"])).contains("hco0"));
-    b.tunnel = b.netns.run(|| {
-        let tunnel = Tunnel::start(&b.spec, &key("b")).unwrap();
-        ensure_networks(&b.spec).unwrap();
-        tunnel
-    });
-    assert!(connects(&web.netns, &db.netns, db.v6, LONG));
-    // Somebody at a host's address who has not its key.
-    let far = c.machine("lan", "far");
-    assert!(connects(&far.netns, &web.netns, web.v6, LONG));
-    let dir = tempfile::tempdir().unwrap();
-    c.tunnel = None;
-    c.tunnel = c.netns.run(|| {
-        let tunnel = Tunnel::start(&c.spec, &Key::of_host(&dir.path().join("k")).unwrap()).unwrap();
-        ensure_networks(&c.spec).unwrap();
-        tunnel
-    });
-    assert!(!connects(&far.netns, &web.netns, web.v6, SHORT));
-    assert!(!connects(&web.netns, &far.netns, far.v6, SHORT));
+    b.netns.run(|| ensure_networks(&b.spec).unwrap());
+    assert!(!connects(&web.netns, &db.netns, db.v6, SHORT));
 }

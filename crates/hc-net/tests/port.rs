@@ -20,6 +20,7 @@ fn names(host: &HostSpec, ready: bool) -> Names {
         networks,
         machines: [(name("web"), machine)].into(),
         allow: Vec::new(),
+        far_allow: Vec::new(),
         peers: Default::default(),
     }
 }

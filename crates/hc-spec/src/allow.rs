@@ -3,6 +3,7 @@
 //! ```text
 //! allowance = side "->" side [ ":" port { "," port } ]
 //! side      = machine "." network | "*." network | name | "outside" | "host"
+//!           | machine "." network "." host | "*." network "." host
 //! port      = number [ "-" number ] [ "/" ( "tcp" | "udp" ) ]
 //! ```
 //!
@@ -22,6 +23,8 @@ pub enum Side {
     Machine(Name, Name),
     /// Everybody on a network of this host.
     Network(Name),
+    /// Of a host of the cloud: a machine, or everybody, on one of its networks.
+    Far(Option<Name>, Name, Name),
     /// A machine or a network, as people write it; [`crate::check`] finds out which.
     Short(Name),
     /// Whoever comes in over the host's own links.
@@ -102,6 +105,8 @@ impl fmt::Display for Side {
         match self {
             Self::Machine(machine, network) => write!(f, "{machine}.{network}"),
             Self::Network(network) => write!(f, "*.{network}"),
+            Self::Far(Some(machine), network, host) => write!(f, "{machine}.{network}.{host}"),
+            Self::Far(None, network, host) => write!(f, "*.{network}.{host}"),
             Self::Short(name) => name.fmt(f),
             Self::Outside => f.write_str("outside"),
             Self::Host => f.write_str("host"),
@@ -131,6 +136,11 @@ impl fmt::Display for Allowance {
 
 fn side(text: &str) -> Result<Side, String> {
     let name = |text: &str| Name::new(text).map_err(|error| error.to_string());
+    let far = text.split_once('.').and_then(|(m, rest)| Some((m, rest.split_once('.')?)));
+    if let Some((machine, (network, host))) = far {
+        let machine = (machine != "*").then(|| name(machine)).transpose()?;
+        return Ok(Side::Far(machine, name(network)?, name(host)?));
+    }
     match text.split_once('.') {
         None if text.is_empty() => Err("one side is empty".into()),
         None if text == "outside" => Ok(Side::Outside),
@@ -226,6 +236,7 @@ mod tests {
             ("web -> db:5432", "web -> db:5432/tcp"),
             ("  web.lan->db.dmz:53/udp,80-90 ", "web.lan -> db.dmz:53/udp,80-90/tcp"),
             ("*.lan -> dmz", "*.lan -> dmz"),
+            ("web.lan.east -> *.dmz.west:80", "web.lan.east -> *.dmz.west:80/tcp"),
             ("outside -> web:443", "outside -> web:443/tcp"),
             ("web -> host:9100", "web -> host:9100/tcp"),
         ] {
@@ -252,7 +263,7 @@ mod tests {
             "web -> db:53/sctp",
             "web -> db: 80",
             "Web -> db",
-            "a.b.c -> d",
+            "a.b.c.d -> e",
             "* -> db",
             "host -> web",
             "web -> outside",
@@ -276,7 +287,7 @@ mod tests {
     "web -> db:53/sctp: 'sctp' is neither tcp nor udp",
     "web -> db: 80: ' 80' is no port: ports are 1 to 65535",
     "Web -> db: 'Web' is not a name: use 1 to 63 lower-case letters, digits and '-', starting with a letter and not ending with '-'",
-    "a.b.c -> d: 'b.c' is not a name: use 1 to 63 lower-case letters, digits and '-', starting with a letter and not ending with '-'",
+    "a.b.c.d -> e: 'c.d' is not a name: use 1 to 63 lower-case letters, digits and '-', starting with a letter and not ending with '-'",
     "* -> db: '*' is not a name: use 1 to 63 lower-case letters, digits and '-', starting with a letter and not ending with '-'",
     "host -> web: the host reaches its machines without one",
     "web -> outside: machines reach the outside without one",

@@ -2,6 +2,8 @@
 //! allowances and ports that make no sense. Short forms become full ones on the way.
 
 use crate::addr::host_prefix;
+mod far;
+
 use crate::allow::{Allowance, Protocol, Side};
 use crate::host::{HostSpec, OverlayMode};
 use crate::name::Name;
@@ -38,7 +40,7 @@ pub fn resolve(host: &mut HostSpec, machines: &Machines<'_>) -> Result<(), Probl
     host.allow = allowances(host, machines, &mut problems);
     ports(host, machines, &mut problems);
     aliases(host, machines, &mut problems);
-    peers(host, &mut problems);
+    peers(host, machines, &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
 }
 
@@ -230,6 +232,7 @@ fn expand(side: &Side, host: &HostSpec, machines: &Machines<'_>) -> Result<Vec<S
     };
     match side {
         Side::Outside | Side::Host => Ok(vec![side.clone()]),
+        Side::Far(..) => Err(format!("'{side}' says a host: that belongs into overlay.allow")),
         Side::Network(network) if host.networks.contains_key(network) => Ok(vec![side.clone()]),
         Side::Network(network) => Err(format!("there is no network '{network}'; {}", networks())),
         Side::Machine(machine, network) => match machines.get(machine) {
@@ -320,23 +323,28 @@ fn overlap(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
     }
 }
 
-fn peers(host: &HostSpec, problems: &mut Vec<String>) {
+fn peers(host: &HostSpec, machines: &Machines<'_>, problems: &mut Vec<String>) {
     let Some(overlay) = &host.overlay else { return };
     for (name, peer) in &overlay.peers {
         if overlay.mode != OverlayMode::Wireguard {
             break;
         }
         match &peer.public_key {
+            None => {}
             Some(key) if is_key(key) => {}
             Some(key) => problems.push(format!(
                 "hosts.{name}.publicKey: '{key}' is no public key: it is what `hc net key` prints \
                  on that host"
             )),
-            None => problems.push(format!(
-                "hosts.{name}.publicKey is missing: `hc net key` on that host prints it"
-            )),
+        }
+        if let Some(ssh) = peer.ssh.as_ref().filter(|ssh| !is_destination(ssh)) {
+            problems.push(format!(
+                "hosts.{name}.ssh: '{ssh}' is no place to reach over ssh: write it like \
+                 root@host.example:2222"
+            ));
         }
     }
+    far::allowances(host, overlay, machines, problems);
     let own = (&host.host, overlay.address);
     let others = overlay.peers.iter().map(|(name, peer)| (name, peer.address));
     let mut prefixes = BTreeMap::new();
@@ -361,6 +369,17 @@ fn peers(host: &HostSpec, problems: &mut Vec<String>) {
             ));
         }
     }
+}
+
+/// Whether a text is `[USER@]HOST[:PORT]`, and nothing that ssh takes for an option.
+fn is_destination(text: &str) -> bool {
+    let (user, host) =
+        text.rsplit_once('@').map_or((None, text), |(user, host)| (Some(user), host));
+    let word = |text: &str, more: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
+        !text.is_empty() && !text.starts_with('-') && text.chars().all(fits)
+    };
+    user.is_none_or(|user| word(user, "._-")) && word(host, "._-:[]%")
 }
 
 /// Whether a text is 32 bytes in base64.

@@ -69,6 +69,10 @@ pub struct Overlay {
     pub address: IpAddr,
     /// The other hosts.
     pub peers: BTreeMap<Name, Peer>,
+    /// Who may open connections to whom from one host to another, besides machines on networks of one
+    /// name. Both sides say which host they are of, this one or others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<Allowance>,
 }
 
 /// How packets between hosts are carried.
@@ -77,7 +81,7 @@ pub struct Overlay {
 pub enum OverlayMode {
     /// As they are, in VXLAN (RFC 7348): for a wire that everybody on it may read and write.
     Plain,
-    /// Encrypted and signed (<https://www.wireguard.com/protocol/>), in user space.
+    /// Encrypted and signed (<https://www.wireguard.com/protocol/>).
     Wireguard,
 }
 
@@ -90,9 +94,12 @@ pub struct Peer {
     /// Its networks.
     #[serde(default)]
     pub networks: BTreeSet<Name>,
-    /// Its public key in base64, with WireGuard.
+    /// Its public key in base64, with WireGuard; the one it said at the last deploy without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_key: Option<String>,
+    /// Where a deploy asks it for its key, over ssh: `[USER@]HOST[:PORT]`; its address without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<String>,
 }
 
 /// One network on one host: a bridge, a /64 and a DNS zone.

@@ -9,6 +9,7 @@ pub mod flake_lock;
 pub mod flake_ref;
 pub mod git_tree;
 pub mod hash;
+mod made;
 pub mod modulo;
 pub mod nar;
 pub mod narinfo;
@@ -24,6 +25,7 @@ pub mod wire;
 pub mod worker;
 
 pub use hash::{CAHash, ContentAddressMethod, HashAlgorithm, NixHash, NixHasher, hash_bytes};
+pub use made::{Made, hash_modulo, make};
 pub use modulo::ModuloHashes;
 pub use nix_derivation::nixbase32 as nix32;
 pub use nix_derivation::{
@@ -34,4 +36,3 @@ pub use nix_derivation::{
 };
 pub use path::{STORE_DIR, StorePathError};
 pub use unpack::unpack;
-pub use unusual::settle;

@@ -1,5 +1,6 @@
 //! Derivation hashes modulo fixed outputs, over a graph of derivations.
 
+use crate::made::{hash_modulo, made_again};
 use crate::{
     Derivation, DerivationBuilder, DerivationError, InputDerivationHash, InputResolutionError,
     StorePath, ValidatedDerivation,
@@ -114,6 +115,10 @@ impl ModuloHashes {
         derivation
             .try_validate_with_input_hashes(|path| self.lookup(path))
             .map_err(unwrap_resolution)
+            .or_else(|error| match made_again(derivation, |path| self.lookup(path)) {
+                Ok(Some(_)) => Ok(()),
+                _ => Err(error),
+            })
     }
 
     fn told<E>(
@@ -121,8 +126,7 @@ impl ModuloHashes {
         path: &StorePath,
         derivation: &Derivation,
     ) -> Result<InputDerivationHash, ModuloError<E>> {
-        derivation
-            .try_hash_input_derivation_modulo(|input| self.lookup(input))
+        hash_modulo(derivation, |input| self.lookup(input))
             .map_err(unwrap_resolution)
             .map_err(|source| ModuloError::Derivation { path: path.clone(), source })
     }

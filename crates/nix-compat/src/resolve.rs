@@ -5,7 +5,7 @@ use crate::modulo::ModuloError;
 use crate::unusual::text_modulo;
 use crate::{
     Derivation, DerivationError, HashAlgorithm, ModuloHashes, Output, StorePath, StructuredAttrs,
-    hash_bytes, path, settle,
+    hash_bytes, path, unusual::settle,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -2,18 +2,14 @@
 
 use crate::context::Globals;
 use crate::output;
-use hc_net::wireguard::Key;
-use std::path::PathBuf;
+use hc_net::wireguard::Keyring;
 
-/// Print this host's public key for `hosts.NAME.publicKey`; the private one stays here
+/// Print this host's public key; the private one stays here
+///
+/// Deploys exchange it by themselves. In `hosts.NAME.publicKey` it is the only one that is taken.
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
-/// Where the key is.
-pub fn file(globals: &Globals) -> PathBuf {
-    globals.state_dir.join("overlay.key")
-}
-
 pub fn run(globals: &Globals, _: &Args) -> anyhow::Result<()> {
-    output::line(Key::of_host(&file(globals))?.public())
+    output::line(Keyring::of(&globals.state_dir).own()?.public())
 }

@@ -1,11 +1,11 @@
 //! `hc net`: networks of this host, and who reaches whom.
 
+mod exchange;
 mod key;
 mod ls;
+mod peer;
 mod show;
 mod trace;
-
-pub use key::file as key_file;
 
 use crate::context::Globals;
 use clap::Subcommand;
@@ -23,6 +23,9 @@ enum What {
     Show(show::Args),
     Trace(trace::Args),
     Key(key::Args),
+    Peer(peer::Args),
+    #[command(hide = true)]
+    Exchange(exchange::Args),
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
@@ -31,5 +34,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         What::Show(args) => show::run(globals, args),
         What::Trace(args) => trace::run(globals, args),
         What::Key(args) => key::run(globals, args),
+        What::Peer(args) => peer::run(globals, args),
+        What::Exchange(args) => exchange::run(globals, args),
     }
 }

@@ -1,6 +1,7 @@
 //! This host's network and store, behind the agent's traits.
 
 mod machine_network;
+mod mend;
 mod networks;
 mod roots;
 

@@ -1,15 +1,16 @@
+use super::mend::Watch;
 use crate::error::PartError;
 use crate::networks::{MachineName, Networks};
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use hc_net::dns::{MachineNames, Names, Server};
-use hc_net::wireguard::{Key, Tunnel};
+use hc_net::wireguard::{Keyring, Tunnel};
 use hc_net::{links, resolv};
 use hc_spec::addr::Place;
 use hc_spec::host::OverlayMode;
 use hc_spec::{HostSpec, Name};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Where the host itself asks: a loopback address of its own, so that port 53 of the others stays
@@ -23,8 +24,12 @@ pub struct HostNetworks {
     /// Machines of which the packet filter was told by this agent that they run: rules may have
     /// been lost, or written by another version, while there was none.
     told: Mutex<BTreeSet<Name>>,
-    /// File of the host's key.
-    key: PathBuf,
+    keyring: Keyring,
+    /// File with the links on which forwarding is on for hc alone, in the run directory.
+    uplinks: PathBuf,
+    /// What it was asked for last.
+    host: Mutex<Option<HostSpec>>,
+    pub(super) watch: tokio::sync::Mutex<Watch>,
     tunnel: Mutex<Option<Tunnel>>,
 }
 
@@ -37,15 +42,17 @@ struct Dns {
 }
 
 impl HostNetworks {
-    /// For a host whose resolver is configured in `resolv_conf`, and whose key for other hosts is in
-    /// the file `key`, or will be.
+    /// For a host whose resolver is configured in `resolv_conf`, with its keys for other hosts.
     #[must_use]
-    pub fn new(resolv_conf: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+    pub fn new(resolv_conf: impl Into<PathBuf>, keyring: Keyring, run_dir: &Path) -> Self {
         Self {
             resolv_conf: resolv_conf.into(),
             dns: Mutex::default(),
             told: Mutex::default(),
-            key: key.into(),
+            keyring,
+            uplinks: run_dir.join("uplinks"),
+            host: Mutex::default(),
+            watch: tokio::sync::Mutex::default(),
             tunnel: Mutex::default(),
         }
     }
@@ -53,7 +60,8 @@ impl HostNetworks {
     /// The device to other hosts, where it is one of this process.
     async fn connect(&self, host: &HostSpec) -> Result<(), PartError> {
         let tunnel = || self.tunnel.lock().unwrap_or_else(PoisonError::into_inner);
-        if tunnel().as_ref().is_some_and(|tunnel| tunnel.fits(host)) {
+        let device = links::overlay_exists();
+        if device && tunnel().as_ref().is_some_and(|tunnel| tunnel.update(host, &self.keyring)) {
             return Ok(());
         }
         // The name is free only when the old one is gone.
@@ -62,17 +70,25 @@ impl HostNetworks {
         let asked = host.overlay.as_ref().map(|overlay| overlay.mode);
         if asked == Some(OverlayMode::Wireguard) {
             links::remove_overlay().await?;
-            let new = Tunnel::start(host, &Key::of_host(&self.key)?)?;
+            let new = Tunnel::start(host, &self.keyring)?;
             *tunnel() = new;
         }
         Ok(())
+    }
+
+    pub(super) fn host(&self) -> MutexGuard<'_, Option<HostSpec>> {
+        self.host.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn told(&self) -> MutexGuard<'_, BTreeSet<Name>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn dns(&self) -> MutexGuard<'_, Dns> {
         self.dns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn serve(&self, host: &HostSpec) -> Result<(), PartError> {
+    pub(super) async fn serve(&self, host: &HostSpec) -> Result<(), PartError> {
         let Some(first) = host.networks.keys().next() else {
             return self.silence().await;
         };
@@ -121,8 +137,21 @@ impl HostNetworks {
         Ok(())
     }
 
-    fn tell(&self, host: &HostSpec, machines: &[MachineName]) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The host stays no router for others, whatever became of the rules that see to it.
+    fn keep_uplinks(&self) -> Result<(), PartError> {
+        let text = std::fs::read_to_string(&self.uplinks).unwrap_or_default();
+        let before: BTreeSet<String> = text.lines().map(str::to_owned).collect();
+        let now = links::uplinks()?;
+        links::readmit_uplinks(before.difference(&now))?;
+        if !now.is_subset(&before) {
+            let all = before.union(&now).map(|name| format!("{name}\n")).collect::<String>();
+            hc_fs::plain::write(&self.uplinks, all.as_bytes(), 0o644)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn tell(&self, host: &HostSpec, machines: &[MachineName]) {
+        let mut told = self.told();
         let running: BTreeSet<Name> =
             machines.iter().filter(|machine| machine.runs).map(|m| m.name.clone()).collect();
         let new = machines.iter().filter(|m| running.contains(&m.name) && !told.contains(&m.name));
@@ -168,6 +197,7 @@ fn names_of(host: &HostSpec, machines: &[MachineName]) -> Names {
         networks: host.networks.keys().cloned().collect(),
         machines: machines.collect::<BTreeMap<_, _>>(),
         allow: host.allow.clone(),
+        far_allow: host.overlay.as_ref().map(|overlay| overlay.allow.clone()).unwrap_or_default(),
         peers: peers.map(|(name, peer)| (name.clone(), peer.networks.clone())).collect(),
     }
 }
@@ -175,10 +205,28 @@ fn names_of(host: &HostSpec, machines: &[MachineName]) -> Names {
 impl Networks for HostNetworks {
     fn ensure<'a>(&'a self, host: &'a HostSpec) -> BoxFuture<'a, Result<(), PartError>> {
         async move {
+            *self.host() = Some(host.clone());
             self.connect(host).await?;
-            Ok(links::ensure_networks(host).await.map(drop)?)
+            links::ensure_networks(host).await?;
+            if host.networks.is_empty() {
+                return Ok(());
+            }
+            self.keep_uplinks()?;
+            Ok(links::ensure_roads(host, &self.keyring.known()?).await?)
         }
         .boxed()
+    }
+
+    fn loss(&self) -> BoxFuture<'_, Result<String, PartError>> {
+        self.wait_for_loss().boxed()
+    }
+
+    fn mend<'a>(
+        &'a self,
+        host: &'a HostSpec,
+        machines: &'a [MachineName],
+    ) -> BoxFuture<'a, Result<(), PartError>> {
+        self.put_back(host, machines).boxed()
     }
 
     fn remove<'a>(
@@ -186,7 +234,13 @@ impl Networks for HostNetworks {
         host: &'a HostSpec,
         networks: &'a [Name],
     ) -> BoxFuture<'a, Result<(), PartError>> {
-        async move { Ok(links::remove_networks(&host.cloud, &host.host, networks).await?) }.boxed()
+        async move {
+            if let Some(known) = &mut *self.host() {
+                known.networks.retain(|network, _| !networks.contains(network));
+            }
+            Ok(links::remove_networks(&host.cloud, &host.host, networks).await?)
+        }
+        .boxed()
     }
 
     fn forget<'a>(
@@ -232,6 +286,7 @@ impl Networks for HostNetworks {
     fn stop_all<'a>(&'a self, host: &'a HostSpec) -> BoxFuture<'a, Result<(), PartError>> {
         async move {
             self.silence().await?;
+            *self.host() = None;
             let networks: Vec<Name> = host.networks.keys().cloned().collect();
             drop(self.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take());
             self.remove(host, &networks).await

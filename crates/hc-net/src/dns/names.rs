@@ -17,6 +17,8 @@ pub struct Names {
     pub machines: BTreeMap<Name, MachineNames>,
     /// Who reaches whom, and so knows its name, besides machines of one network.
     pub allow: Vec<Allowance>,
+    /// The same from one host to another.
+    pub far_allow: Vec<Allowance>,
     /// The other hosts, which know the names in their networks.
     pub peers: BTreeMap<Name, BTreeSet<Name>>,
 }
@@ -59,6 +61,7 @@ impl Names {
         };
         (&self.cloud, &self.host, &self.networks) == (&other.cloud, &other.host, &other.networks)
             && (&self.allow, &self.peers) == (&other.allow, &other.peers)
+            && self.far_allow == other.far_allow
             && self.machines.keys().eq(other.machines.keys())
             && self.machines.values().zip(other.machines.values()).all(alike)
     }

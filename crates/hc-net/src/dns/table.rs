@@ -87,7 +87,7 @@ impl Table {
             zones: vec![root.clone(), reverse.clone()],
             nodes: HashMap::new(),
             far: far(names)?,
-            views: Views::new(names),
+            views: Views::new(names)?,
         };
         for zone in [&root, &reverse] {
             table.add(zone, zone, Whose::Zone, [table.soa(zone, &own)]);
@@ -149,7 +149,7 @@ impl Table {
     ) -> Answer {
         // The longest comes first: a network of a host before the host.
         if let Some(far) = self.far.iter().find(|far| far.zone.zone_of(name)) {
-            return match view.far(far.network) {
+            return match view.far(far.network, name) {
                 true => Answer::Far(far.peer),
                 false => Answer::NoName(Box::new(self.authority(&self.zones[0]))),
             };

@@ -1,9 +1,12 @@
 //! Who may know which names: those of machines it may reach.
 
 use super::Names;
+use super::table::parse;
+use crate::error::Result;
 use hc_spec::Name;
 use hc_spec::addr::Place;
-use hc_spec::allow::Side;
+use hc_spec::allow::{Allowance, Side};
+use hickory_proto::rr::Name as DnsName;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
@@ -31,6 +34,8 @@ enum Asker {
 pub(super) struct Known {
     networks: BTreeSet<usize>,
     machines: BTreeSet<(usize, usize)>,
+    /// Of other hosts, with everything below them.
+    far: Vec<DnsName>,
 }
 
 /// What one asker may know.
@@ -47,12 +52,15 @@ pub(super) enum View<'a> {
 impl View<'_> {
     /// Whether names of a network may be known on another host: of its own networks' names, or of
     /// that host itself without one.
-    pub(super) fn far(self, network: Option<usize>) -> bool {
+    pub(super) fn far(self, network: Option<usize>, name: &DnsName) -> bool {
         match self {
             Self::All => true,
             // It asks there itself.
             Self::Peer => false,
-            Self::Machine(known) => network.is_some_and(|n| known.networks.contains(&n)),
+            Self::Machine(known) => {
+                network.is_some_and(|n| known.networks.contains(&n))
+                    || known.far.iter().any(|zone| zone.zone_of(name))
+            }
         }
     }
 
@@ -81,7 +89,7 @@ impl View<'_> {
 }
 
 impl Views {
-    pub(super) fn new(names: &Names) -> Self {
+    pub(super) fn new(names: &Names) -> Result<Self> {
         let networks: Vec<&Name> = names.networks.iter().collect();
         let number = |network: &Name| networks.binary_search(&network).ok();
         let numbers: HashMap<&Name, usize> = names.machines.keys().zip(0..).collect();
@@ -108,7 +116,7 @@ impl Views {
         }
         let mut strangers: Vec<([u16; 4], Known)> = Vec::with_capacity(networks.len());
         for (n, network) in networks.iter().enumerate() {
-            let known = Known { networks: [n].into(), machines: BTreeSet::new() };
+            let known = Known { networks: [n].into(), ..Known::default() };
             strangers.push((prefix(names.place(network).gateway()), known));
         }
         for allowance in &names.allow {
@@ -117,7 +125,7 @@ impl Views {
                 Side::Machine(machine, network) => {
                     known.machines.extend(numbers.get(machine).copied().zip(number(network)));
                 }
-                Side::Short(_) | Side::Outside | Side::Host => {}
+                Side::Short(_) | Side::Far(..) | Side::Outside | Side::Host => {}
             };
             match &allowance.from {
                 Side::Machine(machine, _) => {
@@ -135,10 +143,30 @@ impl Views {
                         }
                     }
                 }
-                Side::Short(_) | Side::Outside | Side::Host => {}
+                Side::Short(_) | Side::Far(..) | Side::Outside | Side::Host => {}
             }
         }
-        Self { askers, machines, strangers }
+        for Allowance { from, to, .. } in &names.far_allow {
+            let Side::Far(machine, network, at) = from else { continue };
+            let (true, Some(n)) = (*at == names.host, number(network)) else { continue };
+            let zone = far_zone(names, to)?;
+            match machine {
+                Some(machine) => {
+                    if let Some(&m) = numbers.get(machine) {
+                        machines[m].far.extend(zone);
+                    }
+                }
+                None => {
+                    for (known, about) in machines.iter_mut().zip(names.machines.values()) {
+                        if about.networks.contains(network) {
+                            known.far.extend(zone.clone());
+                        }
+                    }
+                    strangers[n].1.far.extend(zone);
+                }
+            }
+        }
+        Ok(Self { askers, machines, strangers })
     }
 
     /// What whoever asks from an address may know; none when it may not ask at all.
@@ -157,6 +185,14 @@ impl Views {
             (None, IpAddr::V4(_)) => None,
         }
     }
+}
+
+/// The names one side of an allowance stands for, when it is of another host.
+fn far_zone(names: &Names, side: &Side) -> Result<Option<DnsName>> {
+    let Side::Far(machine, network, host) = side else { return Ok(None) };
+    let zone = Place { cloud: &names.cloud, host, network }.zone();
+    let machine = machine.as_ref().map(|machine| format!("{machine}.")).unwrap_or_default();
+    parse(&format!("{machine}{zone}.")).map(Some)
 }
 
 /// The /64 that an address is in.

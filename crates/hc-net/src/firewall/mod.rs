@@ -40,6 +40,11 @@ pub(crate) fn ensure(host: &HostSpec) -> Result<Protection> {
     write(&rules::text(host))
 }
 
+/// Lets computers that are no hosts onto their networks, and nobody else of that kind.
+pub(crate) fn ensure_roads(host: &HostSpec, roads: &[(&Name, Place<'_>)]) -> Result<()> {
+    nft(&rules::roads(host, roads))
+}
+
 /// Writes the rules for a network of a host whose description is not known, and leaves what
 /// follows from one as it is.
 pub(crate) fn ensure_alone(place: &Place<'_>) -> Result<Protection> {
@@ -88,6 +93,13 @@ pub(crate) fn forget_network(place: &Place<'_>) -> Result<()> {
 pub(crate) fn admit_uplink(name: &str) -> Result<()> {
     let uplink = Element::new(Family::Inet, "hc_uplink").interface(name);
     change("add", name, elements::add, &[uplink])
+}
+
+/// The links that [`admit_uplink`] was told of.
+pub(crate) fn uplinks() -> Result<std::collections::BTreeSet<String>> {
+    let text = program::output("nft", "nftables", &["list", "set", "inet", "hc", "hc_uplink"])?;
+    // Names of links stand in quotes, and nothing else does.
+    Ok(text.split('"').skip(1).step_by(2).map(str::to_owned).collect())
 }
 
 pub(crate) fn admit_machine(place: &Place<'_>, machine: &Name) -> Result<()> {

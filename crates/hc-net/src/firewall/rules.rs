@@ -8,13 +8,17 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 /// Sets and maps that are written whole.
-const SETS: [(&str, &str); 21] = [
+const SETS: [(&str, &str); 25] = [
     ("set", "hc_same"),
     ("set", "hc_prefix6"),
     ("set", "hc_peer6"),
     ("set", "hc_peer4"),
     ("set", "hc_far_host"),
     ("set", "hc_far"),
+    ("set", "hc_far_mm"),
+    ("set", "hc_far_mn"),
+    ("set", "hc_far_nm"),
+    ("set", "hc_far_nn"),
     ("set", "hc_allow_mm6"),
     ("set", "hc_allow_mm4"),
     ("set", "hc_allow_mn6"),
@@ -46,7 +50,7 @@ pub(super) fn text(host: &HostSpec) -> String {
         let bridge = host.place(network).bridge();
         all.entry("hc_same").or_default().push(format!("{bridge} . {bridge}"));
     }
-    for ((set, key), reach) in reaches(host) {
+    for ((set, key), reach) in reaches(host).into_iter().chain(far_reaches(host)) {
         let elements = reach.ranges().map(|range| format!("{key} . {range}"));
         all.entry(set).or_default().extend(elements);
     }
@@ -85,6 +89,25 @@ pub(super) fn text(host: &HostSpec) -> String {
     }
     for (set, elements) in all {
         let _ = writeln!(out, "add element inet hc {set} {{ {} }}", elements.join(", "));
+    }
+    out
+}
+
+/// The same for computers that are no hosts: each to its network and back, here and on other hosts.
+pub(super) fn roads(host: &HostSpec, roads: &[(&Name, Place<'_>)]) -> String {
+    let mut out = "flush set inet hc hc_road_from\nflush set inet hc hc_road_to\n".to_owned();
+    for (name, place) in roads {
+        let address = place.v6(name);
+        let peers = host.overlay.iter().flat_map(|overlay| &overlay.peers);
+        let far = peers.filter(|(_, peer)| peer.networks.contains(place.network));
+        let far = far.map(|(host, _)| Place { host, ..*place }.subnet());
+        for subnet in std::iter::once(place.subnet()).chain(far) {
+            let _ = writeln!(
+                out,
+                "add element inet hc hc_road_from {{ {address} . {subnet}/64 }}\n\
+                 add element inet hc hc_road_to {{ {subnet}/64 . {address} }}"
+            );
+        }
     }
     out
 }
@@ -141,7 +164,7 @@ fn end(host: &HostSpec, side: &Side) -> Option<End> {
         Side::Outside => End::Outside,
         Side::Host => End::Host,
         // Written out before a description gets here; what it means cannot be told any more.
-        Side::Short(_) | Side::Machine(..) | Side::Network(_) => return None,
+        Side::Short(_) | Side::Machine(..) | Side::Network(_) | Side::Far(..) => return None,
     })
 }
 
@@ -178,6 +201,30 @@ fn reaches(host: &HostSpec) -> BTreeMap<(&'static str, String), Reach> {
             // No allowance: see hc_spec::allow.
             (End::Outside | End::Host, _) | (_, End::Outside) => {}
         }
+    }
+    all
+}
+
+/// The same from one host to another. A packet of any other two hosts comes by neither.
+fn far_reaches(host: &HostSpec) -> BTreeMap<(&'static str, String), Reach> {
+    let mut all: BTreeMap<(&'static str, String), Reach> = BTreeMap::new();
+    let end = |side: &Side| {
+        let Side::Far(machine, network, at) = side else { return None };
+        let place = Place { cloud: &host.cloud, host: at, network };
+        Some(match machine {
+            Some(machine) => (true, place.v6(machine).to_string()),
+            None => (false, format!("{}/64", place.subnet())),
+        })
+    };
+    for Allowance { from, to, ports } in host.overlay.iter().flat_map(|overlay| &overlay.allow) {
+        let (Some((from_one, from)), Some((to_one, to))) = (end(from), end(to)) else { continue };
+        let set = match (from_one, to_one) {
+            (true, true) => "hc_far_mm",
+            (true, false) => "hc_far_mn",
+            (false, true) => "hc_far_nm",
+            (false, false) => "hc_far_nn",
+        };
+        all.entry((set, format!("{from} . {to}"))).or_default().add(ports);
     }
     all
 }

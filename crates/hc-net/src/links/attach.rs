@@ -88,6 +88,9 @@ fn enter(netns: BorrowedFd<'_>) -> Result<Socket> {
         for (name, value) in [("accept_ra", "0"), ("accept_dad", "0")] {
             let _ = sysctl::set(&format!("ipv6/conf/default/{name}"), value);
         }
+        // The way to another host may swallow packets that are too large for it and say nothing: TCP
+        // then finds out by itself.
+        let _ = sysctl::set("ipv4/tcp_mtu_probing", "1");
         netlink::socket()
     };
     std::thread::scope(|scope| {

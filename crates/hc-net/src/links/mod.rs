@@ -6,11 +6,15 @@
 
 mod attach;
 mod forwarding;
+mod mend;
 mod overlay;
 mod port;
+mod roads;
 mod tap;
 
 pub use attach::{Attached, attach, detach};
+pub use mend::reattach;
+pub use roads::ensure_roads;
 pub use tap::{Tap, attach_tap, loose_taps};
 
 /// Name of the device to other hosts.
@@ -85,6 +89,34 @@ pub fn retire(place: &Place<'_>, machine: &Name) -> Result<()> {
 /// When the kernel refuses.
 pub fn readmit(machines: &[(Place<'_>, &Name)]) -> Result<()> {
     firewall::admit_machines(machines)
+}
+
+/// Whether that is the link to other hosts.
+#[must_use]
+pub fn is_overlay(link: &str) -> bool {
+    link == OVERLAY
+}
+
+/// Whether the link to other hosts is there.
+#[must_use]
+pub fn overlay_exists() -> bool {
+    exists(OVERLAY)
+}
+
+/// Links of the host on which forwarding is on for hc alone: nothing else passes there.
+///
+/// # Errors
+/// When they cannot be listed.
+pub fn uplinks() -> Result<std::collections::BTreeSet<String>> {
+    firewall::uplinks()
+}
+
+/// Says again which links those are.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn readmit_uplinks<'a>(names: impl IntoIterator<Item = &'a String>) -> Result<()> {
+    names.into_iter().try_for_each(|name| firewall::admit_uplink(name))
 }
 
 /// Whether a link of that name is in the network namespace of the calling thread.

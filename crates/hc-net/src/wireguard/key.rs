@@ -27,23 +27,34 @@ impl Key {
         }
     }
 
+    /// One that nobody has.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn new() -> Result<Self> {
+        Ok(Self(random()?.into()))
+    }
+
     fn make(path: &Path) -> Result<Self> {
-        let mut bytes = [0; 32];
-        let random = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty());
-        random
-            .map_err(|source| Error::System { action: "get randomness", source: source.into() })?;
-        let text = format!("{}\n", STANDARD.encode(bytes));
+        let key = Self::new()?;
+        let text = format!("{}\n", key.private());
         if let Some(directory) = path.parent() {
             hc_fs::durable::create_dir_all(directory, 0o755)?;
         }
         hc_fs::durable::write(path, text.as_bytes(), 0o600)?;
-        Ok(Self(bytes.into()))
+        Ok(key)
     }
 
-    /// What other hosts are told.
+    /// What others are told.
     #[must_use]
     pub fn public(&self) -> String {
-        STANDARD.encode(PublicKey::from(&self.0).as_bytes())
+        text(&PublicKey::from(&self.0))
+    }
+
+    /// What nobody else is to know.
+    #[must_use]
+    pub fn private(&self) -> String {
+        STANDARD.encode(self.0.to_bytes())
     }
 
     pub(super) fn secret(&self) -> StaticSecret {
@@ -51,12 +62,29 @@ impl Key {
     }
 }
 
+pub(super) fn text(public: &PublicKey) -> String {
+    STANDARD.encode(public.as_bytes())
+}
+
 /// Reads what [`Key::public`] wrote.
 pub(super) fn public(text: &str) -> Option<PublicKey> {
     decode(text).map(PublicKey::from)
 }
 
-fn decode(text: &str) -> Option<[u8; 32]> {
+/// Whether a text is a key of either kind.
+pub(super) fn is_key(text: &str) -> bool {
+    decode(text).is_some()
+}
+
+/// 32 bytes nobody can guess.
+pub(super) fn random() -> Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    let got = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty());
+    got.map_err(|source| Error::System { action: "get randomness", source: source.into() })?;
+    Ok(bytes)
+}
+
+pub(super) fn decode(text: &str) -> Option<[u8; 32]> {
     STANDARD.decode(text).ok()?.try_into().ok()
 }
 

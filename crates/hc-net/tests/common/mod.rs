@@ -1,6 +1,8 @@
 //! Network namespaces for tests: nothing here touches the one the test was started in.
 #![allow(dead_code, clippy::disallowed_methods)]
 
+pub mod hosts;
+
 use hc_net::blocking::attach;
 use hc_spec::addr::Place;
 use hc_spec::{HostSpec, Name, NetworkSpec};

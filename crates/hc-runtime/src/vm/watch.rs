@@ -241,13 +241,13 @@ impl Run<'_> {
                 continue;
             }
             course.requested = true;
-            self.no_fork(machine)?;
             self.tell_to_stop(machine, course)?;
         }
         Ok(())
     }
 
     fn tell_to_stop(&mut self, machine: &mut Machine, course: &mut Course) -> Res<()> {
+        self.no_fork(machine)?;
         self.come_to(Phase::Stopping)?;
         course.checks = Checks::default();
         if course.ended.is_some() {

@@ -220,11 +220,13 @@ fn hosts_have_addresses_of_their_own() {
         address: address.parse().unwrap(),
         networks: [].into(),
         public_key: None,
+        ssh: None,
     };
     let mut overlay = Overlay {
         mode: OverlayMode::Plain,
         address: "192.0.2.1".parse().unwrap(),
         peers: [(name("b"), peer("192.0.2.2"))].into(),
+        allow: Vec::new(),
     };
     host.overlay = Some(overlay.clone());
     assert_eq!(check(&mut host), [""; 0]);
@@ -240,30 +242,79 @@ fn hosts_have_addresses_of_their_own() {
 }
 
 #[test]
-fn keys_are_needed_where_they_are_used() {
+fn keys_are_keys_and_ssh_reaches_hosts() {
     use crate::host::{Overlay, Peer};
-    let peer = |last: u8, key: Option<&str>| Peer {
+    let peer = |last: u8, key: Option<&str>, ssh: &str| Peer {
         address: [192, 0, 2, last].into(),
         networks: [].into(),
         public_key: key.map(str::to_owned),
+        ssh: Some(ssh.to_owned()),
     };
     let mut host = HostSpec::new(name("c"), name("a"));
     host.overlay = Some(Overlay {
         mode: OverlayMode::Wireguard,
         address: [192, 0, 2, 1].into(),
         peers: [
-            (name("b"), peer(2, Some("xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="))),
-            (name("d"), peer(4, Some("xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dh="))),
-            (name("e"), peer(5, Some("key"))),
-            (name("f"), peer(6, None)),
+            (
+                name("b"),
+                peer(2, Some("xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="), "root@b.example:22"),
+            ),
+            (name("d"), peer(4, Some("xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dh="), "[::1]")),
+            (name("e"), peer(5, Some("key"), "e")),
+            (name("f"), peer(6, None, "-oProxyCommand=x")),
         ]
         .into(),
+        allow: Vec::new(),
     });
     insta::assert_debug_snapshot!(check(&mut host), @r#"
 [
     "hosts.d.publicKey: 'xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dh=' is no public key: it is what `hc net key` prints on that host",
     "hosts.e.publicKey: 'key' is no public key: it is what `hc net key` prints on that host",
-    "hosts.f.publicKey is missing: `hc net key` on that host prints it",
+    "hosts.f.ssh: '-oProxyCommand=x' is no place to reach over ssh: write it like root@host.example:2222",
+]
+"#);
+}
+
+#[test]
+fn allowances_between_hosts_say_everything() {
+    use crate::host::{Overlay, OverlayMode, Peer};
+    let mut host = HostSpec::new(name("c"), name("a"));
+    host.networks = [(name("lan"), crate::NetworkSpec::default())].into();
+    let peer = Peer {
+        address: [192, 0, 2, 2].into(),
+        networks: [name("lan"), name("dmz")].into(),
+        public_key: None,
+        ssh: None,
+    };
+    let allow = [
+        "web.lan.a -> db.dmz.b:80",
+        "*.lan.a -> *.dmz.b",
+        "web.lan.a -> db.lan.b",
+        "web.lan -> db.dmz.b",
+        "web.lan.z -> db.dmz.b",
+        "db.dmz.b -> web.dmz.a",
+        "db.dmz.b -> bew.lan.a",
+        "db.dmz.b -> web.lan.b",
+    ];
+    host.overlay = Some(Overlay {
+        mode: OverlayMode::Plain,
+        address: [192, 0, 2, 1].into(),
+        peers: [(name("b"), peer)].into(),
+        allow: allow.map(|text| text.parse().unwrap()).into(),
+    });
+    let (lan, web) = ([name("lan")], name("web"));
+    let machines: super::Machines<'_> = [(&web, &lan[..])].into();
+    let mut problems = Vec::new();
+    super::far::allowances(&host, host.overlay.as_ref().unwrap(), &machines, &mut problems);
+    insta::assert_debug_snapshot!(problems, @r#"
+[
+    "overlay.allow: 'web.lan.a -> db.lan.b': both are on networks of one name, where everybody reaches everybody: take it out",
+    "overlay.allow: 'web.lan -> db.dmz.b': 'web.lan' says no host: write MACHINE.NETWORK.HOST, or *.NETWORK.HOST for a network",
+    "overlay.allow: 'web.lan.z -> db.dmz.b': there is no host 'z' that others reach",
+    "overlay.allow: 'db.dmz.b -> web.dmz.a': host 'a' has no network 'dmz'",
+    "overlay.allow: 'db.dmz.b -> web.dmz.a': both are on networks of one name, where everybody reaches everybody: take it out",
+    "overlay.allow: 'db.dmz.b -> bew.lan.a': there is no machine 'bew' on host 'a'",
+    "overlay.allow: 'db.dmz.b -> web.lan.b': both are on host 'b': that belongs into hosts.b.allow",
 ]
 "#);
 }

@@ -26,6 +26,7 @@ fn names(state: State) -> Names {
         networks: [name("lan"), name("dmz"), name("empty")].into(),
         machines: [(name("web"), web), (name("db"), db), (name("log"), machine("dmz"))].into(),
         allow: vec!["web.lan -> log.dmz:514".parse().unwrap()],
+        far_allow: Vec::new(),
         peers: [(name("inn"), [name("lan"), name("dmz"), name("bar")].into())].into(),
     }
 }
