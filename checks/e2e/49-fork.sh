@@ -1,9 +1,24 @@
 # Forks of a microVM that runs: memory and disk at one instant, another identity, and the original goes on.
+# And microVMs with a root on a disk of their own.
 . "$(dirname "$0")/../lib/test.sh"
 
 : "${KERNEL_DEB:?a package of a Debian kernel}"
 hc() { timeout 200 "$HC" "$@"; }
 mkdir -p "$WORK/cloud" && cp "$KERNEL_DEB" "$WORK/cloud/kernel.deb"
+# A disk with a system of busybox on its larger partition, which boots by nothing of its own.
+mkdir -p "$WORK"/tree/{bin,sbin,dev,proc,sys,run,tmp,root,etc,var}
+cp /bin/busybox "$WORK/tree/bin/"
+for name in sh mount cat echo sleep init sync poweroff hostname test sed; do ln -s busybox "$WORK/tree/bin/$name"; done
+ln -s ../bin/busybox "$WORK/tree/sbin/init"
+printf '::sysinit:/bin/sh /etc/rc\n::respawn:/bin/sleep 1000\n' >"$WORK/tree/etc/inittab"
+# shellcheck disable=SC2016 # the machine's
+echo 'n=$(cat /root/starts); echo $((n + 1)) >/root/starts; sync' >"$WORK/tree/etc/rc"
+echo 0 >"$WORK/tree/root/starts"
+mkfs.ext4 -q -d "$WORK/tree" "$WORK/root.ext4" 24M 2>/dev/null
+truncate -s 40M "$WORK/cloud/disk.raw"
+printf 'label: gpt\nsize=4MiB\nsize=24MiB\n' | sfdisk -q "$WORK/cloud/disk.raw" >/dev/null
+dd if="$WORK/root.ext4" of="$WORK/cloud/disk.raw" bs=1M seek=5 conv=notrunc,sparse status=none
+mkfs.ext4 -q -E offset=1048576 "$WORK/cloud/disk.raw" 4M 2>/dev/null
 # A process that keeps a number and a secret in its memory, and writes the number to its disk; told to by
 # a hook it makes a new secret.
 # shellcheck disable=SC2016 # the machine's
@@ -21,10 +36,31 @@ cloud <<-NIX
 	    files."/etc/hc/forked.d/10-secret" = { mode = "0755"; text = "#!/bin/sh\nkill -HUP \$(pidof bash); hostname >/run/hook\n"; };
 	    ready.timeoutSec = 150;
 	  };
+	  hosts.here.machines.own = {
+	    kind = "microvm";
+	    image = images.disk { src = ./disk.raw; };
+	    vm.kernel = images.kernel { src = ./kernel.deb; };
+	    stop.signal = "USR2";
+	    ready.timeoutSec = 150;
+	  };
 	}
 NIX
 inside() { hc exec "$1" -- sh -c "$2"; }
-check "a microVM is deployed" deploy
+check "microVMs are deployed" deploy
+same "one has a root on a disk's largest partition, and runs its init" "$(inside own 'cat /proc/1/comm; mount | sed -n "s/^.dev.\(vd[a-z]*2\) on . type ext4 .rw.*/\1/p"' | tr '\n' ' ')" "init vda2 "
+begun() { for _ in $(seq 100); do [ "$(inside own 'cat /root/starts')" = "$1" ] && return; sleep 0.1; done; }
+begun 1
+same "which knows who it is" "$(inside own 'hostname; cat /root/starts' | tr '\n' ' ')" "own 1 "
+inside own 'echo mine >/root/mine'
+check "it stops as its init does" hc stop own
+check "and starts again" hc start own
+begun 2
+same "with what it wrote" "$(inside own 'cat /root/mine /root/starts' | tr '\n' ' ')" "mine 2 "
+check "it can be forked too" hc fork own copy
+same "with its disk" "$(inside copy 'hostname; cat /root/mine /root/starts' | tr '\n' ' ')" "copy mine 2 "
+inside copy 'echo its own >/root/mine'
+same "which is another from then on" "$(inside own 'cat /root/mine')" mine
+check "the fork is stopped" hc stop copy
 refuse 1 "is a container" "a container has no memory of its own to fork" hc fork box two
 says "microVMs can be forked" "and it is said what has"
 refuse 1 "does not run" "what does not run has none either" hc fork nobody two
@@ -33,17 +69,23 @@ check "that counts" bash -c 'for i in $(seq 100); do "$HC" exec one -- test -s /
 inside one 'echo before >/root/when; mkdir -p /etc/ssh; echo key >/etc/ssh/ssh_host_ed25519_key'
 hc exec one -- sh -c 'sleep 3; echo its own end' >"$WORK/session" &
 session=$!
-count=$(inside one 'cat /run/n')
+# It may be about to be written.
+counted() { for _ in $(seq 50); do inside "$1" 'cat /run/n' | grep . && return; done; }
+count=$(counted one)
 check "one that runs can be forked" bash -c '"$HC" fork one two --json >"$WORK/fork.json"'
 cat "$WORK/fork.json"
 same "it says of what, and how long that stood still" "$(jq -r '[.name, .forkOf, (.pauseMs > 0), .disk] | join(" ")' "$WORK/fork.json")" "two one true copy"
 wait $session
 same "a session in the original goes on" "$(cat "$WORK/session")" "its own end"
 same "the fork has what its disk had" "$(inside two 'cat /root/when')" before
-same "its process was not begun again" "$(inside two "test \$(cat /run/n) -gt $count && echo on")" on
+same "its process was not begun again" "$([ "$(counted two)" -gt "$count" ] && echo on)" on
 inside one 'echo one >/root/when' && inside two 'echo two >/root/when'
 same "and what is written then is each one's own" "$(inside one 'cat /root/when') $(inside two 'cat /root/when')" "one two"
-check "both go on counting" bash -c 'for m in one two; do a=$("$HC" exec $m -- cat /run/n); sleep 0.5; [ "$("$HC" exec $m -- cat /run/n)" -gt "$a" ] || exit 1; done'
+for m in one two; do
+	count=$(counted $m)
+	sleep 0.5
+	check "$m goes on counting" test "$(counted $m)" -gt "$count"
+done
 
 # Another machine.
 each() { for m in one two; do inside $m "$1"; done | sort -u | wc -l; }
@@ -74,7 +116,7 @@ same "it still runs" "$(inside two 'cat /root/when')" two
 check "a fork is stopped" hc stop three
 same "and is gone" "$(ls /run/hc/machines /var/lib/hc/machines | grep -c three)" 0
 kill -9 "$(jq .supervisor_pid /run/hc/machines/two/status.json)"
-check "one whose supervisor is killed ends" bash -c 'for i in $(seq 100); do [ "$(pgrep -c qemu-system)" = 1 ] && exit 0; sleep 0.1; done; exit 1'
+check "one whose supervisor is killed ends" bash -c 'for i in $(seq 100); do [ "$(pgrep -c qemu-system)" = 2 ] && exit 0; sleep 0.1; done; exit 1'
 check "its name can be had again" hc fork one two
 same "and it is another" "$(inside two 'cat /root/when')" one
 check "everything is taken away" hc destroy --yes --keep-store

@@ -32,6 +32,10 @@ struct Agent<'a> {
     signals: File,
     freezer: Freezer,
     wanted: &'a Wanted,
+    /// The image is mounted.
+    below: bool,
+    /// The root is, and is everything.
+    rooted: bool,
     sessions: Vec<Session>,
     /// Without entropy and clock, to know the same one again.
     identity: Option<Box<Identity>>,
@@ -47,11 +51,15 @@ struct Agent<'a> {
 pub fn run(port: Port, wanted: &Wanted) -> Result<(), String> {
     let signals =
         process::signals().map_err(|error| format!("cannot wait for signals: {error}"))?;
+    crate::network::begin();
     let mut agent = Agent {
         port,
         signals,
         freezer: Freezer::new(),
         wanted,
+        // What is the same for all machines of a kind is done before one is saved.
+        below: root::mount_below(wanted),
+        rooted: false,
         sessions: Vec::new(),
         identity: None,
         ready: Ready::default(),
@@ -210,11 +218,12 @@ impl Agent<'_> {
         identity::set_clock(core::mem::take(&mut new.clock))
             .map_err(|error| format!("cannot set the clock: {error}"))?;
         // After the clock, which is right only as long as nothing takes long.
-        if self.identity.is_none() {
-            root::mount(self.wanted, true)?;
+        if !self.rooted {
+            root::mount(self.wanted, true, self.below)?;
             payload::enter_root()?;
             payload::mount_usual()?;
             mounts::mount_all(&new.mounts)?;
+            self.rooted = true;
         }
         let new = Box::new(new);
         let was_another =

@@ -24,12 +24,12 @@ fn start() -> Result<(), String> {
     };
     let wanted = words::parse(&text("/hc/config")?, &text("/proc/cmdline")?)?;
     modules::load()?;
-    // Who has an identity to wait for touches no disk before: it may be saved while it waits, and go
-    // on with other disks.
+    // Who has an identity to wait for touches no disk before that is written to: it may be saved while it
+    // waits, and go on with other disks.
     if let Some(port) = Port::open()? {
         return agent::run(port, &wanted);
     }
-    root::mount(&wanted, false)?;
+    root::mount(&wanted, false, false)?;
     payload::enter_root()?;
     if wanted.command.is_empty() {
         return Err(payload::execute_init(&wanted, &Payload::default()));

@@ -18,6 +18,15 @@ const PERMANENT: u16 = 0x80;
 const ONLINK: u32 = 4;
 const SCOPE_LINK: u8 = 253;
 
+/// Sets up what every machine has.
+pub fn begin() {
+    quiet("default");
+    if let Ok(netlink) = Netlink::open() {
+        // What is not there now is complained of later.
+        let _ = set_link(&netlink, LOOPBACK, true, &[]);
+    }
+}
+
 /// Sets everything up. An interface that was set up before is taken down first, with all its routes.
 ///
 /// # Errors
@@ -35,13 +44,16 @@ pub fn set_up(identity: &Identity) -> Result<(), String> {
             let [a, b, c, d, e, f] = interface.device;
             format!("{name}: no device has the MAC {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
         })?;
+        indexes.push(index);
+        if !identity.payload.init && is_new(&links, index, name) {
+            continue;
+        }
         // First all out of the way: names may change places. One that was given by hand is also one
-        // that udev leaves alone.
+        // that udev leaves alone, which an init may start.
         let aside = format!("hc-{index}\0");
         set_link(&netlink, index, false, &[])
             .and_then(|()| set_link(&netlink, index, false, &[(3, aside.as_bytes())]))
             .map_err(refused(format!("take {name} down")))?;
-        indexes.push(index);
     }
     for (interface, index) in identity.interfaces.iter().zip(&indexes) {
         set_up_one(&netlink, interface, *index)?;
@@ -55,6 +67,18 @@ pub fn set_up(identity: &Identity) -> Result<(), String> {
         add_route(&netlink, route, index).map_err(refused(format!("add the route to {shown}")))?;
     }
     Ok(())
+}
+
+/// Whether a link is down, and called what it is to be called.
+fn is_new(links: &[Vec<u8>], index: u32, name: &str) -> bool {
+    const NAME: u16 = 3;
+    links.iter().any(|link| {
+        let flags =
+            link.get(8..12).and_then(|flags| Some(u32::from_le_bytes(flags.try_into().ok()?)));
+        link.get(4..8) == Some(&index.to_le_bytes())
+            && flags.is_some_and(|flags| flags & UP == 0)
+            && attributes(link, 16).any(|a| a.0 == NAME && a.1 == format!("{name}\0").as_bytes())
+    })
 }
 
 /// By the address it was made with, or else has now.

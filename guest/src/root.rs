@@ -12,18 +12,32 @@ use alloc::vec::Vec;
 pub const ROOT: &str = "/root";
 const LOWER: &str = "/lower";
 const LAYER: &str = "/layer";
+const EROFS: &str = "erofs";
 const BLOCK: &str = "/sys/class/block";
 
 /// Disks are there as soon as their driver is, most often; how long to wait for others.
 const PATIENCE_MS: u64 = 10_000;
 const PAUSE_MS: u64 = 2;
 
+/// Mounts the read-only root file system of an image, where that is what the root is made of, and says
+/// whether it did. It is never another one: what is written over it is on another disk.
+#[must_use]
+pub fn mount_below(wanted: &Wanted) -> bool {
+    let Some((disk, _)) = find(wanted).filter(|(_, kind)| kind == EROFS) else { return false };
+    make(LOWER).is_ok() && sys::mount(&disk, LOWER, EROFS, sys::MS_RDONLY, "").is_ok()
+}
+
 /// Mounts what is wanted at [`ROOT`]. `channel`: the host will say who the machine is, and that has to
-/// be written somewhere even where nothing else may be; it lasts as long as the machine runs.
+/// be written somewhere even where nothing else may be; it lasts as long as the machine runs. `below`:
+/// [`mount_below`] did its part.
 ///
 /// # Errors
 /// A sentence: which disk was not there, or what could not be mounted.
-pub fn mount(wanted: &Wanted, channel: bool) -> Result<(), String> {
+pub fn mount(wanted: &Wanted, channel: bool, below: bool) -> Result<(), String> {
+    if below {
+        make(ROOT)?;
+        return mount_above(wanted, LOWER);
+    }
     let (disk, kind) = patiently(|| find(wanted)).ok_or_else(|| missing(wanted))?;
     let kind = wanted.kind.clone().unwrap_or(kind);
     let at = |target: &str, flags: usize| {
@@ -34,18 +48,23 @@ pub fn mount(wanted: &Wanted, channel: bool) -> Result<(), String> {
     if wanted.read_only && !channel {
         return at(ROOT, sys::MS_RDONLY);
     }
-    if kind != "erofs" && !wanted.read_only {
+    if kind != EROFS && !wanted.read_only {
         return at(ROOT, 0);
     }
     make(LOWER)?;
-    make(LAYER)?;
     at(LOWER, sys::MS_RDONLY)?;
+    mount_above(wanted, &disk)
+}
+
+/// The root: what is mounted below, and a layer above it. `what` is written over.
+fn mount_above(wanted: &Wanted, what: &str) -> Result<(), String> {
+    make(LAYER)?;
     layer(wanted)?;
     make(&format!("{LAYER}/upper"))?;
     make(&format!("{LAYER}/work"))?;
     let options = format!("lowerdir={LOWER},upperdir={LAYER}/upper,workdir={LAYER}/work");
     sys::mount("hc", ROOT, "overlay", 0, &options)
-        .map_err(|error| format!("cannot put a writable layer over {disk}: {error}"))
+        .map_err(|error| format!("cannot put a writable layer over {what}: {error}"))
 }
 
 /// What is written goes to a disk of its own, or is kept in memory.
@@ -84,8 +103,13 @@ pub fn patiently<T>(look: impl Fn() -> Option<T>) -> Option<T> {
 fn find(wanted: &Wanted) -> Option<(String, String)> {
     if let Some(disk) = &wanted.root {
         let path = device(disk)?;
-        let kind = wanted.kind.clone().or_else(|| kind_of(&path))?;
-        return Some((path, kind));
+        let kind = |path: &str| wanted.kind.clone().or_else(|| kind_of(path));
+        // Most systems have their root on the largest of their partitions.
+        let parts = partitions(path.strip_prefix("/dev/")?);
+        if parts.is_empty() {
+            return Some((path.clone(), kind(&path)?));
+        }
+        return parts.into_iter().find_map(|path| Some((path.clone(), kind(&path)?)));
     }
     // The layer is a file system too, and not the one.
     let layer = wanted.layer.as_ref().and_then(device);
@@ -111,6 +135,19 @@ fn candidates(mut names: Vec<String>) -> Vec<String> {
         (stem.len(), String::from(stem), number)
     });
     names
+}
+
+/// The partitions of a disk, the largest first.
+fn partitions(disk: &str) -> Vec<String> {
+    let text = |name: &str, what: &str| {
+        let text = sys::read(&format!("{BLOCK}/{name}/{what}")).ok()?;
+        String::from_utf8_lossy(text.trim_ascii()).parse::<u64>().ok()
+    };
+    let of_disk = |name: &String| name.starts_with(disk) && text(name, "partition").is_some();
+    let mut names = candidates(sys::list(BLOCK).unwrap_or_default());
+    names.retain(of_disk);
+    names.sort_by_key(|name| core::cmp::Reverse(text(name, "size")));
+    names.into_iter().map(|name| format!("/dev/{name}")).collect()
 }
 
 /// The disk's path in `/dev`.

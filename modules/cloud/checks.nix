@@ -36,12 +36,13 @@ let
       (check "vm" (kind == "microvm" || machine.vm == null) "is for microVMs: set kind = \"microvm\"")
       (check "q35" (kind == "q35" || machine.q35 == null) "is for PCs: set kind = \"q35\"")
       (check "image" (
-        kind == "q35" || image.disk == null
-      ) "is a disk, which a machine of kind \"q35\" runs from")
-      (check "image" (kind == "q35" || image.rootfs != null) "is missing: name what the machine runs from, such as images.debian")
+        kind != "container" || image.disk == null
+      ) "is a disk, which virtual machines run from")
+      (check "image" (image.disk == null || image.rootfs == null) "is a root file system or a disk, not both")
+      (check "image" (kind == "q35" || image.rootfs != null || image.disk != null) "is missing: name what the machine runs from, such as images.debian")
       (check "command" (
         if machine.command == [ ] then
-          kind == "q35" || image.manifest != null
+          kind == "q35" || image.manifest != null || image.disk != null
         else
           builtins.head machine.command != ""
       ) "is empty: name a program in the image")

@@ -62,7 +62,11 @@ in
           options.disk = mkOption {
             type = types.nullOr storeFile;
             default = null;
-            description = "Raw disk that a q35's is a fork of.";
+            description = ''
+              Raw disk of which a virtual machine's is a fork. A q35 boots from it; the root of a microVM is the
+              largest partition with a file system, or the whole disk, and its init is the machine's command
+              where that is not said.
+            '';
           };
           options.manifest = mkOption {
             type = types.nullOr storeFile;

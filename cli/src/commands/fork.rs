@@ -5,7 +5,7 @@ use crate::context::Globals;
 use crate::error::{Code, Failure};
 use crate::output;
 use hc_agent::{Generations, ThrowawayNetwork};
-use hc_runtime::{Forked, ForkedDisk, Phase, Status};
+use hc_runtime::{Forked, ForkedDisk, Phase, Places, Status};
 use hc_spec::machine::{Kind, Restart, RestartPolicy};
 use hc_spec::{MachineSpec, Name};
 use nix_store::StorePath;
@@ -117,12 +117,22 @@ fn original(globals: &Globals, name: &Name) -> anyhow::Result<(MachineSpec, Stat
             "it is a PC, which nobody could tell who it is",
             "running microVMs can be forked; `hc disk fork` forks an image's disk",
         ),
+        Kind::Microvm if is_run(globals, name, &status) => refuse(
+            "its command has the streams of an `hc run`",
+            "running microVMs that were deployed, and their forks, can be forked",
+        ),
         Kind::Microvm if !spec.volumes.is_empty() => refuse(
             "it has volumes, which are one machine's",
             "running microVMs without volumes can be forked",
         ),
         Kind::Microvm => Ok((spec, status)),
     }
+}
+
+/// Whether it is the machine of an `hc run`.
+fn is_run(globals: &Globals, name: &Name, status: &Status) -> bool {
+    let places = Places::new(&globals.run_dir, &globals.state_dir, name.as_str());
+    status.fork.is_none() && places.throwaway().exists()
 }
 
 fn declared(globals: &Globals, name: &Name) -> anyhow::Result<bool> {

@@ -401,10 +401,10 @@ impl MachineSpec {
         self.user.as_deref().unwrap_or("root")
     }
 
-    /// Whether the command is process 1.
+    /// Whether the command is process 1. Without a command it is the init of the disk that it runs from.
     #[must_use]
     pub fn is_init(&self) -> bool {
-        self.init.unwrap_or(false)
+        self.init.unwrap_or(self.image.disk.is_some() && self.command.is_empty())
     }
 
     /// Where the command starts.
@@ -421,7 +421,12 @@ impl MachineSpec {
             return fail("schema", format!("is {}, this hc reads {SCHEMA}", self.schema));
         }
         let own = self.command.is_empty() && self.image.manifest.is_some();
-        if self.kind != Kind::Q35 && !own && self.command.first().is_none_or(String::is_empty) {
+        let on_disk = self.kind == Kind::Microvm && self.image.disk.is_some();
+        if self.kind != Kind::Q35
+            && !on_disk
+            && !own
+            && self.command.first().is_none_or(String::is_empty)
+        {
             return fail("command", "is empty: name a program in the image".into());
         }
         if self

@@ -45,11 +45,17 @@ impl MachineSpec {
         if self.q35.is_some() {
             return Err(("q35", "is for machines of that kind: take it out, or set kind".into()));
         }
-        if self.image.rootfs.is_none() {
-            return Err(("image.rootfs", "is missing: what does the machine run from?".into()));
-        }
-        if self.image.disk.is_some() {
-            return Err(("image.disk", "is what a machine of kind q35 runs from".into()));
+        match (&self.image.rootfs, &self.image.disk) {
+            (None, None) => {
+                return Err(("image.rootfs", "is missing: what does the machine run from?".into()));
+            }
+            (_, Some(_)) if self.kind == Kind::Container => {
+                return Err(("image.disk", "is what virtual machines run from".into()));
+            }
+            (Some(_), Some(_)) => {
+                return Err(("image", "is a root file system or a disk, not both".into()));
+            }
+            _ => {}
         }
         let Kind::Microvm = self.kind else {
             return match vm {
@@ -90,6 +96,10 @@ impl MachineSpec {
         }
         if self.volumes.len() > MOST_VOLUMES {
             return Err(("volumes", format!("a virtual machine has at most {MOST_VOLUMES}")));
+        }
+        if vm.resume && self.image.disk.is_some() {
+            let problem = "is for machines whose image is a root file system, not a disk";
+            return Err(("vm.resume", problem.into()));
         }
         if vm.memory < LEAST_MEMORY || vm.memory % (1 << 20) != 0 {
             let least = LEAST_MEMORY >> 20;
@@ -167,6 +177,39 @@ mod tests {
         let asked = serde_json::json!({"when": "command", "command": ["x"]});
         parse(|spec| spec["ready"] = asked).unwrap();
         parse(|spec| spec["health"] = serde_json::json!({"port": 80, "path": "/"})).unwrap();
+    }
+
+    #[test]
+    fn it_runs_from_a_root_file_system_or_a_disk() {
+        let disk = serde_json::json!({"disk": "/nix/store/d/disk.raw"});
+        let spec = parse(|spec| {
+            spec["image"] = disk.clone();
+            spec["command"] = serde_json::json!([]);
+        });
+        assert!(spec.unwrap().is_init(), "what is on the disk decides");
+        let spec = parse(|spec| spec["image"] = disk.clone()).unwrap();
+        assert!(!spec.is_init(), "or what is asked for");
+        for (change, says) in [
+            (serde_json::json!({"image": {"rootfs": "/r", "disk": "/d"}}), "not both"),
+            (serde_json::json!({"image": {}}), "is missing"),
+            (
+                serde_json::json!({"image": disk, "kind": "container", "vm": null}),
+                "virtual machines",
+            ),
+        ] {
+            let message = parse(|spec| {
+                for (key, value) in change.as_object().unwrap() {
+                    spec[key] = value.clone();
+                }
+            });
+            let message = message.unwrap_err();
+            assert!(message.contains(says), "{message}");
+        }
+        let message = parse(|spec| {
+            spec["image"] = disk.clone();
+            spec["vm"]["resume"] = true.into();
+        });
+        assert!(message.unwrap_err().contains("vm.resume"));
     }
 
     #[test]

@@ -68,12 +68,15 @@ impl<'a> Port<'a> {
     /// Waits until it and the bridge pass packets. The end of a pair that went up first notices
     /// the other one later, in a work queue, and until then drops what it is given: a connection
     /// attempt in that moment would be repeated only after a second. Since Linux 6.8 asking for the
-    /// link is enough.
+    /// link is enough. A tap's state is never told: it passes packets as soon as it is up.
     pub async fn carries(&self) -> Result<()> {
         for link in [self.link(), self.place.bridge()] {
             for _ in 0..200 {
                 let Some(state) = self.outside.link(&link).await? else { break };
-                if state.attributes.contains(&LinkAttribute::OperState(State::Up)) {
+                let passes = |attribute: &LinkAttribute| {
+                    matches!(attribute, LinkAttribute::OperState(State::Up | State::Unknown))
+                };
+                if state.attributes.iter().any(passes) {
                     break;
                 }
                 // Not tokio's: the caller's runtime may have no timer, and this is for old kernels only.

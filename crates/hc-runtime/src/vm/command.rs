@@ -49,6 +49,16 @@ impl Memory {
     }
 }
 
+/// A disk that is written to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Written<F> {
+    pub file: F,
+    /// The image below, where the file is a qcow2 overlay over it; else it is raw.
+    pub below: Option<F>,
+    /// The root is on it, and not a layer over another disk.
+    pub is_root: bool,
+}
+
 /// A computer to be made, by the numbers that its descriptors will have in QEMU.
 #[derive(Debug)]
 pub(super) struct Computer<'a> {
@@ -67,7 +77,7 @@ pub(super) struct Computer<'a> {
     /// Whether there is a root file system at [`ROOTFS`].
     pub has_root: bool,
     /// The disk that keeps what is written.
-    pub layer: Option<RawFd>,
+    pub layer: Option<Written<RawFd>>,
     /// Disks that outlive it, and whether they can only be read.
     pub volumes: &'a [(RawFd, bool)],
     pub taps: &'a [(RawFd, Mac)],
@@ -142,12 +152,21 @@ impl Computer<'_> {
             add(&["-blockdev", &format!("driver=raw,node-name=root,read-only=on,{file}")]);
             add(&["-device", "virtio-blk-device,drive=root,serial=root"]);
         }
-        if let Some(layer) = self.layer {
-            add(&["-add-fd", &format!("fd={layer},set=2")]);
+        if let Some(Written { file, below, is_root }) = self.layer {
+            add(&["-add-fd", &format!("fd={file},set=2")]);
             let file = "file.driver=file,file.filename=/dev/fdset/2,file.discard=unmap";
             let zeros = "discard=unmap,detect-zeroes=unmap";
-            add(&["-blockdev", &format!("driver=raw,node-name=layer,{zeros},{file}")]);
-            add(&["-device", "virtio-blk-device,drive=layer,serial=layer"]);
+            let driver = if let Some(image) = below {
+                add(&["-add-fd", &format!("fd={image},set=4")]);
+                let image = "file.driver=file,file.filename=/dev/fdset/4,file.read-only=on";
+                add(&["-blockdev", &format!("driver=raw,node-name=image,read-only=on,{image}")]);
+                "driver=qcow2,backing=image"
+            } else {
+                "driver=raw"
+            };
+            add(&["-blockdev", &format!("{driver},node-name=layer,{zeros},{file}")]);
+            let serial = if is_root { "root" } else { "layer" };
+            add(&["-device", &format!("virtio-blk-device,drive=layer,serial={serial}")]);
         }
         for (index, (fd, read_only)) in self.volumes.iter().enumerate() {
             let (name, set) = (volume(index), FIRST_VOLUME + index);
@@ -191,7 +210,7 @@ mod tests {
             console: 4,
             guest: 5,
             has_root: true,
-            layer: Some(6),
+            layer: Some(Written { file: 6, below: None, is_root: false }),
             volumes: &[(10, false), (11, true)],
             taps: &[(7, Mac([2, 0, 0, 0, 0, 1]))],
             words: &words,
@@ -235,6 +254,10 @@ mod tests {
         -initrd /initrd
         -append console=ttyS0 quiet
         ");
+        computer.layer = Some(Written { file: 6, below: Some(10), is_root: true });
+        let text = computer.arguments().join(" ");
+        assert!(text.contains("-blockdev driver=qcow2,backing=image,node-name=layer"), "{text}");
+        assert!(text.contains("drive=layer,serial=root"), "{text}");
         computer.memory = Memory::Copied(9);
         let text = computer.arguments().join(" ");
         assert!(

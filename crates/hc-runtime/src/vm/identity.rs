@@ -33,6 +33,9 @@ pub(super) fn of(
     let stop_signal = signal.ok_or_else(|| {
         Problem::plain(format!("stop.signal: '{}' is no signal", spec.stop.signal()))
     })?;
+    // The guest knows what powers an init off; what ends a command does not.
+    let unsaid = spec.is_init() && spec.stop.signal.is_none();
+    let stop_signal = if unsaid { 0 } else { stop_signal };
     let (interfaces, routes) = network(spec, taps, macs);
     Ok(wire::Identity {
         hostname: spec.name.to_string(),

@@ -3,26 +3,74 @@
 //! An empty one of each size is made once, `<state>/layers/BYTES.raw`, and machines' are copies that
 //! share its blocks where the file system can; else the few hundred kilobytes in it are copied.
 
+use super::command::Written;
 use super::saved::Collected;
-use crate::config::Places;
+use crate::base::{ImageFile, Keep};
+use crate::config::{Places, RunConfig};
+use crate::disk::{Disks, Method, Request};
 use crate::error::{Doing, Problem, Res};
 use crate::sys::clone::{Shared, share};
+use hc_spec::{MachineSpec, Name};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const LAYER: &str = "layer.raw";
+/// The name of a machine's disk, where its root is on one.
+const ROOT: &str = "root";
+
+/// A disk that a machine writes to.
+pub(super) struct Layer {
+    pub path: PathBuf,
+    pub file: File,
+    /// The image below, where the file is a qcow2 overlay over it; else it is raw.
+    pub below: Option<File>,
+    /// Bytes that the machine sees.
+    pub size: u64,
+}
+
+impl Layer {
+    /// As QEMU has it. `is_root`: the root is on it.
+    pub fn written(&self, is_root: bool) -> Written<BorrowedFd<'_>> {
+        let (file, below) = (self.file.as_fd(), self.below.as_ref().map(AsFd::as_fd));
+        Written { file, below, is_root }
+    }
+}
+
+/// The machine's fork of an image that is a whole disk: made, or found.
+pub(super) fn of_disk(
+    config: &RunConfig,
+    spec: &MachineSpec,
+    image: &Path,
+    keep: Keep<'_>,
+) -> Res<Layer> {
+    let plain = |error: &dyn std::error::Error| Problem::plain(error.to_string());
+    let disk = Name::new(ROOT).map_err(|error| plain(&error))?;
+    let image =
+        ImageFile::new(image, config.store_root.as_deref()).map_err(|error| plain(&error))?;
+    let machine = &spec.name;
+    let request = Request { machine, disk: &disk, image: &image, size: None, replace: false };
+    let made = Disks::new(&config.state_dir).fork(&request, keep, &|_| ());
+    let made = made.map_err(|error| plain(&error))?;
+    let below = match made.method {
+        Method::Overlay => {
+            let below = File::open(&image.physical);
+            Some(below.doing_with(|| format!("open {}", image.physical.display()))?)
+        }
+        Method::Reflink => None,
+    };
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = rustix::fs::open(&made.path, flags, Mode::empty());
+    let file = file.doing_with(|| format!("open {}", made.path.display()))?.into();
+    Ok(Layer { path: made.path, file, below, size: made.size })
+}
 
 /// The layer of the machine's fork that belongs to `closure`: made, or found. One of another closure
 /// is moved aside, as a container's is.
-pub(super) fn open(
-    places: &Places,
-    closure: &Path,
-    state_dir: &Path,
-    size: u64,
-) -> Res<(PathBuf, File)> {
+pub(super) fn open(places: &Places, closure: &Path, state_dir: &Path, size: u64) -> Res<Layer> {
     let dir = crate::fork::claim(places, closure)?;
     let path = dir.join(LAYER);
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -31,7 +79,7 @@ pub(super) fn open(
     if let Ok(layer) = opened
         && layer.metadata().is_ok_and(|found| found.len() == size)
     {
-        return Ok((path, layer));
+        return Ok(Layer { path, file: layer, below: None, size });
     }
     let action = || format!("make {}", path.display());
     let empty = File::open(template(state_dir, size)?).doing_with(action)?;
@@ -44,12 +92,12 @@ pub(super) fn open(
         crate::base::copy_data(&empty, &layer, &mut |_| ()).doing_with(action)?;
     }
     hc_fs::plain::rename(&fresh, &path)?;
-    Ok((path, layer))
+    Ok(Layer { path, file: layer, below: None, size })
 }
 
 /// An empty file of this size for a fork's disk, in the machine's fork that belongs to `closure`: what
 /// is in it comes later.
-pub(super) fn blank(places: &Places, closure: &Path, size: u64) -> Res<(PathBuf, File)> {
+pub(super) fn blank(places: &Places, closure: &Path, size: u64) -> Res<Layer> {
     let path = crate::fork::claim(places, closure)?.join(LAYER);
     let action = || format!("make {}", path.display());
     hc_fs::plain::remove_file(&path)?;
@@ -57,7 +105,7 @@ pub(super) fn blank(places: &Places, closure: &Path, size: u64) -> Res<(PathBuf,
     rustix::fs::ftruncate(&made, size).doing_with(action)?;
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = File::from(rustix::fs::open(&path, flags, Mode::empty()).doing_with(action)?);
-    Ok((path, file))
+    Ok(Layer { path, file, below: None, size })
 }
 
 /// The empty file system of this size, made if it is not there.
@@ -124,7 +172,8 @@ mod tests {
         let places = Places::new(dir.path(), dir.path(), "db");
         hc_fs::plain::create_dir_all(&places.state, 0o755).unwrap();
         let size = 64 << 20;
-        let layer = |closure: &str| open(&places, Path::new(closure), dir.path(), size).unwrap().1;
+        let layer =
+            |closure: &str| open(&places, Path::new(closure), dir.path(), size).unwrap().file;
         let first = layer("/one");
         let mut magic = [0; 2];
         first.read_exact_at(&mut magic, 1080).unwrap();

@@ -63,6 +63,7 @@ use hc_guest::wire;
 use hc_spec::addr::Mac;
 use hc_spec::machine::Limits;
 use hc_spec::{MachineSpec, Vm};
+use layer::Layer;
 use own::Own;
 pub use prepare::prepare;
 use qmp::Qmp;
@@ -117,7 +118,7 @@ struct Unsaved {
 /// What forks of a machine begin with.
 struct Origin {
     /// Its disk.
-    layer: File,
+    layer: Layer,
     macs: Vec<Mac>,
     block: Block,
 }
@@ -205,9 +206,10 @@ impl Run<'_> {
                 (attached, clock.stage(Step::Network, began))
             });
             let (closure, state) = (&self.config.closure, &self.config.state_dir);
-            let layer = match &incoming {
-                Some(_) => layer::blank(&self.places, closure, vm.layer_size),
-                None => layer::open(&self.places, closure, state, vm.layer_size),
+            let layer = match (&incoming, &spec.image.disk) {
+                (Some(of), _) => layer::blank(&self.places, closure, of.size()),
+                (None, Some(image)) => layer::of_disk(self.config, spec, image, self.keep),
+                (None, None) => layer::open(&self.places, closure, state, vm.layer_size),
             };
             let forking = clock.stage(Step::Fork, began);
             let failed = |_| (Err("the network code failed".into()), forking);
@@ -215,19 +217,19 @@ impl Run<'_> {
             (attached, connecting, layer, forking)
         });
         self.status.timing.extend([forking, connecting]);
-        let (path, layer) = layer.map_err(here)?;
+        let layer = layer.map_err(here)?;
         let (attached, taps) =
             attached.map_err(|source| RunError::Network { machine: name.into(), source })?;
         self.status.addresses = attached.addresses;
-        let words = words(vm, &accelerator);
+        let words = words(spec, vm, &accelerator);
         let macs = incoming.as_ref().map_or_else(|| identity::macs(spec), fork::Incoming::macs);
         let mut plan = spawn::Plan {
             qemu: &qemu,
             accelerator: &accelerator,
             kernel,
             initrd,
-            rootfs: Some(self.config.physical(spec.image.rootfs())),
-            layer: Some(layer.as_fd()),
+            rootfs: spec.image.rootfs.as_ref().map(|file| self.config.physical(file)),
+            layer: Some(layer.written(spec.image.disk.is_some())),
             volumes: volumes.iter().map(|(file, read_only)| (file.as_fd(), *read_only)).collect(),
             taps: identity::devices(&taps, &macs),
             size: vm.memory,
@@ -242,13 +244,16 @@ impl Run<'_> {
         if let Some(own) = &own {
             own.describe(&mut identity.payload);
         }
-        let doors = self.doors(&[Service::Sessions, Service::Console, Service::Fork]);
-        let doors = doors.map_err(here)?;
+        // Streams of somebody's terminal are not had twice.
+        let forks = own.is_none().then_some(Service::Fork);
+        let services: Vec<_> =
+            [Service::Sessions, Service::Console].into_iter().chain(forks).collect();
+        let doors = self.doors(&services).map_err(here)?;
         let copied = incoming.is_some();
         let (qemu, memory, unsaved) = match incoming {
             Some(incoming) => {
                 plan.memory = incoming.memory();
-                let qemu = self.take_in(&plan, incoming, &path).map_err(here)?;
+                let qemu = self.take_in(&plan, incoming, &layer.path).map_err(here)?;
                 (qemu, plan.memory, None)
             }
             None => self.turn_on(plan, vm).map_err(here)?,
@@ -405,11 +410,13 @@ fn limits(memory: u64, accelerator: &Accelerator, said: &Limits) -> Limits {
 }
 
 /// The kernel's command line.
-fn words(vm: &Vm, accelerator: &Accelerator) -> Vec<String> {
-    let own = ["console=ttyS0", "quiet", "panic=-1", "root=serial:root", "hc.layer=serial:layer"];
+fn words(spec: &MachineSpec, vm: &Vm, accelerator: &Accelerator) -> Vec<String> {
+    let own = ["console=ttyS0", "quiet", "panic=-1", "root=serial:root"];
+    let layer = spec.image.disk.is_none().then_some("hc.layer=serial:layer");
     // A microVM has no PCI bus; what else would be waited for while it comes up is not.
     let quick = ["pci=off", "rcupdate.rcu_expedited=1", "cryptomgr.notests"];
-    let mut words: Vec<String> = own.into_iter().chain(quick).map(String::from).collect();
+    let mut words: Vec<String> =
+        own.into_iter().chain(layer).chain(quick).map(String::from).collect();
     words.extend(accelerator.words());
     words.extend(vm.kernel_params.iter().cloned());
     words

@@ -3,7 +3,7 @@
 
 use super::accelerator::{self, Accelerator, NOBODY};
 use super::channel::{Channel, Told};
-use super::command::Memory;
+use super::command::{Memory, Written};
 use super::resume::{self, Ram};
 use super::saved::{self, Saving};
 use super::spawn::{self, Plan};
@@ -59,7 +59,7 @@ fn pc(config: &RunConfig, spec: &MachineSpec, say: &mut dyn FnMut(&str)) -> Res<
 }
 
 /// Copies a disk's image to the state directory's file system, where that is what forks share.
-pub(super) fn base(config: &RunConfig, image: &Path, say: &mut dyn FnMut(&str)) -> Res<()> {
+fn base(config: &RunConfig, image: &Path, say: &mut dyn FnMut(&str)) -> Res<()> {
     let plain = |error: crate::base::ForkError| Problem::plain(error.to_string());
     let store = config.physical(Path::new("/nix/store"));
     let findings = disk::probe(&config.state_dir, &store).map_err(plain)?;
@@ -87,6 +87,9 @@ fn microvm(
     let accelerator = accelerator::choose(&config.run_dir, &qemu, &kernel, &|with| {
         accelerator::boots(with, &qemu, &kernel, &initrd)
     })?;
+    if let Some(image) = &spec.image.disk {
+        return base(config, image, say);
+    }
     layer::template(&config.state_dir, vm.layer_size)?;
     if !vm.resume {
         return Ok(());
@@ -115,7 +118,7 @@ fn save(
 ) -> Res<()> {
     let count = spec.networks.len();
     let taps = network.loose_taps(count).map_err(|error| Problem::plain(error.to_string()))?;
-    let words = words(vm, accelerator);
+    let words = words(spec, vm, accelerator);
     // Nothing is on it, and nothing is read of it before the machine is somebody.
     let disk = directory.join("layer");
     hc_fs::plain::create_new(&disk, 0o600)?;
@@ -128,7 +131,7 @@ fn save(
         kernel: config.physical(&vm.kernel),
         initrd: config.physical(&vm.initrd),
         rootfs: Some(config.physical(spec.image.rootfs())),
-        layer: Some(disk.as_fd()),
+        layer: Some(Written { file: disk.as_fd(), below: None, is_root: false }),
         volumes: Vec::new(),
         taps: identity::devices(&taps, &identity::macs(spec)),
         size: vm.memory,

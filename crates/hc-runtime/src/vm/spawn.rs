@@ -1,7 +1,7 @@
 //! QEMU for a microVM.
 
 use super::accelerator::{Accelerator, Kind};
-use super::command::{Computer, INITRD, KERNEL, Memory, RAM, ROOTFS};
+use super::command::{Computer, INITRD, KERNEL, Memory, RAM, ROOTFS, Written};
 use super::jail::Shown;
 use super::launch::{Program, launch};
 use super::qmp::Qmp;
@@ -22,7 +22,7 @@ pub(super) struct Plan<'a> {
     pub kernel: PathBuf,
     pub initrd: PathBuf,
     pub rootfs: Option<PathBuf>,
-    pub layer: Option<BorrowedFd<'a>>,
+    pub layer: Option<Written<BorrowedFd<'a>>>,
     /// Disks that outlive it, and whether they can only be read.
     pub volumes: Vec<(BorrowedFd<'a>, bool)>,
     pub taps: Vec<(BorrowedFd<'a>, Mac)>,
@@ -86,13 +86,18 @@ pub(super) fn spawn(plan: &Plan<'_>, group: &Group) -> Res<Qemu> {
         console: its_console.as_raw_fd(),
         guest: its_guest.as_raw_fd(),
         has_root: plan.rootfs.is_some(),
-        layer: plan.layer.map(|layer| layer.as_raw_fd()),
+        layer: plan.layer.map(|layer| Written {
+            file: layer.file.as_raw_fd(),
+            below: layer.below.map(|image| image.as_raw_fd()),
+            is_root: layer.is_root,
+        }),
         volumes: &volumes,
         taps: &taps,
         words: plan.words,
     };
     let mut kept = vec![its_qmp.as_fd(), its_console.as_fd(), its_guest.as_fd()];
-    kept.extend(kvm.iter().map(AsFd::as_fd).chain(plan.layer));
+    kept.extend(kvm.iter().map(AsFd::as_fd));
+    kept.extend(plan.layer.iter().flat_map(|layer| [Some(layer.file), layer.below]).flatten());
     kept.extend(plan.taps.iter().map(|(tap, _)| *tap));
     kept.extend(plan.volumes.iter().map(|(file, _)| *file));
     kept.extend(plan.ram.as_ref().map(|(_, state)| *state));

@@ -25,7 +25,7 @@ impl Run<'_> {
             let asked = door.and_then(|(_, door)| door.next());
             if let (Some(socket), Some(origin)) = (asked, &machine.origin) {
                 // Whoever asked may be gone again.
-                machine.forking = Forking::begin(socket, &origin.macs, origin.block).ok();
+                machine.forking = Forking::begin(socket, origin).ok();
             }
         }
         let (Some(forking), Some(origin)) = (&mut machine.forking, &machine.origin) else {

@@ -52,6 +52,11 @@ impl Incoming {
         Memory::Sent(self.facts.block)
     }
 
+    /// Bytes of its disk.
+    pub fn size(&self) -> u64 {
+        self.facts.size
+    }
+
     /// Takes memory and disk in, and has the computer go on. `disk` is the file that QEMU has for it.
     pub fn take(self, qemu: &mut Qemu, disk: &Path) -> Res<Forked> {
         let (theirs, ours) = pair().doing("make a socket pair")?;

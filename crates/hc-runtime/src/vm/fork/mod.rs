@@ -42,6 +42,8 @@ pub(super) struct Facts {
     /// MACs of its devices, in order.
     macs: Vec<[u8; 6]>,
     block: Block,
+    /// Bytes of its disk.
+    size: u64,
 }
 
 /// The other computer is on: go on. Two descriptors come with it: the socket that the migration goes

@@ -3,10 +3,10 @@
 use super::{Disk, Done, Facts, Wanted, hear, say};
 use crate::error::{Doing, Res};
 use crate::sys::clone::{Shared, share};
-use crate::vm::command::Block;
+use crate::vm::Origin;
+use crate::vm::layer::Layer;
 use crate::vm::qmp::{Qmp, Said};
 use crate::vm::resume;
-use hc_spec::addr::Mac;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 use std::fs::File;
@@ -25,6 +25,8 @@ const SET: u32 = 7;
 const JOB: &str = "fork";
 /// The node of the disk that is forked.
 const LAYER: &str = "layer";
+
+const NONE: Shared = Shared::No(rustix::io::Errno::OPNOTSUPP);
 
 /// A fork under way.
 pub(in crate::vm) struct Forking {
@@ -62,10 +64,11 @@ pub(in crate::vm) enum Next {
 
 impl Forking {
     /// Tells whoever came in what the computer is.
-    pub fn begin(socket: OwnedFd, macs: &[Mac], block: Block) -> Res<Self> {
+    pub fn begin(socket: OwnedFd, origin: &Origin) -> Res<Self> {
         // What was accepted without waiting is not waited for either.
         rustix::io::ioctl_fionbio(&socket, false).doing("speak to the other supervisor")?;
-        let facts = Facts { macs: macs.iter().map(|mac| mac.0).collect(), block };
+        let macs = origin.macs.iter().map(|mac| mac.0).collect();
+        let facts = Facts { macs, block: origin.block, size: origin.layer.size };
         say(socket.as_fd(), &facts, &[])?;
         Ok(Self { socket, stage: Stage::Told, disk: None })
     }
@@ -91,7 +94,7 @@ impl Forking {
     }
 
     /// Goes on as far as it can.
-    pub fn turn(&mut self, qmp: &mut Qmp, layer: &File) -> Next {
+    pub fn turn(&mut self, qmp: &mut Qmp, layer: &Layer) -> Next {
         let mut socket = [PollFd::new(&self.socket, PollFlags::IN)];
         let heard = matches!(poll(&mut socket, Some(&Timespec::default())), Ok(1));
         let advanced = match &self.stage {
@@ -127,7 +130,7 @@ impl Forking {
         let _ = say(self.socket.as_fd(), &Done::Failed(why), &[]);
     }
 
-    fn begin_copying(&mut self, qmp: &mut Qmp, layer: &File) -> Result<Next, String> {
+    fn begin_copying(&mut self, qmp: &mut Qmp, layer: &Layer) -> Result<Next, String> {
         let (Wanted {}, fds) = hear(&self.socket).map_err(|problem| problem.to_string())?;
         let Ok([migration, file]) = <[OwnedFd; 2]>::try_from(fds) else {
             return Err("the other supervisor sent no descriptors".into());
@@ -135,8 +138,9 @@ impl Forking {
         let file = File::from(file);
         let begun = Instant::now();
         self.stage = Stage::Copying { begun, look_at: begun + TICK, flushed: false };
-        let shared = share(layer, &file).map_err(|error| format!("cannot fork its disk: {error}"));
-        let how = match shared? {
+        // What QEMU keeps of an overlay's tables is not all in its file.
+        let shared = if layer.below.is_none() { share(&layer.file, &file) } else { Ok(NONE) };
+        let how = match shared.map_err(|error| format!("cannot fork its disk: {error}"))? {
             Shared::Yes => Disk::Reflink,
             Shared::No(_) => Disk::Copy,
         };
@@ -149,7 +153,7 @@ impl Forking {
     }
 
     /// Whether so little is left that the machine can be stopped for it.
-    fn look(&mut self, qmp: &mut Qmp, layer: &File) -> Result<Next, String> {
+    fn look(&mut self, qmp: &mut Qmp, layer: &Layer) -> Result<Next, String> {
         let Stage::Copying { begun, look_at, flushed } = &mut self.stage else {
             return Ok(Next::Wait);
         };
@@ -168,7 +172,7 @@ impl Forking {
         }
         if !std::mem::replace(flushed, true) {
             // QEMU does this when it stops, and waits.
-            let _ = rustix::fs::fdatasync(layer);
+            let _ = rustix::fs::fdatasync(&layer.file);
             let _ = self.disk.as_ref().map(|disk| rustix::fs::fdatasync(&disk.file));
             return Ok(Next::Wait);
         }
@@ -178,14 +182,14 @@ impl Forking {
 
     /// The guest stands still: stops the computer, has the rest sent, and starts it again, whether that
     /// went well or not. The guest has then to be told to go on.
-    pub fn switch(&mut self, qmp: &mut Qmp, layer: &File) -> Result<(), String> {
+    pub fn switch(&mut self, qmp: &mut Qmp, layer: &Layer) -> Result<(), String> {
         let since = match self.stage {
             Stage::Quieting { since } => since,
             _ => Instant::now(),
         };
         let disk = self.disk.as_ref();
         let switched = resume::switch(qmp, |qmp| match disk {
-            Some(Copied { file, how: Disk::Reflink }) => match share(layer, file) {
+            Some(Copied { file, how: Disk::Reflink }) => match share(&layer.file, file) {
                 Ok(Shared::Yes) => Ok(()),
                 Ok(Shared::No(error)) => Err(format!("cannot fork its disk: {error}")),
                 Err(error) => Err(format!("cannot fork its disk: {error}")),
