@@ -26,7 +26,11 @@ id() { hc exec "$1" -- cat /etc/machine-id; }
 booted() { hc exec "$1" -- awk '{ printf "%d", $1 * 100 }' /proc/uptime; }
 describe r-one
 check "the first is deployed" deploy
-check "and was saved when it had come up" bash -c 'for i in $(seq 100); do ls /var/lib/hc/saved/*/saved.json && exit 0; sleep 0.2; done; exit 1'
+check "and a machine like it was saved before that" test -e $saved/*/saved.json
+hc logs r-one >"$WORK/out"
+silent "cold" "so that its first start was none of a cold machine"
+same "where its time went is known" "$(hc status r-one --json | jq -r '[.timing[].step] | map(select(. != "lock" and . != "cgroup")) | sort | join(" ")')" \
+	"accelerator exec execute fork guest identity memory network qemu read ready"
 same "once" "$(find $saved -name saved.json | wc -l)" 1
 same "its memory is in no file that has a name" "$(ls /run/hc/machines/r-one/ram 2>/dev/null)" ""
 first=$(id r-one)
@@ -54,6 +58,7 @@ same "they share the memory of the saved one" "$(pgrep qemu-system | while read 
 # What does not fit is not used.
 printf x >>"$(ls $saved/*/state)"
 check "with a saved one that is damaged it starts all the same" hc restart r-two
+check "cold, which is told" bash -c '"$HC" status r-two | grep -q "began cold.*damaged"'
 same "and saves itself anew" "$(for _ in $(seq 100); do [ "$(stat -c %Y.%i $saved/*/ram)" != "$made" ] && [ -e $saved/*/saved.json ] && echo yes && break; sleep 0.2; done)" yes
 check "a collection keeps what is used" hc gc
 same "as it is" "$(find $saved -name saved.json | wc -l)" 1

@@ -2,6 +2,7 @@
 //! process 1 beside a command, as a process of its own beside an image's init.
 
 mod freezer;
+mod hooks;
 pub mod port;
 mod program;
 mod ready;
@@ -204,6 +205,8 @@ impl Agent<'_> {
             payload::mount_usual()?;
         }
         let new = Box::new(new);
+        let was_another =
+            self.identity.as_ref().is_some_and(|old| old.machine_id != new.machine_id);
         if self.identity.as_ref() != Some(&new) {
             identity::apply(&new, self.wanted.read_only)?;
             self.identity = Some(new);
@@ -213,6 +216,9 @@ impl Agent<'_> {
             self.frozen = false;
         }
         self.say(&FromGuest::Identified);
+        if was_another && let Some(identity) = &self.identity {
+            hooks::run(&self.freezer, &identity.payload);
+        }
         if self.ready.has_started() {
             self.ready.tell(&mut self.port);
             return Ok(());
@@ -288,8 +294,8 @@ impl Agent<'_> {
         }
     }
 
+    /// Nothing is written out: what memory holds of the disk belongs to what is on it at this moment.
     fn quiesce(&mut self) -> Result<(), String> {
-        sys::sync();
         if !self.frozen && self.ready.has_started() {
             self.freezer.freeze()?;
         }

@@ -8,6 +8,9 @@ use crate::output;
 use crate::progress::Progress;
 use hc_agent::wire::{ActivateRequest, Activation, Outcome};
 use serde_json::json;
+use std::io::IsTerminal;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 /// Make this host run what a flake describes
 ///
@@ -55,12 +58,35 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         timeout_sec: args.timeout,
         by: Some(who("deploy")),
     };
-    let activation = client.activate(&request, args.wait).map_err(agent::failure)?;
+    let activation = watched(&client, &progress, || client.activate(&request, args.wait));
+    let activation = activation.map_err(agent::failure)?;
     progress.clear();
     if args.json {
         output::json(&activation)?;
     }
     conclude(&activation, args.json)
+}
+
+/// Shows what the agent is at while it does something.
+fn watched<T>(client: &hc_agent::Client, progress: &Progress, work: impl FnOnce() -> T) -> T {
+    const EVERY: Duration = Duration::from_millis(300);
+    if !std::io::stderr().is_terminal() {
+        return work();
+    }
+    let (over, is_over) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            while is_over.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
+                let doing = client.status().ok().and_then(|status| status.activation);
+                if let Some(doing) = doing {
+                    progress.say(doing.what);
+                }
+            }
+        });
+        let done = work();
+        drop(over);
+        done
+    })
 }
 
 /// Who asks, for whoever else asks meanwhile.

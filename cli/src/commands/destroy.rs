@@ -39,6 +39,9 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let running = !matches!(client.status(), Err(ClientError::NotRunning { .. }));
     if running || deployed {
         agent::start(globals)?;
+        for fork in hc_agent::forks::views(&globals.run_dir) {
+            client.stop(fork.name.as_str()).map_err(agent::failure)?;
+        }
         hc_agent::stop(&agent::config(globals)?, true).map_err(agent::failure)?;
     }
     hc_agent::unregister(&agent::config(globals)?)?;

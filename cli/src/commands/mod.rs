@@ -15,6 +15,7 @@ mod eval;
 mod evaluator;
 mod exec;
 mod flake;
+mod fork;
 mod gc;
 mod generations;
 mod guest;
@@ -75,6 +76,7 @@ enum Verb {
     Logs(logs::Args),
     Run(Box<run::Args>),
     Exec(exec::Args),
+    Fork(fork::Args),
     Shell(shell::Args),
     Cp(cp::Args),
     Console(console::Args),
@@ -127,6 +129,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Ip(args) => ip::run(globals, args),
         Verb::Net(args) => net::run(globals, args),
         Verb::Logs(args) => logs::run(globals, args),
+        Verb::Fork(args) => fork::run(globals, args),
         Verb::Cp(args) => cp::run(globals, args),
         Verb::Console(args) => console::run(globals, args),
         Verb::Screen(args) => screen::run(globals, args),

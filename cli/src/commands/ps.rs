@@ -5,7 +5,7 @@ use crate::context::Globals;
 use crate::output;
 use hc_agent::wire::MachineView;
 
-/// List the machines of the current generation
+/// List the machines of the current generation, and the forks of machines that run beside them
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Print JSON
@@ -27,8 +27,12 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
 /// Prints machines as a table.
 pub fn print(machines: &[MachineView]) -> anyhow::Result<()> {
     let rows = machines.iter().map(|m| {
+        let name = match &m.fork_of {
+            Some(original) => format!("{} (fork of {original})", m.name),
+            None => m.name.to_string(),
+        };
         vec![
-            m.name.to_string(),
+            name,
             m.phase.to_string(),
             m.pid.map_or("-".into(), |pid| pid.to_string()),
             m.uptime_ms.map_or("-".into(), |ms| output::ago(ms / 1000)),

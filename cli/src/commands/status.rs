@@ -5,7 +5,7 @@ use crate::context::Globals;
 use crate::error::{Code, Failure};
 use crate::output;
 use hc_agent::wire::MachineView;
-use hc_runtime::{Exit, Stage, Status, Usage};
+use hc_runtime::{Exit, Forked, Stage, Status, Usage};
 use hc_spec::MachineSpec;
 use hc_spec::machine::{Limits, Restart};
 use serde::Serialize;
@@ -53,6 +53,12 @@ struct Report {
     limits: Limits,
     usage: Option<Usage>,
     timing: Vec<Stage>,
+    /// What it is a fork of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fork: Option<Forked>,
+    /// Why it did not start from saved memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cold: Option<String>,
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
@@ -115,6 +121,8 @@ fn gather(
         restart: spec.as_ref().map(|spec| spec.restart.clone()),
         limits: spec.map(|spec| spec.limits).unwrap_or_default(),
         usage: runs.map(|status| Usage::of(&status.cgroups)),
+        fork: runs.and_then(|status| status.fork.clone()),
+        cold: runs.and_then(|status| status.cold.clone()),
         timing: status.map(|status| status.timing).unwrap_or_default(),
     }
 }
@@ -135,6 +143,11 @@ fn print(report: &Report) -> anyhow::Result<()> {
     row("says", report.text.clone().unwrap_or_default())?;
     row("unwell", report.unwell.clone().unwrap_or_default())?;
     row("last exit", report.exit.as_ref().map_or(String::new(), ToString::to_string))?;
+    if let Some(fork) = &report.fork {
+        let ms = fork.pause_us as f64 / 1e3;
+        row("fork of", format!("{}, which stood still for {ms:.1} ms", fork.of))?;
+    }
+    row("began cold", report.cold.clone().unwrap_or_default())?;
     row("restarts", report.restarts.to_string())?;
     let process = |pid: Option<i32>| pid.map_or("-".into(), |pid| pid.to_string());
     let supervisor = process(report.supervisor_pid);

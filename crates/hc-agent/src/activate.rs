@@ -10,6 +10,7 @@ use crate::steps::{self, Steps};
 use crate::target::Loaded;
 use crate::wire::{Activation, Failure, Outcome};
 use futures_util::future::join_all;
+use hc_spec::machine::Kind;
 use hc_spec::{HostSpec, Name, Plan};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -195,7 +196,15 @@ impl<'a> Activate<'a> {
     }
 
     async fn forward(mut self) -> Result<Activation> {
-        match steps::run(&self, &self.agent.config.failpoints).await {
+        let begun = Instant::now();
+        let prepared = self.prepare().await;
+        // The machines have their time from when they are switched.
+        self.deadline += begun.elapsed();
+        let done = match prepared {
+            Ok(()) => steps::run(&self, &self.agent.config.failpoints).await,
+            failed => failed,
+        };
+        match done {
             Ok(()) => {
                 journal::clear(&self.agent.config.state_dir)?;
                 self.agent.set_problem(None);
@@ -208,6 +217,21 @@ impl<'a> Activate<'a> {
                 self.back(error.failures()).await
             }
         }
+    }
+
+    /// What virtual machines' first starts would wait for is made while what runs goes on running.
+    async fn prepare(&self) -> std::result::Result<(), StepError> {
+        let virtual_ones = self.started().filter_map(|name| {
+            let target = self.new.targets.get(name)?;
+            (target.kind != Kind::Container).then(|| (name.clone(), target.closure.clone()))
+        });
+        let machines: Vec<_> = virtual_ones.collect();
+        if machines.is_empty() {
+            return Ok(());
+        }
+        let doing = self.agent.doing();
+        let failed = self.agent.fleet.prepare(machines, doing).await?;
+        if failed.is_empty() { Ok(()) } else { Err(StepError::NotReady(failed)) }
     }
 
     async fn back(self, failures: Vec<Failure>) -> Result<Activation> {

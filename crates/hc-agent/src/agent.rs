@@ -103,6 +103,16 @@ impl Agent {
         Ok(Pass { doing: Arc::clone(&self.doing), _guard: guard })
     }
 
+    /// Changes what whoever asks is told that the agent is at.
+    pub(crate) fn doing(&self) -> impl Fn(String) + Send + 'static {
+        let doing = Arc::clone(&self.doing);
+        move |what| {
+            if let Some(doing) = &mut *lock(&doing) {
+                doing.what = what;
+            }
+        }
+    }
+
     pub(crate) fn load(&self, set: &Path) -> Result<Loaded> {
         Loaded::read(self.config.store(), set, |name, closure| self.fleet.known(name, closure))
     }

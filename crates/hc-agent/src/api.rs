@@ -3,6 +3,7 @@
 use crate::activate::{Activate, Wanted, plain_path};
 use crate::agent::Agent;
 use crate::error::AgentError;
+use crate::forks;
 use crate::serve::Peer;
 use crate::wire::{
     ActivateRequest, Activation, ApiError, EvaluateAnswer, EvaluateRequest, Failure, MachineView,
@@ -102,7 +103,9 @@ async fn generations(State(agent): Shared) -> Answer<Vec<crate::Generation>> {
 
 async fn machines(State(agent): Shared) -> Json<Vec<MachineView>> {
     agent.settled().await;
-    Json(agent.fleet.views())
+    let mut views = agent.fleet.views();
+    views.extend(forks::views(&agent.config.run_dir));
+    Json(views)
 }
 
 async fn network(State(agent): Shared) -> Answer<()> {
@@ -160,6 +163,13 @@ async fn verb(
     let name = Name::new(name.as_str()).map_err(|_| AgentError::NoMachine(name))?;
     detached(async move {
         agent.settled().await;
+        // A fork is in no generation: nobody waits for it, and it waits for nobody.
+        if let Some(fork) = forks::view(&agent.config.run_dir, &name) {
+            if verb != "stop" {
+                return Err(AgentError::Fork(name.to_string()).into());
+            }
+            return Ok(forks::stop(&agent.config.run_dir, fork).await?);
+        }
         let pass = agent.enter(peer.to_string(), format!("{verb} of {name}"), wait).await?;
         let started = match verb.as_str() {
             "stop" => {

@@ -46,6 +46,9 @@ pub enum AgentError {
     /// There is no such machine in the current generation.
     #[error("there is no machine '{0}' in the current generation")]
     NoMachine(String),
+    /// A fork begins as its original is, and cannot begin again.
+    #[error("'{0}' is a fork of a machine, which can only be stopped")]
+    Fork(String),
     /// Something else is being activated.
     #[error("{by} is {what} since {since}")]
     Busy {
@@ -104,6 +107,7 @@ impl AgentError {
             Self::NoGeneration(_) => "no-generation",
             Self::NoPrevious => "no-previous-generation",
             Self::NoMachine(_) => "no-machine",
+            Self::Fork(_) => "fork",
             Self::Busy { .. } => "busy",
             Self::AlreadyRunning { .. } => "already-running",
             Self::Part { .. } => "part",
@@ -119,6 +123,7 @@ impl AgentError {
             Self::NoGeneration(_) => "hc generations lists those there are",
             Self::NoPrevious => "name one: hc rollback --to N",
             Self::NoMachine(_) => "hc ps lists those there are",
+            Self::Fork(_) => "stop it, and fork the machine again: hc fork MACHINE NAME",
             Self::Busy { .. } => "wait for it, or ask again with --wait",
             Self::AlreadyRunning { .. } => "there is one agent per run directory; use that one",
             Self::Stuck { .. } => {

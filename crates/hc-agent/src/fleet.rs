@@ -134,6 +134,22 @@ impl Fleet {
         Ok(())
     }
 
+    /// Makes ready what starts of these machines would wait for, and gives those that could not be started.
+    pub(crate) async fn prepare(
+        &self,
+        machines: Vec<(Name, PathBuf)>,
+        say: impl Fn(String) + Send + 'static,
+    ) -> Result<Vec<Failure>> {
+        let with = Arc::clone(&self.machines);
+        let prepared = tokio::task::spawn_blocking(move || with.prepare(&machines, &say)).await;
+        let what = "prepare machines";
+        let failed = prepared
+            .map_err(|error| AgentError::Part { what, source: error.into() })
+            .and_then(|prepared| prepared)?;
+        let failure = |(name, reason)| self.failure(&name, reason, &View::default());
+        Ok(failed.into_iter().map(failure).collect())
+    }
+
     /// Waits until each machine is found running, or found not to be.
     pub(crate) async fn seen(&self) {
         let views: Vec<_> = {
@@ -371,6 +387,7 @@ impl Member {
             addresses: view.addresses,
             text: view.text,
             exit: view.exit,
+            fork_of: None,
         })
     }
 }

@@ -17,6 +17,7 @@ mod error;
 mod evaluator;
 mod failpoints;
 mod fleet;
+pub mod forks;
 pub mod generations;
 mod goal;
 mod host;

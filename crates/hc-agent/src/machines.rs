@@ -9,7 +9,7 @@ use hc_spec::Name;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit};
 use std::ffi::CString;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -47,6 +47,19 @@ pub trait Machines: Send + Sync {
     /// # Errors
     /// When something is left.
     fn forget(&self, name: &Name) -> Result<()>;
+
+    /// Makes ready what the first starts of these machines would wait for, while what runs goes on
+    /// running. Says what it is at, and gives those that could not be started, with the reason. Blocks.
+    ///
+    /// # Errors
+    /// When it cannot be tried.
+    fn prepare(
+        &self,
+        _machines: &[(Name, PathBuf)],
+        _say: &dyn Fn(String),
+    ) -> Result<Vec<(Name, String)>> {
+        Ok(Vec::new())
+    }
 
     /// The last lines the machine wrote since `since` (Unix microseconds).
     fn log_tail(&self, name: &Name, since: u64) -> Vec<String>;
@@ -188,9 +201,44 @@ impl Machines for ProcessMachines {
 
     fn forget(&self, name: &Name) -> Result<()> {
         self.watcher.forget(name);
+        // One that was asked for by hand has the name: what is there is its own.
+        if self.directory(name).join("throwaway").exists() {
+            hc_fs::plain::remove_file(&self.record(name))?;
+            return Ok(());
+        }
         hc_fs::tree::remove(&self.directory(name))?;
         hc_fs::plain::remove_file(&self.record(name))?;
         Ok(())
+    }
+
+    fn prepare(
+        &self,
+        machines: &[(Name, PathBuf)],
+        say: &dyn Fn(String),
+    ) -> Result<Vec<(Name, String)>> {
+        let mut command = Command::new(&self.exe);
+        command.args(["machine", "prepare"]).args(machines.iter().map(|(_, closure)| closure));
+        command.args(&self.arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().on("execute", &self.exe)?;
+        let mut failed = Vec::new();
+        let said = child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines());
+        for line in said.map_while(std::result::Result::ok) {
+            let Ok(line) = serde_json::from_str::<serde_json::Value>(&line) else { continue };
+            let of = machines.iter().find(|(_, c)| line["closure"].as_str() == c.to_str());
+            let Some((name, _)) = of else { continue };
+            if let Some(doing) = line["doing"].as_str() {
+                say(format!("preparing {name}: {doing}"));
+            }
+            failed.extend(line["failed"].as_str().map(|why| (name.clone(), why.to_owned())));
+        }
+        let ended = child.wait().on("wait for", &self.exe)?;
+        if !ended.success() {
+            let path = self.exe.clone();
+            let source = std::io::Error::other(format!("preparing machines failed: {ended}"));
+            return Err(AgentError::Io { action: "execute", path, source });
+        }
+        Ok(failed)
     }
 
     fn log_tail(&self, name: &Name, since: u64) -> Vec<String> {

@@ -179,6 +179,9 @@ pub struct MachineView {
     pub text: Option<String>,
     /// How its last run ended.
     pub exit: Option<Exit>,
+    /// The machine that it is a fork of; it is in no generation then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fork_of: Option<Name>,
 }
 
 /// Every error of the agent.

@@ -22,23 +22,23 @@ fn allowing(allow: &[&str]) -> HostSpec {
     host
 }
 
-/// A test that starts a program at this moment has the listener of before for as long as that takes.
-fn listen(address: SocketAddr) -> TcpListener {
+/// Whether a connection from one machine to a port of another is taken.
+fn reaches(from: &Netns, to: &Netns, address: IpAddr, port: u16) -> bool {
+    let _listener = to.run(|| listen(address, port));
+    from.run(|| TcpStream::connect_timeout(&(address, port).into(), SHORT).is_ok())
+}
+
+/// Listens; a listener of before may live on for a moment in a process that was just forked.
+fn listen(address: IpAddr, port: u16) -> TcpListener {
     for _ in 0..100 {
-        match TcpListener::bind(address) {
+        match TcpListener::bind((address, port)) {
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                std::thread::sleep(Duration::from_millis(10));
+                std::thread::sleep(Duration::from_millis(20));
             }
             bound => return bound.unwrap(),
         }
     }
-    panic!("{address} stays in use");
-}
-
-/// Whether a connection from one machine to a port of another is taken.
-fn reaches(from: &Netns, to: &Netns, address: IpAddr, port: u16) -> bool {
-    let _listener = to.run(|| listen((address, port).into()));
-    from.run(|| TcpStream::connect_timeout(&(address, port).into(), SHORT).is_ok())
+    panic!("port {port} of {address} stays in use");
 }
 
 /// Whether a datagram arrives at a port.

@@ -1,5 +1,6 @@
 //! What callers hand in.
 
+use hc_spec::Name;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,8 @@ pub struct RunConfig {
     pub streams: Streams,
     /// It is gone with its supervisor: [`crate::sweep`] takes what is left when that was killed.
     pub throwaway: bool,
+    /// The running virtual machine that it is a fork of: it begins as what that is now.
+    pub fork_of: Option<Name>,
     /// When the machine was asked for ([`crate::now_ns`]), to say where the time went since.
     pub requested_ns: Option<u64>,
     /// The program of QEMU, for virtual machines; looked for where hosts have it when absent.
@@ -60,6 +63,7 @@ impl RunConfig {
             notify: None,
             streams: Streams::Log,
             throwaway: false,
+            fork_of: None,
             requested_ns: None,
             qemu: None,
         }

@@ -39,6 +39,12 @@ pub trait Network: Sync {
     /// When a link cannot be made; the machine is then not started.
     fn attach_taps(&self, spec: &MachineSpec) -> Result<(Attached, Vec<Tap>), NetworkError>;
 
+    /// Makes links that lead nowhere, for a virtual machine that is saved before it is anybody.
+    ///
+    /// # Errors
+    /// When one cannot be made.
+    fn loose_taps(&self, count: usize) -> Result<Vec<Tap>, NetworkError>;
+
     /// Removes what [`Self::attach`] made on the host and may still be there. Called after the
     /// machine's last process is gone, and before a start for what a killed supervisor left.
     ///
@@ -58,6 +64,10 @@ impl Network for NoNetwork {
 
     fn attach_taps(&self, _: &MachineSpec) -> Result<(Attached, Vec<Tap>), NetworkError> {
         Ok((Attached::default(), Vec::new()))
+    }
+
+    fn loose_taps(&self, _: usize) -> Result<Vec<Tap>, NetworkError> {
+        Ok(Vec::new())
     }
 
     fn detach(&self, _: &MachineSpec) -> Result<(), NetworkError> {

@@ -2,6 +2,7 @@
 
 use crate::config::Places;
 use crate::timing::Stage;
+pub use crate::vm::ForkedDisk;
 use hc_spec::Name;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -166,6 +167,24 @@ pub struct Status {
     /// Where the time of this start went.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub timing: Vec<Stage>,
+    /// What it is a fork of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fork: Option<Forked>,
+    /// Why it started slower than its description asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cold: Option<String>,
+}
+
+/// How a machine came out of another that ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Forked {
+    /// The machine it is a fork of.
+    pub of: Name,
+    /// Microseconds that that one stood still for it.
+    pub pause_us: u64,
+    /// How its disk came to be.
+    pub disk: ForkedDisk,
 }
 
 impl Status {
@@ -214,6 +233,8 @@ impl Status {
             cgroups: Vec::new(),
             unwell: None,
             timing: Vec::new(),
+            fork: None,
+            cold: None,
         })
     }
 

@@ -24,6 +24,16 @@ pub enum Step {
     Mount,
     /// Links are made.
     Network,
+    /// A virtual machine: it is known, or found out, what runs its instructions.
+    Accelerator,
+    /// From QEMU's execution until it answers.
+    Qemu,
+    /// The memory that was saved, or that another machine has, is taken in.
+    Memory,
+    /// From there, or from QEMU's first answer, until the guest listens on the channel.
+    Guest,
+    /// Until the guest is who it was told to be.
+    Identity,
     /// From the root and links being there to the payload's first instruction.
     Exec,
     /// From there to its being ready.

@@ -17,7 +17,7 @@ pub enum ToGuest {
     Identity(Box<Identity>),
     /// Session 0: end the payload, and power off when it has ended.
     Stop,
-    /// Session 0: write everything out and stand still until the next `Hello`.
+    /// Session 0: stand still until the next `Identity`.
     Quiesce,
     /// Begins a session: run a program.
     Exec(Box<Exec>),

@@ -34,6 +34,11 @@ impl Network for MachineNetwork {
         Ok((Attached { addresses }, taps))
     }
 
+    fn loose_taps(&self, count: usize) -> Result<Vec<Tap>, NetworkError> {
+        let taps = hc_net::links::loose_taps(count)?;
+        Ok(taps.into_iter().map(|descriptor| Tap { descriptor, mtu: 0 }).collect())
+    }
+
     /// Only the packet filter is told: a link goes with its namespace, and the next attach takes
     /// over whatever is there. Waiting here for the kernel's grace periods would cost every restart
     /// 30 ms. A machine that leaves the set is forgotten by the agent
@@ -68,6 +73,10 @@ impl Network for ThrowawayNetwork {
 
     fn attach_taps(&self, spec: &MachineSpec) -> Result<(Attached, Vec<Tap>), NetworkError> {
         MachineNetwork.attach_taps(spec)
+    }
+
+    fn loose_taps(&self, count: usize) -> Result<Vec<Tap>, NetworkError> {
+        MachineNetwork.loose_taps(count)
     }
 
     fn detach(&self, spec: &MachineSpec) -> Result<(), NetworkError> {

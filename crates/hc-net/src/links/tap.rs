@@ -37,6 +37,22 @@ pub async fn attach_tap(place: &Place<'_>, machine: &Name) -> Result<Tap> {
     Ok(Tap { descriptor, v6: place.v6(machine), v4: place.v4(machine), mtu: port.mtu })
 }
 
+/// So many links that lead nowhere, in a network namespace that nobody else has: for a virtual machine
+/// that is to have such devices before it is on any network.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn loose_taps(count: usize) -> Result<Vec<OwnedFd>> {
+    let make = || -> io::Result<Vec<OwnedFd>> {
+        // SAFETY: this thread shares its network namespace with nobody who could miss it: it ends here.
+        unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }?;
+        (0..count).map(|index| open(&format!("hc-loose{index}"))).collect()
+    };
+    let made = std::thread::scope(|scope| scope.spawn(make).join());
+    let refused = |source| failed("hc-loose", source);
+    made.unwrap_or_else(|_| Err(io::ErrorKind::Other.into())).map_err(refused)
+}
+
 async fn create(port: &Port<'_>) -> Result<OwnedFd> {
     let link = port.link();
     let mut leftover = false;

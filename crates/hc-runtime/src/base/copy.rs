@@ -35,8 +35,26 @@ pub(super) fn sparse(from: &Path, to: &Path, watch: &dyn Fn(Copying<'_>)) -> Res
 /// Copies a file's data into an empty one, holes and zeros left out; `watch` is told of what was
 /// read.
 pub(crate) fn data(source: &File, target: &File, watch: &mut dyn FnMut(u64)) -> io::Result<()> {
+    rustix::fs::ftruncate(target, source.metadata()?.len())?;
+    read_data(source, &mut |at, bytes| {
+        let mut offset = at;
+        for piece in bytes.chunks(PIECE) {
+            if *piece != ZEROS[..piece.len()] {
+                target.write_all_at(piece, offset)?;
+            }
+            offset += piece.len() as u64;
+        }
+        watch(bytes.len() as u64);
+        Ok(())
+    })
+}
+
+/// Reads what is in a file, holes left out: where it is, and what.
+pub(crate) fn read_data(
+    source: &File,
+    take: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
     let length = source.metadata()?.len();
-    rustix::fs::ftruncate(target, length)?;
     let mut buffer = vec![0; BUFFER.min(usize::try_from(length).unwrap_or(BUFFER))];
     let mut at = 0;
     while let Some((begin, end)) = run(source, at, length)? {
@@ -47,15 +65,8 @@ pub(crate) fn data(source: &File, target: &File, watch: &mut dyn FnMut(u64)) -> 
             if got == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            let mut offset = at;
-            for piece in buffer[..got].chunks(PIECE) {
-                if *piece != ZEROS[..piece.len()] {
-                    target.write_all_at(piece, offset)?;
-                }
-                offset += piece.len() as u64;
-            }
-            at = offset;
-            watch(got as u64);
+            take(at, &buffer[..got])?;
+            at += got as u64;
         }
     }
     Ok(())

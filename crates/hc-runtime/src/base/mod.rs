@@ -20,7 +20,7 @@ mod image;
 mod slot;
 mod tree;
 
-pub(crate) use copy::data as copy_data;
+pub(crate) use copy::{data as copy_data, read_data};
 pub(crate) use error::Doing;
 pub use error::ForkError;
 pub(crate) use files::{discard, names, no_room};

@@ -183,7 +183,7 @@ impl Run<'_> {
     }
 
     /// Runs one step of the start and writes down how long it took.
-    fn timed<T>(&mut self, step: Step, work: impl FnOnce(&mut Self) -> T) -> T {
+    pub(crate) fn timed<T>(&mut self, step: Step, work: impl FnOnce(&mut Self) -> T) -> T {
         let from = self.clock.us();
         let done = work(self);
         self.status.timing.push(self.clock.stage(step, from));

@@ -30,8 +30,13 @@ struct CloneArgs {
 /// Clones this process with a copy of its memory. Gives `None` in the child.
 ///
 /// # Safety
-/// This process has one thread, or the child only makes system calls: locks that other threads
-/// hold stay locked in the copy for ever. The child never returns to its caller's caller.
+/// The caller makes sure that
+/// - this process has one thread, or the child only makes system calls and touches memory that is
+///   there: locks that other threads hold (the allocator's among them) stay locked in the copy for ever;
+/// - the child ends by [`exit_now`] or execve(2) and never returns to its caller's caller, whose
+///   destructors would run a second time, on files and descriptors that are the parent's;
+/// - `flags` name neither CLONE_VM nor CLONE_VFORK nor CLONE_SETTLS: the child runs on a copy of this
+///   stack, not on the same one.
 pub unsafe fn clone(
     flags: u64,
     cgroup: Option<BorrowedFd<'_>>,
@@ -63,7 +68,8 @@ pub unsafe fn clone(
 /// The same by the older call, which the machines' own filter lets through.
 ///
 /// # Safety
-/// As for [`clone`].
+/// What [`clone`] asks of its caller, and that the low byte of `flags` is empty: the child's signal is
+/// put there.
 pub unsafe fn clone_filtered(flags: i32, exit_signal: i32) -> io::Result<Option<Cloned>> {
     let mut pidfd: i32 = -1;
     // SAFETY: with CLONE_PIDFD the third argument is where the descriptor goes; no stack is given,

@@ -3,6 +3,7 @@
 //!
 //! What was found is kept in `<run>/accelerators/` until the host boots again or QEMU changes.
 
+use super::command::Memory;
 use super::spawn::{Plan, Qemu, spawn};
 use crate::cgroup::Group;
 use crate::error::{Doing, Res};
@@ -162,7 +163,8 @@ pub(super) fn boots(
         layer: None,
         taps: Vec::new(),
         size: 256 << 20,
-        memory: None,
+        memory: Memory::Plain,
+        ram: None,
         vcpus: 1,
         words: &words,
         id: NOBODY,

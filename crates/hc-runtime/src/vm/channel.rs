@@ -61,9 +61,17 @@ pub(super) struct Channel {
     next: u32,
     identified: bool,
     broken: bool,
+    /// The guest stands still, or is about to: nobody may say anything to it meanwhile.
+    held: bool,
 }
 
 impl Channel {
+    /// The same to a guest that was copied while it spoke to somebody else: what is left of that is
+    /// passed over.
+    pub fn open_to_copy(guest: Stream) -> Result<Self, wire::WireError> {
+        Ok(Self { decoder: Decoder::until_hello(), ..Self::open(guest)? })
+    }
+
     /// Greets the guest; it hears that as soon as it listens.
     pub fn open(guest: Stream) -> Result<Self, wire::WireError> {
         let mut channel = Self {
@@ -75,6 +83,7 @@ impl Channel {
             next: 1,
             identified: false,
             broken: false,
+            held: false,
         };
         channel.send(MACHINE, &ToGuest::Hello(wire::VERSION))?;
         Ok(channel)
@@ -92,6 +101,11 @@ impl Channel {
         Ok(())
     }
 
+    /// Holds clients back, so that nothing half said is in the guest; or no longer.
+    pub fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
     /// Takes in a new client.
     pub fn welcome(&mut self, socket: OwnedFd) {
         let (stream, decoder) = (Stream::new(socket), Decoder::new());
@@ -107,7 +121,7 @@ impl Channel {
         if !self.broken && self.guest.is_open() {
             wanted.push((self.guest.as_fd(), self.guest.events()));
         }
-        let heard = self.identified && self.guest.waiting() < MOST;
+        let heard = self.identified && !self.held && self.guest.waiting() < MOST;
         for client in self.clients.values() {
             let mut events = client.stream.events();
             events.set(PollFlags::IN, heard);
@@ -119,7 +133,7 @@ impl Channel {
     /// Passes on what is there now, in both directions; gives what is about the machine itself.
     pub fn pass(&mut self) -> Vec<Told> {
         let mut told = self.hear_guest();
-        if self.identified && !self.broken {
+        if self.identified && !self.broken && !self.held {
             for number in self.clients.keys().copied().collect::<Vec<_>>() {
                 if let Err(error) = self.hear_client(number) {
                     self.broken = true;
@@ -127,7 +141,9 @@ impl Channel {
                 }
             }
         }
-        self.guest.flush();
+        if !self.held {
+            self.guest.flush();
+        }
         for client in self.clients.values_mut() {
             client.stream.flush();
         }
@@ -167,6 +183,8 @@ impl Channel {
                 self.identified = true;
                 Told::Identified
             }
+            // A copy says this of what it was before.
+            FromGuest::Started | FromGuest::Ready if !self.identified => return None,
             FromGuest::Started => Told::Started,
             FromGuest::Ready => Told::Ready,
             FromGuest::Notify(text) => Told::Notify(text),
@@ -286,7 +304,9 @@ impl Channel {
             abandoned.push(session);
             let _ = wire::encode(session, &ToGuest::Close, self.guest.out());
         }
-        self.guest.flush();
+        if !self.held {
+            self.guest.flush();
+        }
     }
 
     /// Whether the guest knows who it is: it can be asked for things.
@@ -476,6 +496,37 @@ mod tests {
         guest.say(MACHINE, &FromGuest::Ready);
         assert_eq!(channel.pass(), []);
         assert!(!channel.is_identified());
+    }
+
+    #[test]
+    fn a_guest_that_is_to_stand_still_is_told_nothing_else() {
+        let (mut channel, mut guest) = open();
+        guest.say(MACHINE, &FromGuest::Identified);
+        channel.pass();
+        let mut one = client(&mut channel);
+        one.say(OWN, &ToGuest::Pack("/".into()));
+        channel.hold(true);
+        channel.send(MACHINE, &ToGuest::Quiesce).unwrap();
+        guest.say(MACHINE, &FromGuest::Output(1, b"late".to_vec()));
+        guest.say(MACHINE, &FromGuest::Quiet);
+        assert_eq!(channel.pass(), [Told::Output(1, b"late".to_vec()), Told::Quiet]);
+        assert_eq!(guest.hear(), [(MACHINE, ToGuest::Quiesce)]);
+        channel.hold(false);
+        channel.pass();
+        let then = [(MACHINE, ToGuest::Window(4)), (1, ToGuest::Pack("/".into()))];
+        assert_eq!(guest.hear(), then);
+    }
+
+    #[test]
+    fn a_copy_is_heard_from_its_hello_on() {
+        let (ours, theirs) = pair().unwrap();
+        let mut channel = Channel::open_to_copy(Stream::new(ours)).unwrap();
+        let mut guest: Peer<ToGuest> = Peer::new(theirs);
+        guest.say(3, &FromGuest::Output(1, b"of another".to_vec()));
+        assert_eq!(channel.pass(), []);
+        guest.say(MACHINE, &FromGuest::Hello { version: wire::VERSION, identified: true });
+        guest.say(MACHINE, &FromGuest::Identified);
+        assert_eq!(channel.pass(), [Told::Hello, Told::Identified]);
     }
 
     #[test]

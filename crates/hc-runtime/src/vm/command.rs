@@ -24,6 +24,29 @@ pub(super) enum Memory {
     /// A private copy of the file [`RAM`], as pages are written to. What the devices are is read from
     /// the descriptor.
     Copied(RawFd),
+    /// QEMU's own, and what is in it comes from another that runs, of the same kind.
+    Sent(Block),
+}
+
+/// What QEMU calls the memory, which both ends of a migration have to agree about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Block {
+    /// The machine type's own name.
+    Usual,
+    /// That of a file, or of what began as one.
+    Ram,
+}
+
+impl Memory {
+    /// What it is called.
+    pub fn block(self) -> Block {
+        match self {
+            Self::Plain => Block::Usual,
+            Self::Kept(_) | Self::Copied(_) => Block::Ram,
+            Self::Sent(block) => block,
+        }
+    }
 }
 
 /// A computer to be made, by the numbers that its descriptors will have in QEMU.
@@ -61,10 +84,10 @@ impl Computer<'_> {
         add(&["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"]);
         let size = self.size >> 20;
         let backend = format!("memory-backend-file,id=ram,size={size}M,mem-path={RAM}");
-        let (machine, reports) = match self.memory {
-            Memory::Plain => ("microvm,pic=off,pit=off", "on"),
+        let (machine, reports) = match self.memory.block() {
+            Block::Usual => ("microvm,pic=off,pit=off", "on"),
             // Pages of a file are not given back one by one.
-            _ => ("microvm,pic=off,pit=off,memory-backend=ram", "off"),
+            Block::Ram => ("microvm,pic=off,pit=off,memory-backend=ram", "off"),
         };
         add(&["-M", machine, "-bios", "qboot.rom"]);
         match self.memory {
@@ -76,6 +99,12 @@ impl Computer<'_> {
             Memory::Copied(state) => {
                 add(&["-object", &format!("{backend},share=off,readonly=on,rom=off")]);
                 add(&["-add-fd", &format!("fd={state},set=3"), "-incoming", "defer"]);
+            }
+            Memory::Sent(block) => {
+                if block == Block::Ram {
+                    add(&["-object", &format!("memory-backend-ram,id=ram,size={size}M")]);
+                }
+                add(&["-incoming", "defer"]);
             }
         }
         match (self.accelerator.kind, self.kvm) {
@@ -186,6 +215,16 @@ mod tests {
             )
         );
         assert!(text.contains("free-page-reporting=off"));
+        // A fork has the devices of what it is a fork of.
+        let devices = |text: &str| text.split(" -sandbox").nth(1).map(str::to_owned);
+        let copied = devices(&text);
+        computer.memory = Memory::Sent(Block::Ram);
+        let text = computer.arguments().join(" ");
+        assert!(text.contains("-object memory-backend-ram,id=ram,size=512M -incoming defer"));
+        assert_eq!(devices(&text), copied);
+        computer.memory = Memory::Sent(Block::Usual);
+        let text = computer.arguments().join(" ");
+        assert!(text.contains("-incoming defer") && !text.contains("memory-backend"), "{text}");
         let accelerator = Accelerator::of(Kind::Kvm);
         (computer.accelerator, computer.kvm) = (&accelerator, Some(8));
         let text = computer.arguments().join(" ");

@@ -7,11 +7,11 @@ use crate::network::Tap;
 use crate::supervise::identity;
 use hc_guest::wire;
 use hc_spec::MachineSpec;
-use hc_spec::addr::Mac;
+use hc_spec::addr::{Mac, Place};
 use hc_spec::machine::ReadyWhen;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bytes of entropy that a guest begins with.
@@ -20,16 +20,19 @@ const ENTROPY: usize = 64;
 const FILES: u64 = 15 << 20;
 
 /// Everything the guest is told, addresses and the rest.
-pub(super) fn of(config: &RunConfig, spec: &MachineSpec, taps: &[Tap]) -> Res<wire::Identity> {
+/// `macs` are those of its devices.
+pub(super) fn of(
+    config: &RunConfig,
+    spec: &MachineSpec,
+    taps: &[Tap],
+    macs: &[Mac],
+) -> Res<wire::Identity> {
     let signal = crate::signal::number(spec.stop.signal()).and_then(|n| u8::try_from(n).ok());
     let stop_signal = signal.ok_or_else(|| {
         Problem::plain(format!("stop.signal: '{}' is no signal", spec.stop.signal()))
     })?;
-    let (interfaces, routes) = network(spec, taps);
-    let mut entropy = vec![0; ENTROPY];
-    rustix::rand::getrandom(&mut entropy, rustix::rand::GetRandomFlags::empty())
-        .doing("get random numbers")?;
-    Ok(now(wire::Identity {
+    let (interfaces, routes) = network(spec, taps, macs);
+    Ok(wire::Identity {
         hostname: spec.name.to_string(),
         machine_id: machine_id(spec),
         hosts: Some(identity::hosts(spec)),
@@ -37,7 +40,7 @@ pub(super) fn of(config: &RunConfig, spec: &MachineSpec, taps: &[Tap]) -> Res<wi
         interfaces,
         routes,
         files: files(&identity::own_files(config, spec)?)?,
-        entropy,
+        entropy: Vec::new(),
         clock: 0,
         payload: wire::Payload {
             init: spec.is_init(),
@@ -57,13 +60,17 @@ pub(super) fn of(config: &RunConfig, spec: &MachineSpec, taps: &[Tap]) -> Res<wi
             }
             (ReadyWhen::Tcp, port) => wire::Readiness::Tcp(port.unwrap_or(0)),
         },
-    }))
+    })
 }
 
-/// The same with the time it is: a guest may have taken long until it listened.
-pub(super) fn now(identity: wire::Identity) -> wire::Identity {
+/// The same with the time it is and random numbers that no other machine gets, nor this one again.
+pub(super) fn now(identity: wire::Identity) -> Res<wire::Identity> {
+    let mut entropy = vec![0; ENTROPY];
+    rustix::rand::getrandom(&mut entropy, rustix::rand::GetRandomFlags::empty())
+        .doing("get random numbers")?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    wire::Identity { clock: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX), ..identity }
+    let clock = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+    Ok(wire::Identity { clock, entropy, ..identity })
 }
 
 /// Follows from the machine's names: what is started again is the same machine.
@@ -80,24 +87,28 @@ pub(super) fn machine_id(spec: &MachineSpec) -> [u8; 16] {
     id
 }
 
-/// The taps, with the addresses that QEMU gives their devices: where a machine may be one of several
-/// copies of a saved one they are everybody's, and the guest gives itself its own.
-pub(super) fn devices<'t>(
-    spec: &MachineSpec,
-    taps: &'t [Tap],
-) -> impl Iterator<Item = (&'t OwnedFd, Mac)> {
+/// The addresses that QEMU gives its devices: where a machine may be one of several copies of a saved
+/// one they are everybody's, and the guest gives itself its own.
+pub(super) fn macs(spec: &MachineSpec) -> Vec<Mac> {
     let copied = spec.vm.as_ref().is_some_and(|vm| vm.resume);
-    (0u8..).zip(identity::places(spec).zip(taps)).map(move |(index, (place, tap))| {
-        let mac = if copied { Mac([2, 0, 0, 0, 0, index]) } else { place.mac(&spec.name) };
-        (&tap.descriptor, mac)
-    })
+    let mac = |(index, place): (u8, Place<'_>)| {
+        if copied { Mac([2, 0, 0, 0, 0, index]) } else { place.mac(&spec.name) }
+    };
+    (0u8..).zip(identity::places(spec)).map(mac).collect()
 }
 
-fn network(spec: &MachineSpec, taps: &[Tap]) -> (Vec<wire::Interface>, Vec<wire::Route>) {
+/// The taps as QEMU takes them, with those addresses.
+pub(super) fn devices<'t>(taps: &'t [Tap], macs: &[Mac]) -> Vec<(BorrowedFd<'t>, Mac)> {
+    taps.iter().map(|tap| tap.descriptor.as_fd()).zip(macs.iter().copied()).collect()
+}
+
+fn network(
+    spec: &MachineSpec,
+    taps: &[Tap],
+    macs: &[Mac],
+) -> (Vec<wire::Interface>, Vec<wire::Route>) {
     let (mut interfaces, mut routes) = (Vec::new(), Vec::new());
-    let devices = devices(spec, taps).map(|(_, mac)| mac);
-    for (index, ((place, tap), device)) in identity::places(spec).zip(taps).zip(devices).enumerate()
-    {
+    for (index, ((place, tap), device)) in identity::places(spec).zip(taps).zip(macs).enumerate() {
         let (machine, interface) = (&spec.name, format!("eth{index}"));
         let (gateway, gateway_v4) = (IpAddr::V6(place.gateway()), IpAddr::V4(place.gateway_v4()));
         let address = |ip: IpAddr, prefix| wire::Address { ip, prefix };
@@ -171,7 +182,10 @@ mod tests {
         let spec = MachineSpec::from_json(text.as_bytes()).unwrap();
         let tap =
             || Tap { descriptor: std::fs::File::open("/dev/null").unwrap().into(), mtu: 1400 };
-        let of = || of(&RunConfig::new("/c"), &spec, &[tap(), tap()]).unwrap();
+        let of = || {
+            let identity = of(&RunConfig::new("/c"), &spec, &[tap(), tap()], &macs(&spec));
+            now(identity.unwrap()).unwrap()
+        };
         let (mut one, mut other) = (of(), of());
         assert_ne!(one.entropy, other.entropy);
         assert!(one.clock > 1_700_000_000_000_000_000);

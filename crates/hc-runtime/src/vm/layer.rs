@@ -17,7 +17,12 @@ const LAYER: &str = "layer.raw";
 
 /// The layer of the machine's fork that belongs to `closure`: made, or found. One of another closure
 /// is moved aside, as a container's is.
-pub(super) fn open(places: &Places, closure: &Path, state_dir: &Path, size: u64) -> Res<File> {
+pub(super) fn open(
+    places: &Places,
+    closure: &Path,
+    state_dir: &Path,
+    size: u64,
+) -> Res<(PathBuf, File)> {
     let dir = crate::fork::claim(places, closure)?;
     let path = dir.join(LAYER);
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -26,7 +31,7 @@ pub(super) fn open(places: &Places, closure: &Path, state_dir: &Path, size: u64)
     if let Ok(layer) = opened
         && layer.metadata().is_ok_and(|found| found.len() == size)
     {
-        return Ok(layer);
+        return Ok((path, layer));
     }
     let action = || format!("make {}", path.display());
     let empty = File::open(template(state_dir, size)?).doing_with(action)?;
@@ -39,7 +44,20 @@ pub(super) fn open(places: &Places, closure: &Path, state_dir: &Path, size: u64)
         crate::base::copy_data(&empty, &layer, &mut |_| ()).doing_with(action)?;
     }
     hc_fs::plain::rename(&fresh, &path)?;
-    Ok(layer)
+    Ok((path, layer))
+}
+
+/// An empty file of this size for a fork's disk, in the machine's fork that belongs to `closure`: what
+/// is in it comes later.
+pub(super) fn blank(places: &Places, closure: &Path, size: u64) -> Res<(PathBuf, File)> {
+    let path = crate::fork::claim(places, closure)?.join(LAYER);
+    let action = || format!("make {}", path.display());
+    hc_fs::plain::remove_file(&path)?;
+    let made = hc_fs::plain::create_new(&path, 0o600)?;
+    rustix::fs::ftruncate(&made, size).doing_with(action)?;
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = File::from(rustix::fs::open(&path, flags, Mode::empty()).doing_with(action)?);
+    Ok((path, file))
 }
 
 /// The empty file system of this size, made if it is not there.
@@ -106,7 +124,7 @@ mod tests {
         let places = Places::new(dir.path(), dir.path(), "db");
         hc_fs::plain::create_dir_all(&places.state, 0o755).unwrap();
         let size = 64 << 20;
-        let layer = |closure: &str| open(&places, Path::new(closure), dir.path(), size).unwrap();
+        let layer = |closure: &str| open(&places, Path::new(closure), dir.path(), size).unwrap().1;
         let first = layer("/one");
         let mut magic = [0; 2];
         first.read_exact_at(&mut magic, 1080).unwrap();

@@ -7,7 +7,8 @@
 //! | [`identity`] | who the guest is told it is |
 //! | [`command`], [`spawn`] | QEMU as a microVM: its words, its process |
 //! | [`q35`], [`pc`], [`firmware`], [`tpm`], [`media`] | QEMU as a PC, its words, and what a PC has besides |
-//! | [`resume`], [`saved`] | a computer that has come up once for many |
+//! | [`resume`], [`saved`], [`prepare`] | a computer that has come up once for many, ahead of time |
+//! | [`fork`] | a computer that begins as what another is now |
 //! | [`launch`], [`jail`] | a process of the machine's own, and what it sees |
 //! | [`qmp`], [`channel`], [`console`], [`own`] | what is said to QEMU and to the guest, the console, the command's streams |
 //! | [`still`] | a machine that stands still while its disks are kept |
@@ -24,6 +25,7 @@ pub(crate) mod copy;
 mod door;
 mod ending;
 mod firmware;
+mod fork;
 mod identity;
 mod jail;
 mod launch;
@@ -31,6 +33,7 @@ mod layer;
 mod media;
 mod own;
 mod pc;
+mod prepare;
 mod q35;
 mod qmp;
 mod resume;
@@ -43,22 +46,28 @@ mod tpm;
 mod watch;
 
 pub use accelerator::{Accelerator, Kind, accelerators};
+pub use fork::Disk as ForkedDisk;
 
 use crate::error::{Problem, Res, RunError};
 use crate::ids::IdRange;
 use crate::status::Exit;
 use crate::supervise::Run;
+use crate::timing::Step;
 use channel::Channel;
-use command::Memory;
+use command::{Block, Memory};
 use console::Console;
 use door::Door;
+use fork::Forking;
 use hc_guest::wire;
 use hc_spec::Vm;
+use hc_spec::addr::Mac;
 use hc_spec::machine::Limits;
 use own::Own;
+pub use prepare::prepare;
 use qmp::Qmp;
 use resume::Ram;
-use saved::{Likeness, Saving, Slot};
+use saved::Saving;
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use still::Still;
@@ -86,10 +95,14 @@ struct Machine {
     pc: Option<q35::Running>,
     /// This process's streams, where they are the command's.
     own: Option<Own>,
-    /// What its guest is told once it listens.
+    /// What its guest is told once it listens, but for what is new each time.
     identity: Option<wire::Identity>,
     /// It is to be saved before.
     unsaved: Option<Unsaved>,
+    /// What a fork of it needs; nothing where it cannot be forked.
+    origin: Option<Origin>,
+    /// A fork of it that is being made.
+    forking: Option<Forking>,
     _ids: IdRange,
 }
 
@@ -97,6 +110,14 @@ struct Machine {
 struct Unsaved {
     saving: Saving,
     ram: Ram,
+}
+
+/// What forks of a machine begin with.
+struct Origin {
+    /// Its disk.
+    layer: File,
+    macs: Vec<Mac>,
+    block: Block,
 }
 
 /// What others come in for.
@@ -108,6 +129,8 @@ enum Service {
     Console,
     /// The screen.
     Screen,
+    /// A fork of the machine.
+    Fork,
     /// Standing still.
     Still,
 }
@@ -119,9 +142,22 @@ impl Service {
             Self::Sessions => session::CHANNEL,
             Self::Console => client::CONSOLE,
             Self::Screen => client::SCREEN,
+            Self::Fork => fork::SOCKET,
             Self::Still => client::STILL,
         };
         Ok((self, Door::open(run.join(name))?))
+    }
+}
+
+impl Machine {
+    /// Tells its guest who it is.
+    fn tell(&mut self) -> Res<()> {
+        match (&self.identity, &mut self.channel) {
+            (Some(identity), Some(channel)) => {
+                channel.identify(identity::now(identity.clone())?).map_err(said)
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -143,49 +179,102 @@ impl Run<'_> {
         let vm = spec.vm.as_ref().ok_or_else(|| here(Problem::plain("vm is missing")))?;
         let qemu = qemu(self.config.qemu.as_deref()).map_err(here)?;
         let (kernel, initrd) = (self.config.physical(&vm.kernel), self.config.physical(&vm.initrd));
-        let accelerator = accelerator::choose(&self.config.run_dir, &qemu, &kernel, &|with| {
-            accelerator::boots(with, &qemu, &kernel, &initrd)
-        })
-        .map_err(here)?;
+        let incoming = match &self.config.fork_of {
+            Some(of) => Some(fork::Incoming::ask(&self.config.run_dir, of).map_err(here)?),
+            None => None,
+        };
+        let accelerator = self.timed(Step::Accelerator, |run| {
+            accelerator::choose(&run.config.run_dir, &qemu, &kernel, &|with| {
+                accelerator::boots(with, &qemu, &kernel, &initrd)
+            })
+        });
+        let accelerator = accelerator.map_err(here)?;
         self.say_accelerator(&accelerator);
         let ids = IdRange::claim(&self.config.run_dir, spec).map_err(here)?;
-        self.group.create(&limits(vm.memory, &accelerator, &spec.limits)).map_err(here)?;
+        let limits = limits(vm.memory, &accelerator, &spec.limits);
+        self.timed(Step::Cgroup, |run| run.group.create(&limits)).map_err(here)?;
         // The network is connected while the disk is made.
-        let (attached, layer) = std::thread::scope(|scope| {
-            let attach = scope.spawn(|| self.network.attach_taps(spec));
+        let (clock, began) = (self.clock, self.clock.us());
+        let (attached, connecting, layer, forking) = std::thread::scope(|scope| {
+            let attach = scope.spawn(|| {
+                let attached = self.network.attach_taps(spec);
+                (attached, clock.stage(Step::Network, began))
+            });
             let (closure, state) = (&self.config.closure, &self.config.state_dir);
-            let layer = layer::open(&self.places, closure, state, vm.layer_size);
-            let attached = attach.join().unwrap_or_else(|_| Err("the network code failed".into()));
-            (attached, layer)
+            let layer = match &incoming {
+                Some(_) => layer::blank(&self.places, closure, vm.layer_size),
+                None => layer::open(&self.places, closure, state, vm.layer_size),
+            };
+            let forking = clock.stage(Step::Fork, began);
+            let failed = |_| (Err("the network code failed".into()), forking);
+            let (attached, connecting) = attach.join().unwrap_or_else(failed);
+            (attached, connecting, layer, forking)
         });
-        let layer = layer.map_err(here)?;
+        self.status.timing.extend([forking, connecting]);
+        let (path, layer) = layer.map_err(here)?;
         let (attached, taps) =
             attached.map_err(|source| RunError::Network { machine: name.into(), source })?;
         self.status.addresses = attached.addresses;
         let words = words(vm, &accelerator);
-        let plan = spawn::Plan {
+        let macs = incoming.as_ref().map_or_else(|| identity::macs(spec), fork::Incoming::macs);
+        let mut plan = spawn::Plan {
             qemu: &qemu,
             accelerator: &accelerator,
             kernel,
             initrd,
             rootfs: Some(self.config.physical(spec.image.rootfs())),
             layer: Some(layer.as_fd()),
-            taps: identity::devices(spec, &taps).map(|(tap, mac)| (tap.as_fd(), mac)).collect(),
+            taps: identity::devices(&taps, &macs),
             size: vm.memory,
-            memory: None,
+            memory: Memory::Plain,
+            ram: None,
             vcpus: vm.vcpus,
             words: &words,
             id: ids.base,
         };
-        let mut identity = identity::of(self.config, spec, &taps).map_err(here)?;
+        let mut identity = identity::of(self.config, spec, &taps, &macs).map_err(here)?;
         let own = Own::of(self.config.streams);
         if let Some(own) = &own {
             own.describe(&mut identity.payload);
         }
-        let doors = self.doors(&[Service::Sessions, Service::Console]).map_err(here)?;
-        let (qemu, unsaved) = self.turn_on(plan, vm).map_err(here)?;
-        let machine = self.greet(qemu, Some(identity), doors, None, ids).map_err(here)?;
-        Ok(Machine { unsaved, own, ..machine })
+        let doors = self.doors(&[Service::Sessions, Service::Console, Service::Fork]);
+        let doors = doors.map_err(here)?;
+        let copied = incoming.is_some();
+        let (qemu, memory, unsaved) = match incoming {
+            Some(incoming) => {
+                plan.memory = incoming.memory();
+                let qemu = self.take_in(&plan, incoming, &path).map_err(here)?;
+                (qemu, plan.memory, None)
+            }
+            None => self.turn_on(plan, vm).map_err(here)?,
+        };
+        self.marks[0] = self.clock.us();
+        let machine = self.greet(qemu, Some(identity), doors, None, ids, copied).map_err(here)?;
+        let origin = Some(Origin { layer, macs, block: memory.block() });
+        Ok(Machine { unsaved, origin, own, ..machine })
+    }
+
+    /// Turns the computer on with what is in another.
+    fn take_in(
+        &mut self,
+        plan: &spawn::Plan<'_>,
+        incoming: fork::Incoming,
+        disk: &Path,
+    ) -> Res<spawn::Qemu> {
+        let mut qemu = self.spawn(plan)?;
+        let taken = self.timed(Step::Memory, |_| incoming.take(&mut qemu, disk))?;
+        self.status.fork = Some(taken);
+        Ok(qemu)
+    }
+
+    /// Turns the computer on, and waits until QEMU answers.
+    fn spawn(&mut self, plan: &spawn::Plan<'_>) -> Res<spawn::Qemu> {
+        self.timed(Step::Qemu, |run| {
+            let mut qemu = spawn::spawn(plan, &run.group)?;
+            // Should it end instead, what it said on the way is told with its end.
+            let _ = qemu.qmp.ask("query-status", &serde_json::json!({}));
+            Ok(qemu)
+        })
     }
 
     fn say_accelerator(&mut self, accelerator: &Accelerator) {
@@ -199,45 +288,45 @@ impl Run<'_> {
     }
 
     /// Turns the computer on: as it was saved, or cold; then it may have to be saved.
-    fn turn_on(&mut self, plan: spawn::Plan<'_>, vm: &Vm) -> Res<(spawn::Qemu, Option<Unsaved>)> {
+    fn turn_on(
+        &mut self,
+        plan: spawn::Plan<'_>,
+        vm: &Vm,
+    ) -> Res<(spawn::Qemu, Memory, Option<Unsaved>)> {
         if !vm.resume {
-            return Ok((spawn::spawn(&plan, &self.group)?, None));
+            return Ok((self.spawn(&plan)?, plan.memory, None));
         }
-        let slot = Slot::of(
-            &self.config.state_dir,
-            &Likeness {
-                qemu: plan.qemu,
-                accelerator: plan.accelerator,
-                vm,
-                rootfs: self.spec.image.rootfs(),
-                networks: plan.taps.len(),
-                words: plan.words,
-            },
-        )?;
-        if let Some(state) = slot.find() {
-            let plan = plan.with(slot.ram(), Memory::Copied(state.as_raw_fd()), state.as_fd());
-            let resumed = spawn::spawn(&plan, &self.group).and_then(|mut qemu| {
-                resume::go_on(&mut qemu.qmp)?;
-                Ok(qemu)
-            });
-            match resumed {
-                Ok(qemu) => return Ok((qemu, None)),
-                Err(problem) => {
-                    self.log.say(&format!("hc: it starts cold, not as it was saved: {problem}"));
-                    slot.discard()?;
+        let slot = saved::slot(self.config, self.spec, vm, &plan)?;
+        let cold = match slot.find() {
+            Ok(state) => {
+                let copied = Memory::Copied(state.as_raw_fd());
+                let plan = plan.with(slot.ram(), copied, state.as_fd());
+                let resumed = self.spawn(&plan).and_then(|mut qemu| {
+                    self.timed(Step::Memory, |_| resume::go_on(&mut qemu.qmp))?;
+                    Ok(qemu)
+                });
+                match resumed {
+                    Ok(qemu) => return Ok((qemu, plan.memory, None)),
+                    Err(problem) => {
+                        slot.discard()?;
+                        problem.to_string()
+                    }
                 }
             }
-        }
+            Err(why) => why.into(),
+        };
+        self.log.say(&format!("hc: it starts cold, not as it was saved: {cold}"));
+        self.status.cold = Some(cold);
         let Some(ram) = Ram::make(&self.places.run, vm.memory, plan.id)? else {
             let place = self.places.run.display();
             self.log.say(&format!("hc: it cannot be saved: {place} is not in memory"));
-            return Ok((spawn::spawn(&plan, &self.group)?, None));
+            return Ok((self.spawn(&plan)?, plan.memory, None));
         };
         let saving = slot.begin()?;
         let (path, state) = (ram.path.clone(), saving.state.as_fd());
-        let qemu =
-            spawn::spawn(&plan.with(path, Memory::Kept(state.as_raw_fd()), state), &self.group)?;
-        Ok((qemu, Some(Unsaved { saving, ram })))
+        let plan = plan.with(path, Memory::Kept(state.as_raw_fd()), state);
+        let qemu = self.spawn(&plan)?;
+        Ok((qemu, plan.memory, Some(Unsaved { saving, ram })))
     }
 
     fn greet(
@@ -247,7 +336,9 @@ impl Run<'_> {
         doors: Vec<(Service, Door)>,
         pc: Option<q35::Running>,
         ids: IdRange,
+        copied: bool,
     ) -> Res<Machine> {
+        let open = if copied { Channel::open_to_copy } else { Channel::open };
         self.status.payload_pid = Some(qemu.process.pid);
         let pid = format!("{}\n", qemu.process.pid);
         hc_fs::plain::write(&self.places.run.join("pid"), pid.as_bytes(), 0o644)?;
@@ -256,7 +347,7 @@ impl Run<'_> {
             process: qemu.process,
             qmp: qemu.qmp,
             said: qemu.said,
-            channel: qemu.guest.map(Channel::open).transpose().map_err(said)?,
+            channel: qemu.guest.map(open).transpose().map_err(said)?,
             console: Console::open(qemu.console, &self.places)?,
             doors,
             still: Still::default(),
@@ -264,6 +355,8 @@ impl Run<'_> {
             own: None,
             identity,
             unsaved: None,
+            origin: None,
+            forking: None,
             _ids: ids,
         })
     }
@@ -277,12 +370,9 @@ impl Run<'_> {
                 Err(problem) => self.log.say(&format!("hc: it could not be saved: {problem}")),
             }
         }
-        match (machine.identity.take(), &mut machine.channel) {
-            (Some(identity), Some(channel)) => {
-                channel.identify(identity::now(identity)).map_err(said)
-            }
-            _ => Ok(()),
-        }
+        self.status.timing.push(self.clock.stage(Step::Guest, self.marks[0]));
+        self.marks[0] = self.clock.us();
+        machine.tell()
     }
 }
 

@@ -167,9 +167,7 @@ impl Run<'_> {
         let q35 = spec.q35.as_ref().ok_or_else(|| here(Problem::plain("q35 is missing")))?;
         let qemu = super::qemu(self.config.qemu.as_deref()).map_err(here)?;
         let firmware = firmware::find(Path::new("/"), q35.secure_boot).map_err(here)?;
-        let tried = |with: &Accelerator| boots_to(|| trial(&qemu, with, &firmware), ALIVE);
-        let accelerator =
-            choose(&self.config.run_dir, &qemu, &firmware.code, &tried).map_err(here)?;
+        let accelerator = accelerator(&self.config.run_dir, &qemu, &firmware).map_err(here)?;
         self.say_accelerator(&accelerator);
         let ids = IdRange::claim(&self.config.run_dir, spec).map_err(here)?;
         self.group.create(&limits(q35.memory, &accelerator, &spec.limits)).map_err(here)?;
@@ -178,6 +176,7 @@ impl Run<'_> {
             .attach_taps(spec)
             .map_err(|source| RunError::Network { machine: name.into(), source })?;
         self.status.addresses.clone_from(&attached.addresses);
+        let macs = identity::macs(spec);
         let used = self.used().map_err(here)?;
         let parts = || -> Res<_> {
             let (disk, image) = self.disk(q35)?;
@@ -198,7 +197,7 @@ impl Run<'_> {
                 image,
                 seed,
                 cds,
-                taps: identity::devices(spec, &taps).map(|(tap, mac)| (tap.as_fd(), mac)).collect(),
+                taps: identity::devices(&taps, &macs),
                 id: ids.base,
                 group: &self.group,
             };
@@ -217,7 +216,7 @@ impl Run<'_> {
             answers: answers.transpose().map_err(here)?,
             press_until: installs.then(|| Instant::now() + PRESSING),
         };
-        self.greet(qemu, None, doors, Some(running), ids).map_err(here)
+        self.greet(qemu, None, doors, Some(running), ids, false).map_err(here)
     }
 
     /// Takes what the machine has kept for its own use.
@@ -263,6 +262,12 @@ impl Run<'_> {
         };
         Ok((open(&made.path, true)?, below))
     }
+}
+
+/// What runs a PC's instructions here.
+pub(super) fn accelerator(run_dir: &Path, qemu: &Path, firmware: &Firmware) -> Res<Accelerator> {
+    let tried = |with: &Accelerator| boots_to(|| trial(qemu, with, firmware), ALIVE);
+    choose(run_dir, qemu, &firmware.code, &tried)
 }
 
 /// A PC with firmware and nothing to start.

@@ -116,6 +116,29 @@ impl Qmp {
     /// Gives a command and waits for its result, or why it failed.
     pub fn ask(&mut self, name: &str, arguments: &Value) -> Result<Value, String> {
         let number = self.command(name, arguments);
+        self.answer(name, number)
+    }
+
+    /// The same, with a descriptor that the command is about.
+    pub fn ask_with(
+        &mut self,
+        name: &str,
+        arguments: &Value,
+        descriptor: BorrowedFd<'_>,
+    ) -> Result<Value, String> {
+        // QEMU takes a descriptor with the line that it came with: nothing else may wait before it.
+        self.stream.flush();
+        if self.stream.waiting() > 0 {
+            return Err(format!("QEMU does not listen ({name})"));
+        }
+        self.last += 1;
+        let command = json!({"execute": name, "arguments": arguments, "id": self.last});
+        let sent = self.stream.send_with(format!("{command}\n").as_bytes(), descriptor);
+        sent.map_err(|error| format!("QEMU does not listen ({name}): {error}"))?;
+        self.answer(name, self.last)
+    }
+
+    fn answer(&mut self, name: &str, number: u64) -> Result<Value, String> {
         self.wait_for(name, |said| match said {
             Said::Return(id, result) if *id == number => Some(Ok(result.take())),
             Said::Error(id, problem) if *id == number => Some(Err(problem.clone())),
@@ -135,6 +158,7 @@ impl Qmp {
             let mut said = self.hear().into_iter();
             for mut one in said.by_ref() {
                 if let Some(result) = means(&mut one) {
+                    // In the order in which they were said.
                     kept.extend(said);
                     self.passed_over = kept;
                     return result;

@@ -9,6 +9,7 @@ use crate::error::{Doing, Problem, Res};
 use rustix::fs::{Gid, Uid};
 use serde_json::json;
 use std::fs::File;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 /// The descriptor with the state, as QEMU knows it.
@@ -47,28 +48,105 @@ impl Drop for Ram {
     }
 }
 
-fn prepare(qmp: &mut Qmp) -> Result<(), String> {
-    let on = |name: &str| json!({"capability": name, "state": true});
-    let both = json!({"capabilities": [on("x-ignore-shared"), on("events")]});
-    qmp.ask("migrate-set-capabilities", &both).map(drop)
+/// Capabilities of migrations that are used, all of them: one that was on before may be off now.
+const CAPABILITIES: [&str; 5] =
+    ["events", "x-ignore-shared", "return-path", "switchover-ack", "pause-before-switchover"];
+
+fn prepare(qmp: &mut Qmp, on: &[&str]) -> Result<(), String> {
+    let set = |name: &str| json!({"capability": name, "state": on.contains(&name)});
+    let all = json!({"capabilities": CAPABILITIES.map(set)});
+    qmp.ask("migrate-set-capabilities", &all).map(drop)
 }
 
-fn completed(qmp: &mut Qmp) -> Result<(), String> {
-    qmp.wait_for("MIGRATION", |said| match said {
+fn come_to(qmp: &mut Qmp, status: &str) -> Result<(), String> {
+    let failed = qmp.wait_for("MIGRATION", |said| match said {
         Said::Event(name, data) if name == "MIGRATION" => match data["status"].as_str() {
-            Some("completed") => Some(Ok(())),
-            Some("failed") => Some(Err("the state does not fit".into())),
+            Some("failed" | "cancelled") => Some(Ok(true)),
+            Some(come) if come == status => Some(Ok(false)),
             _ => None,
         },
         _ => None,
-    })
+    })?;
+    if failed { Err(why(qmp)) } else { Ok(()) }
+}
+
+/// Why a migration failed.
+fn why(qmp: &mut Qmp) -> String {
+    let asked = qmp.ask("query-migrate", &json!({})).unwrap_or_default();
+    asked["error-desc"].as_str().unwrap_or("the state does not fit").to_owned()
+}
+
+/// Has a computer that was turned on empty take in what is sent through a socket.
+pub(super) fn receive(qmp: &mut Qmp, from: BorrowedFd<'_>) -> Result<(), String> {
+    prepare(qmp, &["events"])?;
+    quietly(qmp)?;
+    qmp.ask_with("getfd", &json!({"fdname": "fork"}), from)?;
+    qmp.ask("migrate-incoming", &json!({"uri": "fd:fork"})).map(drop)
+}
+
+/// Lets it go on once everything has come.
+pub(super) fn received(qmp: &mut Qmp) -> Result<(), String> {
+    come_to(qmp, "completed")?;
+    qmp.ask("cont", &json!({})).map(drop)
+}
+
+/// Nobody on the network has to hear of it, least of all by the addresses of another.
+fn quietly(qmp: &mut Qmp) -> Result<(), String> {
+    qmp.ask("migrate-set-parameters", &json!({"announce-rounds": 0})).map(drop)
+}
+
+/// Begins to send a computer that runs through a socket. It does not end before [`switch`]: what would
+/// allow it, the other side's leave, is never given.
+pub(super) fn send(qmp: &mut Qmp, to: BorrowedFd<'_>) -> Result<(), String> {
+    prepare(qmp, &["events", "return-path", "switchover-ack", "pause-before-switchover"])?;
+    // Bytes a second: as fast as it goes.
+    qmp.ask("migrate-set-parameters", &json!({"max-bandwidth": 1u64 << 40}))?;
+    qmp.ask_with("getfd", &json!({"fdname": "fork"}), to)?;
+    qmp.ask("migrate", &json!({"uri": "fd:fork"})).map(drop)
+}
+
+/// Bytes of memory that are still to be sent; nothing while that is not known.
+pub(super) fn left(qmp: &mut Qmp) -> Result<Option<u64>, String> {
+    let asked = qmp.ask("query-migrate", &json!({}))?;
+    match asked["status"].as_str() {
+        Some("failed" | "cancelled") => {
+            Err(asked["error-desc"].as_str().unwrap_or("the other computer is gone").to_owned())
+        }
+        _ => Ok(asked["ram"]["remaining"].as_u64()),
+    }
+}
+
+/// Stops the computer, does `meanwhile`, and has the rest sent. It has to be started again by whoever
+/// calls, in any case.
+pub(super) fn switch(
+    qmp: &mut Qmp,
+    meanwhile: impl FnOnce(&mut Qmp) -> Result<(), String>,
+) -> Result<(), String> {
+    qmp.ask("stop", &json!({}))?;
+    come_to(qmp, "pre-switchover")?;
+    meanwhile(qmp)?;
+    qmp.ask("migrate-continue", &json!({"state": "pre-switchover"}))?;
+    come_to(qmp, "completed")
+}
+
+/// Starts a computer that was stopped to be sent; one of which the sending was broken off needs a moment.
+pub(super) fn start_again(qmp: &mut Qmp) -> Result<(), String> {
+    const TRIES: u32 = 250;
+    for _ in 1..TRIES {
+        if qmp.ask("cont", &json!({})).is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    qmp.ask("cont", &json!({})).map(drop)
 }
 
 /// Lets a computer that was turned on with a saved machine's memory go on.
 pub(super) fn go_on(qmp: &mut Qmp) -> Res<()> {
-    let gone_on = prepare(qmp)
+    let gone_on = prepare(qmp, &["events", "x-ignore-shared"])
+        .and_then(|()| quietly(qmp))
         .and_then(|()| qmp.ask("migrate-incoming", &json!({"uri": STATE})))
-        .and_then(|_| completed(qmp))
+        .and_then(|_| come_to(qmp, "completed"))
         .and_then(|()| qmp.ask("cont", &json!({})));
     gone_on.map(drop).map_err(Problem::Plain)
 }
@@ -77,9 +155,9 @@ pub(super) fn go_on(qmp: &mut Qmp) -> Res<()> {
 pub(super) fn save(qmp: &mut Qmp, saving: &Saving, ram: &Ram) -> Res<()> {
     let stopped = qmp
         .ask("stop", &json!({}))
-        .and_then(|_| prepare(qmp))
+        .and_then(|_| prepare(qmp, &["events", "x-ignore-shared"]))
         .and_then(|()| qmp.ask("migrate", &json!({"uri": STATE})))
-        .and_then(|_| completed(qmp));
+        .and_then(|_| come_to(qmp, "completed"));
     let saved = stopped.map_err(Problem::Plain).and_then(|()| saving.copy(&ram.path));
     qmp.ask("cont", &json!({})).map_err(Problem::Plain)?;
     saved

@@ -7,8 +7,10 @@
 
 use super::accelerator::{Accelerator, Kind};
 use super::layer;
+use super::spawn::Plan;
+use crate::config::RunConfig;
 use crate::error::{Doing, Res};
-use hc_spec::Vm;
+use hc_spec::{MachineSpec, Vm};
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -25,6 +27,8 @@ struct About {
     made_from: Vec<PathBuf>,
     /// BLAKE3 of `state`.
     state_hash: String,
+    /// BLAKE3 of what is in `ram`, without its holes.
+    ram_hash: String,
     /// Bytes of `ram`, and of that those on disk.
     ram: (u64, u64),
     /// Last change of `ram`, in nanoseconds since 1970.
@@ -80,16 +84,30 @@ impl Slot {
         self.dir.join("ram")
     }
 
-    /// What the devices were, where a whole saved machine is there.
-    pub fn find(&self) -> Option<File> {
-        let about: About =
-            serde_json::from_slice(&std::fs::read(self.dir.join(ABOUT)).ok()?).ok()?;
-        let ram = self.ram().metadata().ok()?;
+    /// What the devices were, where a whole saved machine is there; else why it is of no use. Of the
+    /// memory only size, blocks and time are looked at: reading it would take longer than the start.
+    pub fn find(&self) -> Result<File, &'static str> {
+        const DAMAGED: &str = "what was saved for it is damaged";
+        let about = self.about().ok_or("no memory was saved for machines like it")?;
+        let ram = self.ram().metadata().map_err(|_| DAMAGED)?;
         let state = self.dir.join("state");
         let whole = about.ram == (ram.len(), ram.blocks())
             && about.changed == changed(&ram)
             && std::fs::read(&state).is_ok_and(|s| hash(&s) == about.state_hash);
-        if whole { File::open(state).ok() } else { None }
+        if whole { File::open(state).map_err(|_| DAMAGED) } else { Err(DAMAGED) }
+    }
+
+    /// The same, and the memory is read too: it is what was written. Takes as long as that takes.
+    pub fn verify(&self) -> bool {
+        let whole = || {
+            let hash = memory_hash(&File::open(self.ram()).ok()?).ok()?;
+            Some(self.about()?.ram_hash == hash)
+        };
+        self.find().is_ok() && whole().unwrap_or(false)
+    }
+
+    fn about(&self) -> Option<About> {
+        serde_json::from_slice(&std::fs::read(self.dir.join(ABOUT)).ok()?).ok()
     }
 
     /// Takes a saved machine away that is of no use.
@@ -112,6 +130,21 @@ impl Slot {
         let (target, made_from) = (self.dir.clone(), self.made_from.clone());
         Ok(Saving { aside, target, made_from, state })
     }
+}
+
+/// The place for a machine's like, as its computer is planned.
+pub(super) fn slot(config: &RunConfig, spec: &MachineSpec, vm: &Vm, plan: &Plan<'_>) -> Res<Slot> {
+    Slot::of(
+        &config.state_dir,
+        &Likeness {
+            qemu: plan.qemu,
+            accelerator: plan.accelerator,
+            vm,
+            rootfs: spec.image.rootfs(),
+            networks: plan.taps.len(),
+            words: plan.words,
+        },
+    )
 }
 
 /// A machine that is being saved.
@@ -138,12 +171,14 @@ impl Saving {
         let action = "save the machine";
         let ram = File::open(self.aside.join("ram")).doing(action)?;
         let state = std::fs::read(self.aside.join("state")).doing(action)?;
+        let ram_hash = memory_hash(&ram).doing(action)?;
         rustix::fs::fsync(&ram).doing(action)?;
         rustix::fs::fsync(File::open(self.aside.join("state")).doing(action)?).doing(action)?;
         let ram = ram.metadata().doing(action)?;
         let about = About {
             made_from: self.made_from.clone(),
             state_hash: hash(&state),
+            ram_hash,
             ram: (ram.len(), ram.blocks()),
             changed: changed(&ram),
         };
@@ -170,6 +205,22 @@ fn dir(state_dir: &Path) -> PathBuf {
 
 fn hash(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
+}
+
+/// Hashes the pages of a file that are not empty, and where they are: holes come and go.
+fn memory_hash(file: &File) -> std::io::Result<String> {
+    const PAGE: usize = 4096;
+    let mut hasher = blake3::Hasher::new();
+    crate::base::read_data(file, &mut |mut offset, bytes| {
+        for page in bytes.chunks(PAGE) {
+            if page.iter().any(|byte| *byte != 0) {
+                hasher.update(&offset.to_le_bytes()).update(page);
+            }
+            offset += page.len() as u64;
+        }
+        Ok(())
+    })?;
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 fn changed(file: &std::fs::Metadata) -> i128 {
@@ -257,7 +308,7 @@ mod tests {
         let saving = slot.begin().unwrap();
         (&saving.state).write_all(b"devices").unwrap();
         saving.copy(ram).unwrap();
-        assert!(slot.find().is_none(), "not before it is whole");
+        assert!(slot.find().is_err(), "not before it is whole");
         saving.finish().unwrap();
     }
 
@@ -267,17 +318,24 @@ mod tests {
         let ram = dir.path().join("ram");
         hc_fs::plain::write(&ram, &vec![7; 1 << 20], 0o600).unwrap();
         let one = slot(dir.path(), 1 << 28);
-        assert!(one.find().is_none());
+        assert!(one.find().is_err());
         save(&one, &ram);
-        assert!(one.find().is_some());
-        assert!(slot(dir.path(), 1 << 29).find().is_none(), "another computer");
+        assert!(one.find().is_ok() && one.verify());
+        assert!(slot(dir.path(), 1 << 29).find().is_err(), "another computer");
         assert_eq!(std::fs::read(one.ram()).unwrap(), vec![7; 1 << 20]);
         hc_fs::plain::write(&one.dir.join("state"), b"Devices", 0o600).unwrap();
-        assert!(one.find().is_none(), "it was changed");
+        assert!(one.find().is_err(), "it was changed");
         save(&one, &ram);
-        assert!(one.find().is_some(), "it was made anew");
+        assert!(one.find().is_ok(), "it was made anew");
         hc_fs::plain::append(&one.ram(), 0o600).unwrap().write_all(b"x").unwrap();
-        assert!(one.find().is_none(), "its memory was changed");
+        assert!(one.find().is_err(), "its memory was changed");
+        save(&one, &ram);
+        let times = one.ram().metadata().unwrap().modified().unwrap();
+        let file = rustix::fs::open(one.ram(), OFlags::WRONLY, Mode::empty());
+        let file = File::from(file.unwrap());
+        std::os::unix::fs::FileExt::write_all_at(&file, b"x", 4096).unwrap();
+        file.set_modified(times).unwrap();
+        assert!(one.find().is_ok() && !one.verify(), "and that is seen where it is read");
     }
 
     #[test]
@@ -295,8 +353,8 @@ mod tests {
         assert_eq!(gone.into_iter().map(|gone| gone.path).collect::<Vec<_>>(), [unfinished]);
         let kernel = |file: &Path| !file.ends_with("vmlinux");
         assert_eq!(collect(dir.path(), &kernel, true).unwrap().len(), 1);
-        assert!(one.find().is_some());
+        assert!(one.find().is_ok() && one.verify());
         assert_eq!(collect(dir.path(), &kernel, false).unwrap()[0].path, one.dir);
-        assert!(one.find().is_none() && busy.aside.exists());
+        assert!(one.find().is_err() && busy.aside.exists());
     }
 }

@@ -26,8 +26,9 @@ pub(super) struct Plan<'a> {
     pub taps: Vec<(BorrowedFd<'a>, Mac)>,
     /// Bytes of memory.
     pub size: u64,
-    /// The file that it is, if it is one, and how; and the descriptor that this names.
-    pub memory: Option<(PathBuf, Memory, BorrowedFd<'a>)>,
+    pub memory: Memory,
+    /// The file that it is, if it is one, and the descriptor that `memory` names.
+    pub ram: Option<(PathBuf, BorrowedFd<'a>)>,
     pub vcpus: u32,
     pub words: &'a [String],
     /// The user and group that QEMU runs as.
@@ -45,7 +46,8 @@ impl<'a> Plan<'a> {
             initrd: self.initrd.clone(),
             rootfs: self.rootfs.clone(),
             taps: self.taps.clone(),
-            memory: Some((file, memory, state)),
+            memory,
+            ram: Some((file, state)),
             ..*self
         }
     }
@@ -72,7 +74,7 @@ pub(super) fn spawn(plan: &Plan<'_>, group: &Group) -> Res<Qemu> {
     let computer = Computer {
         accelerator: plan.accelerator,
         size: plan.size,
-        memory: plan.memory.as_ref().map_or(Memory::Plain, |(_, memory, _)| *memory),
+        memory: plan.memory,
         vcpus: plan.vcpus,
         kvm: kvm.as_ref().map(AsRawFd::as_raw_fd),
         qmp: its_qmp.as_raw_fd(),
@@ -86,12 +88,12 @@ pub(super) fn spawn(plan: &Plan<'_>, group: &Group) -> Res<Qemu> {
     let mut kept = vec![its_qmp.as_fd(), its_console.as_fd(), its_guest.as_fd()];
     kept.extend(kvm.iter().map(AsFd::as_fd).chain(plan.layer));
     kept.extend(plan.taps.iter().map(|(tap, _)| *tap));
-    kept.extend(plan.memory.as_ref().map(|(.., state)| *state));
+    kept.extend(plan.ram.as_ref().map(|(_, state)| *state));
     let show = |at, file: &Path| Shown { at, file: file.into(), writable: false };
     let mut files = vec![show(KERNEL, &plan.kernel), show(INITRD, &plan.initrd)];
     files.extend(plan.rootfs.iter().map(|rootfs| show(ROOTFS, rootfs)));
-    files.extend(plan.memory.iter().map(|(ram, memory, _)| {
-        let writable = matches!(memory, Memory::Kept(_));
+    files.extend(plan.ram.iter().map(|(ram, _)| {
+        let writable = matches!(plan.memory, Memory::Kept(_));
         Shown { writable, ..show(RAM, ram) }
     }));
     let (process, said) = launch(&Program {

@@ -12,6 +12,7 @@ use crate::status::{Exit, Phase};
 use crate::supervise::Run;
 use crate::supervise::health::Checks;
 use crate::sys::process::Ended;
+use crate::timing::Step;
 use hc_guest::wire::{End, MACHINE, ToGuest};
 use hc_spec::machine::{Kind, ReadyWhen};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -88,7 +89,8 @@ impl Run<'_> {
     fn wait_for(&self, machine: &Machine, course: &Course) -> Res<bool> {
         let mut wanted = vec![PollFd::from_borrowed_fd(machine.process.pidfd(), PollFlags::IN)];
         wanted.push(PollFd::new(&self.signals.fd, PollFlags::IN));
-        wanted.extend(machine.doors.iter().map(|(_, door)| PollFd::new(door, PollFlags::IN)));
+        let doors = machine.doors.iter().filter(|(service, _)| machine.takes(*service));
+        wanted.extend(doors.map(|(_, door)| PollFd::new(door, PollFlags::IN)));
         if machine.qmp.is_open() {
             wanted.push(PollFd::new(&machine.qmp, machine.qmp.events()));
         }
@@ -102,8 +104,12 @@ impl Run<'_> {
         wanted.extend(others.map(|(fd, events)| PollFd::from_borrowed_fd(fd, events)));
         wanted.extend(machine.own.as_ref().and_then(Own::wanted));
         let keys = machine.pc.as_ref().and_then(super::q35::Running::wait);
+        let forking = machine.forking.as_ref();
+        wanted.extend(forking.map(|f| PollFd::from_borrowed_fd(f.socket(), PollFlags::IN)));
+        let forking = forking.and_then(super::Forking::wait);
         let asks = course.checks.next().map(|at| at.saturating_duration_since(Instant::now()));
-        let wait = [course.wait(), keys, asks, machine.still.wait()].into_iter().flatten().min();
+        let wait = [course.wait(), keys, asks, machine.still.wait(), forking];
+        let wait = wait.into_iter().flatten().min();
         let wait =
             wait.map(|left| Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 }));
         match poll(&mut wanted, wait.as_ref()) {
@@ -115,13 +121,15 @@ impl Run<'_> {
 
     /// Hears and passes on what is there now.
     fn attend(&mut self, machine: &mut Machine, course: &mut Course) -> Res<()> {
-        for (service, door) in &machine.doors {
+        let doors = machine.doors.iter().filter(|(service, _)| *service != Service::Fork);
+        for (service, door) in doors {
             while let Some(socket) = door.next() {
                 match (service, &mut machine.channel) {
                     (Service::Sessions, Some(channel)) => channel.welcome(socket),
                     (Service::Sessions, None) => {}
                     (Service::Console, _) => machine.console.welcome(socket),
                     (Service::Screen, _) => machine.qmp.show(&socket),
+                    (Service::Fork, _) => {}
                     (Service::Still, _) => machine.still.welcome(socket, &mut machine.qmp),
                 }
             }
@@ -149,11 +157,14 @@ impl Run<'_> {
             if told == Told::Hello {
                 self.save_and_tell(machine)?;
             }
-            self.told(told, machine, course)?;
+            if !self.told_of_fork(machine, &told)? {
+                self.told(told, machine, course)?;
+            }
         }
         if let (Some(own), Some(channel)) = (&mut machine.own, &mut machine.channel) {
             own.pass_input(channel).map_err(said)?;
         }
+        self.attend_fork(machine)?;
         if let Some(pc) = &mut machine.pc {
             for line in pc.said() {
                 self.log.say(&line);
@@ -168,7 +179,13 @@ impl Run<'_> {
 
     fn told(&mut self, told: Told, machine: &mut Machine, course: &mut Course) -> Res<()> {
         match told {
-            Told::Hello | Told::Identified | Told::Quiet => {}
+            Told::Identified => {
+                if self.status.phase == Phase::Starting {
+                    self.status.timing.push(self.clock.stage(Step::Identity, self.marks[0]));
+                    self.marks[0] = self.clock.us();
+                }
+            }
+            Told::Hello | Told::Quiet => {}
             Told::Room(count) => machine.own.iter_mut().for_each(|own| own.allow(count)),
             Told::Started => {
                 machine.own.iter_mut().for_each(Own::started);
@@ -230,6 +247,7 @@ impl Run<'_> {
     }
 
     fn tell_to_stop(&mut self, machine: &mut Machine, course: &mut Course) -> Res<()> {
+        self.no_fork(machine)?;
         self.come_to(Phase::Stopping)?;
         course.checks = Checks::default();
         if course.ended.is_some() {

@@ -1,0 +1,83 @@
+# Forks of a microVM that runs: memory and disk at one instant, another identity, and the original goes on.
+. "$(dirname "$0")/../lib/test.sh"
+
+: "${KERNEL_DEB:?a package of a Debian kernel}"
+hc() { timeout 200 "$HC" "$@"; }
+mkdir -p "$WORK/cloud" && cp "$KERNEL_DEB" "$WORK/cloud/kernel.deb"
+# A process that keeps a number and a secret in its memory, and writes the number to its disk; told to by
+# a hook it makes a new secret.
+# shellcheck disable=SC2016 # the machine's
+payload='n=0; make() { secret=$(head -c 16 /dev/urandom | od -An -x); echo "$secret" >/run/secret; }; make; trap make HUP; while :; do n=$((n + 1)); echo $n >/root/n; echo $n >/run/n; sleep 0.05 & wait $!; done'
+cloud <<-NIX
+	{ images, ... }: {
+	  cloud.name = "test";
+	  hosts.here.networks.lan = { };
+	  hosts.here.machines.box = { image = images.debian; command = [ "/bin/sleep" "infinity" ]; };
+	  hosts.here.machines.one = {
+	    kind = "microvm";
+	    image = images.debian;
+	    vm = { kernel = images.kernel { src = ./kernel.deb; }; layerSize = "1G"; };
+	    command = [ "/bin/bash" "-c" ''$payload'' ];
+	    files."/etc/hc/forked.d/10-secret" = { mode = "0755"; text = "#!/bin/sh\nkill -HUP \$(pidof bash); hostname >/run/hook\n"; };
+	    ready.timeoutSec = 150;
+	  };
+	}
+NIX
+inside() { hc exec "$1" -- sh -c "$2"; }
+check "a microVM is deployed" deploy
+refuse 1 "is a container" "a container has no memory of its own to fork" hc fork box two
+says "microVMs can be forked" "and it is said what has"
+refuse 1 "does not run" "what does not run has none either" hc fork nobody two
+refuse 1 "machine 'box' already" "nor does a fork take a machine's name" hc fork one box
+check "that counts" bash -c 'for i in $(seq 100); do "$HC" exec one -- test -s /run/n && exit; sleep 0.1; done; exit 1'
+inside one 'echo before >/root/when; mkdir -p /etc/ssh; echo key >/etc/ssh/ssh_host_ed25519_key'
+hc exec one -- sh -c 'sleep 3; echo its own end' >"$WORK/session" &
+session=$!
+count=$(inside one 'cat /run/n')
+check "one that runs can be forked" bash -c '"$HC" fork one two --json >"$WORK/fork.json"'
+cat "$WORK/fork.json"
+same "it says of what, and how long that stood still" "$(jq -r '[.name, .forkOf, (.pauseMs > 0), .disk] | join(" ")' "$WORK/fork.json")" "two one true copy"
+wait $session
+same "a session in the original goes on" "$(cat "$WORK/session")" "its own end"
+same "the fork has what its disk had" "$(inside two 'cat /root/when')" before
+same "its process was not begun again" "$(inside two "test \$(cat /run/n) -gt $count && echo on")" on
+inside one 'echo one >/root/when' && inside two 'echo two >/root/when'
+same "and what is written then is each one's own" "$(inside one 'cat /root/when') $(inside two 'cat /root/when')" "one two"
+check "both go on counting" bash -c 'for m in one two; do a=$("$HC" exec $m -- cat /run/n); sleep 0.5; [ "$("$HC" exec $m -- cat /run/n)" -gt "$a" ] || exit 1; done'
+
+# Another machine.
+each() { for m in one two; do inside $m "$1"; done | sort -u | wc -l; }
+same "its name" "$(inside two hostname)" two
+same "its number" "$(each 'cat /etc/machine-id')" 2
+same "it has no key of the original's SSH" "$(inside one 'ls /etc/ssh | grep -c host') $(inside two 'ls /etc/ssh | grep -c host')" "1 0"
+same "its random numbers" "$(each 'head -c 16 /dev/urandom | od -An -x')" 2
+same "its address" "$(inside two 'ip -6 -o addr show eth0 scope global | tr -s " " | cut -d" " -f4')" "$(jq -r '.addresses[0]' "$WORK/fork.json")/64"
+same "and not the original's" "$(inside one 'ip -o addr show eth0' | grep -c "$(jq -r '.addresses[0]' "$WORK/fork.json")")" 0
+same "its MAC" "$(each 'cat /sys/class/net/eth0/address')" 2
+check "it is reached there" hc exec one -- ping -c1 -W5 "$(jq -r '.addresses[0]' "$WORK/fork.json")"
+check "and reaches the original" hc exec two -- ping -c1 -W5 one
+same "its hook has run, when it was itself" "$(for _ in $(seq 50); do inside two 'cat /run/hook' && break; sleep 0.1; done)" two
+same "the original's has not" "$(inside one 'ls /run/hook 2>/dev/null | wc -l')" 0
+same "so a secret that was in memory is each one's own" "$(for _ in $(seq 50); do n=$(each 'cat /run/secret'); [ "$n" = 2 ] && break; sleep 0.1; done; echo "$n")" 2
+
+# A machine beside the others.
+same "ps shows whose fork it is" "$(machine two forkOf) $(machine two phase)" "one ready"
+check "status too" bash -c '"$HC" status two | grep -q "fork of *one, which stood still"'
+check "a fork can be forked" hc fork two three
+same "with all that the first has" "$(inside three 'cat /root/when')" two
+refuse 1 "machine 'two' already" "a name is used once" hc fork one two
+refuse 1 "is a fork" "a fork cannot be started again" hc restart two
+check "a deploy leaves it alone" deploy
+check "so does another agent" hc agent restart
+check "and a collection" hc gc --state
+same "it still runs" "$(inside two 'cat /root/when')" two
+check "a fork is stopped" hc stop three
+same "and is gone" "$(ls /run/hc/machines /var/lib/hc/machines | grep -c three)" 0
+kill -9 "$(jq .supervisor_pid /run/hc/machines/two/status.json)"
+check "one whose supervisor is killed ends" bash -c 'for i in $(seq 100); do [ "$(pgrep -c qemu-system)" = 1 ] && exit 0; sleep 0.1; done; exit 1'
+check "its name can be had again" hc fork one two
+same "and it is another" "$(inside two 'cat /root/when')" one
+check "everything is taken away" hc destroy --yes --keep-store
+same "forks too" "$(pgrep -c qemu-system)" 0
+same "and what they wrote" "$(find /var/lib/hc -mindepth 1 | wc -l)" 0
+finish
