@@ -13,13 +13,9 @@ mod roads;
 mod tap;
 
 pub use attach::{Attached, attach, detach};
-<<<<<<< HEAD
 pub use mend::reattach;
 pub use roads::ensure_roads;
-pub use tap::{Tap, attach_tap};
-=======
 pub use tap::{Tap, attach_tap, loose_taps};
->>>>>>> main
 
 /// Name of the device to other hosts.
 pub(crate) const OVERLAY: &str = "hco0";
