@@ -49,6 +49,17 @@ same "taken from the cache" "$(take one)" "$thing"
 refuse 1 "" "not built" grep -q built log
 same "or built, when that is asked for" "$(take two --no-substitutes)" "$thing"
 check "built" grep -q built log
+# Paths of the store that are not there.
+drv=$(hc build --file . --no-link --json | jq -r '.[0].drvPath')
+check "its derivation is copied to the cache" hc copy --to "file://$WORK/cache" --key-file secret "$drv"
+away() { hc build --store "$WORK/$1" --no-link --print-out-paths "${@:2}"; }
+same "a path comes from the cache" "$(away path "$thing")" "$thing"
+same "a derivation, and its output" "$(away drv "$drv^out")" "$thing"
+refuse 4 "is not in the store, and no binary cache gave it" "what no cache has is refused" \
+	away none "/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-none"
+refuse 1 "only derivations .* have outputs" "a path has no outputs" away path "$thing^out"
+refuse 1 "is a file, and no flake" "a file is not taken for a flake" hc build ./default.nix
+refuse 1 "of what --file or --expr says" "an attribute of nothing" hc build -A thing
 conf other
 same "a wrong signature: built" "$(take three)" "$thing"
 check "and said" grep -q "no signature" log

@@ -5,6 +5,7 @@ use crate::error::{Code, Coded, Failure};
 use crate::features::{self, FeatureArgs};
 use crate::nix_io::{self, open_io};
 use crate::output;
+use crate::pages;
 use crate::search_path;
 use hc_deploy::StoreIo;
 use nix_lang::{Arena, Evaluator, FlakeOptions, LockMode, Settings, Value};
@@ -245,6 +246,7 @@ pub fn with_evaluator<T: Send>(
     body: impl for<'a> FnOnce(&Evaluator<'a>, &StoreIo) -> anyhow::Result<T> + Send,
 ) -> anyhow::Result<T> {
     one_heap();
+    pages::give_back();
     nix_lang::on_big_stack(|| {
         let io = open_io(globals, plan.io);
         let arena = Arena::new();

@@ -11,6 +11,7 @@ mod installable;
 mod nix_conf;
 mod nix_io;
 mod output;
+mod pages;
 mod progress;
 mod remote;
 mod search_path;

@@ -9,9 +9,9 @@ mod ready;
 mod session;
 
 use crate::sys::{self, File, io, process};
-use crate::wire::{Exec, FromGuest, Identity, MACHINE, Payload, ToGuest, VERSION};
+use crate::wire::{Exec, FromGuest, Identity, MACHINE, Mount, Mounted, Payload, ToGuest, VERSION};
 use crate::words::Wanted;
-use crate::{boot, identity, payload, root};
+use crate::{boot, identity, mounts, payload, root};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -143,7 +143,8 @@ impl Agent<'_> {
                 Ok(()) => self.say(&FromGuest::Quiet),
                 Err(why) => self.say(&FromGuest::Failed(format!("cannot stand still: {why}"))),
             },
-            ToGuest::Exec(exec) => self.begin(number, |payload| {
+            ToGuest::Exec(exec) => self.begin(number, |identity| {
+                let payload = &identity.payload;
                 let term = ("TERM".to_string(), "xterm-256color".to_string());
                 let term = exec.terminal.is_some().then_some(&term);
                 let variables =
@@ -155,6 +156,16 @@ impl Agent<'_> {
             ToGuest::Pack(path) => self.begin(number, |_| Ok((Work::Pack(path), None))),
             ToGuest::Unpack(path) => self.begin(number, |_| Ok((Work::Unpack(path), None))),
             ToGuest::Ask(question) => self.begin(number, |_| Ok((Work::Ask(question), None))),
+            ToGuest::Flush => self.begin(number, |_| Ok((Work::Flush, None))),
+            ToGuest::Grow(serial, bytes) => self.begin(number, |identity| {
+                let is_it = |mount: &&Mount| {
+                    matches!(&mount.what, Mounted::Disk { serial: own, .. } if *own == serial)
+                };
+                let mount = identity.mounts.iter().find(is_it);
+                let path = mount.map(|mount| mount.path.clone());
+                let path = path.ok_or_else(|| format!("no disk {serial} is mounted"))?;
+                Ok((Work::Grow(path, serial, bytes), None))
+            }),
             of_session => {
                 let mut own = self.sessions.iter_mut().filter(|session| !session.orphan);
                 let Some(session) = own.find(|session| session.id == number) else { return };
@@ -173,7 +184,7 @@ impl Agent<'_> {
     fn begin(
         &mut self,
         number: u32,
-        work: impl FnOnce(&Payload) -> Result<(Work, Option<crate::wire::Size>), String>,
+        work: impl FnOnce(&Identity) -> Result<(Work, Option<crate::wire::Size>), String>,
     ) {
         let begin = || {
             let Some(identity) = self.identity.as_ref().filter(|_| !self.frozen) else {
@@ -182,7 +193,7 @@ impl Agent<'_> {
             if number == MACHINE || self.sessions.iter().any(|s| s.id == number && !s.orphan) {
                 return Err(format!("session {number} is there already"));
             }
-            let (work, terminal) = work(&identity.payload)?;
+            let (work, terminal) = work(identity)?;
             let input = matches!(work, Work::Run(_) | Work::Unpack(_));
             let started = program::start(&work, terminal, input, &self.freezer)?;
             self.sessions.push(Session::new(number, started, terminal.is_some()));
@@ -203,6 +214,7 @@ impl Agent<'_> {
             root::mount(self.wanted, true)?;
             payload::enter_root()?;
             payload::mount_usual()?;
+            mounts::mount_all(&new.mounts)?;
         }
         let new = Box::new(new);
         let was_another =

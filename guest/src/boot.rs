@@ -3,7 +3,7 @@
 use crate::agent::{self, port::Port};
 use crate::sys::process;
 use crate::wire::Payload;
-use crate::{modules, payload, root, sys, words};
+use crate::{modules, mounts, payload, root, sys, words};
 use alloc::format;
 use alloc::string::String;
 
@@ -76,6 +76,7 @@ pub fn end() -> ! {
     sys::sleep_ms(20);
     let _ = process::kill(-1, process::SIGKILL);
     sys::sync();
+    mounts::unmount_all();
     let _ = sys::mount("", "/", "", sys::MS_REMOUNT | sys::MS_RDONLY, "");
     sys::power_off()
 }

@@ -23,6 +23,7 @@ pub mod boot;
 pub mod heap;
 pub mod identity;
 pub mod modules;
+pub mod mounts;
 pub mod netlink;
 pub mod network;
 pub mod payload;

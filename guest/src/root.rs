@@ -69,7 +69,8 @@ fn make(path: &str) -> Result<(), String> {
     sys::mkdir(path).map_err(|error| format!("cannot make {path}: {error}"))
 }
 
-fn patiently<T>(look: impl Fn() -> Option<T>) -> Option<T> {
+/// Looks again and again, for what takes a moment to be there.
+pub fn patiently<T>(look: impl Fn() -> Option<T>) -> Option<T> {
     for _ in 0..PATIENCE_MS / PAUSE_MS {
         if let Some(found) = look() {
             return Some(found);
@@ -112,7 +113,9 @@ fn candidates(mut names: Vec<String>) -> Vec<String> {
     names
 }
 
-fn device(disk: &Disk) -> Option<String> {
+/// The disk's path in `/dev`.
+#[must_use]
+pub fn device(disk: &Disk) -> Option<String> {
     let name = match disk {
         Disk::Name(name) => name.clone(),
         Disk::Serial(serial) => sys::list(BLOCK).ok()?.into_iter().find(|name| {
@@ -124,7 +127,9 @@ fn device(disk: &Disk) -> Option<String> {
     sys::exists(&path).then_some(path)
 }
 
-fn kind_of(path: &str) -> Option<String> {
+/// The file system on a disk.
+#[must_use]
+pub fn kind_of(path: &str) -> Option<String> {
     let file = sys::open(path, sys::READ).ok()?;
     let mut bytes = vec![0; superblock::LENGTH];
     let length = sys::read_at(&file, &mut bytes, 0).ok()?;

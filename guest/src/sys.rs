@@ -19,6 +19,10 @@ impl Errno {
     pub const EXIST: Self = Self(17);
     /// Not yet.
     pub const AGAIN: Self = Self(11);
+    /// No such device, or no such kind of file system.
+    pub const NODEV: Self = Self(19);
+    /// Nothing can be written there.
+    pub const ROFS: Self = Self(30);
     /// Something on the way is no directory.
     pub const NOTDIR: Self = Self(20);
     /// A symlink where none may be, or too many of them.
@@ -272,6 +276,15 @@ pub fn mount(source: &str, target: &str, kind: &str, flags: usize, options: &str
         options.as_ptr() as usize,
     ];
     call(165, arguments).map(drop)
+}
+
+/// Unmounts what is mounted at `target`.
+///
+/// # Errors
+/// What the kernel said.
+pub fn unmount(target: &str) -> Result<()> {
+    let target = c(target.as_bytes());
+    call(166, [target.as_ptr() as usize, 0]).map(drop)
 }
 
 /// chdir(2).

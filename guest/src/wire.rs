@@ -12,7 +12,8 @@ mod to_guest;
 pub use fields::Body;
 pub use from_guest::{End, FromGuest};
 pub use identity::{
-    Address, Identity, Interface, LaidFile, Neighbour, Payload, Readiness, Route, Size,
+    Address, Identity, Interface, LaidFile, Mount, Mounted, Neighbour, Payload, Readiness, Route,
+    Size,
 };
 pub use to_guest::{Exec, Question, ToGuest};
 

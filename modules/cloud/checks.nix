@@ -100,8 +100,8 @@ let
     );
 
   notShared =
-    check: option: given:
-    check option (!given) "is for containers so far: a virtual machine has none";
+    check: option: given: what:
+    check option (!given) "is for containers: a virtual machine has its own kernel, and none of the host's ${what}";
 
   noIsolation =
     check:
@@ -120,11 +120,15 @@ let
     in
     [
       (noIsolation check machine)
-      (notShared check "volumes" (machine.volumes != { }))
-      (notShared check "binds" (machine.binds != { }))
-      (notShared check "tmpfs" (machine.tmpfs != { }))
-      (notShared check "devices" (machine.devices != { }))
-      (notShared check "limits.swap" (limits.swap != null))
+      (notShared check "binds" (machine.binds != { }) "files; lay `files`, use `volumes`, or copy with `hc cp`")
+      (notShared check "devices" (machine.devices != { }) "devices")
+      (notShared check "limits.swap" (limits.swap != null) "swap")
+      (check "vm.resume" (
+        !vm.resume || machine.volumes == { }
+      ) "does not go with volumes: their disks are no part of what was saved")
+      (check "volumes" (
+        builtins.length (builtins.attrNames machine.volumes) <= 8
+      ) "has more than 8, which is all that a virtual machine has room for")
       (check "limits.memory" (limits.memory == null) "is for containers: use vm.memory")
       (check "limits.pids" (limits.pids == null) "is for containers: a virtual machine has its own")
       (check "vm.memory" (

@@ -124,7 +124,8 @@ in
 
     binds = places bind { "/srv/photos".source = "/srv/photos"; } ''
       Files and directories of the host, by their path in the machine. Owners have the same numbers on
-      both sides. Paths that would give the host away are refused when the machine starts.
+      both sides. Paths that would give the host away are refused when the machine starts. For containers:
+      a virtual machine has its own kernel, and none of the host's files.
     '';
 
     tmpfs = places memory { "/tmp".size = "64M"; } ''
@@ -132,6 +133,6 @@ in
       memory. `/run` and `/dev/shm` always are; here they can be given a size.
     '';
 
-    devices = places device { "/dev/fuse" = { }; } "Devices of the host, by path; the same path in the machine.";
+    devices = places device { "/dev/fuse" = { }; } "Devices of the host, by path; the same path in the machine. For containers.";
   };
 }

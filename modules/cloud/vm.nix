@@ -80,5 +80,20 @@ in
       description = "The virtual computer it is, with `kind = \"microvm\"` and only with it.";
     };
   }
-  ({ config, ... }: { config.vm = lib.mkIf (config.kind == "microvm") { }; })
+  (
+    { config, ... }:
+    {
+      config.vm = lib.mkIf (config.kind == "microvm") {
+        # Volumes are XFS, whose module others do without.
+        initrd = lib.mkIf (config.volumes != { }) (
+          lib.mkDefault (
+            images.initrd {
+              inherit (config.vm) kernel;
+              modules = [ "xfs" ];
+            }
+          )
+        );
+      };
+    }
+  )
 ]

@@ -86,7 +86,7 @@ fn clear_machines(globals: &Globals) -> anyhow::Result<()> {
 
 /// Removes volumes, and names those that are to be kept.
 fn clear_volumes(globals: &Globals) -> anyhow::Result<Vec<String>> {
-    let store = VolumeStore::new(&globals.state_dir);
+    let store = VolumeStore::new(&globals.state_dir, &globals.run_dir);
     let mut kept = Vec::new();
     for name in store.names()? {
         match store.remove(&name, false) {

@@ -41,6 +41,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         expr: args.expr.as_deref(),
         evaluation: &args.evaluation,
         lock: &args.lock,
+        fetch: None,
     };
     for target in build::targets(globals, &store, &source)? {
         let drv = build::derivation(&store, &target)?;

@@ -51,6 +51,9 @@ struct Report {
     command: Vec<String>,
     restart: Option<Restart>,
     limits: Limits,
+    /// Bytes of memory that a virtual machine has: what is used of it is taken from the host, and what its
+    /// system frees is given back.
+    vm_memory: Option<u64>,
     usage: Option<Usage>,
     timing: Vec<Stage>,
     /// What it is a fork of.
@@ -119,6 +122,10 @@ fn gather(
         rootfs: spec.as_ref().and_then(|spec| spec.image.file().map(Into::into)),
         command: spec.as_ref().map_or_else(Vec::new, |spec| spec.command.clone()),
         restart: spec.as_ref().map(|spec| spec.restart.clone()),
+        vm_memory: spec.as_ref().and_then(|spec| {
+            let own = spec.q35.as_ref().map(|q35| q35.memory);
+            spec.vm.as_ref().map(|vm| vm.memory).or(own)
+        }),
         limits: spec.map(|spec| spec.limits).unwrap_or_default(),
         usage: runs.map(|status| Usage::of(&status.cgroups)),
         fork: runs.and_then(|status| status.fork.clone()),
@@ -172,7 +179,14 @@ fn usage(report: &Report) -> Vec<(&'static str, String)> {
         limit.map_or_else(|| format!("{used}, no limit"), |limit| format!("{used} of {limit}"))
     };
     let bytes = |count: Option<u64>| count.map(output::bytes);
-    let mut memory = of(bytes(usage.memory_bytes), bytes(limits.memory));
+    let mut memory = match report.vm_memory {
+        None => of(bytes(usage.memory_bytes), bytes(limits.memory)),
+        // QEMU's own comes on top.
+        Some(own) => {
+            let used = bytes(usage.anonymous_bytes).unwrap_or_else(|| "-".into());
+            format!("{used} of the host's, for a machine with {}", output::bytes(own))
+        }
+    };
     if let Some(peak) = bytes(usage.memory_peak_bytes) {
         memory += &format!(", {peak} at most");
     }

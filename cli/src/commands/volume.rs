@@ -103,7 +103,7 @@ impl FromStr for Which {
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     Globals::need_root("volume")?;
-    let store = VolumeStore::new(&globals.state_dir);
+    let store = VolumeStore::new(&globals.state_dir, &globals.run_dir);
     match &args.what {
         What::Ls { volumes, json } => list(&store, volumes, *json),
         What::Snapshot { volume: Which { volume, snapshot }, copy, json } => {

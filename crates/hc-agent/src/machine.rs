@@ -208,11 +208,13 @@ impl Keeper {
             && status.boot_id == *self.boot_id
             && matches!(status.phase, Phase::Exited | Phase::Failed);
         let Some(exit) = status.exit.filter(|_| ended) else { return Idle::Due };
-        if restarts(target.restart.policy, &exit) {
+        let gave_up = self.machines.is_left_alone(&self.name, &target.closure);
+        if restarts(target.restart.policy, &exit) && !gave_up {
             return Idle::Due;
         }
         self.view.send_modify(|view| {
-            (view.exit, view.over, view.phase) = (Some(exit), true, status.phase);
+            let phase = if gave_up { Phase::Failed } else { status.phase };
+            (view.exit, view.over, view.phase, view.gave_up) = (Some(exit), true, phase, gave_up);
         });
         Idle::Over
     }
@@ -324,6 +326,9 @@ impl Keeper {
     fn idle(&mut self, exit: Exit, unstartable: bool, target: &Target, quick: u32) -> Idle {
         let again = restarts(target.restart.policy, &exit);
         let gave_up = again && self.is_enough(&target.restart);
+        if gave_up && let Err(error) = self.machines.leave_alone(&self.name, &target.closure) {
+            tracing::warn!(machine = %self.name, %error, "another agent will start it again");
+        }
         let again = again && !gave_up;
         self.set(|view| {
             if !(exit.is_success() && (view.was_ready || target.ready.when == ReadyWhen::Started)) {

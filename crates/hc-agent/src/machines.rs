@@ -42,6 +42,16 @@ pub trait Machines: Send + Sync {
     /// When that cannot be told.
     fn known(&self) -> Result<Vec<Name>>;
 
+    /// Remembers until the next start that a machine which runs `closure` was started too often and is
+    /// left alone.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    fn leave_alone(&self, name: &Name, closure: &Path) -> Result<()>;
+
+    /// Whether that was said of it.
+    fn is_left_alone(&self, name: &Name, closure: &Path) -> bool;
+
     /// Removes what `/run` holds about a machine that does not run and is not to.
     ///
     /// # Errors
@@ -114,6 +124,10 @@ impl ProcessMachines {
         self.run_dir.join("supervisors").join(name.as_str())
     }
 
+    fn left_alone(&self, name: &Name) -> PathBuf {
+        self.directory(name).join("left-alone")
+    }
+
     fn directory(&self, name: &Name) -> PathBuf {
         self.run_dir.join("machines").join(name.as_str())
     }
@@ -122,6 +136,7 @@ impl ProcessMachines {
 impl Machines for ProcessMachines {
     fn spawn(&self, name: &Name, closure: &Path) -> Result<Process> {
         hc_fs::plain::create_dir_all(&self.directory(name), 0o755)?;
+        hc_fs::plain::remove_file(&self.left_alone(name))?;
         let record = self.record(name);
         let record = CString::new(record.as_os_str().as_bytes())
             .map_err(|_| std::io::Error::from_raw_os_error(libc::EINVAL))
@@ -197,6 +212,15 @@ impl Machines for ProcessMachines {
         names.sort();
         names.dedup();
         Ok(names)
+    }
+
+    fn leave_alone(&self, name: &Name, closure: &Path) -> Result<()> {
+        let closure = closure.as_os_str().as_bytes();
+        Ok(hc_fs::plain::write(&self.left_alone(name), closure, 0o644)?)
+    }
+
+    fn is_left_alone(&self, name: &Name, closure: &Path) -> bool {
+        std::fs::read(self.left_alone(name)).is_ok_and(|of| of == closure.as_os_str().as_bytes())
     }
 
     fn forget(&self, name: &Name) -> Result<()> {

@@ -12,7 +12,7 @@ const LOOK: Duration = Duration::from_secs(5);
 /// Makes them when they are due, for as long as the agent lives. What is due is told by the
 /// snapshots that are there: another agent goes on with the same schedule.
 pub(crate) async fn keep(agent: Arc<Agent>) {
-    let store = VolumeStore::new(&agent.config.state_dir);
+    let store = VolumeStore::new(&agent.config.state_dir, &agent.config.run_dir);
     // What was said before is not said at every look again.
     let mut said: BTreeMap<VolumeName, String> = BTreeMap::new();
     loop {

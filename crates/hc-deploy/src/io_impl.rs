@@ -89,8 +89,8 @@ impl Io for &StoreIo {
         nix_lang::hash_path(&StoreDir::default(), name, &from, ingestion, kept)
     }
 
-    fn add_derivation(&self, path: &StorePath, derivation: &Derivation) -> Result<(), IoError> {
-        self.compute().add_derivation(path, derivation)
+    fn add_derivation(&self, path: &StorePath, text: Vec<u8>) -> Result<(), IoError> {
+        self.compute().add_derivation(path, text)
     }
 
     fn is_valid_path(&self, path: &StorePath) -> Result<bool, IoError> {

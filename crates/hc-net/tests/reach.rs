@@ -28,19 +28,6 @@ fn reaches(from: &Netns, to: &Netns, address: IpAddr, port: u16) -> bool {
     from.run(|| TcpStream::connect_timeout(&(address, port).into(), SHORT).is_ok())
 }
 
-/// Listens; a listener of before may live on for a moment in a process that was just forked.
-fn listen(address: IpAddr, port: u16) -> TcpListener {
-    for _ in 0..100 {
-        match TcpListener::bind((address, port)) {
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            bound => return bound.unwrap(),
-        }
-    }
-    panic!("port {port} of {address} stays in use");
-}
-
 /// Whether a datagram arrives at a port.
 fn hears(from: &Netns, to: &Netns, address: IpAddr, port: u16) -> bool {
     let receiver = to.run(|| UdpSocket::bind((address, port)).unwrap());

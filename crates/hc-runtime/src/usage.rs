@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 pub struct Usage {
     /// Bytes of memory, with what the kernel keeps of files for it.
     pub memory_bytes: Option<u64>,
+    /// Bytes of that which are in no file: the guest's memory and QEMU's own, of a virtual machine.
+    pub anonymous_bytes: Option<u64>,
     /// Most bytes of memory it has had at once.
     pub memory_peak_bytes: Option<u64>,
     /// Bytes of swap.
@@ -39,6 +41,8 @@ impl Usage {
         };
         Self {
             memory_bytes: number("memory.current").or_else(|| number("memory.usage_in_bytes")),
+            anonymous_bytes: text("memory.stat")
+                .and_then(|text| field(&text, "anon ").or_else(|| field(&text, "rss "))),
             memory_peak_bytes: number("memory.peak")
                 .or_else(|| number("memory.max_usage_in_bytes")),
             swap_bytes: number("memory.swap.current").or_else(on_swap),
@@ -94,17 +98,21 @@ mod tests {
         std::fs::create_dir(&v1).unwrap();
         let write = |dir: &Path, file: &str, text: &str| std::fs::write(dir.join(file), text);
         write(&v2, "memory.current", "4096\n").unwrap();
+        write(&v2, "memory.stat", "anon 11\nanon_thp 5\nfile 6\n").unwrap();
         write(&v2, "cpu.stat", "usage_usec 77\nuser_usec 1\n").unwrap();
         write(&v2, "io.stat", "8:0 rbytes=5 wbytes=6 rios=1\n8:16 rbytes=1 wbytes=1\n").unwrap();
         let usage = Usage::of(&[v1.clone(), v2]);
         assert_eq!((usage.memory_bytes, usage.cpu_us, usage.pids), (Some(4096), Some(77), None));
         assert_eq!((usage.read_bytes, usage.written_bytes), (Some(6), Some(7)));
+        assert_eq!(usage.anonymous_bytes, Some(11));
         write(&v1, "memory.usage_in_bytes", "10\n").unwrap();
+        write(&v1, "memory.stat", "cache 1\nrss_huge 3\nrss 9\n").unwrap();
         write(&v1, "memory.memsw.usage_in_bytes", "15\n").unwrap();
         write(&v1, "blkio.throttle.io_service_bytes", "8:0 Read 3\n8:0 Write 4\nTotal 7\n")
             .unwrap();
         let usage = Usage::of(&[v1]);
         assert_eq!((usage.memory_bytes, usage.swap_bytes), (Some(10), Some(5)));
+        assert_eq!(usage.anonymous_bytes, Some(9));
         assert_eq!((usage.read_bytes, usage.written_bytes), (Some(3), Some(4)));
     }
 }

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 pub const LEAST_MEMORY: u64 = 64 << 20;
 /// The smallest file system for what is written, in bytes.
 pub const LEAST_LAYER: u64 = 32 << 20;
+/// The most volumes: so many disks has the computer room for.
+pub const MOST_VOLUMES: usize = 8;
 /// The most virtual processors.
 pub const MOST_VCPUS: u32 = 255;
 
@@ -70,15 +72,24 @@ impl MachineSpec {
         if limits.pids.is_some() {
             return Err(("limits.pids", "is for containers: a virtual machine has its own".into()));
         }
-        let placed = [
-            ("volumes", self.volumes.is_empty()),
-            ("binds", self.binds.is_empty()),
-            ("tmpfs", self.tmpfs.is_empty()),
-            ("devices", self.devices.is_empty()),
-            ("limits.swap", limits.swap.is_none()),
-        ];
-        if let Some((option, _)) = placed.iter().find(|(_, unused)| !unused) {
-            return Err((option, "is for containers".into()));
+        let others =
+            "is for containers: a virtual machine has its own kernel, and none of the host's ";
+        let beside = "files; lay `files`, use `volumes`, or copy with `hc cp`";
+        for (option, unused, what) in [
+            ("binds", self.binds.is_empty(), beside),
+            ("devices", self.devices.is_empty(), "devices"),
+            ("limits.swap", limits.swap.is_none(), "swap"),
+        ] {
+            if !unused {
+                return Err((option, format!("{others}{what}")));
+            }
+        }
+        if vm.resume && !self.volumes.is_empty() {
+            let problem = "does not go with volumes: their disks are no part of what was saved";
+            return Err(("vm.resume", problem.into()));
+        }
+        if self.volumes.len() > MOST_VOLUMES {
+            return Err(("volumes", format!("a virtual machine has at most {MOST_VOLUMES}")));
         }
         if vm.memory < LEAST_MEMORY || vm.memory % (1 << 20) != 0 {
             let least = LEAST_MEMORY >> 20;
@@ -133,11 +144,25 @@ mod tests {
             ("limits", serde_json::json!({"pids": 5}), "limits.pids"),
             ("kind", "container".into(), "for virtual machines"),
             ("vm", serde_json::Value::Null, "needs a kernel"),
-            ("tmpfs", serde_json::json!({"/x": {}}), "tmpfs: is for containers"),
+            ("devices", serde_json::json!({"/dev/fuse": {}}), "devices: is for containers"),
+            (
+                "binds",
+                serde_json::json!({"/x": {"source": "/srv/x"}}),
+                "binds: is for containers.*hc cp",
+            ),
         ] {
             let message = parse(|spec| spec[key] = value).unwrap_err();
-            assert!(message.contains(says), "{message}");
+            let mut parts = says.split(".*");
+            assert!(parts.all(|part| message.contains(part)), "{message}");
         }
+        parse(|spec| spec["tmpfs"] = serde_json::json!({"/x": {}})).unwrap();
+        let volumes = serde_json::json!({"a": {"path": "/x", "size": 1 << 30}});
+        parse(|spec| spec["volumes"] = volumes.clone()).unwrap();
+        let resumed = parse(|spec| {
+            spec["volumes"] = volumes.clone();
+            spec["vm"]["resume"] = true.into();
+        });
+        assert!(resumed.unwrap_err().contains("vm.resume: does not go with volumes"));
         parse(|spec| spec["limits"] = serde_json::json!({"cpus": 0.5})).unwrap();
         let asked = serde_json::json!({"when": "command", "command": ["x"]});
         parse(|spec| spec["ready"] = asked).unwrap();

@@ -4,11 +4,13 @@
 //! `nix-archive`, `nix-narinfo`, `nix-flake-lock`). What they do right is passed through under the
 //! field's names; what they lack is added here, purely: nothing in this crate keeps state.
 
+mod dynamic;
 pub mod export;
 pub mod flake_lock;
 pub mod flake_ref;
 pub mod git_tree;
 pub mod hash;
+mod made;
 pub mod modulo;
 pub mod nar;
 pub mod narinfo;
@@ -17,6 +19,7 @@ pub mod place;
 pub mod resolve;
 pub mod rewrite;
 pub mod serve;
+mod tree;
 mod unpack;
 mod unusual;
 pub mod url;
@@ -24,6 +27,7 @@ pub mod wire;
 pub mod worker;
 
 pub use hash::{CAHash, ContentAddressMethod, HashAlgorithm, NixHash, NixHasher, hash_bytes};
+pub use made::{Made, hash_modulo, make};
 pub use modulo::ModuloHashes;
 pub use nix_derivation::nixbase32 as nix32;
 pub use nix_derivation::{
@@ -33,5 +37,5 @@ pub use nix_derivation::{
     ValidatedDerivation,
 };
 pub use path::{STORE_DIR, StorePathError};
-pub use unpack::unpack;
-pub use unusual::settle;
+pub use tree::{Copied, CopyError, copy_tree};
+pub use unpack::{unpack, unpack_to};

@@ -1,8 +1,9 @@
 //! Derivation hashes modulo fixed outputs, over a graph of derivations.
 
+use crate::made::{hash_modulo, made_again};
 use crate::{
     Derivation, DerivationBuilder, DerivationError, InputDerivationHash, InputResolutionError,
-    StorePath, ValidatedDerivation,
+    StorePath, ValidatedDerivation, dynamic,
 };
 use std::collections::HashMap;
 
@@ -111,9 +112,12 @@ impl ModuloHashes {
     /// # Errors
     /// When it is not right, or an input is not known.
     pub fn check(&self, derivation: &Derivation) -> Result<(), DerivationError> {
-        derivation
-            .try_validate_with_input_hashes(|path| self.lookup(path))
-            .map_err(unwrap_resolution)
+        dynamic::check(derivation, |path| self.lookup(path)).map_err(unwrap_resolution).or_else(
+            |error| match made_again(derivation, |path| self.lookup(path)) {
+                Ok(Some(_)) => Ok(()),
+                _ => Err(error),
+            },
+        )
     }
 
     fn told<E>(
@@ -121,8 +125,7 @@ impl ModuloHashes {
         path: &StorePath,
         derivation: &Derivation,
     ) -> Result<InputDerivationHash, ModuloError<E>> {
-        derivation
-            .try_hash_input_derivation_modulo(|input| self.lookup(input))
+        hash_modulo(derivation, |input| self.lookup(input))
             .map_err(unwrap_resolution)
             .map_err(|source| ModuloError::Derivation { path: path.clone(), source })
     }

@@ -4,16 +4,14 @@ use crate::StorePath;
 use crate::hash::{HashAlgorithm, HashWriter, NixHash};
 use crate::path::hash_part;
 use std::collections::BTreeSet;
-use std::ffi::CStr;
 use std::io::{Read, Write};
 use std::path::Path;
 
-mod background;
 mod filtered;
+pub(crate) mod frame;
 mod stream;
 pub mod walk;
 
-pub use background::Background;
 pub use filtered::dump_filtered;
 pub use stream::ArchiveReader;
 
@@ -22,92 +20,11 @@ pub use nix_archive::nar::{
     decode_events, decode_events_reader, encode_tree, hash_tree,
 };
 
-use walk::{Contents, Visitor};
+use crate::tree::{Block, Context, produce};
+use frame::Framer;
 
 // Linux file systems tell names apart by case: the hack for those that do not is never wanted.
 const CASES: nix_archive::nar::CaseHack = nix_archive::nar::CaseHack::Disabled;
-
-/// Writes what a walk tells as an archive.
-pub struct Archiver<W>(Encoder<W>);
-
-impl<W> std::fmt::Debug for Archiver<W> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Archiver").finish_non_exhaustive()
-    }
-}
-
-impl<W: Write> Archiver<W> {
-    /// Begins an archive.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn new(to: W) -> Result<Self, Error> {
-        Encoder::new(to).map(Self)
-    }
-
-    /// Begins a file of so many bytes, which are written to what is returned.
-    ///
-    /// # Errors
-    /// When it cannot be written, or a file does not belong here.
-    pub fn stream(
-        &mut self,
-        name: Option<&CStr>,
-        executable: bool,
-        size: u64,
-    ) -> Result<RegularWriter<'_, W>, Error> {
-        self.0.start_regular(name.map(CStr::to_bytes), executable, size)
-    }
-
-    /// The archive is complete; gives the writer.
-    ///
-    /// # Errors
-    /// When it is not.
-    pub fn finish(self) -> Result<W, Error> {
-        self.0.finish()
-    }
-}
-
-impl<W: Write> Visitor for Archiver<W> {
-    type Error = Error;
-
-    fn start_directory(&mut self, name: Option<&CStr>) -> Result<(), Error> {
-        self.0.start_directory(name.map(CStr::to_bytes))
-    }
-
-    fn end_directory(&mut self) -> Result<(), Error> {
-        self.0.end_directory()
-    }
-
-    fn symlink(&mut self, name: Option<&CStr>, target: &CStr) -> Result<(), Error> {
-        self.0.symlink(name.map(CStr::to_bytes), target.to_bytes())
-    }
-
-    fn regular(
-        &mut self,
-        name: Option<&CStr>,
-        executable: bool,
-        contents: Contents<'_, '_>,
-    ) -> Result<(), Error> {
-        match contents {
-            Contents::Whole(bytes) => self.0.regular(name.map(CStr::to_bytes), executable, bytes),
-            Contents::Pieces(pieces) => {
-                let mut file = self.stream(name, executable, pieces.size())?;
-                let mut buffer = vec![0; PIECE];
-                loop {
-                    match pieces.read(&mut buffer) {
-                        Ok(0) => return file.finish(),
-                        Ok(count) => file.write_all(&buffer[..count])?,
-                        Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Large files are read in pieces of this size.
-const PIECE: usize = 256 << 10;
 
 /// A writer that hashes archives, and counts their bytes.
 #[derive(Debug)]
@@ -149,16 +66,22 @@ impl Write for Hasher {
 /// # Errors
 /// When it cannot be read, holds something that is no file, directory or symlink, or changes.
 pub fn dump(path: &Path, to: &mut impl Write) -> Result<(), Error> {
-    let mut archiver = Archiver::new(to)?;
-    walk::walk(path, None, &mut archiver)?;
-    archiver.finish().map(drop)
+    let mut hand_over = |block: &mut Block, _| {
+        let used = std::mem::take(&mut block.used);
+        to.write_all(&block.bytes[..used])
+    };
+    let mut framer = Framer::new(None, &mut hand_over);
+    walk::walk(path, None, &mut framer)?;
+    framer.finish()
 }
 
-/// Passes the archive of the tree at `path` through a writer, which may work on a thread of its own.
-fn pass<W: Write + Send + 'static>(path: &Path, to: W) -> Result<W, Error> {
-    let mut background = Background::new(to);
-    dump(path, &mut background)?;
-    Ok(background.finish()?)
+/// Passes the archive of the tree at `path` through a writer, which works on another thread.
+fn pass(path: &Path, to: &mut (dyn Write + Send)) -> Result<(), Error> {
+    produce(&Context::default(), Some(to), |hand_over| {
+        let mut framer = Framer::new(None, hand_over);
+        walk::walk(path, None, &mut framer)?;
+        framer.finish()
+    })
 }
 
 /// The SHA-256 and size of the archive of the tree at `path`.
@@ -166,7 +89,8 @@ fn pass<W: Write + Send + 'static>(path: &Path, to: W) -> Result<W, Error> {
 /// # Errors
 /// As for [`dump`].
 pub fn hash_path(path: &Path) -> Result<NarHash, Error> {
-    let hasher = pass(path, Hasher::new(HashAlgorithm::Sha256))?;
+    let mut hasher = Hasher::new(HashAlgorithm::Sha256);
+    pass(path, &mut hasher)?;
     Ok(hasher.finish().unwrap_or_else(|| unreachable!("asked for SHA-256")))
 }
 
@@ -175,7 +99,9 @@ pub fn hash_path(path: &Path) -> Result<NarHash, Error> {
 /// # Errors
 /// As for [`dump`].
 pub fn hash_path_with(algorithm: HashAlgorithm, path: &Path) -> Result<NixHash, Error> {
-    Ok(pass(path, HashWriter::new(algorithm))?.finish())
+    let mut hasher = HashWriter::new(algorithm);
+    pass(path, &mut hasher)?;
+    Ok(hasher.finish())
 }
 
 /// Unpacks an archive to `destination`, which must not be there yet.
@@ -198,7 +124,8 @@ pub fn scan(
     let Ok(pattern) = nix_archive::nar::ReferencePattern::new(hash_parts) else {
         unreachable!("the hash part of a store path is 32 characters of nix32")
     };
-    let scanned = pass(path, pattern.writer(Hasher::new(HashAlgorithm::Sha256)))?;
+    let mut scanned = pattern.writer(Hasher::new(HashAlgorithm::Sha256));
+    pass(path, &mut scanned)?;
     let (hasher, scanner) = scanned.into_parts();
     let all: Vec<&StorePath> = candidates.iter().collect();
     let found = scanner.matches().filter_map(|i| all.get(i)).map(|p| (*p).clone()).collect();

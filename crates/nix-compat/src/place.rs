@@ -1,11 +1,10 @@
 //! Making files, directories and symlinks as they are kept in a store: modes 444 and 555, a second
 //! after the epoch. With no call more than that takes.
 
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
-use std::ffi::CStr;
-use std::fs::File;
-use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::path::Arg;
 
 const TIMES: Timestamps = Timestamps {
     last_access: Timespec { tv_sec: 1, tv_nsec: 0 },
@@ -46,58 +45,74 @@ impl Places {
         Self { files, directories }
     }
 
-    /// Makes a file, which `write` fills.
+    /// Makes a file, to be filled and then finished.
     ///
     /// # Errors
-    /// When something has the name, or it cannot be made or written.
-    pub fn file<E: From<io::Error>>(
+    /// When something has the name, or it cannot be made.
+    pub fn start_file(
         self,
         parent: BorrowedFd<'_>,
-        name: &CStr,
+        name: impl Arg,
         executable: bool,
-        write: impl FnOnce(&mut File) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mode = Mode::from_raw_mode(if executable { 0o555 } else { 0o444 });
+    ) -> Result<OwnedFd, Errno> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let made = rustix::fs::openat(parent, name, flags | OFlags::NOFOLLOW, mode);
-        let mut file = File::from(made.map_err(io::Error::from)?);
-        write(&mut file)?;
+        rustix::fs::openat(parent, name, flags | OFlags::NOFOLLOW, mode(executable))
+    }
+
+    /// Gives a file its mode and time, when all is in it.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn finish_file(self, file: impl AsFd, executable: bool) -> Result<(), Errno> {
         if !self.files {
-            rustix::fs::fchmod(&file, mode).map_err(io::Error::from)?;
+            rustix::fs::fchmod(&file, mode(executable))?;
         }
-        Ok(rustix::fs::futimens(&file, &TIMES).map_err(io::Error::from)?)
+        rustix::fs::futimens(file, &TIMES)
     }
 
     /// Makes a directory, to be filled and then finished.
     ///
     /// # Errors
     /// When something has the name, or it cannot be made.
-    pub fn start_directory(self, parent: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
+    pub fn start_directory(
+        self,
+        parent: BorrowedFd<'_>,
+        name: impl Arg + Copy,
+    ) -> Result<OwnedFd, Errno> {
         let mode = Mode::from_raw_mode(if self.directories { 0o555 } else { 0o700 });
         rustix::fs::mkdirat(parent, name, mode)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        Ok(rustix::fs::openat(parent, name, flags, Mode::empty())?)
+        rustix::fs::openat(parent, name, flags, Mode::empty())
     }
 
     /// Gives a directory its mode and time, when all is in it.
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn finish_directory(self, directory: &OwnedFd) -> io::Result<()> {
+    pub fn finish_directory(self, directory: impl AsFd) -> Result<(), Errno> {
         if !self.directories {
-            rustix::fs::fchmod(directory, Mode::from_raw_mode(0o555))?;
+            rustix::fs::fchmod(&directory, mode(true))?;
         }
-        Ok(rustix::fs::futimens(directory, &TIMES)?)
+        rustix::fs::futimens(directory, &TIMES)
     }
 
     /// Makes a symlink.
     ///
     /// # Errors
     /// When something has the name, or it cannot be made.
-    pub fn symlink(self, parent: BorrowedFd<'_>, name: &CStr, target: &CStr) -> io::Result<()> {
+    pub fn symlink(
+        self,
+        parent: BorrowedFd<'_>,
+        name: impl Arg + Copy,
+        target: impl Arg,
+    ) -> Result<(), Errno> {
         rustix::fs::symlinkat(target, parent, name)?;
-        Ok(rustix::fs::utimensat(parent, name, &TIMES, AtFlags::SYMLINK_NOFOLLOW)?)
+        rustix::fs::utimensat(parent, name, &TIMES, AtFlags::SYMLINK_NOFOLLOW)
     }
+}
+
+fn mode(executable: bool) -> Mode {
+    Mode::from_raw_mode(if executable { 0o555 } else { 0o444 })
 }
 
 impl Default for Places {

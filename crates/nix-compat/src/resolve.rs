@@ -2,10 +2,10 @@
 //! stood for them, and the hash under which such outputs are remembered.
 
 use crate::modulo::ModuloError;
-use crate::unusual::text_modulo;
+use crate::unusual::{read_back, text_modulo};
 use crate::{
     Derivation, DerivationError, HashAlgorithm, ModuloHashes, Output, StorePath, StructuredAttrs,
-    hash_bytes, path, settle,
+    hash_bytes, path, unusual::settle,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -28,7 +28,7 @@ pub fn is_impure(derivation: &Derivation) -> bool {
 pub type Inputs = BTreeMap<(StorePath, Vec<String>), StorePath>;
 
 /// The derivation with the paths of its inputs' outputs instead of these derivations: those of
-/// outputs that follow from inputs are known then.
+/// outputs that follow from inputs are known then. Those that were known stay.
 ///
 /// # Errors
 /// When it is not right with them.
@@ -62,6 +62,9 @@ pub fn resolve(derivation: &Derivation, inputs: &Inputs) -> Result<Derivation, D
     if let Some(attributes) = builder.structured_attrs_mut().take() {
         let json = bytes(attributes.raw_json().to_vec());
         *builder.structured_attrs_mut() = Some(StructuredAttrs::from_json_bytes(json)?);
+    }
+    if !is_open(derivation) {
+        return read_back(&builder);
     }
     settle(builder, |input| Err::<crate::InputDerivationHash, _>(input.clone()))
         .map_err(|error| DerivationError::InvalidDerivation(error.to_string()))

@@ -4,6 +4,7 @@
 //! Reading and hashing take them; only the builder's checks do not. So they are written as a text
 //! here, and read back.
 
+use crate::dynamic::{is_dynamic, output_hash};
 use crate::{
     CAHash, ContentAddressMethod, Derivation, DerivationBuilder, DerivationError, HashAlgorithm,
     InputDerivation, InputDerivationHash, InputResolutionError, Output, OutputPathHash, StorePath,
@@ -16,12 +17,18 @@ use std::collections::{BTreeMap, BTreeSet};
 /// When it is not right, or `resolve` cannot tell what an input counts as.
 pub fn settle<E>(
     drv: DerivationBuilder,
-    resolve: impl FnMut(&StorePath) -> Result<InputDerivationHash, E>,
+    mut resolve: impl FnMut(&StorePath) -> Result<InputDerivationHash, E>,
 ) -> Result<Derivation, InputResolutionError<E>> {
-    if is_usual(&drv) {
-        return Ok(drv.try_build_with_input_hashes(resolve)?.into_derivation());
+    if !is_usual(&drv) {
+        return settle_unusual(drv, resolve);
     }
-    settle_unusual(drv, resolve)
+    let dynamic = is_dynamic(drv.input_derivations()).then(|| drv.clone());
+    let built = drv.try_build_with_input_hashes(&mut resolve)?.into_derivation();
+    match dynamic {
+        // It was checked, but may have paths all the same.
+        Some(drv) => settle_unusual(drv, resolve),
+        None => Ok(built),
+    }
 }
 
 fn is_usual(drv: &DerivationBuilder) -> bool {
@@ -64,7 +71,7 @@ fn settle_unusual<E>(
     if !deferred {
         return Ok(masked);
     }
-    let OutputPathHash::Ready(hash) = masked.try_hash_output_path_modulo(resolve)? else {
+    let OutputPathHash::Ready(hash) = output_hash(&masked, resolve)? else {
         return Ok(masked);
     };
     for name in names {
@@ -79,7 +86,8 @@ fn settle_unusual<E>(
     Ok(read_back(&drv)?)
 }
 
-fn read_back(drv: &DerivationBuilder) -> Result<Derivation, DerivationError> {
+/// The derivation as it is, unchecked.
+pub(crate) fn read_back(drv: &DerivationBuilder) -> Result<Derivation, DerivationError> {
     Derivation::from_aterm_bytes_in(&written(drv)?, drv.name(), drv.store_dir().clone())
 }
 
@@ -339,7 +347,11 @@ mod tests {
                 let resolve =
                     |_: &StorePath| Ok::<_, Infallible>(InputDerivationHash::regular([7; 32]));
                 let other = settle_unusual(drv.clone(), resolve).unwrap();
-                assert_eq!(settled(drv).to_aterm_bytes(), other.to_aterm_bytes());
+                assert_eq!(settled(drv.clone()).to_aterm_bytes(), other.to_aterm_bytes());
+                if !input_drv.is_dynamic() {
+                    let built = drv.build_with_input_hashes(|_| [7; 32]).unwrap();
+                    assert_eq!(built.to_aterm_bytes(), other.to_aterm_bytes());
+                }
             }
         }
     }

@@ -147,8 +147,8 @@ impl Io for ComputeIo {
         Ok(self.hash_path(name, path, ingestion, filter)?.0)
     }
 
-    fn add_derivation(&self, path: &StorePath, derivation: &Derivation) -> Result<(), IoError> {
-        self.derivations.borrow_mut().insert(path.clone(), derivation.to_aterm_bytes().into());
+    fn add_derivation(&self, path: &StorePath, text: Vec<u8>) -> Result<(), IoError> {
+        self.derivations.borrow_mut().insert(path.clone(), text.into());
         Ok(())
     }
 

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nix_compat::{
-    CAHash, ContentAddressMethod, Derivation, DerivationBuilder, HashAlgorithm, InputDerivation,
-    InputDerivationHash, NixHash, Output, StorePath, StructuredAttrs, path, settle,
+    CAHash, ContentAddressMethod, DerivationBuilder, HashAlgorithm, InputDerivation,
+    InputDerivationHash, Made, NixHash, Output, StorePath, StructuredAttrs, hash_modulo, make,
+    path,
 };
 
 use crate::Evaluator;
@@ -190,28 +191,24 @@ impl<'a> Evaluator<'a> {
             drv.environment_mut().extend(outputs.iter().map(|name| (name.clone(), Vec::new())));
             drv.outputs_mut().extend(outputs.into_iter().map(|output| (output, Output::Deferred)));
         }
-        let drv = settle(drv, |path| self.drv_hash(path, pos)).map_err(|error| match error {
+        let made = make(drv, |path| self.drv_hash(path, pos)).map_err(|error| match error {
             nix_compat::InputResolutionError::Resolve { error, .. } => error,
             other => Error::eval(other.to_string(), pos),
         })?;
-        self.finish_derivation(drv, pos)
+        self.finish_derivation(made, pos)
     }
 
-    fn finish_derivation(&self, drv: Derivation, pos: Pos) -> Result<Value<'a>> {
-        let wrong = |error: nix_compat::DerivationError| Error::eval(error.to_string(), pos);
-        let path = drv.drv_path().map_err(wrong)?;
-        let hash = drv
-            .try_hash_input_derivation_modulo(|path| self.drv_hash(path, pos))
-            .map_err(|error| Error::eval(error.to_string(), pos))?;
+    fn finish_derivation(&self, made: Made, pos: Pos) -> Result<Value<'a>> {
+        let Made { path, text, hash, outputs } = made;
         self.drv_hashes.borrow_mut().insert(path.clone(), hash);
-        self.io.add_derivation(&path, &drv).map_err(|error| io_error(error, pos))?;
+        self.io.add_derivation(&path, text).map_err(|error| io_error(error, pos))?;
         let deep = self.contexts.singleton(ContextElem::DrvDeep(path.clone()));
         let text = self.store_dir.render_path(&path);
         let drv_path = self.string_with(text.as_bytes(), deep);
         let mut entries = vec![self.attr(sym::DRV_PATH, Place::NONE, drv_path)];
-        for (name, output) in drv.resolved_outputs().map_err(wrong)? {
+        for (name, output) in outputs {
             let elem = ContextElem::Built { drv: path.clone(), output: name.clone() };
-            let text = match &output.path {
+            let text = match &output {
                 Some(path) => self.store_dir.render_path(path),
                 None => path::downstream_placeholder(&path, &[&name]),
             };
@@ -236,7 +233,7 @@ impl<'a> Evaluator<'a> {
             if attr.name == sym::IGNORE_NULLS {
                 continue;
             }
-            let name = self.name(attr.name);
+            let name = String::from_utf8_lossy(self.symbols.name(attr.name));
             let named = |error: Error| {
                 let text =
                     format!("while evaluating attribute '{name}' of derivation '{drv_name}'");
@@ -320,8 +317,10 @@ impl<'a> Evaluator<'a> {
             }
             return Ok(());
         }
-        let mut bytes = Vec::new();
-        self.coerce_into(attr.value(), &mut bytes, ctx, Coercion::ENVIRONMENT, pos)?;
+        let mut buffer = self.buffer();
+        self.coerce_into(attr.value(), &mut buffer, ctx, Coercion::ENVIRONMENT, pos)?;
+        let bytes = buffer.as_slice().to_vec();
+        self.give_buffer(buffer);
         if attr.name == sym::JSON {
             self.read_json(&bytes, pos).map_err(|error| {
                 let text = format!("cannot process __json attribute: {}", error.message());
@@ -485,12 +484,11 @@ impl<'a> Evaluator<'a> {
         }
         self.check_stack(pos)?;
         let drv = self.io.read_derivation(path).map_err(|error| io_error(error, pos))?;
-        let hash = drv.try_hash_input_derivation_modulo(|path| self.drv_hash(path, pos)).map_err(
-            |error| match error {
+        let hash =
+            hash_modulo(&drv, |path| self.drv_hash(path, pos)).map_err(|error| match error {
                 nix_compat::InputResolutionError::Resolve { error, .. } => error,
                 other => Error::eval(other.to_string(), pos),
-            },
-        )?;
+            })?;
         self.drv_hashes.borrow_mut().insert(path.clone(), hash);
         Ok(hash)
     }

@@ -185,7 +185,7 @@ impl<'a> Evaluator<'a> {
             fetches: Fetches::default(),
             graph: None,
             empty_list: arena.alloc(List::new(arena, &[])),
-            empty_set: arena.alloc(Attrs::new(arena, &[])),
+            empty_set: Attrs::new(arena, &[]),
             free_scopes: RefCell::default(),
             ticks: Cell::new(0),
         };

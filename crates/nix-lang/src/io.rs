@@ -250,12 +250,12 @@ pub trait Io {
         crate::compute_io::hash_path(&self.store_dir(), name, path, ingestion, filter)
     }
 
-    /// Add a derivation; `path` is what its bytes give.
+    /// Add a derivation, as its file has it; `path` is what these bytes give.
     ///
     /// # Errors
     ///
     /// When the store cannot take it.
-    fn add_derivation(&self, path: &StorePath, derivation: &Derivation) -> Result<(), IoError>;
+    fn add_derivation(&self, path: &StorePath, text: Vec<u8>) -> Result<(), IoError>;
 
     /// Whether the store has this path.
     ///

@@ -23,6 +23,7 @@ mod call;
 mod coerce;
 mod compute_io;
 mod context;
+mod delay;
 mod drv;
 mod error;
 mod eval;

@@ -35,6 +35,22 @@ impl<'a, T> Run<'a, T> {
         Run { bits, content: PhantomData }
     }
 
+    /// The word itself: an address of 8 bytes, so that the lowest bit is free.
+    #[inline]
+    pub(crate) fn bits(self) -> u64 {
+        self.bits
+    }
+
+    /// The run that a word was.
+    ///
+    /// # Safety
+    ///
+    /// The word came from [`Run::bits`] of such a run for `'a`.
+    #[inline]
+    pub(crate) unsafe fn from_bits(bits: u64) -> Self {
+        Run { bits, content: PhantomData }
+    }
+
     #[inline]
     pub(crate) fn get(self) -> &'a [T] {
         let len = (self.bits >> 48) as usize;

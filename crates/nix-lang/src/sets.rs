@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use nix_syntax::Symbol;
+
 use crate::Evaluator;
 use crate::value::{Attr, Attrs};
 
@@ -24,13 +26,13 @@ impl<'a> Evaluator<'a> {
         }
         match right.parts() {
             (over, None) if self.worth_a_layer(left, over.len()) => {
-                self.arena.alloc(Attrs::layer(self.arena, over, left))
+                Attrs::layer(self.arena, over, left)
             }
             _ => {
                 let over = gathered(right);
                 if self.worth_a_layer(left, over.len()) {
                     let over = self.arena.alloc_slice_copy(&over);
-                    return self.arena.alloc(Attrs::layer(self.arena, over, left));
+                    return Attrs::layer(self.arena, over, left);
                 }
                 self.set_of(&merge(&gathered(left), &over))
             }
@@ -53,11 +55,7 @@ impl<'a> Evaluator<'a> {
             merge(&upper, &gathered(set))
         });
         if self.worth_a_layer(first, upper.len()) {
-            return self.arena.alloc(Attrs::layer(
-                self.arena,
-                self.arena.alloc_slice_copy(&upper),
-                first,
-            ));
+            return Attrs::layer(self.arena, self.arena.alloc_slice_copy(&upper), first);
         }
         self.set_of(&merge(&gathered(first), &upper))
     }
@@ -84,8 +82,15 @@ impl<'a> Evaluator<'a> {
         self.count(below) + own.iter().filter(|attr| below.get(attr.name).is_none()).count()
     }
 
+    /// The set without these attributes, which are sorted.
+    pub(crate) fn without(&self, attrs: &'a Attrs<'a>, names: &[Symbol]) -> &'a Attrs<'a> {
+        let mut kept = gathered(attrs).into_owned();
+        kept.retain(|attr| names.binary_search(&attr.name).is_err());
+        self.set_of(&kept)
+    }
+
     fn set_of(&self, entries: &[Attr<'a>]) -> &'a Attrs<'a> {
-        self.arena.alloc(Attrs::new(self.arena, self.arena.alloc_slice_copy(entries)))
+        Attrs::new(self.arena, self.arena.alloc_slice_copy(entries))
     }
 
     /// The attributes, sorted by symbol.
@@ -149,7 +154,7 @@ fn merge<'a>(left: &[Attr<'a>], mut right: &[Attr<'a>]) -> Vec<Attr<'a>> {
 }
 
 /// How many attributes come before `name`: looked for in growing steps, for most runs are short.
-fn before(entries: &[Attr<'_>], name: nix_syntax::Symbol) -> usize {
+fn before(entries: &[Attr<'_>], name: Symbol) -> usize {
     let mut step = 1;
     let mut low = 0;
     while low + step <= entries.len() && entries[low + step - 1].name < name {
@@ -165,7 +170,7 @@ mod tests {
     use super::*;
     use crate::value::Value;
     use crate::{Arena, ComputeIo, Settings};
-    use nix_syntax::Symbol;
+    use nix_syntax::Place;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -188,6 +193,42 @@ mod tests {
     }
 
     proptest! {
+        // Removals and updates in turn are those of a map.
+        #[test]
+        fn removals_are_those_of_a_map(
+            first in proptest::collection::btree_map(0..60u32, any::<i64>(), 0..60),
+            steps in proptest::collection::vec(
+                (proptest::collection::btree_set(0..60u32, 0..12), proptest::collection::btree_map(0..60u32, any::<i64>(), 0..6)),
+                0..8,
+            ),
+        ) {
+            let arena = Arena::new();
+            let nix = Evaluator::new(&arena, ComputeIo::new(), Settings::default());
+            let set_of = |model: &Model| {
+                let attr = |(name, value): (&u32, &i64)| {
+                    nix.attr(Symbol(*name), Place::NONE, Value::Int(*value))
+                };
+                nix.set_of(&model.iter().map(attr).collect::<Vec<_>>())
+            };
+            let (mut set, mut model) = (set_of(&first), first);
+            for (names, update) in steps {
+                let known: Vec<Symbol> =
+                    names.into_iter().map(Symbol).filter(|name| set.get(*name).is_some()).collect();
+                set = nix.without(set, &known);
+                model.retain(|name, _| !known.contains(&Symbol(*name)));
+                prop_assert_eq!(nix.count(set), model.len());
+                prop_assert_eq!(set.is_empty(), model.is_empty());
+                set = nix.update(set, set_of(&update));
+                model.extend(update);
+                for name in 0..60 {
+                    prop_assert_eq!(set.get(Symbol(name)).is_some(), model.contains_key(&name));
+                }
+                prop_assert_eq!(nix.count(set), model.len());
+                let wanted: Vec<(u32, i64)> = model.iter().map(|(a, b)| (*a, *b)).collect();
+                prop_assert_eq!(model_of(&gathered(set)), wanted);
+            }
+        }
+
         // Whatever the sizes, an update is what a map of maps says: looked up, in a row, by one
         // and all at once.
         #[test]
@@ -200,7 +241,7 @@ mod tests {
                     let entries: Vec<Attr<'_>> = model
                         .iter()
                         .map(|(name, value)| {
-                            let place = nix_syntax::Place::NONE;
+                            let place = Place::NONE;
                             nix.attr(Symbol(*name), place, Value::Int(*value))
                         })
                         .collect();
@@ -217,6 +258,7 @@ mod tests {
                     prop_assert_eq!(found, model);
                 }
                 prop_assert_eq!(set.is_empty(), wanted.is_empty());
+                prop_assert_eq!(nix.count(set), wanted.len());
                 prop_assert_eq!(model_of(nix.entries(set)), wanted.clone());
                 prop_assert_eq!(set.parts().1.is_none(), true);
             }

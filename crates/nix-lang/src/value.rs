@@ -2,6 +2,7 @@
 //! they are packed into [`Slot`]s.
 
 use std::cell::Cell;
+use std::marker::PhantomData;
 
 use bumpalo::Bump;
 
@@ -9,7 +10,7 @@ use crate::Evaluator;
 use crate::context::Ctx;
 use crate::error::Result;
 use crate::run::Run;
-use crate::slot::Slot;
+use crate::slot::{self, Slot};
 use crate::source::{self, Pos};
 
 pub use crate::scope::Env;
@@ -164,44 +165,73 @@ impl<'a> Attr<'a> {
 ///
 /// A small update of a large set is a layer, as long as attributes are only looked up; whoever
 /// wants them all gets them from `Evaluator::entries`, which makes one run of them, once.
+#[repr(C)]
 pub struct Attrs<'a> {
-    own: Cell<Run<'a, Attr<'a>>>,
-    /// Attributes that count where `own` has none of the name.
-    below: Cell<Option<&'a Attrs<'a>>>,
+    /// The attributes of this layer. Where the lowest bit is set, a second word follows: the address
+    /// of the set whose attributes count where this one has none of the name.
+    own: Cell<u64>,
+    // As variant as what it stands for.
+    content: PhantomData<(Run<'a, Attr<'a>>, Cell<&'a Attr<'a>>)>,
 }
 
-const _: () = assert!(size_of::<Attrs<'_>>() == 16 && size_of::<List<'_>>() == 8);
+const _: () = assert!(size_of::<Attrs<'_>>() == 8 && size_of::<List<'_>>() == 8);
+const _: () = assert!(align_of::<Attr<'_>>() == 8);
+
+const LAYERED: u64 = 1;
 
 impl<'a> Attrs<'a> {
-    pub(crate) fn new(arena: &'a Bump, entries: &'a [Attr<'a>]) -> Self {
-        Attrs { own: Cell::new(Run::new(arena, entries)), below: Cell::new(None) }
+    pub(crate) fn new(arena: &'a Bump, entries: &'a [Attr<'a>]) -> &'a Self {
+        let own = Cell::new(Run::new(arena, entries).bits());
+        arena.alloc(Attrs { own, content: PhantomData })
     }
 
     /// `below // own`.
-    pub(crate) fn layer(arena: &'a Bump, own: &'a [Attr<'a>], below: &'a Attrs<'a>) -> Self {
-        Attrs { own: Cell::new(Run::new(arena, own)), below: Cell::new(Some(below)) }
+    pub(crate) fn layer(arena: &'a Bump, own: &'a [Attr<'a>], below: &'a Attrs<'a>) -> &'a Self {
+        let words = [Run::new(arena, own).bits() | LAYERED, slot::address(below)];
+        let words: &'a mut [u64; 2] = arena.alloc(words);
+        let address = std::ptr::from_mut(words).expose_provenance();
+        // SAFETY: a set is its first word, and more where that says so; both are initialised, live
+        // for `'a`, and are reached through the set only.
+        unsafe { &*std::ptr::with_exposed_provenance(address) }
+    }
+
+    /// The attributes of this layer.
+    #[inline]
+    fn own(&self) -> &'a [Attr<'a>] {
+        // SAFETY: but for the lowest bit, the word is that of a run for `'a`.
+        unsafe { Run::from_bits(self.own.get() & !LAYERED) }.get()
+    }
+
+    #[inline]
+    fn below(&self) -> Option<&'a Attrs<'a>> {
+        if self.own.get() & LAYERED == 0 {
+            return None;
+        }
+        let second = std::ptr::from_ref(self).addr() + size_of::<u64>();
+        // SAFETY: such a set was made by `layer`, which exposed both words, of which the second is the
+        // address of a set for `'a`.
+        Some(unsafe { slot::reference(*std::ptr::with_exposed_provenance::<u64>(second)) })
     }
 
     /// The attributes of this layer, and what is below.
     pub(crate) fn parts(&self) -> (&'a [Attr<'a>], Option<&'a Attrs<'a>>) {
-        (self.own.get().get(), self.below.get())
+        (self.own(), self.below())
     }
 
     /// From now on all attributes are in one run.
     pub(crate) fn flattened(&self, arena: &'a Bump, entries: &'a [Attr<'a>]) {
-        self.own.set(Run::new(arena, entries));
-        self.below.set(None);
+        self.own.set(Run::new(arena, entries).bits());
     }
 
     #[inline]
     pub(crate) fn get(&self, name: Sym) -> Option<&'a Attr<'a>> {
-        let entries = self.own.get().get();
+        let entries = self.own();
         let found = if entries.len() <= 8 {
             entries.iter().find(|attr| attr.name == name)
         } else {
             entries.binary_search_by_key(&name, |attr| attr.name).ok().map(|at| &entries[at])
         };
-        match (found, self.below.get()) {
+        match (found, self.below()) {
             (None, Some(below)) => below.get(name),
             _ => found,
         }
@@ -214,7 +244,7 @@ impl<'a> Attrs<'a> {
     /// Whether the set has no attributes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.own.get().get().is_empty() && self.below.get().is_none_or(Attrs::is_empty)
+        self.own().is_empty() && self.below().is_none_or(Attrs::is_empty)
     }
 }
 

@@ -58,12 +58,8 @@ impl Io for Watching {
     ) -> std::result::Result<StorePath, IoError> {
         self.io.add_path(name, path, ingestion, filter)
     }
-    fn add_derivation(
-        &self,
-        path: &StorePath,
-        derivation: &Derivation,
-    ) -> std::result::Result<(), IoError> {
-        self.io.add_derivation(path, derivation)
+    fn add_derivation(&self, path: &StorePath, text: Vec<u8>) -> std::result::Result<(), IoError> {
+        self.io.add_derivation(path, text)
     }
     fn is_valid_path(&self, path: &StorePath) -> std::result::Result<bool, IoError> {
         self.io.is_valid_path(path)

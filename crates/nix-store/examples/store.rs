@@ -4,7 +4,9 @@ use nix_compat::nar;
 use nix_store::copy::{Trust, copy_closure};
 use nix_store::{IngestMethod, Store, StoreConfig, StorePath};
 use std::collections::BTreeSet;
-use std::io::{BufReader, Error, Result, Write};
+use std::fs::File;
+use std::io::{Error, Result, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 const USAGE: &str = "usage: store dump PATH | restore PATH | hash PATH | add ROOT PATH |
@@ -15,12 +17,10 @@ fn main() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["dump", path] => {
-            let mut out = std::io::BufWriter::with_capacity(256 << 10, std::io::stdout().lock());
-            nar::dump(Path::new(path), &mut out).map_err(Error::other)?;
-            out.flush()
+            nar::dump(Path::new(path), &mut raw(std::io::stdout())?).map_err(Error::other)
         }
         ["restore", path] => {
-            let mut from = BufReader::with_capacity(256 << 10, std::io::stdin().lock());
+            let mut from = raw(std::io::stdin())?;
             nix_compat::unpack(&mut from, Path::new(path)).map(|_| ()).map_err(Error::other)
         }
         ["hash", path] => {
@@ -56,4 +56,9 @@ fn add(store: &Store, path: &Path) -> Result<StorePath> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let none = BTreeSet::new();
     store.add_path(&name, path, IngestMethod::Recursive, &none, None).map_err(Error::other)
+}
+
+/// Archives come and go in large pieces: no buffer is needed.
+fn raw(stream: impl AsFd) -> Result<File> {
+    Ok(File::from(stream.as_fd().try_clone_to_owned()?))
 }

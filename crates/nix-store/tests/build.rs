@@ -256,7 +256,7 @@ fn a_build_with_a_range_of_ids_is_root_over_them_and_nothing_else() {
         .script(
             "range",
             &format!(
-                "{NO}; id -u; mkdir -p r/bin r/dev; touch r/f; chown 33:33 r/f; chown 65535 r/bin; \
+                "{NO}; id -u; grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status; mkdir -p r/bin r/dev; touch r/f; chown 33:33 r/f; chown 65535 r/bin; \
                  chmod 4755 r/f; stat -c '%u:%g %a' r/f; no mknod r/null c 1 3; no chown 65536 r/f; \
                  ln -s x r/l; chown -h 7 r/l; mount -t tmpfs none r/dev; no mount -o remount,rw $PATH; \
                  cat $PATH/busybox > r/bin/busybox; chmod 755 r/bin/busybox; \
@@ -271,7 +271,7 @@ fn a_build_with_a_range_of_ids_is_root_over_them_and_nothing_else() {
     let listener = Listener::default();
     let out = home.build_drv(&drv, &listener).unwrap_or_else(|e| panic!("{e}"));
     let lines = listener.lines.lock().unwrap().join("\n");
-    assert!(lines.starts_with("0\n33:33 4755\n"), "{lines}");
+    assert!(lines.starts_with("0\nNoNewPrivs:\t1\nSeccomp:\t2\n33:33 4755\n"), "{lines}");
     assert!(lines.ends_with("\n0"), "{lines}");
     let file = home.physical(&out).join("f").metadata().unwrap();
     assert_eq!((file.uid(), file.gid(), file.mode() & 0o7777), (0, 0, 0o555));
@@ -301,6 +301,18 @@ fn fixed_outputs_are_checked_before_they_are_valid() {
     let Error::HashMismatch { specified, got, .. } = &error else { panic!("{error}") };
     assert_eq!(*specified, sha256(b"other").to_sri_string());
     assert_eq!(*got, sha256(b"text").to_sri_string());
+    // It is valid by what it is, so that nobody needs to make it again once the hash is corrected.
+    let wrong = home.script("wrong", "echo -n wrong > $out");
+    let error = home
+        .build(wrong.output("out", Output::Fixed { ca: CAHash::Flat(sha256(b"right")) }))
+        .unwrap_err();
+    assert!(matches!(error, Error::HashMismatch { .. }), "{error}");
+    let ca = CAHash::Flat(sha256(b"wrong"));
+    let real = nix_compat::path::content_addressed("wrong", &ca, &BTreeSet::new()).unwrap();
+    let info = home.store.info(&real).unwrap();
+    assert_eq!((info.ca.as_ref(), info.ultimate, info.deriver.is_some()), (Some(&ca), true, true));
+    let corrected = home.script("wrong", "exit 1").output("out", Output::Fixed { ca });
+    assert_eq!(home.build(corrected).unwrap(), real);
     let reference = home.script("ref", "echo -n $PATH > $out").output(
         "out",
         Output::Fixed { ca: CAHash::Flat(sha256(format!("{}/bin", home.busybox).as_bytes())) },

@@ -123,6 +123,33 @@ fn derivations_that_a_build_makes_are_built() {
     home.nothing_left();
 }
 
+/// Where the derivation comes from a fixed output, what depends on it has its path beforehand.
+#[test]
+fn what_asks_for_an_output_of_a_known_output_has_a_path() {
+    let home = Home::new();
+    let file = home.dir.path().join("file");
+    std::fs::write(&file, "contents").unwrap();
+    let url = format!("file://{}", file.display());
+    let inner = fetchurl("inner", &url, CAHash::Flat(sha256(b"contents"))).build().unwrap();
+    let text = inner.to_aterm_bytes();
+    let source = home.store.add_text("text", &text, &BTreeSet::new()).unwrap();
+    let ca = CAHash::Text(sha256(&text).digest_as_bytes().try_into().unwrap());
+    let maker = home.script("inner.drv", &format!("cat {source} > $out"));
+    let maker = home.add(maker.output("out", Output::Fixed { ca }).input_source(source));
+    let mut hashes = nix_compat::ModuloHashes::default();
+    hashes.tell::<()>(&maker.0, &maker.1).unwrap();
+    let reader = reader(&home, &maker).output("out", Output::Deferred);
+    let reader = nix_compat::settle(reader, |path| hashes.get(path).ok_or("unknown")).unwrap();
+    let known = reader.resolved_outputs().unwrap()["out"].path.clone().unwrap();
+    let drv = home.store.add_derivation(&reader).unwrap();
+    assert_eq!(home.build_drv(&drv, &Quiet).unwrap(), known);
+    let made = inner.resolved_outputs()["out"].path.clone().unwrap();
+    assert_eq!(read(&home, &known), format!("contents{made}\n"));
+    assert_eq!(home.store.info(&known).unwrap().references, BTreeSet::from([made]));
+    home.verify();
+    home.nothing_left();
+}
+
 #[test]
 fn what_a_build_makes_in_the_place_of_a_derivation_is_checked() {
     let home = Home::new();

@@ -137,3 +137,64 @@ fn set_keeps_frame(set: &AttrSet<'_>) -> bool {
 fn path_keeps_frame(path: &[AttrName<'_>]) -> bool {
     path.iter().any(|name| matches!(name, AttrName::Dynamic(expr) if keeps_frame(expr)))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ast::ExprKind;
+    use crate::{Globals, Options, Origin, Sources, Symbols, parse};
+
+    /// Length of the chain, and which arguments are lent, of a function.
+    fn lends(text: &str) -> (u8, u8) {
+        let arena = bumpalo::Bump::new();
+        let symbols = Symbols::new(&arena);
+        let sources = Sources::new();
+        let globals = Globals::new(&symbols, [b"f".as_slice()]);
+        let file = sources.add(Origin::Text("«string»".into()), text.as_bytes().into());
+        let expr = parse(&arena, &symbols, &sources, file, &Options::new(b"/", &globals));
+        match expr.map(|expr| expr.kind) {
+            Ok(ExprKind::Lambda(lambda)) => (lambda.chain, lambda.lends),
+            _ => panic!("'{text}' is no function"),
+        }
+    }
+
+    #[test]
+    fn what_is_only_evaluated_is_lent() {
+        for (text, chain, lent) in [
+            ("x: x", 1, 0b1),
+            ("x: x.a.b or x", 1, 0b1),
+            ("x: y: x + y", 2, 0b11),
+            ("x: y: if x then y else \"${x}\"", 2, 0b11),
+            ("x: assert x == 1; { a = 1; }", 1, 0b1),
+            ("{ a, b }: a", 1, 0b1),
+            ("{ a, b ? 1 }: [ a ]", 1, 0b1),
+            ("x: { a }: x", 2, 0b11),
+        ] {
+            assert_eq!(lends(text), (chain, lent), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_handed_on_is_not_lent() {
+        for (text, chain, lent) in [
+            ("x: [ x ]", 1, 0),
+            ("x: f x", 1, 0),
+            ("x: { inherit x; }", 1, 0),
+            ("x: { inherit (x) a; }", 1, 0),
+            ("x: { ${x} = 1; a = x; }", 1, 0),
+            ("x: y: f x + y", 2, 0b10),
+            ("x: y: [ y ] ++ x", 2, 0b01),
+            ("x: y: z: f y", 3, 0b101),
+            ("x: { a ? x }: a", 2, 0b10),
+            ("x: { a }: y: x", 3, 0b111),
+            ("x: { a ? x }: y: y", 3, 0b110),
+            // Whatever is evaluated later sees the whole scope.
+            ("x: f (x + 1)", 1, 0),
+            ("x: let y = x; in y", 1, 0),
+            ("x: with x; a", 1, 0),
+            ("x: y: [ (z: x) ]", 2, 0),
+            ("x: { a = x.b; }", 1, 0),
+        ] {
+            assert_eq!(lends(text), (chain, lent), "{text}");
+        }
+    }
+}

@@ -4,8 +4,8 @@ use super::freezer::Freezer;
 use crate::account::{self, Account, SHELLS};
 use crate::ask::ask;
 use crate::sys::{self, File, at, io, process};
-use crate::tar;
 use crate::wire::{Question, Size};
+use crate::{mounts, tar};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -152,6 +152,10 @@ pub enum Work {
     Unpack(String),
     /// A service of the machine is asked.
     Ask(Question),
+    /// Everything is written out.
+    Flush,
+    /// The file system at a path becomes as large as the disk with a serial number, which has so many bytes.
+    Grow(String, String, u64),
 }
 
 /// A process, and this side's ends of its standard streams.
@@ -228,6 +232,15 @@ pub fn start(
             Work::Ask(question) => {
                 process::close_all_but_streams();
                 ask(question)
+            }
+            Work::Flush => {
+                process::close_all_but_streams();
+                sys::sync();
+                Ok(())
+            }
+            Work::Grow(path, serial, bytes) => {
+                process::close_all_but_streams();
+                mounts::grow(path, serial, *bytes)
             }
         };
         if let Err(why) = &done {

@@ -74,6 +74,14 @@ pub fn control<T>(file: &File, request: usize, argument: &T) -> Result<usize> {
     call(16, [file.0 as usize, request, core::ptr::from_ref(argument) as usize])
 }
 
+/// ioctl(2) with a structure that the kernel fills in.
+///
+/// # Errors
+/// What the kernel said.
+pub fn ask<T>(file: &File, request: usize, answer: &mut T) -> Result<usize> {
+    call(16, [file.0 as usize, request, core::ptr::from_mut(answer) as usize])
+}
+
 /// A new terminal of this size: the end that shows it, and the end for its programs.
 ///
 /// # Errors

@@ -32,6 +32,9 @@ pub struct Identity {
     pub payload: Payload,
     /// When it counts as ready.
     pub readiness: Readiness,
+    /// What is mounted in the root before files are laid, in this order. Later identities of the same
+    /// machine change nothing of it.
+    pub mounts: Vec<Mount>,
 }
 structure!(Identity {
     hostname,
@@ -45,7 +48,61 @@ structure!(Identity {
     clock,
     payload,
     readiness,
+    mounts,
 });
+
+/// Something that is mounted in the root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Absolute path; directories that lack are made.
+    pub path: String,
+    /// What.
+    pub what: Mounted,
+}
+structure!(Mount { path, what });
+
+/// What is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mounted {
+    /// A disk with a file system, which is made as large as the disk if that is possible.
+    Disk {
+        /// Serial number that the virtual machine gives it.
+        serial: String,
+        /// Whether nothing is written to it.
+        read_only: bool,
+    },
+    /// Memory.
+    Memory {
+        /// The most bytes; half of the machine's memory when absent.
+        size: Option<u64>,
+        /// Permission bits.
+        mode: u32,
+    },
+}
+
+impl Field for Mounted {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Disk { serial, read_only } => {
+                0u8.put(out);
+                serial.put(out);
+                read_only.put(out);
+            }
+            Self::Memory { size, mode } => {
+                1u8.put(out);
+                size.put(out);
+                mode.put(out);
+            }
+        }
+    }
+    fn take(body: &mut Body<'_>) -> Result<Self, WireError> {
+        match u8::take(body)? {
+            0 => Ok(Self::Disk { serial: Field::take(body)?, read_only: Field::take(body)? }),
+            1 => Ok(Self::Memory { size: Field::take(body)?, mode: Field::take(body)? }),
+            _ => Err(body.damaged()),
+        }
+    }
+}
 
 /// A network interface.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

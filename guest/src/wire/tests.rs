@@ -66,6 +66,18 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn mount()(
+        path in text(),
+        what in prop_oneof![
+            (text(), any::<bool>()).prop_map(|(serial, read_only)| Mounted::Disk { serial, read_only }),
+            any::<(Option<u64>, u32)>().prop_map(|(size, mode)| Mounted::Memory { size, mode }),
+        ],
+    ) -> Mount {
+        Mount { path, what }
+    }
+}
+
+prop_compose! {
     fn identity()(
         (hostname, machine_id, clock) in (text(), any::<[u8; 16]>(), any::<u64>()),
         (hosts, resolver) in (proptest::option::of(text()), proptest::option::of(text())),
@@ -79,11 +91,13 @@ prop_compose! {
             Just(Readiness::Notify),
             any::<u16>().prop_map(Readiness::Tcp),
         ],
+        mounts in vec(mount(), 0..3),
     ) -> Identity {
         let route = |(to, via, interface)| Route { to, via, interface };
         let file = |(path, (mode, uid, gid), contents)| LaidFile { path, mode, uid, gid, contents };
         Identity {
             hostname, machine_id, hosts, resolver, interfaces, entropy, clock, payload, readiness,
+            mounts,
             routes: routes.into_iter().map(route).collect(),
             files: files.into_iter().map(file).collect(),
         }
@@ -116,6 +130,8 @@ fn to_guest() -> impl Strategy<Value = ToGuest> {
         text().prop_map(ToGuest::Unpack),
         any::<u32>().prop_map(ToGuest::Window),
         Just(ToGuest::Close),
+        Just(ToGuest::Flush),
+        (text(), any::<u64>()).prop_map(|(serial, bytes)| ToGuest::Grow(serial, bytes)),
         any::<u16>().prop_map(|port| ToGuest::Ask(Question::Tcp(port))),
         (any::<u16>(), text()).prop_map(|(port, path)| ToGuest::Ask(Question::Http(port, path))),
     ]

@@ -39,6 +39,11 @@ pub enum ToGuest {
     /// Begins a session: ask a service of the machine whether it works, on the machine's own loopback. Well
     /// when it ends with code 0; why not is `Output` of stream 2.
     Ask(Question),
+    /// Begins a session: write everything out.
+    Flush,
+    /// Begins a session: the disk with this serial number has so many bytes now, and its file system is to
+    /// have them too.
+    Grow(String, u64),
 }
 
 /// How a service is asked whether it works.
@@ -105,6 +110,8 @@ impl Message for ToGuest {
             Self::Window(_) => 11,
             Self::Close => 12,
             Self::Ask(_) => 13,
+            Self::Flush => 14,
+            Self::Grow(..) => 15,
         }
     }
 
@@ -112,13 +119,17 @@ impl Message for ToGuest {
         match self {
             Self::Hello(number) | Self::Window(number) => number.put(out),
             Self::Identity(identity) => identity.put(out),
-            Self::Stop | Self::Quiesce | Self::Close => {}
+            Self::Stop | Self::Quiesce | Self::Close | Self::Flush => {}
             Self::Exec(exec) => exec.put(out),
             Self::Input(bytes) => out.extend_from_slice(bytes),
             Self::Resize(size) => size.put(out),
             Self::Signal(signal) => signal.put(out),
             Self::Pack(path) | Self::Unpack(path) => path.put(out),
             Self::Ask(question) => question.put(out),
+            Self::Grow(serial, bytes) => {
+                serial.put(out);
+                bytes.put(out);
+            }
         }
     }
 
@@ -137,6 +148,8 @@ impl Message for ToGuest {
             11 => Self::Window(Field::take(body)?),
             12 => Self::Close,
             13 => Self::Ask(Field::take(body)?),
+            14 => Self::Flush,
+            15 => Self::Grow(Field::take(body)?, Field::take(body)?),
             _ => return Ok(None),
         }))
     }

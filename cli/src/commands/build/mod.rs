@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 /// Build packages, files of derivations, or everything a cloud's machines need
 ///
 /// TARGET is a flake and an attribute of it (FLAKE#ATTRIBUTE, perhaps with ^OUTPUTS), a .drv file
-/// (perhaps with ^OUTPUTS), or a path of the store. With --file or --expr it is an attribute; without
+/// (perhaps with ^OUTPUTS), or a path of the store, which comes from a binary cache if it is not there. With --file or --expr it is an attribute; without
 /// any, all derivations that are found are built.
 ///
 /// A flake with `clouds` is a cloud: `hc build PATH` builds its machine set, PATH#NAME that of one
@@ -95,6 +95,7 @@ pub enum Print {
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
+    check_targets(args)?;
     let store = options::store(globals, &args.options)?;
     let report = Report::new(args.options.print_build_logs);
     let print = match (args.json, args.print_out_paths) {
@@ -118,6 +119,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         expr: args.expr.as_deref(),
         evaluation: &args.evaluation,
         lock: &args.lock,
+        fetch: (!args.dry_run).then_some(&report),
     };
     let targets = targets(globals, &store, &source)?;
     if args.dry_run {
@@ -151,6 +153,29 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         make_links(&store, &targets, &built, &link)?;
     }
     show(&targets, &built, print)
+}
+
+/// What `nix-build` takes as it is, and is asked for by options here.
+fn check_targets(args: &Args) -> anyhow::Result<()> {
+    if args.file.is_some() || args.expr.is_some() {
+        return Ok(());
+    }
+    if let Some(attribute) = args.attr.first() {
+        let message = format!("--attr {attribute} is of what --file or --expr says");
+        let hint =
+            format!("`--file FILE {attribute}`, or as an attribute of a flake: `.#{attribute}`");
+        return Err(Failure::new(Code::Failed, message).hint(hint).into());
+    }
+    let file = args
+        .targets
+        .iter()
+        .find(|target| !target.starts_with("/nix/store/") && Path::new(target).is_file());
+    let Some(file) = file else { return Ok(()) };
+    let message = format!("{file} is a file, and no flake");
+    let hint = format!(
+        "`hc build --file {file}` builds what it says, `--file {file} ATTRIBUTE` a part of it"
+    );
+    Err(Failure::new(Code::Failed, message).hint(hint).into())
 }
 
 /// The cloud that is meant, where one is.

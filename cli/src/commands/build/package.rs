@@ -18,6 +18,8 @@ pub struct Source<'a> {
     pub expr: Option<&'a str>,
     pub evaluation: &'a EvalArgs,
     pub lock: &'a LockArgs,
+    /// Paths of the store that are not there are fetched from binary caches, and this is told.
+    pub fetch: Option<&'a dyn BuildObserver>,
 }
 
 /// Something to build, or to have.
@@ -116,7 +118,7 @@ pub fn targets(
     let by_hand = source.file.is_some() || source.expr.is_some();
     let flakes = !by_hand && source.targets.iter().all(|t| t.starts_with("/nix/store/"));
     if flakes && !source.targets.is_empty() {
-        return source.targets.iter().map(|target| stored(store, target)).collect();
+        return source.targets.iter().map(|target| stored(store, target, source.fetch)).collect();
     }
     let plan = source.evaluation.plan(source.file.is_none())?;
     with_evaluator(globals, plan, |nix, io| {
@@ -126,7 +128,7 @@ pub fn targets(
         let mut targets = Vec::new();
         for name in names {
             if !by_hand && name.starts_with("/nix/store/") {
-                targets.push(stored(store, name)?);
+                targets.push(stored(store, name, source.fetch)?);
             } else {
                 targets.extend(found.evaluated(name, by_hand)?);
             }
@@ -142,7 +144,11 @@ fn asked(target: &str) -> Option<Vec<String>> {
 }
 
 /// A path of the store, or a file in it that belongs to one.
-fn stored(store: &HostStore, target: &str) -> anyhow::Result<Target> {
+fn stored(
+    store: &HostStore,
+    target: &str,
+    fetch: Option<&dyn BuildObserver>,
+) -> anyhow::Result<Target> {
     let mut parts = target.split('^');
     let text = parts.next().unwrap_or_default();
     let mut through: Vec<String> = parts.map(str::to_owned).collect();
@@ -150,12 +156,23 @@ fn stored(store: &HostStore, target: &str) -> anyhow::Result<Target> {
     let (path, _) = nix_compat::path::split(text.as_bytes()).map_err(|error| {
         Failure::new(Code::Failed, format!("{text} is no path of the store: {error}"))
     })?;
-    if !store.is_valid(&path).code(Code::Host)? {
-        return Err(Failure::new(Code::Failed, format!("{path} is not in the store"))
-            .hint("build it from the flake or the file that describes it")
+    let (there, code, also) = match fetch {
+        Some(observer) => {
+            let there = store.ensure(&path, observer).code(Code::Build)?;
+            (there, Code::Build, ", and no binary cache gave it")
+        }
+        None => (store.is_valid(&path).code(Code::Host)?, Code::Failed, ""),
+    };
+    if !there {
+        return Err(Failure::new(code, format!("{path} is not in the store{also}"))
+            .hint("build it from the flake or the file that describes it, or name a cache that has it")
             .into());
     }
     if !path.is_derivation() {
+        if outputs.is_some() {
+            let message = format!("{target}: only derivations (.drv) have outputs to name");
+            return Err(Failure::new(Code::Failed, message).into());
+        }
         return Ok(Target::Path(path));
     }
     let outputs = outputs.unwrap_or_else(|| vec!["*".into()]);

@@ -33,7 +33,7 @@ pub fn collect(
 ) -> anyhow::Result<Vec<String>> {
     let stay = described(globals, generations, pruned)?;
     let mut gone = Vec::new();
-    let volumes = VolumeStore::new(&globals.state_dir);
+    let volumes = VolumeStore::new(&globals.state_dir, &globals.run_dir);
     for name in volumes.names()?.into_iter().filter(|name| !stay.contains(&name.machine)) {
         let info = volumes.info(&name)?;
         if info.keep || info.in_use {

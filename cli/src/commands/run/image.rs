@@ -163,6 +163,7 @@ fn built(globals: &Globals, args: &Args, name: &str) -> anyhow::Result<PathBuf> 
         expr: None,
         evaluation: &args.evaluation,
         lock: &args.lock,
+        fetch: Some(&report),
     };
     let targets = targets(globals, &store, &source)?;
     let wanted: Vec<DrvOutput> = targets.iter().flat_map(Target::outputs).collect();

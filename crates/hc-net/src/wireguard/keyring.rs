@@ -282,8 +282,8 @@ mod tests {
         assert_eq!(exchange(&b, &a, (&west, &east)), (Change::Same, Change::Same));
         assert_eq!(a.changed(), before);
         // A host that was made anew is one that changed, and has the secret again.
-        std::fs::remove_file(at_b.path().join("overlay.key")).unwrap();
-        std::fs::remove_file(at_b.path().join("overlay.json")).unwrap();
+        hc_fs::plain::remove_file(&at_b.path().join("overlay.key")).unwrap();
+        hc_fs::plain::remove_file(&at_b.path().join("overlay.json")).unwrap();
         assert_eq!(exchange(&a, &b, (&east, &west)), (Change::New, Change::Changed));
         assert_eq!(b.known().unwrap().hosts[&east].preshared_key, secret);
         // In another cloud nobody of the first is known.

@@ -161,6 +161,7 @@ pub(super) fn boots(
         initrd: initrd.into(),
         rootfs: None,
         layer: None,
+        volumes: Vec::new(),
         taps: Vec::new(),
         size: 256 << 20,
         memory: Memory::Plain,

@@ -27,6 +27,8 @@ pub(super) enum Told {
     /// How, and whether memory had run out.
     Ended(wire::End, bool),
     Output(u8, Vec<u8>),
+    /// Somebody wants the volume of this name to be known as grown, in this session.
+    Grow(u32, String),
     /// So many more bytes may be sent to its command.
     Room(u32),
     /// Nothing more will come: it spoke nonsense.
@@ -135,9 +137,12 @@ impl Channel {
         let mut told = self.hear_guest();
         if self.identified && !self.broken && !self.held {
             for number in self.clients.keys().copied().collect::<Vec<_>>() {
-                if let Err(error) = self.hear_client(number) {
-                    self.broken = true;
-                    told.push(Told::Broken(error));
+                match self.hear_client(number) {
+                    Ok(asked) => told.extend(asked),
+                    Err(error) => {
+                        self.broken = true;
+                        told.push(Told::Broken(error));
+                    }
                 }
             }
         }
@@ -259,19 +264,26 @@ impl Channel {
         let _ = wire::encode(session, &ToGuest::Window(count), self.guest.out());
     }
 
-    fn hear_client(&mut self, number: u32) -> Result<(), wire::WireError> {
-        let Some(client) = self.clients.get_mut(&number) else { return Ok(()) };
+    /// Passes on what a client says; gives what is for the host to do first.
+    fn hear_client(&mut self, number: u32) -> Result<Option<Told>, wire::WireError> {
+        let Some(client) = self.clients.get_mut(&number) else { return Ok(None) };
         client.decoder.push(&client.stream.read());
         loop {
-            let Some(client) = self.clients.get_mut(&number) else { return Ok(()) };
+            let Some(client) = self.clients.get_mut(&number) else { return Ok(None) };
             // Who speaks nonsense is not spoken to any more.
             let Ok(said) = client.decoder.next() else {
                 client.done = true;
-                return Ok(());
+                return Ok(None);
             };
-            let Some((_, message)) = said else { return Ok(()) };
-            let begins =
-                matches!(message, ToGuest::Exec(_) | ToGuest::Pack(_) | ToGuest::Unpack(_));
+            let Some((_, message)) = said else { return Ok(None) };
+            let begins = matches!(
+                message,
+                ToGuest::Exec(_)
+                    | ToGuest::Pack(_)
+                    | ToGuest::Unpack(_)
+                    | ToGuest::Flush
+                    | ToGuest::Grow(..)
+            );
             let goes_on = matches!(
                 message,
                 ToGuest::Input(_)
@@ -285,8 +297,16 @@ impl Channel {
                 Some(_) if goes_on && !client.done => {}
                 _ => continue,
             }
+            if let ToGuest::Grow(volume, _) = message {
+                return Ok(Some(Told::Grow(number, volume)));
+            }
             wire::encode(number, &message, self.guest.out())?;
         }
+    }
+
+    /// Ends a client's session that does not come to the guest.
+    pub fn refuse(&mut self, session: u32, why: String) -> Result<(), wire::WireError> {
+        self.about_session(session, FromGuest::Failed(why))
     }
 
     /// Forgets clients that are gone or have all they get.

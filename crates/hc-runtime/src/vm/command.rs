@@ -68,6 +68,8 @@ pub(super) struct Computer<'a> {
     pub has_root: bool,
     /// The disk that keeps what is written.
     pub layer: Option<RawFd>,
+    /// Disks that outlive it, and whether they can only be read.
+    pub volumes: &'a [(RawFd, bool)],
     pub taps: &'a [(RawFd, Mac)],
     /// Words on the kernel's command line.
     pub words: &'a [String],
@@ -75,6 +77,14 @@ pub(super) struct Computer<'a> {
 
 /// Bytes of translated code that are kept without hardware virtualisation.
 pub(super) const TRANSLATED: u64 = 128 << 20;
+
+/// The first set of descriptors that is a volume's.
+const FIRST_VOLUME: usize = 16;
+
+/// What a volume's disk is called in QEMU, and by its serial number in the guest.
+pub(super) fn volume(index: usize) -> String {
+    format!("volume{index}")
+}
 
 impl Computer<'_> {
     pub fn arguments(&self) -> Vec<String> {
@@ -139,6 +149,17 @@ impl Computer<'_> {
             add(&["-blockdev", &format!("driver=raw,node-name=layer,{zeros},{file}")]);
             add(&["-device", "virtio-blk-device,drive=layer,serial=layer"]);
         }
+        for (index, (fd, read_only)) in self.volumes.iter().enumerate() {
+            let (name, set) = (volume(index), FIRST_VOLUME + index);
+            add(&["-add-fd", &format!("fd={fd},set={set}")]);
+            let only = if *read_only { ",read-only=on" } else { "" };
+            let file = if *read_only { ",file.read-only=on" } else { "" };
+            let file =
+                format!("file.driver=file,file.filename=/dev/fdset/{set},file.discard=unmap{file}");
+            let zeros = "discard=unmap,detect-zeroes=unmap";
+            add(&["-blockdev", &format!("driver=raw,node-name={name}{only},{zeros},{file}")]);
+            add(&["-device", &format!("virtio-blk-device,drive={name},serial={name}")]);
+        }
         for (index, (tap, mac)) in self.taps.iter().enumerate() {
             add(&["-netdev", &format!("tap,id=net{index},fd={tap}")]);
             add(&["-device", &format!("virtio-net-device,netdev=net{index},mac={mac}")]);
@@ -171,6 +192,7 @@ mod tests {
             guest: 5,
             has_root: true,
             layer: Some(6),
+            volumes: &[(10, false), (11, true)],
             taps: &[(7, Mac([2, 0, 0, 0, 0, 1]))],
             words: &words,
         };
@@ -199,6 +221,12 @@ mod tests {
         -add-fd fd=6,set=2
         -blockdev driver=raw,node-name=layer,discard=unmap,detect-zeroes=unmap,file.driver=file,file.filename=/dev/fdset/2,file.discard=unmap
         -device virtio-blk-device,drive=layer,serial=layer
+        -add-fd fd=10,set=16
+        -blockdev driver=raw,node-name=volume0,discard=unmap,detect-zeroes=unmap,file.driver=file,file.filename=/dev/fdset/16,file.discard=unmap
+        -device virtio-blk-device,drive=volume0,serial=volume0
+        -add-fd fd=11,set=17
+        -blockdev driver=raw,node-name=volume1,read-only=on,discard=unmap,detect-zeroes=unmap,file.driver=file,file.filename=/dev/fdset/17,file.discard=unmap,file.read-only=on
+        -device virtio-blk-device,drive=volume1,serial=volume1
         -netdev tap,id=net0,fd=7
         -device virtio-net-device,netdev=net0,mac=02:00:00:00:00:01
         -device virtio-rng-device

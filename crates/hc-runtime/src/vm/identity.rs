@@ -9,9 +9,11 @@ use hc_guest::wire;
 use hc_spec::MachineSpec;
 use hc_spec::addr::{Mac, Place};
 use hc_spec::machine::ReadyWhen;
+use hc_spec::storage::{MEMORY, Placed, Tmpfs};
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bytes of entropy that a guest begins with.
@@ -60,7 +62,41 @@ pub(super) fn of(
             }
             (ReadyWhen::Tcp, port) => wire::Readiness::Tcp(port.unwrap_or(0)),
         },
+        mounts: mounts(spec)?,
     })
+}
+
+/// What is mounted in the root, whatever contains something else first.
+fn mounts(spec: &MachineSpec) -> Res<Vec<wire::Mount>> {
+    let mut mounts = Vec::new();
+    // These the guest has already, and here they get their size.
+    for (own, mode) in MEMORY.into_iter().zip([0o755, 0o1777]) {
+        if let Some(Tmpfs { size: Some(size), .. }) = spec.tmpfs.get(Path::new(own)) {
+            let what = wire::Mounted::Memory { size: Some(*size), mode };
+            mounts.push(wire::Mount { path: own.into(), what });
+        }
+    }
+    for (path, what) in crate::placed::all(spec) {
+        let what = match what {
+            Placed::Volume(name, volume) => {
+                let index = spec.volumes.keys().position(|own| own == name).unwrap_or_default();
+                let serial = super::command::volume(index);
+                wire::Mounted::Disk { serial, read_only: volume.read_only }
+            }
+            Placed::Tmpfs(memory) => wire::Mounted::Memory {
+                size: memory.size,
+                mode: u32::from_str_radix(&memory.mode, 8).unwrap_or(0o1777),
+            },
+            // The description has none.
+            Placed::Bind(_) | Placed::Device(_) => continue,
+        };
+        let shown = path.display();
+        let path = path
+            .to_str()
+            .ok_or_else(|| Problem::plain(format!("{shown}: the path is not UTF-8")))?;
+        mounts.push(wire::Mount { path: path.into(), what });
+    }
+    Ok(mounts)
 }
 
 /// The same with the time it is and random numbers that no other machine gets, nor this one again.

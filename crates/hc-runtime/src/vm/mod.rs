@@ -38,7 +38,7 @@ mod q35;
 mod qmp;
 mod resume;
 pub(crate) mod saved;
-mod session;
+pub(crate) mod session;
 mod spawn;
 pub(crate) mod still;
 mod stream;
@@ -48,24 +48,26 @@ mod watch;
 pub use accelerator::{Accelerator, Kind, accelerators};
 pub use fork::Disk as ForkedDisk;
 
-use crate::error::{Problem, Res, RunError};
+use crate::error::{Doing, Problem, Res, RunError};
 use crate::ids::IdRange;
 use crate::status::Exit;
 use crate::supervise::Run;
 use crate::timing::Step;
+use crate::volumes::Volumes;
 use channel::Channel;
 use command::{Block, Memory};
 use console::Console;
 use door::Door;
 use fork::Forking;
 use hc_guest::wire;
-use hc_spec::Vm;
 use hc_spec::addr::Mac;
 use hc_spec::machine::Limits;
+use hc_spec::{MachineSpec, Vm};
 use own::Own;
 pub use prepare::prepare;
 use qmp::Qmp;
 use resume::Ram;
+use rustix::fs::{Mode, OFlags};
 use saved::Saving;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
@@ -193,6 +195,8 @@ impl Run<'_> {
         let ids = IdRange::claim(&self.config.run_dir, spec).map_err(here)?;
         let limits = limits(vm.memory, &accelerator, &spec.limits);
         self.timed(Step::Cgroup, |run| run.group.create(&limits)).map_err(here)?;
+        self.volumes = Volumes::hold_files(&self.config.state_dir, spec).map_err(here)?;
+        let volumes = volumes(&self.volumes, spec).map_err(here)?;
         // The network is connected while the disk is made.
         let (clock, began) = (self.clock, self.clock.us());
         let (attached, connecting, layer, forking) = std::thread::scope(|scope| {
@@ -224,6 +228,7 @@ impl Run<'_> {
             initrd,
             rootfs: Some(self.config.physical(spec.image.rootfs())),
             layer: Some(layer.as_fd()),
+            volumes: volumes.iter().map(|(file, read_only)| (file.as_fd(), *read_only)).collect(),
             taps: identity::devices(&taps, &macs),
             size: vm.memory,
             memory: Memory::Plain,
@@ -374,6 +379,16 @@ impl Run<'_> {
         self.marks[0] = self.clock.us();
         machine.tell()
     }
+}
+
+/// The images of volumes, opened as they may be used, in the order of their names.
+fn volumes(held: &Volumes, spec: &MachineSpec) -> Res<Vec<(File, bool)>> {
+    let open = |(image, read_only): (&Path, bool)| {
+        let how = if read_only { OFlags::RDONLY } else { OFlags::RDWR };
+        let opened = rustix::fs::open(image, how | OFlags::CLOEXEC, Mode::empty());
+        Ok((opened.doing_with(|| format!("open {}", image.display()))?.into(), read_only))
+    };
+    held.images().zip(spec.volumes.values().map(|volume| volume.read_only)).map(open).collect()
 }
 
 fn said(error: wire::WireError) -> Problem {

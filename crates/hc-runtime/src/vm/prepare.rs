@@ -129,6 +129,7 @@ fn save(
         initrd: config.physical(&vm.initrd),
         rootfs: Some(config.physical(spec.image.rootfs())),
         layer: Some(disk.as_fd()),
+        volumes: Vec::new(),
         taps: identity::devices(&taps, &identity::macs(spec)),
         size: vm.memory,
         memory: Memory::Plain,

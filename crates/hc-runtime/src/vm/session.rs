@@ -5,13 +5,13 @@ use super::channel::OWN;
 use super::stream::Stream;
 use crate::config::Places;
 use crate::error::{Doing, Problem, Res};
-use hc_guest::wire::{self, Decoder, FromGuest, ToGuest};
+use hc_guest::wire::{self, Decoder, End, FromGuest, ToGuest};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Name of the socket for sessions, in the machine's run directory.
 pub(super) const CHANNEL: &str = "channel.sock";
@@ -98,6 +98,27 @@ impl Session {
         }
     }
 
+    /// Waits until it has ended well.
+    fn end(&mut self, until: Instant) -> Res<()> {
+        let mut said = String::new();
+        while Instant::now() < until {
+            self.wait(Some(until))?;
+            for message in self.hear()? {
+                match message {
+                    FromGuest::Output(_, bytes) => {
+                        said.push_str(&String::from_utf8_lossy(&bytes));
+                        self.taken(bytes.len())?;
+                    }
+                    FromGuest::Exit(End::Code(0)) => return Ok(()),
+                    FromGuest::Exit(_) => return Err(Problem::plain(said.trim())),
+                    FromGuest::Failed(why) => return Err(Problem::Plain(why)),
+                    _ => {}
+                }
+            }
+        }
+        Err(Problem::plain("its guest does not answer"))
+    }
+
     /// What to poll for.
     pub fn events(&self) -> PollFlags {
         self.stream.events()
@@ -108,6 +129,18 @@ impl AsFd for Session {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
+}
+
+/// Has the guest of a machine do something, and waits so long for its end. Nothing when the machine is
+/// none that runs and can be asked.
+pub(crate) fn tell(
+    run_dir: &Path,
+    name: &str,
+    what: &ToGuest,
+    patience: Duration,
+) -> Option<Res<()>> {
+    let mut session = Session::begin(run_dir, name, what).ok()?;
+    Some(session.end(Instant::now() + patience))
 }
 
 fn damaged(error: wire::WireError) -> Problem {

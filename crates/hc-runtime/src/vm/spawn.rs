@@ -23,6 +23,8 @@ pub(super) struct Plan<'a> {
     pub initrd: PathBuf,
     pub rootfs: Option<PathBuf>,
     pub layer: Option<BorrowedFd<'a>>,
+    /// Disks that outlive it, and whether they can only be read.
+    pub volumes: Vec<(BorrowedFd<'a>, bool)>,
     pub taps: Vec<(BorrowedFd<'a>, Mac)>,
     /// Bytes of memory.
     pub size: u64,
@@ -46,6 +48,7 @@ impl<'a> Plan<'a> {
             initrd: self.initrd.clone(),
             rootfs: self.rootfs.clone(),
             taps: self.taps.clone(),
+            volumes: self.volumes.clone(),
             memory,
             ram: Some((file, state)),
             ..*self
@@ -71,6 +74,8 @@ pub(super) fn spawn(plan: &Plan<'_>, group: &Group) -> Res<Qemu> {
     let (guest, its_guest) = ends()?;
     let kvm = kvm(plan.accelerator)?;
     let taps: Vec<_> = plan.taps.iter().map(|(tap, mac)| (tap.as_raw_fd(), *mac)).collect();
+    let volumes: Vec<_> =
+        plan.volumes.iter().map(|(file, only)| (file.as_raw_fd(), *only)).collect();
     let computer = Computer {
         accelerator: plan.accelerator,
         size: plan.size,
@@ -82,12 +87,14 @@ pub(super) fn spawn(plan: &Plan<'_>, group: &Group) -> Res<Qemu> {
         guest: its_guest.as_raw_fd(),
         has_root: plan.rootfs.is_some(),
         layer: plan.layer.map(|layer| layer.as_raw_fd()),
+        volumes: &volumes,
         taps: &taps,
         words: plan.words,
     };
     let mut kept = vec![its_qmp.as_fd(), its_console.as_fd(), its_guest.as_fd()];
     kept.extend(kvm.iter().map(AsFd::as_fd).chain(plan.layer));
     kept.extend(plan.taps.iter().map(|(tap, _)| *tap));
+    kept.extend(plan.volumes.iter().map(|(file, _)| *file));
     kept.extend(plan.ram.as_ref().map(|(_, state)| *state));
     let show = |at, file: &Path| Shown { at, file: file.into(), writable: false };
     let mut files = vec![show(KERNEL, &plan.kernel), show(INITRD, &plan.initrd)];

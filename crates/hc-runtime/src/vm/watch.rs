@@ -179,6 +179,15 @@ impl Run<'_> {
 
     fn told(&mut self, told: Told, machine: &mut Machine, course: &mut Course) -> Res<()> {
         match told {
+            Told::Grow(session, volume) => {
+                let grown = self.grow(machine, &volume);
+                let Some(channel) = &mut machine.channel else { return Ok(()) };
+                match grown {
+                    Ok((serial, bytes)) => channel.send(session, &ToGuest::Grow(serial, bytes)),
+                    Err(why) => channel.refuse(session, why),
+                }
+                .map_err(said)?;
+            }
             Told::Identified => {
                 if self.status.phase == Phase::Starting {
                     self.status.timing.push(self.clock.stage(Step::Identity, self.marks[0]));
@@ -225,6 +234,20 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Makes the disk of a volume as large as its image: its serial number, and its bytes.
+    fn grow(&self, machine: &mut Machine, volume: &str) -> Result<(String, u64), String> {
+        let images = self.spec.volumes.keys().zip(self.volumes.images()).enumerate();
+        let mut found = images.filter(|(_, (name, _))| name.as_str() == volume);
+        let Some((index, (_, image))) = found.next() else {
+            return Err(format!("it has no volume '{volume}'"));
+        };
+        let looked = std::fs::metadata(image);
+        let bytes = looked.map_err(|error| format!("cannot look at its image: {error}"))?.len();
+        let serial = super::command::volume(index);
+        machine.qmp.ask("block_resize", &json!({"node-name": serial, "size": bytes}))?;
+        Ok((serial, bytes))
     }
 
     /// Does what this process is asked to by signals.

@@ -39,12 +39,27 @@ pub(super) struct Record {
 impl Volumes {
     /// Takes the volumes a description names, and makes those that are not there yet.
     pub fn hold(state_dir: &Path, spec: &MachineSpec) -> Res<Self> {
+        Self::take(state_dir, spec, true)
+    }
+
+    /// Takes the volumes of a virtual machine. Its guest writes the images as it likes: this host's
+    /// kernel never reads the file systems in them.
+    pub fn hold_files(state_dir: &Path, spec: &MachineSpec) -> Res<Self> {
+        Self::take(state_dir, spec, false)
+    }
+
+    fn take(state_dir: &Path, spec: &MachineSpec, shown: bool) -> Res<Self> {
         let mut held = BTreeMap::new();
         for (name, volume) in &spec.volumes {
             let dir = state_dir.join("volumes").join(spec.name.as_str()).join(name.as_str());
-            held.insert(name.clone(), hold(&dir, name, volume)?);
+            held.insert(name.clone(), hold(&dir, name, volume, shown)?);
         }
         Ok(Self(held))
+    }
+
+    /// The images, by name of the volume.
+    pub fn images(&self) -> impl Iterator<Item = &Path> {
+        self.0.values().map(|held| held.image.as_path())
     }
 
     /// The volume as a detached mount.
@@ -88,7 +103,7 @@ impl Volumes {
     }
 }
 
-fn hold(dir: &Path, name: &Name, volume: &Volume) -> Res<Held> {
+fn hold(dir: &Path, name: &Name, volume: &Volume, shown: bool) -> Res<Held> {
     hc_fs::durable::create_dir_all(dir, 0o700)?;
     // Who only looks whether it is in use holds it for a moment, too.
     let mut lock = ids::lock(&dir.join("lock"))?;
@@ -118,6 +133,6 @@ fn hold(dir: &Path, name: &Name, volume: &Volume) -> Res<Held> {
         }
         Err(error) => return Err(error).doing_with(|| format!("look at volume '{name}'")),
     }
-    let device = image::attach(&image).map_err(wrong)?;
-    Ok(Held { image, device: Some(device), _lock: lock })
+    let device = shown.then(|| image::attach(&image)).transpose().map_err(wrong)?;
+    Ok(Held { image, device, _lock: lock })
 }

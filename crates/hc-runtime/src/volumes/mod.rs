@@ -1,7 +1,7 @@
 //! Volumes: what a machine writes and what outlives it.
 //!
 //! A volume is a sparse file with XFS in it, `<state>/volumes/MACHINE/VOLUME/image`. A container
-//! mounts it through a loop device; a virtual machine can have the same file as a disk. XFS because
+//! mounts it through a loop device; a virtual machine has the same file as a disk. XFS because
 //! it grows while it is mounted without a privilege that containers' hosts may lack
 //! (CAP_SYS_RESOURCE, which ext4 asks for), and maps ids.
 //!
@@ -67,6 +67,14 @@ pub enum VolumeError {
         volume: VolumeName,
         /// What cannot be.
         why: String,
+    },
+    /// The guest of the virtual machine that uses it did not do its part.
+    #[error("volume '{volume}': machine '{machine}': {problem}", machine = .volume.machine)]
+    Guest {
+        /// The volume.
+        volume: VolumeName,
+        /// What went wrong.
+        problem: String,
     },
     /// A name that cannot be one.
     #[error(

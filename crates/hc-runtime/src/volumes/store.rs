@@ -5,13 +5,15 @@ use super::name::{VolumeName, is_snapshot, stamp};
 use super::{Doing, Result, VolumeError, image};
 use crate::ids;
 use crate::sys::clone::{Shared, share};
+use crate::vm::session;
+use hc_guest::wire::ToGuest;
 use hc_spec::Name;
 use serde::Serialize;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What snapshots by schedule begin with.
 const AUTOMATIC: &str = "auto-";
@@ -20,7 +22,12 @@ const AUTOMATIC: &str = "auto-";
 #[derive(Debug, Clone)]
 pub struct VolumeStore {
     root: PathBuf,
+    /// Where machines that run are described.
+    run_dir: PathBuf,
 }
+
+/// How long the guest of a virtual machine may take to write out what it has in memory, or to grow.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One volume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -63,10 +70,20 @@ pub(super) fn changing(dir: &Path) -> Result<File> {
 }
 
 impl VolumeStore {
-    /// The volumes of `state_dir`.
+    /// The volumes of `state_dir`, of machines that run in `run_dir`.
     #[must_use]
-    pub fn new(state_dir: &Path) -> Self {
-        Self { root: state_dir.join("volumes") }
+    pub fn new(state_dir: &Path, run_dir: &Path) -> Self {
+        Self { root: state_dir.join("volumes"), run_dir: run_dir.into() }
+    }
+
+    /// Has the guest of a virtual machine that uses a volume do something.
+    fn tell(&self, name: &VolumeName, what: &ToGuest) -> Result<()> {
+        match session::tell(&self.run_dir, name.machine.as_str(), what, PATIENCE) {
+            None | Some(Ok(())) => Ok(()),
+            Some(Err(problem)) => {
+                Err(VolumeError::Guest { volume: name.clone(), problem: problem.to_string() })
+            }
+        }
     }
 
     fn dir(&self, name: &VolumeName) -> Result<PathBuf> {
@@ -165,6 +182,7 @@ impl VolumeStore {
             return Err(VolumeError::Exists { volume: name.clone(), snapshot });
         }
         let image = dir.join("image");
+        self.tell(name, &ToGuest::Flush)?;
         image::sync(&image)?;
         // Nobody begins to use it while it is copied.
         let _unused = match copy {
@@ -246,7 +264,8 @@ impl VolumeStore {
         if size < now {
             return Err(VolumeError::Shrinks { volume: name.clone(), now, asked: size });
         }
-        image::grow(&image, size)
+        image::grow(&image, size)?;
+        self.tell(name, &ToGuest::Grow(name.volume.to_string(), size))
     }
 
     /// Removes one snapshot.

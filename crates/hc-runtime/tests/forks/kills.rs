@@ -38,7 +38,7 @@ fn at_each(
     (call, what): (&str, &str),
     undo: &dyn Fn(),
 ) -> usize {
-    let log = place.elsewhere.path().join("strace");
+    let log = place.elsewhere.join("strace");
     let trace = format!("trace={call}");
     for when in 1.. {
         undo();
@@ -114,7 +114,7 @@ fn killed_at_any_call_a_subvolume_is_whole_or_not_there() {
         let (image, tree) = place.root_image();
         let whole = digest(&tree);
         let base = place.state.join("bases").join(&image.image).join("rootfs");
-        let log = place.elsewhere.path().join("strace");
+        let log = place.elsewhere.join("strace");
         let log = log.to_str().unwrap();
         let mut happened = 0;
         for call in
@@ -149,7 +149,7 @@ fn a_collector_killed_at_any_call_is_followed_by_one_that_ends() {
         on(&[mkfs, "-q"], 512, |place| {
             let image = place.image("one", 4);
             let contents_of = std::fs::read(&image.physical).unwrap();
-            let log = place.elsewhere.path().join("strace");
+            let log = place.elsewhere.join("strace");
             let log = log.to_str().unwrap();
             let mut happened = 0;
             for call in ["openat", "open", "flock", "/^unlink", "rmdir", "fsync"] {

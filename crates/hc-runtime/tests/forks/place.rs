@@ -7,7 +7,6 @@ use std::cell::{Cell, RefCell};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use tempfile::TempDir;
 
 pub const MIB: u64 = 1 << 20;
 
@@ -19,7 +18,8 @@ pub struct Place {
     pub kept: RefCell<Vec<PathBuf>>,
     /// How many copies were made.
     pub copies: Cell<usize>,
-    pub elsewhere: TempDir,
+    /// What is there is on the host's file system.
+    pub elsewhere: PathBuf,
 }
 
 /// Runs a test with a new file system mounted; `mkfs` and its arguments make it.
@@ -32,15 +32,17 @@ pub fn on(mkfs: &[&str], mib: u64, test: impl FnOnce(Place) + Send) {
             unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS | UnshareFlags::FS) }
                 .unwrap();
             rustix::mount::mount_change("/", Propagation::PRIVATE | Propagation::REC).unwrap();
-            let elsewhere = tempfile::tempdir().unwrap();
-            let (device, at) = (elsewhere.path().join("device"), elsewhere.path().join("mounted"));
+            // It goes when nothing is mounted in it any more.
+            let dir = tempfile::tempdir().unwrap();
+            let elsewhere = dir.path().to_owned();
+            let (device, at) = (elsewhere.join("device"), elsewhere.join("mounted"));
             std::fs::create_dir(&at).unwrap();
             std::fs::File::create(&device).unwrap().set_len(mib * MIB).unwrap();
             run(Command::new(mkfs[0]).args(&mkfs[1..]).arg(&device));
             run(Command::new("mount").args(["-o", "loop"]).args([&device, &at]));
             let place = Place {
                 state: at.join("state"),
-                root: elsewhere.path().join("root"),
+                root: elsewhere.join("root"),
                 kept: RefCell::default(),
                 copies: Cell::new(0),
                 elsewhere,
@@ -96,7 +98,7 @@ impl Place {
 
     /// An image of a root file system with one of everything in it; and the tree it is of.
     pub fn root_image(&self) -> (ImageFile, PathBuf) {
-        let tree = self.elsewhere.path().join("tree");
+        let tree = self.elsewhere.join("tree");
         let logical = format!("/nix/store/{:0>32}-root/rootfs.erofs", 1);
         let image = ImageFile::new(Path::new(&logical), Some(&self.root)).unwrap();
         std::fs::create_dir_all(image.physical.parent().unwrap()).unwrap();

@@ -29,7 +29,7 @@ const SIZE: u64 = 300 << 20;
 fn a_volume_outlives_its_machine_and_grows() {
     let mut place = Place::new();
     let name: VolumeName = "web/data".parse().unwrap();
-    let store = VolumeStore::new(&place.state_dir());
+    let store = VolumeStore::new(&place.state_dir(), &place.run_dir());
     let said =
         ran(&mut place, "echo kept > /var/lib/x/file; stat -c %u /var/lib/x/file", &volume(SIZE));
     assert_eq!(said, "0\n");
@@ -87,7 +87,7 @@ fn a_new_volume_is_whose_its_directory_was() {
 fn snapshots_without_reflinks_are_no_silent_copies() {
     let mut place = Place::new();
     ran(&mut place, "echo one > /var/lib/x/file", &volume(SIZE));
-    let store = VolumeStore::new(&place.state_dir());
+    let store = VolumeStore::new(&place.state_dir(), &place.run_dir());
     let name: VolumeName = "web/data".parse().unwrap();
     let refused = store.snapshot(&name, Some("s"), false);
     // Where the test's directory has reflinks, it is a snapshot.

@@ -13,8 +13,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Files below this size are given as a whole.
-const SMALL: usize = 128 << 10;
 /// So many bytes of names are read at once.
 const NAMES: usize = 32 << 10;
 
@@ -46,44 +44,78 @@ pub trait Visitor {
         &mut self,
         name: Option<&CStr>,
         executable: bool,
-        contents: Contents<'_, '_>,
+        contents: &mut Contents<'_>,
     ) -> Result<(), Self::Error>;
 }
 
-/// What a file holds.
+/// What a file holds: it is read exactly as long as it was when it was opened.
 #[derive(Debug)]
-pub enum Contents<'a, 'b> {
-    /// All of it.
-    Whole(&'a [u8]),
-    /// So much that it is read in pieces.
-    Pieces(&'a mut Pieces<'b>),
-}
-
-/// A file that is read in pieces, exactly as long as it was when it was opened.
-#[derive(Debug)]
-pub struct Pieces<'a> {
+pub struct Contents<'a> {
     file: &'a File,
     size: u64,
     left: u64,
-    /// It ended too soon.
-    short: bool,
+    /// It has another size than a moment ago.
+    changed: bool,
+    /// It is known that no more follows.
+    ended: bool,
+    failed: Option<io::Error>,
 }
 
-impl Pieces<'_> {
-    /// Its size in bytes.
+impl<'a> Contents<'a> {
+    fn new(file: &'a File, size: u64) -> Self {
+        Self { file, size, left: size, changed: false, ended: false, failed: None }
+    }
+
+    /// The file's size in bytes.
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.size
     }
-}
 
-impl Read for Pieces<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// Reads what fits into `buffer`, or all that is left; gives how much that is. Where the buffer
+    /// has a byte more than are left, one call does it: that no more comes says that the file ends.
+    ///
+    /// # Errors
+    /// When it cannot be read or has become shorter. The walk then says so, whatever the visitor does.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let got = self.file.read(&mut buffer[..wanted])?;
-        self.left -= got as u64;
-        self.short |= got == 0 && wanted > 0;
-        Ok(got)
+        let last = wanted as u64 == self.left;
+        let asked = if last { buffer.len().min(wanted + 1) } else { wanted };
+        let mut got = 0;
+        while got < wanted {
+            match self.file.read(&mut buffer[got..asked]) {
+                Ok(0) => {
+                    self.changed = true;
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                Ok(count) => got += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let kind = error.kind();
+                    self.failed = Some(error);
+                    return Err(kind.into());
+                }
+            }
+        }
+        self.changed |= got > wanted;
+        self.ended |= wanted > 0 && last && asked > wanted;
+        self.left -= wanted as u64;
+        Ok(wanted)
+    }
+
+    /// Whether it has ended where it should.
+    fn check(&mut self) -> io::Result<bool> {
+        while !self.ended && !self.changed {
+            match self.file.read(&mut [0]) {
+                Ok(count) => {
+                    self.ended = true;
+                    self.changed = count > 0 || self.left > 0;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(!self.changed)
     }
 }
 
@@ -128,9 +160,8 @@ pub fn walk<V: Visitor>(
     wanted: Option<&Wanted<'_>>,
     visitor: &mut V,
 ) -> Result<(), V::Error> {
-    let buffer = vec![0; SMALL];
     let space = vec![MaybeUninit::uninit(); NAMES];
-    let mut walk = Walk { path: root.into(), levels: Vec::new(), wanted, buffer, space };
+    let mut walk = Walk { path: root.into(), levels: Vec::new(), wanted, space };
     let stat = rustix::fs::lstat(root).map_err(|errno| walk.refused(errno))?;
     let name = OsStr::as_bytes(root.as_os_str());
     let entered = std::ffi::CString::new(name)
@@ -176,7 +207,6 @@ struct Walk<'w> {
     path: PathBuf,
     levels: Vec<Level>,
     wanted: Option<&'w Wanted<'w>>,
-    buffer: Vec<u8>,
     space: Vec<MaybeUninit<u8>>,
 }
 
@@ -240,30 +270,21 @@ impl Walk<'_> {
             return Err(Unreadable::Unsupported(self.below(name)).into());
         }
         let (executable, size) = (stat.st_mode & 0o100 != 0, stat.st_size.unsigned_abs());
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let done = if size < SMALL as u64 {
-            // One byte more than there is: that it does not come says that the file ends.
-            match fill(file, &mut buffer[..=size as usize], size) {
-                Err(error) => Err(failed(self, error).into()),
-                Ok(got) if got as u64 != size => Err(Unreadable::Changed(self.below(name)).into()),
-                Ok(got) => visitor.regular(name, executable, Contents::Whole(&buffer[..got])),
-            }
-        } else {
-            let mut pieces = Pieces { file, size, left: size, short: false };
-            let visited = visitor.regular(name, executable, Contents::Pieces(&mut pieces));
-            if pieces.short {
-                // Better than what the visitor says of it.
-                Err(Unreadable::Changed(self.below(name)).into())
-            } else {
-                visited.and_then(|()| match { file }.read(&mut buffer[..1]) {
-                    Ok(0) => Ok(()),
-                    Ok(_) => Err(Unreadable::Changed(self.below(name)).into()),
-                    Err(error) => Err(failed(self, error).into()),
-                })
-            }
-        };
-        self.buffer = buffer;
-        done
+        let mut contents = Contents::new(file, size);
+        let visited = visitor.regular(name, executable, &mut contents);
+        // Better than what the visitor says of it.
+        if let Some(error) = contents.failed.take() {
+            return Err(failed(self, error).into());
+        }
+        if contents.changed {
+            return Err(Unreadable::Changed(self.below(name)).into());
+        }
+        visited?;
+        match contents.check() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Unreadable::Changed(self.below(name)).into()),
+            Err(error) => Err(failed(self, error).into()),
+        }
     }
 
     fn read(&mut self, fd: OwnedFd) -> Result<Level, Unreadable> {
@@ -301,25 +322,6 @@ impl Walk<'_> {
         };
         entries.sort_unstable_by(|a, b| name(a).cmp(name(b)));
         Ok(Level { fd, names, entries, next: 0 })
-    }
-}
-
-/// Reads until `size` bytes are there and the file has ended, or there is one more.
-fn fill(mut file: &File, buffer: &mut [u8], size: u64) -> io::Result<usize> {
-    let mut filled = 0;
-    loop {
-        match file.read(&mut buffer[filled..]) {
-            Ok(0) => return Ok(filled),
-            Ok(count) => {
-                filled += count;
-                // Fewer bytes than were asked for: there are no more.
-                if filled as u64 >= size {
-                    return Ok(filled);
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
     }
 }
 

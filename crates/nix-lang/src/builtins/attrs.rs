@@ -33,7 +33,7 @@ impl<'a> Evaluator<'a> {
     /// A set of attributes that are sorted. They come in a vector of their own: one in the arena
     /// would keep the room that it did not need.
     pub(crate) fn attrs_in_order(&self, entries: &[Attr<'a>]) -> Value<'a> {
-        Value::Attrs(self.arena.alloc(Attrs::new(self.arena, self.arena.alloc_slice_copy(entries))))
+        Value::Attrs(Attrs::new(self.arena, self.arena.alloc_slice_copy(entries)))
     }
 
     pub(crate) fn position_value(&self, pos: Pos) -> Value<'a> {
@@ -160,7 +160,7 @@ fn map_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
         // The new attributes are written nowhere.
         nix.attr(attr.name, Place::NONE, nix.thunk(Delayed::ApplyAttr(fun, attr)))
     }));
-    Ok(Value::Attrs(nix.arena.alloc(Attrs::new(nix.arena, entries))))
+    Ok(Value::Attrs(Attrs::new(nix.arena, entries)))
 }
 
 fn remove_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
@@ -175,9 +175,8 @@ fn remove_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a
     if names.is_empty() {
         return Ok(Value::Attrs(attrs));
     }
-    let mut kept = gathered(attrs).into_owned();
-    kept.retain(|attr| names.binary_search(&attr.name).is_err());
-    Ok(nix.attrs_in_order(&kept))
+    names.dedup();
+    Ok(Value::Attrs(nix.without(attrs, &names)))
 }
 
 fn unsafe_get_attr_pos<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {

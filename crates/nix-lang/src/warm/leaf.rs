@@ -365,8 +365,8 @@ impl Io for Recorder<'_> {
         self.io().hash_path(name, path, ingestion, filter)
     }
 
-    fn add_derivation(&self, path: &StorePath, derivation: &Derivation) -> Result<(), IoError> {
-        self.io().add_derivation(path, derivation)
+    fn add_derivation(&self, path: &StorePath, text: Vec<u8>) -> Result<(), IoError> {
+        self.io().add_derivation(path, text)
     }
 
     fn is_valid_path(&self, path: &StorePath) -> Result<bool, IoError> {

@@ -43,7 +43,7 @@ pub(super) struct Plan {
     pub scoped: bool,
     /// For `personality(2)`.
     pub persona: c_int,
-    /// Seccomp program; none in builds that may do as they like in their ids.
+    /// Seccomp program.
     pub filter: Vec<libc::sock_filter>,
     pub standard_input: c_int,
     pub log: c_int,
@@ -118,7 +118,9 @@ impl Step {
 /// Never returns.
 ///
 /// # Safety
-/// Only in a process that shares no memory with its parent, right after its birth.
+/// The caller owes three things, and so does whoever calls one of the functions below:
+/// the process has a copy of its parent's memory, not the memory itself; it has one thread, this one;
+/// and the descriptors named in the plan are open in it, with nobody who uses any other.
 pub(super) unsafe fn run(plan: &Plan) -> ! {
     // SAFETY: nothing but system calls on the plan's memory; see the module's comment.
     unsafe {
@@ -131,7 +133,10 @@ pub(super) unsafe fn run(plan: &Plan) -> ! {
     }
 }
 
-// SAFETY: as of `run`, the only caller: a process of its own that makes nothing but system calls.
+/// Tells the parent what failed, or that ids are to be mapped.
+///
+/// # Safety
+/// As for [`run`]: `fd` is the plan's, and nobody else writes to it.
 unsafe fn report(fd: c_int, step: u32, errno: c_int) {
     let mut message = [0u8; 8];
     message[..4].copy_from_slice(&step.to_ne_bytes());
@@ -153,7 +158,10 @@ macro_rules! check {
     };
 }
 
-// SAFETY: as of `run`, the only caller: a process of its own that makes nothing but system calls.
+/// All steps; gives the one that failed, and why.
+///
+/// # Safety
+/// As for [`run`]: the process becomes another one, step by step.
 unsafe fn attempt(plan: &Plan) -> (u32, c_int) {
     // SAFETY: as for `run`.
     unsafe {
@@ -196,7 +204,10 @@ unsafe fn attempt(plan: &Plan) -> (u32, c_int) {
     }
 }
 
-// SAFETY: as of `run`, the only caller: a process of its own that makes nothing but system calls.
+/// One mount.
+///
+/// # Safety
+/// As for [`run`]: the mount namespace is this process's own.
 unsafe fn apply(mount: &Mount) -> c_int {
     let pointer = |s: &Option<CString>| s.as_deref().map_or(ptr::null(), CStr::as_ptr);
     // SAFETY: all strings are in the plan.
@@ -236,6 +247,9 @@ unsafe fn close_others(plan: &Plan) -> c_int {
 }
 
 /// Asks the parent to map ids, and waits until it did; fails when it died.
+///
+/// # Safety
+/// As for [`run`]: nobody else reads what the parent says.
 unsafe fn wait_for_ids(plan: &Plan) -> c_int {
     let mut byte = 0u8;
     // SAFETY: the buffer is ours and that long.
@@ -245,6 +259,10 @@ unsafe fn wait_for_ids(plan: &Plan) -> c_int {
     }
 }
 
+/// Names of host and domain.
+///
+/// # Safety
+/// As for [`run`]: the UTS namespace is this process's own.
 unsafe fn set_names() -> c_int {
     // SAFETY: both strings are that long.
     unsafe {
@@ -255,6 +273,10 @@ unsafe fn set_names() -> c_int {
     }
 }
 
+/// Brings the loopback link up.
+///
+/// # Safety
+/// As for [`run`]: the network namespace is this process's own.
 unsafe fn loopback_up() -> c_int {
     // SAFETY: a zeroed ifreq is a valid one, and the kernel reads the name and the flags of it.
     unsafe {
@@ -272,6 +294,10 @@ unsafe fn loopback_up() -> c_int {
     }
 }
 
+/// A session of its own, with the plan's streams; everything else closes at `execve`.
+///
+/// # Safety
+/// As for [`run`]: nobody else uses descriptors 0 to 2.
 unsafe fn streams(plan: &Plan) -> c_int {
     // SAFETY: descriptors of ours.
     unsafe {
@@ -287,6 +313,10 @@ unsafe fn streams(plan: &Plan) -> c_int {
     }
 }
 
+/// Limits, the end together with the parent, and no way to more privileges.
+///
+/// # Safety
+/// As for [`run`]: what is set here is for the rest of the process's life.
 unsafe fn restrict(plan: &Plan) -> c_int {
     // SAFETY: numbers, and a program that is in the plan.
     unsafe {
@@ -306,15 +336,11 @@ unsafe fn restrict(plan: &Plan) -> c_int {
         if libc::poll(&raw mut parent, 1, 0) != 0 {
             return -1; // It died before we asked to be told.
         }
-        // Without a filter it is root in its user namespace, and may go into a scope as it is.
-        if !plan.filter.is_empty() && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 {
+        if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 {
             return -1;
         }
         if plan.scoped && scope() < 0 {
             return -1;
-        }
-        if plan.filter.is_empty() {
-            return 0;
         }
         let filter = &plan.filter;
         let program =
@@ -330,6 +356,9 @@ unsafe fn restrict(plan: &Plan) -> c_int {
 /// Leaves the abstract sockets of the network namespace to others. A kernel before 6.12 cannot, or
 /// has it switched off; what is made with network is copied before it counts for that reason. Where
 /// the kernel can, a failure is one of the build.
+///
+/// # Safety
+/// As for [`run`]: what is set here is for the rest of the process's life.
 unsafe fn scope() -> c_int {
     // `struct landlock_ruleset_attr` of linux/landlock.h: no files, no ports, and the scope
     // LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET, which version 6 of the interface brought.
@@ -352,6 +381,9 @@ unsafe fn scope() -> c_int {
 }
 
 /// Rust ignores SIGPIPE, and the parent blocked everything while it made us.
+///
+/// # Safety
+/// As for [`run`]: nobody relies on a handler.
 unsafe fn reset_signals() {
     // SAFETY: a zeroed sigaction is the default one.
     unsafe {

@@ -158,6 +158,20 @@ impl Store {
         Call::new(self, observer).make(outputs, mode, &|| observer.cancelled())
     }
 
+    /// Fetches a path from binary caches, with what it refers to, if it is not valid; says whether it
+    /// is then. The observer is told why one that a cache has did not come.
+    ///
+    /// # Errors
+    /// When the store cannot be asked, or there is no space.
+    pub fn ensure(&self, path: &StorePath, observer: &dyn BuildObserver) -> Result<bool> {
+        if self.is_valid(path)? {
+            return Ok(true);
+        }
+        let substituters = Substituters::new(self.config());
+        substituters.fetch(self, &BTreeSet::from([path.clone()]), observer)?;
+        self.is_valid(path)
+    }
+
     /// The outputs of a derivation, with the paths that are known, valid or not.
     ///
     /// # Errors

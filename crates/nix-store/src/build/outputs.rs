@@ -7,6 +7,7 @@ use crate::info::PathInfo;
 use crate::store::Store;
 use nix_compat::{
     CAHash, ContentAddressMethod, Derivation, HashAlgorithm, NixHash, StorePath, git_tree, nar,
+    path,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -40,23 +41,34 @@ pub(crate) fn hash_output(
     }
 }
 
-/// A fixed output is what was promised.
+/// Where a fixed output belongs, which is elsewhere if it is not what was promised.
+pub(super) struct Fixed {
+    pub path: StorePath,
+    pub ca: CAHash,
+    /// What to say once it is valid there, as with C++ Nix: whoever corrects the hash has it.
+    pub mismatch: Option<Error>,
+}
+
+/// Looks whether a fixed output is what was promised.
 pub(super) fn check_fixed(
     drv: &StorePath,
+    promised: &StorePath,
     ca: &CAHash,
     at: &Path,
     refuse: &dyn Fn(String) -> Error,
-) -> Result<()> {
+) -> Result<Fixed> {
     let wanted = ca.hash();
     let got = hash_output(ca.method(), wanted.algorithm(), at, refuse)?;
     if got == wanted {
-        return Ok(());
+        return Ok(Fixed { path: promised.clone(), ca: ca.clone(), mismatch: None });
     }
-    Err(Error::HashMismatch {
-        drv: drv.clone(),
-        specified: wanted.to_sri_string(),
-        got: got.to_sri_string(),
-    })
+    let ca = CAHash::from_parts(ca.method(), got.algorithm(), got.digest_as_bytes())
+        .map_err(|error| refuse(error.to_string()))?;
+    let path = path::content_addressed(promised.name(), &ca, &BTreeSet::new())
+        .map_err(|error| refuse(error.to_string()))?;
+    let (specified, got) = (wanted.to_sri_string(), got.to_sri_string());
+    let mismatch = Some(Error::HashMismatch { drv: drv.clone(), specified, got });
+    Ok(Fixed { path, ca, mismatch })
 }
 
 /// Outputs that refer to each other in a circle could never be deleted one by one.

@@ -65,7 +65,9 @@ impl Realiser<'_> {
         let open = is_open(derivation);
         let inputs = self.inputs(derivation)?;
         let mut resolved = None;
-        if open || self.realised.any_open(self.call.store, inputs.keys().map(|(drv, _)| drv))? {
+        let dynamic = derivation.input_derivations().values().any(InputDerivation::is_dynamic);
+        let drvs = inputs.keys().map(|(drv, _)| drv);
+        if open || dynamic || self.realised.any_open(self.call.store, drvs)? {
             let wrong = |error: nix_compat::DerivationError| Error::Derivation {
                 path: path.clone(),
                 reason: error.to_string(),

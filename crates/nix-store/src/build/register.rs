@@ -45,15 +45,21 @@ impl Realiser<'_> {
         }
         // A fresh copy is root's.
         let owners = if shared && Guard::Copy.stands(task.derivation) { None } else { owners };
+        let mut mismatch = None;
         let settled = if task.floating {
             let rewriting = task.scratch.join("rewritten");
             hc_fs::plain::create_dir(&rewriting, 0o700)?;
             let made = self.scan_floating(task, inputs, owners.as_ref(), trees)?;
             floating::settle(task.path, task.derivation, made, &rewriting)?
         } else {
-            self.scan(task, inputs, owners.as_ref(), trees)?
+            self.scan(task, inputs, owners.as_ref(), trees, &mut mismatch)?
         };
-        self.finish(task, settled)
+        match mismatch {
+            // Building again is for comparing only.
+            Some(mismatch) if task.known.is_some() => Err(mismatch),
+            None => self.finish(task, settled),
+            Some(mismatch) => self.finish(task, settled).and(Err(mismatch)),
+        }
     }
 
     fn scan(
@@ -62,28 +68,31 @@ impl Realiser<'_> {
         inputs: &BTreeSet<StorePath>,
         owners: Option<&Range<u32>>,
         trees: BTreeMap<String, PathBuf>,
+        mismatch: &mut Option<Error>,
     ) -> Result<BTreeMap<String, Settled>> {
         let candidates: BTreeSet<StorePath> =
             inputs.iter().chain(task.outputs.values()).cloned().collect();
         let mut settled = BTreeMap::new();
         for (name, at) in trees {
             let output = &task.outputs[&name];
-            let ca = task.derivation.outputs().get(&name).and_then(|o| o.fixed_content_address());
-            // The hash comes first: flushing gigabytes that are wrong helps nobody.
-            if let Some(ca) = ca {
-                check_fixed(task.path, ca, &at, &|reason| refuse(task, output, reason))?;
+            let (mut path, mut ca) = (output.clone(), None);
+            let promised = task.derivation.outputs().get(&name);
+            if let Some(promised) = promised.and_then(|output| output.fixed_content_address()) {
+                let refuse = |reason| refuse(task, output, reason);
+                let fixed = check_fixed(task.path, output, promised, &at, &refuse)?;
+                (path, ca, *mismatch) = (fixed.path, Some(fixed.ca), fixed.mismatch);
             }
             let unflushed = make_canonical(&at, owners)?;
             let (hash, mut references) = nar::scan(&at, &candidates).map_err(archive(&at))?;
             if discards_references(task.derivation, &name) {
                 references.clear();
             }
-            if let (Some(_), Some(reference)) = (ca, references.first()) {
+            if let (Some(_), Some(reference)) = (&ca, references.first()) {
                 let reason = format!("a fixed output must not refer to {reference}");
                 return Err(refuse(task, output, reason));
             }
             let info = PathInfo {
-                path: output.clone(),
+                path,
                 nar_hash: NixHash::Sha256(hash.sha256),
                 nar_size: hash.size,
                 references,
@@ -91,7 +100,7 @@ impl Realiser<'_> {
                 registered: SystemTime::now(),
                 ultimate: true,
                 signatures: Vec::new(),
-                ca: ca.cloned(),
+                ca,
             };
             settled.insert(name, Settled { at, info, unflushed });
         }
@@ -139,8 +148,9 @@ impl Realiser<'_> {
         }
         let mut ready = Vec::new();
         let mut locks = Vec::new();
-        for Settled { at, info, unflushed } in settled.into_values() {
-            if task.floating {
+        for (name, Settled { at, info, unflushed }) in settled {
+            // Whoever knows its path beforehand has locked it.
+            if task.floating || task.outputs.get(&name) != Some(&info.path) {
                 store.add_temp_root(&info.path)?;
                 let lock = path_lock(&store.physical(&info.path));
                 locks.push(OwnedLock::take(&lock, self.cancelled)?);

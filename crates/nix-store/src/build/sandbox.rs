@@ -126,7 +126,7 @@ pub(super) fn run(
         // Builds that share the host's network must not meet there.
         scoped: job.network && Guard::Scope.stands(job.derivation),
         persona: persona | libc::ADDR_NO_RANDOMIZE,
-        filter: if users.range { Vec::new() } else { seccomp::filter() },
+        filter: if users.range { seccomp::filter_range() } else { seccomp::filter() },
         standard_input: null.as_raw_fd(),
         log: terminal.as_raw_fd(),
         go: go_read.as_raw_fd(),

@@ -15,12 +15,10 @@ use nix_compat::{
     CAHash, ContentAddressMethod, Derivation, HashAlgorithm, NixHash, StoreDir, StorePath, nar,
 };
 use std::collections::BTreeSet;
-use std::io::{BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// Archives are read from and written to in pieces of this size.
-const BUFFER: usize = 256 << 10;
 /// How long a path is left alone that somebody else is just adding.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -36,14 +34,12 @@ impl Source for Store {
         if self.is_valid(path)? { self.info(path).map(Some) } else { Ok(None) }
     }
 
-    fn nar(&self, path: &StorePath, to: &mut dyn Write) -> Result<()> {
+    fn nar(&self, path: &StorePath, mut to: &mut dyn Write) -> Result<()> {
         if !self.is_valid(path)? {
             return Err(Error::NotValid { path: path.clone() });
         }
         let at = self.physical(path);
-        let mut to = std::io::BufWriter::with_capacity(BUFFER, to);
-        nar::dump(&at, &mut to).map_err(archive(&at))?;
-        to.flush().on("send the archive of", &at)
+        nar::dump(&at, &mut to).map_err(archive(&at))
     }
 
     fn realisations(&self, path: &StorePath, _: Option<&PathInfo>) -> Result<Vec<Realisation>> {
@@ -196,33 +192,28 @@ fn restore(info: &PathInfo, nar: &mut dyn Read, to: &Path) -> Result<usize> {
     let NixHash::Sha256(wanted) = &info.nar_hash else {
         return Err(refused(&info.path, "the hash of its archive must be a SHA-256"));
     };
-    let mut hashing = Hashing {
-        from: nar.take(info.nar_size),
-        hasher: nix_compat::NixHasher::new(HashAlgorithm::Sha256),
-        done: 0,
-    };
-    let unpacked = {
-        let mut buffered = BufReader::with_capacity(BUFFER, &mut hashing);
-        nix_compat::unpack(&mut buffered, to)
-    };
+    let mut hasher = nar::Hasher::new(HashAlgorithm::Sha256);
+    let mut from = nar.take(info.nar_size);
+    let unpacked = nix_compat::unpack_to(&mut from, to, &mut hasher);
+    let done = info.nar_size - from.limit();
     let entries = unpacked.map_err(|error| match error {
         nar::Error::Io(source) => crate::error::io("unpack the archive of", to, source),
-        nar::Error::UnexpectedEof if hashing.done < info.nar_size => {
-            let (done, size) = (hashing.done, info.nar_size);
+        nar::Error::UnexpectedEof if done < info.nar_size => {
+            let size = info.nar_size;
             refused(&info.path, &format!("its archive ends after {done} of {size} bytes"))
         }
         source => refused(&info.path, &format!("its archive is malformed: {source}")),
     })?;
-    if hashing.done != info.nar_size {
-        let (done, size) = (hashing.done, info.nar_size);
+    if done != info.nar_size {
+        let size = info.nar_size;
         return Err(refused(&info.path, &format!("its archive has {done} bytes, not {size}")));
     }
-    let got = hashing.hasher.finalize();
-    if got.digest_as_bytes() != wanted {
+    let got = hasher.finish().unwrap_or_else(|| unreachable!("asked for SHA-256"));
+    if got.sha256 != *wanted {
         return Err(Error::NarMismatch {
             path: info.path.clone(),
             specified: info.nar_hash.to_sri_string(),
-            got: got.to_sri_string(),
+            got: NixHash::Sha256(got.sha256).to_sri_string(),
         });
     }
     Ok(entries)
@@ -284,20 +275,4 @@ fn read_derivation(info: &PathInfo, at: &Path) -> Result<Option<Derivation>> {
 
 fn refused(path: &StorePath, reason: &str) -> Error {
     Error::Refused { path: path.clone(), reason: reason.into() }
-}
-
-/// Hashes and counts what is read.
-struct Hashing<R> {
-    from: R,
-    hasher: nix_compat::NixHasher,
-    done: u64,
-}
-
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let n = self.from.read(buffer)?;
-        self.hasher.update(&buffer[..n]);
-        self.done += n as u64;
-        Ok(n)
-    }
 }

@@ -15,12 +15,10 @@ use crate::roots::{Root, target_of};
 use crate::verify::Damage;
 use nix_compat::{Derivation, DrvOutput, StorePath, nar};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufWriter, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-const BUFFER: usize = 256 << 10;
 
 /// A store of this host that a Nix daemon writes.
 #[derive(Debug, Clone)]
@@ -179,6 +177,13 @@ impl DaemonStore {
         self.daemon().add_indirect_root(&link)
     }
 
+    pub(super) fn ensure(&self, path: &StorePath, observer: &dyn BuildObserver) -> Result<bool> {
+        if !self.is_valid(path)? {
+            self.daemon().ensure(path, observer)?;
+        }
+        Ok(true)
+    }
+
     pub(super) fn build_in_mode(
         &self,
         outputs: &[DrvOutput],
@@ -212,14 +217,12 @@ impl Source for DaemonStore {
         self.daemon().info(path)
     }
 
-    fn nar(&self, path: &StorePath, to: &mut dyn Write) -> Result<()> {
+    fn nar(&self, path: &StorePath, mut to: &mut dyn Write) -> Result<()> {
         if !self.is_valid(path)? {
             return Err(Error::NotValid { path: path.clone() });
         }
         let at = self.physical(path);
-        let mut to = BufWriter::with_capacity(BUFFER, to);
-        nar::dump(&at, &mut to).map_err(archive(&at))?;
-        to.flush().map_err(|source| crate::error::io("send the archive of", &at, source))
+        nar::dump(&at, &mut to).map_err(archive(&at))
     }
 
     fn at_once(&self) -> usize {

@@ -281,6 +281,15 @@ impl HostStore {
         either!(self, store => store.add_root(link))
     }
 
+    /// Has a path fetched from binary caches, with what it refers to, if it is not valid; says whether
+    /// it is then.
+    ///
+    /// # Errors
+    /// When the store cannot be asked, or there is no space; of a daemon, also why it did not come.
+    pub fn ensure(&self, path: &StorePath, observer: &dyn BuildObserver) -> Result<bool> {
+        either!(self, store => store.ensure(path, observer))
+    }
+
     /// Makes the outputs valid.
     ///
     /// # Errors

@@ -47,7 +47,7 @@ proptest! {
     #[test]
     fn archives_are_those_of_the_format(
         entries in proptest::collection::btree_map(
-            "[a-zA-Z0-9 .é-]{1,12}", (0_u8..5, prop_oneof![0_usize..40, 131_000_usize..131_200]), 0..12,
+            "[a-zA-Z0-9 .é-]{1,12}", (0_u8..5, prop_oneof![0_usize..40, 32_700_usize..32_800, 261_900_usize..262_200]), 0..12,
         ),
     ) {
         let dir = tempfile::tempdir().unwrap();
@@ -65,7 +65,7 @@ proptest! {
 fn large_files_and_deep_trees_too() {
     let dir = tempfile::tempdir().unwrap();
     let mut deep = dir.path().to_path_buf();
-    for size in [SMALL - 1, SMALL, SMALL + 1, 3 << 20] {
+    for size in [(32 << 10) - 1, 32 << 10, (32 << 10) + 1, 3 << 20] {
         std::fs::write(deep.join(size.to_string()), vec![1; size]).unwrap();
         for _ in 0..15 {
             deep.push("d");
@@ -135,11 +135,11 @@ fn only_what_is_wanted_is_told() {
             &mut self,
             name: Option<&CStr>,
             executable: bool,
-            contents: Contents<'_, '_>,
+            contents: &mut Contents<'_>,
         ) -> Result<(), Unreadable> {
-            let Contents::Whole(bytes) = contents else { unreachable!() };
+            let count = contents.read(&mut [0; 100]).unwrap();
             let name = name.unwrap().to_str().unwrap();
-            self.0.push(format!("{name} {executable} {}", bytes.len()));
+            self.0.push(format!("{name} {executable} {count}"));
             Ok(())
         }
     }

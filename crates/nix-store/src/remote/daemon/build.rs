@@ -71,6 +71,18 @@ impl Daemon {
 }
 
 impl Daemon {
+    /// Has a path fetched from where the daemon substitutes from, if it is not valid.
+    ///
+    /// # Errors
+    /// Why it did not come, by the daemon's words.
+    pub fn ensure(&self, path: &StorePath, observer: &dyn BuildObserver) -> Result<()> {
+        let request = Request::EnsurePath(path.clone());
+        self.with_both(|connection| {
+            run(connection, &request, observer, &|connection| connection.stream.from.number())
+        })
+        .map(drop)
+    }
+
     /// Has a derivation built that it does not have, and whose inputs it has. Needs its trust, unless
     /// the paths of the outputs follow from what they hold. Why it failed is in the result.
     ///
