@@ -22,9 +22,22 @@ fn allowing(allow: &[&str]) -> HostSpec {
     host
 }
 
+/// A test that starts a program at this moment has the listener of before for as long as that takes.
+fn listen(address: SocketAddr) -> TcpListener {
+    for _ in 0..100 {
+        match TcpListener::bind(address) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            bound => return bound.unwrap(),
+        }
+    }
+    panic!("{address} stays in use");
+}
+
 /// Whether a connection from one machine to a port of another is taken.
 fn reaches(from: &Netns, to: &Netns, address: IpAddr, port: u16) -> bool {
-    let _listener = to.run(|| listen(address, port));
+    let _listener = to.run(|| listen((address, port).into()));
     from.run(|| TcpStream::connect_timeout(&(address, port).into(), SHORT).is_ok())
 }
 
