@@ -85,7 +85,9 @@ pub fn connected(v6: bool, mode: OverlayMode) -> (Netns, [Host; 3]) {
             let prefix = if v6 { 64 } else { 24 };
             let at = format!("{}/{prefix}", address(last, v6));
             run("ip", &["link", "set", "lo", "up"]);
-            run("ip", &["addr", "add", &at, "dev", "up0"]);
+            // Others are not asked whether they have it: it can be used at once.
+            let nodad: &[&str] = if v6 { &["nodad"] } else { &[] };
+            run("ip", &[&["addr", "add", &at, "dev", "up0"], nodad].concat());
             run("ip", &["link", "set", "up0", "up"]);
             let tunnel = Tunnel::start(&spec, &keyring(own)).unwrap();
             ensure_networks(&spec).unwrap();
