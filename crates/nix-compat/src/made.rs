@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 
-use crate::dynamic::input_hash;
 use crate::{
     CAHash, Derivation, DerivationBuilder, InputDerivationHash, InputResolutionError, Output,
     StoreDir, StorePath, dynamic::input_hash, path, unusual::settle,
