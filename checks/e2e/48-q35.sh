@@ -110,12 +110,16 @@ state=/var/lib/hc/machines
 check "the firmware's variables are its own" bash -c "! cmp -s $state/pc/nvram /usr/share/OVMF/OVMF_VARS_4M.ms.fd"
 check "the TPM has a state" test -s "$state/pc/tpm/tpm2-00.permall"
 same "no image was copied" "$(hc disk ls --json | jq -r '.[] | select(.machine == "pc") | .method')" overlay
-# A file that is flushed is in a snapshot, and one that comes later is not.
-ask 'echo one >/root/mark; sync' >/dev/null
+# What is flushed is in a snapshot, and what comes later is not. The root cannot be written to: it is
+# written where no partition is.
+note() { ask "echo $1 | dd of=/dev/vda bs=512 seek=1000 conv=fsync status=none; echo \$?"; }
+noted() { ask 'dd if=/dev/vda bs=512 skip=1000 count=1 status=none | head -n 1'; }
+same "something is written" "$(note one)" 0
+same "and read" "$(noted)" one
 check "a snapshot while it runs" hc disk snapshot pc@first --json
 same "for which it stood still" "$(jq '.pausedUs > 0' "$WORK/out")" true
 refuse 1 "hc stop pc" "it is not put in the place of what runs" hc disk restore pc@first
-ask 'echo two >/root/mark; sync' >/dev/null
+same "something else is written" "$(note two)" 0
 check "it can be restarted" bash -c "echo kept >$state/pc/mark && '$HC' stop pc"
 check "it powered off by itself" bash -c "! '$HC' logs pc | grep -q 'did not stop in time'"
 same "and said so" "$(hc ps --json | jq -r '.[] | select(.name == "pc") | .exit.code')" 0
@@ -124,7 +128,7 @@ check "and what it was is kept" bash -c "'$HC' disk ls pc --json | jq -e '.[0].s
 check "started again" hc start pc
 check "it comes up with what it had" until_ 300 bash -c "[ \$(grep -ac 'login:' $state/pc/log/console) -ge 2 ]"
 check "a second login" log_in
-same "as it was at the snapshot" "$(ask 'cat /root/mark')" one
+same "as it was at the snapshot" "$(noted)" one
 same "with the TPM that it had" "$(ask 'cat /sys/class/tpm/tpm0/tpm_version_major')" 2
 
 # Media are there until something was written.

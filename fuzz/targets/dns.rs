@@ -38,7 +38,7 @@ fn start() -> Asker {
         let machine = MachineNames { networks: networks.clone(), state: State::Ready, ..MachineNames::default() };
         let machines = BTreeMap::from([(web.clone(), machine)]);
         let allow = Vec::new();
-        let names = Names { cloud: web.clone(), host: web, networks, machines, allow, peers: Default::default() };
+        let names = Names { cloud: web.clone(), host: web, networks, machines, allow, peers: Default::default(), far_allow: Vec::new() };
         let mut server = Server::new(&names, &[]).expect("a server");
         server.listen(&BTreeSet::from([address])).await.expect("it listens");
         let socket = UdpSocket::bind(LOOPBACK).await.expect("a port");
