@@ -55,13 +55,30 @@ impl<'a> Env<'a> {
         }
     }
 
-    /// This scope once more, for another variable within another scope: nothing refers to it.
+    /// A scope of one variable.
+    #[inline]
+    pub(crate) fn of_one(arena: &'a Bump, up: &'a Env<'a>, only: Slot<'a>) -> &'a Env<'a> {
+        let words: &mut [u64; 2] = arena.alloc([slot::address(up) | 1 << 48, only.bits()]);
+        let address = std::ptr::from_mut(words).expose_provenance();
+        // SAFETY: a scope of one variable is these two words.
+        unsafe { &*std::ptr::with_exposed_provenance(address) }
+    }
+
+    /// This scope of one variable once more, for another one within another scope: nothing refers
+    /// to it.
+    #[inline]
     pub(crate) fn renew(&'a self, up: &'a Env<'a>, only: Slot<'a>) -> &'a Env<'a> {
         self.head.set(slot::address(up) | 1 << 48);
         if let [slot] = self.slots() {
             slot.set(only);
         }
         self
+    }
+
+    /// A scope that nothing refers to any more, in front of the next one of that kind.
+    #[inline]
+    pub(crate) fn retire(&'a self, next: Option<&'a Env<'a>>) {
+        self.head.set(next.map_or(0, slot::address) | 1 << 48);
     }
 
     /// The scope around.
@@ -91,8 +108,14 @@ impl<'a> Env<'a> {
         }
     }
 
+    /// The variable of this number, so many levels further out.
+    #[inline(always)]
+    pub(crate) fn variable(&'a self, level: u32, index: u32) -> &'a Cell<Slot<'a>> {
+        &self.at(level).slots()[index as usize]
+    }
+
     /// The scope so many levels further out.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn at(&'a self, level: u32) -> &'a Env<'a> {
         let mut env = self;
         for _ in 0..level {

@@ -158,7 +158,8 @@ fn map_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let fun: &'a Slot<'a> = nix.arena.alloc(nix.slot(args[0]));
     let entries = nix.arena.alloc_slice_fill_iter(nix.entries(attrs).iter().map(|attr| {
         // The new attributes are written nowhere.
-        nix.attr(attr.name, Place::NONE, nix.thunk(Delayed::ApplyAttr(fun, attr)))
+        let slot = nix.thunk(Delayed::ApplyAttr(fun, attr));
+        Attr { name: attr.name, place: Place::NONE, slot }
     }));
     Ok(Value::Attrs(Attrs::new(nix.arena, entries)))
 }
@@ -196,8 +197,8 @@ fn zip_attrs_with<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<
     let fun: &'a Slot<'a> = nix.arena.alloc(nix.slot(fun));
     let entries = found.into_iter().map(|(name, values)| {
         let values = nix.attr(name, Place::NONE, nix.list_from(&values));
-        let value = nix.thunk(Delayed::ApplyAttr(fun, nix.arena.alloc(values)));
-        nix.attr(name, Place::NONE, value)
+        let slot = nix.thunk(Delayed::ApplyAttr(fun, nix.arena.alloc(values)));
+        Attr { name, place: Place::NONE, slot }
     });
     let entries: Vec<Attr<'a>> = entries.collect();
     Ok(nix.attrs_from(entries))
