@@ -16,7 +16,7 @@ use crate::warm::Site;
 /// Where a thunk is while a function is called, if nothing refers to it afterwards.
 type Room<'a> = std::mem::MaybeUninit<Thunk<'a>>;
 
-/// More arguments than this at once are put into the arena.
+/// More arguments than this at once are put into the arena. No builtin takes more.
 const FEW: usize = 3;
 
 impl<'a> Evaluator<'a> {
@@ -78,7 +78,7 @@ impl<'a> Evaluator<'a> {
                 // which is no thunk.
                 Slot::thunk(unsafe { &*thunk })
             }
-            None => self.thunk(Delayed::Expr(arg, env)),
+            None => self.waiting(arg, env),
         }
     }
 
@@ -134,7 +134,10 @@ impl<'a> Evaluator<'a> {
         let depth = self.enter(pos)?;
         let result = match fun.as_lambda() {
             Some(closure) => self.call_lambda(closure, args, pos),
-            None => self.call_entered(fun, args, pos),
+            None => match fun.as_prim_op() {
+                Some(op) if op.arity == args.len() => self.call_primop(op, args, pos),
+                _ => self.call_entered(fun, args, pos),
+            },
         };
         self.depth.set(depth);
         result
@@ -156,7 +159,7 @@ impl<'a> Evaluator<'a> {
                     }
                     let (now, later) = args.split_at(op.arity);
                     args = later;
-                    self.call_primop(op, &[], now, pos)?
+                    self.call_primop(op, now, pos)?
                 }
                 Value::PrimOpApp(app) => {
                     let missing = app.op.arity - app.args().len();
@@ -165,7 +168,11 @@ impl<'a> Evaluator<'a> {
                         return Ok(self.partly_applied(app.op, app.args(), now));
                     }
                     args = later;
-                    self.call_primop(app.op, app.args(), now, pos)?
+                    let before = app.args();
+                    let mut all = [Slot::HOLE; FEW];
+                    all[..before.len()].copy_from_slice(before);
+                    all[before.len()..app.op.arity].copy_from_slice(now);
+                    self.call_primop(app.op, &all[..app.op.arity], pos)?
                 }
                 Value::Thunk(_) => self.force_slot(fun, pos)?,
                 Value::Attrs(attrs) if attrs.get(sym::FUNCTOR).is_some() => {
@@ -196,7 +203,8 @@ impl<'a> Evaluator<'a> {
         more: &[Slot<'a>],
     ) -> Slot<'a> {
         let args = before.iter().chain(more).copied();
-        let mut all = bumpalo::collections::Vec::with_capacity_in(before.len() + more.len(), self.arena);
+        let mut all =
+            bumpalo::collections::Vec::with_capacity_in(before.len() + more.len(), self.arena);
         all.extend(args);
         let app = PrimOpApp::new(self.arena, op, all.into_bump_slice());
         self.slot(Value::PrimOpApp(self.arena.alloc(app)))
@@ -223,19 +231,14 @@ impl<'a> Evaluator<'a> {
     }
 
     #[inline(never)]
-    fn call_primop(
-        &self,
-        op: &'static PrimOp,
-        before: &[Slot<'a>],
-        now: &[Slot<'a>],
-        pos: &Pos,
-    ) -> Result<Slot<'a>> {
-        // No builtin takes more than three.
-        let mut args = [Value::Null; 3];
-        for (value, slot) in args.iter_mut().zip(before.iter().chain(now)) {
-            *value = slot.get();
-        }
-        match (op.run)(self, &args[..op.arity], *pos) {
+    fn call_primop(&self, op: &'static PrimOp, args: &[Slot<'a>], pos: &Pos) -> Result<Slot<'a>> {
+        let result = match args {
+            [one] => (op.run)(self, &[one.get()], *pos),
+            [one, two] => (op.run)(self, &[one.get(), two.get()], *pos),
+            [one, two, three] => (op.run)(self, &[one.get(), two.get(), three.get()], *pos),
+            _ => (op.run)(self, &[], *pos),
+        };
+        match result {
             // A builtin may hand back one of its arguments as it is.
             Ok(value) => self.force_slot(self.slot(value), pos),
             Err(error) => {
@@ -274,7 +277,7 @@ impl<'a> Evaluator<'a> {
                 }
                 _ => {
                     let result = self.eval_slot(lambda.body, env);
-                    if plain > 0 && !lambda.keeps_frame && self.graph.is_none() {
+                    if plain > 0 && self.graph.is_none() {
                         self.leave(env, plain);
                     }
                     break result;
@@ -294,13 +297,23 @@ impl<'a> Evaluator<'a> {
         error.frame(pos, format!("while calling {name}"))
     }
 
-    /// Nothing refers to this scope any more, nor to those around it: so many hold an argument and
-    /// were made by this call.
+    /// Nothing is evaluated in this scope any more, nor in those around it: so many hold an argument
+    /// and were made by this call. Those that nothing keeps are for others now.
     #[inline]
-    fn leave(&self, env: &'a Env<'a>, count: u32) {
-        let last = env.at(count - 1);
-        last.retire(self.free_scopes.get());
-        self.free_scopes.set(Some(env));
+    fn leave(&self, mut env: &'a Env<'a>, count: u32) {
+        for _ in 0..count {
+            // What keeps a scope keeps those around it.
+            if env.is_kept() {
+                return;
+            }
+            let up = env.up();
+            env.retire(self.free_scopes.get());
+            self.free_scopes.set(Some(env));
+            match up {
+                Some(up) => env = up,
+                None => return,
+            }
+        }
     }
 
     /// The scope of the body of a function that takes its argument as it is.
@@ -352,7 +365,7 @@ impl<'a> Evaluator<'a> {
                 found += 1;
                 slot.set(attr.slot);
             } else if let Some(default) = formal.default {
-                slot.set(self.thunk(Delayed::Expr(default, env)));
+                slot.set(self.waiting(default, env));
             } else {
                 return Err(self.missing_argument(lambda, formal.name, *pos));
             }

@@ -1,7 +1,7 @@
 //! What is not evaluated yet, and what need not wait.
 
 use nix_syntax::Symbol;
-use nix_syntax::ast::{self, AttrName, Expr, ExprKind};
+use nix_syntax::ast::{self, AttrName, Expr, ExprKind, Lambda};
 
 use crate::Evaluator;
 use crate::slot::Slot;
@@ -18,7 +18,7 @@ impl<'a> Evaluator<'a> {
     pub(crate) fn delayed(&self, expr: &'a Expr<'a>, env: &'a Env<'a>) -> Slot<'a> {
         match self.at_hand(expr, env) {
             Some(slot) => slot,
-            None => self.thunk(Delayed::Expr(expr, env)),
+            None => self.waiting(expr, env),
         }
     }
 
@@ -57,9 +57,7 @@ impl<'a> Evaluator<'a> {
     fn at_hand_rarely(&self, expr: &'a Expr<'a>, env: &'a Env<'a>) -> Slot<'a> {
         match expr.kind {
             ExprKind::Str(text) => Slot::string(Str::of_literal(text)),
-            ExprKind::Lambda(lambda) if self.graph.is_none() => {
-                Slot::lambda(self.arena.alloc(Closure { lambda, env }))
-            }
+            ExprKind::Lambda(lambda) if self.graph.is_none() => self.closure(lambda, env),
             ExprKind::Select(select) if self.graph.is_none() => {
                 let ExprKind::Local { level, index } = select.subject.kind else {
                     return Slot::HOLE;
@@ -112,9 +110,26 @@ impl<'a> Evaluator<'a> {
             ExprKind::Int(_) | ExprKind::Float(_) | ExprKind::Str(_) | ExprKind::Path(_)
         );
         if self.graph.is_some() && literal {
-            return self.thunk(Delayed::Expr(expr, env));
+            return self.waiting(expr, env);
         }
         self.delayed(expr, env)
+    }
+
+    /// A function and the scope that it keeps.
+    #[inline]
+    pub(crate) fn closure(&self, lambda: &'a Lambda<'a>, env: &'a Env<'a>) -> Slot<'a> {
+        env.keep();
+        Slot::lambda(self.arena.alloc(Closure { lambda, env }))
+    }
+
+    /// A thunk of an expression, which keeps the scope.
+    #[inline(always)]
+    pub(crate) fn waiting(&self, expr: &'a Expr<'a>, env: &'a Env<'a>) -> Slot<'a> {
+        env.keep();
+        match &self.graph {
+            Some(_) => self.thunk(Delayed::Expr(expr, env)),
+            None => Slot::thunk(self.arena.alloc(Thunk::new(0, Delayed::Expr(expr, env)))),
+        }
     }
 
     #[inline]

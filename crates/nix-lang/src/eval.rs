@@ -12,10 +12,8 @@ use crate::slot::Slot;
 use crate::source::{self, NO_POS, NOWHERE, Pos};
 use crate::stack;
 use crate::sym;
-use crate::value::{
-    Attr, Attrs, Closure, Delayed, Env, List, PathValue, Str, Thunk, ThunkState, Value,
-};
-use crate::warm::Site;
+use crate::value::{Attr, Attrs, Delayed, Env, List, PathValue, Str, Thunk, ThunkState, Value};
+use crate::warm::{Graph, Site};
 
 impl<'a> Evaluator<'a> {
     /// Evaluate to weak head normal form.
@@ -57,9 +55,7 @@ impl<'a> Evaluator<'a> {
             ExprKind::Attrs(set) if set.is_empty() => Ok(Slot::attrs(self.empty_set)),
             ExprKind::Attrs(set) => self.eval_attrs(set, env, &expr.span),
             ExprKind::Binary(node) => self.eval_binary(node, env, &expr.span),
-            ExprKind::Lambda(lambda) => {
-                Ok(Slot::lambda(self.arena.alloc(Closure { lambda, env })))
-            }
+            ExprKind::Lambda(lambda) => Ok(self.closure(lambda, env)),
             ExprKind::HasAttr(node) => self.eval_has_attr(node, env),
             ExprKind::Not(inner) => self.eval_not(inner, env),
             ExprKind::List(items) => self.eval_list(items, env),
@@ -91,6 +87,7 @@ impl<'a> Evaluator<'a> {
     #[inline(never)]
     fn eval_with(&self, node: &'a With<'a>, env: &'a Env<'a>) -> Result<Slot<'a>> {
         let namespace = self.delayed(node.namespace, env);
+        env.keep();
         let env = self.env(Site::of(node), env, namespace);
         self.eval_node(node.body, env)
     }
@@ -145,20 +142,29 @@ impl<'a> Evaluator<'a> {
     pub(crate) fn env(&self, site: Site, up: &'a Env<'a>, slot: Slot<'a>) -> &'a Env<'a> {
         match &self.graph {
             None => Env::of_one(self.arena, up, slot),
-            Some(graph) => {
-                let known =
-                    graph.known_env(site, up, |slots| graph.same_slots(slots, &[slot.get()]));
-                if let Some(env) = known {
-                    return env;
-                }
-                let env = Env::of_one(self.arena, up, slot);
-                graph.new_env(site, env);
-                env
-            }
+            Some(graph) => self.recorded_env(graph, site, up, slot),
         }
     }
 
+    #[inline(never)]
+    fn recorded_env(
+        &self,
+        graph: &Graph<'a>,
+        site: Site,
+        up: &'a Env<'a>,
+        slot: Slot<'a>,
+    ) -> &'a Env<'a> {
+        if let Some(env) = graph.known_env(site, up, |slots| graph.same_slots(slots, &[slot.get()]))
+        {
+            return env;
+        }
+        let env = Env::of_one(self.arena, up, slot);
+        graph.new_env(site, env);
+        env
+    }
+
     pub(crate) fn empty_env(&self, up: &'a Env<'a>, count: usize) -> &'a Env<'a> {
+        up.keep();
         Env::new(self.arena, Some(up), std::iter::repeat_n(Slot::HOLE, count))
     }
 
@@ -306,7 +312,7 @@ impl<'a> Evaluator<'a> {
             slot.set(match attr.value {
                 AttrValue::Plain(expr) if fixed => self.delayed_bound(expr, env),
                 // What a variable stands for may still change.
-                AttrValue::Plain(expr) => self.thunk(Delayed::Expr(expr, env)),
+                AttrValue::Plain(expr) => self.waiting(expr, env),
                 AttrValue::Inherited(expr) => self.delayed(expr, outer),
                 AttrValue::From(index) => self.inherited(&sources[index as usize], attr),
             });
@@ -423,11 +429,16 @@ impl<'a> Evaluator<'a> {
     #[inline(never)]
     fn eval_select(&self, node: &'a Select<'a>, env: &'a Env<'a>, pos: &Pos) -> Result<Slot<'a>> {
         let subject = self.eval_slot(node.subject, env)?;
-        // Mostly there is one name, and it is there.
+        // Mostly there is one name.
         if let [AttrName::Static(name)] = node.path
             && let Some(attrs) = subject.as_attrs()
-            && let Some(attr) = attrs.get(*name)
         {
+            let Some(attr) = attrs.get(*name) else {
+                return match node.default {
+                    Some(default) => self.eval_slot(default, env),
+                    None => Err(self.missing_attr(attrs, *name, *pos)),
+                };
+            };
             return match attr.slot.as_thunk() {
                 None => Ok(attr.slot),
                 Some(thunk) => match thunk.plain_slot() {
@@ -457,9 +468,7 @@ impl<'a> Evaluator<'a> {
                 return match (node.default, attrs) {
                     (Some(default), _) => self.eval_slot(default, env),
                     (None, Some(attrs)) => Err(self.missing_attr(attrs, name, *pos)),
-                    (None, None) => {
-                        Err(self.wrong_type("a set", slot.get(), node.subject.span))
-                    }
+                    (None, None) => Err(self.wrong_type("a set", slot.get(), node.subject.span)),
                 };
             };
             (slot, at) = (attr.slot, attr.pos());
@@ -516,6 +525,10 @@ impl<'a> Evaluator<'a> {
     #[inline(never)]
     fn eval_has_attr(&self, node: &'a HasAttr<'a>, env: &'a Env<'a>) -> Result<Slot<'a>> {
         let mut slot = self.eval_slot(node.subject, env)?;
+        if let [AttrName::Static(name)] = node.path {
+            let has = slot.as_attrs().is_some_and(|attrs| attrs.get(*name).is_some());
+            return Ok(Slot::bool(has));
+        }
         let mut path = node.path.iter();
         let mut name = path.next();
         while let Some(this) = name {
@@ -546,7 +559,7 @@ impl<'a> Evaluator<'a> {
     }
 
     pub(crate) fn static_str(&self, bytes: &'a [u8]) -> Value<'a> {
-        Value::String(self.arena.alloc(Str { bytes, ctx: Ctx::NONE }))
+        Value::String(self.arena.alloc(Str::new(bytes, Ctx::NONE)))
     }
 
     pub(crate) fn static_path(&self, bytes: &'a [u8]) -> Value<'a> {
@@ -560,7 +573,7 @@ impl<'a> Evaluator<'a> {
 
     pub(crate) fn string_with(&self, bytes: &[u8], ctx: Ctx) -> Value<'a> {
         let bytes = self.arena.alloc_slice_copy(bytes);
-        Value::String(self.arena.alloc(Str { bytes, ctx }))
+        Value::String(self.arena.alloc(Str::new(bytes, ctx)))
     }
 
     pub(crate) fn path_value(&self, bytes: &[u8]) -> Value<'a> {
@@ -615,7 +628,9 @@ impl<'a> Evaluator<'a> {
             strings.resize(self.symbols.len().max(index + 1), None);
         }
         let string = *strings[index].get_or_insert_with(|| {
-            self.arena.alloc(Str { bytes: self.symbols.name(name), ctx: Ctx::NONE })
+            let string = Str::new(self.symbols.name(name), Ctx::NONE);
+            string.symbol.set(name.0 + 1);
+            self.arena.alloc(string)
         });
         Value::String(string)
     }

@@ -46,12 +46,7 @@ impl<'a> Evaluator<'a> {
     }
 
     #[inline(never)]
-    fn eval_operator(
-        &self,
-        node: &'a Binary<'a>,
-        env: &'a Env<'a>,
-        pos: Pos,
-    ) -> Result<Value<'a>> {
+    fn eval_operator(&self, node: &'a Binary<'a>, env: &'a Env<'a>, pos: Pos) -> Result<Value<'a>> {
         let (left, right) = match node.op {
             // As C++ Nix does it, the right side first: of two errors that one is reported.
             BinaryOp::Update => return self.eval_updates(node, env),

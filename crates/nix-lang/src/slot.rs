@@ -184,6 +184,13 @@ impl<'a> Slot<'a> {
         (self.bits >> KIND == LAMBDA).then(|| unsafe { reference(self.bits) })
     }
 
+    /// The builtin that this is.
+    #[inline(always)]
+    pub(crate) fn as_prim_op(self) -> Option<&'static PrimOp> {
+        // SAFETY: as above; such references are for all time.
+        (self.bits >> KIND == PRIM_OP).then(|| unsafe { reference(self.bits) })
+    }
+
     /// The thunk that this is.
     #[inline(always)]
     pub(crate) fn as_thunk(self) -> Option<&'a Thunk<'a>> {

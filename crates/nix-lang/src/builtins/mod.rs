@@ -25,8 +25,8 @@ use std::cell::Cell;
 use nix_syntax::Origin;
 
 use crate::Evaluator;
-use crate::slot::Slot;
 use crate::error::Result;
+use crate::slot::Slot;
 use crate::source::{Place, Pos};
 use crate::value::{Delayed, Native, PrimFn, PrimOp, Value};
 
