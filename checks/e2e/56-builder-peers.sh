@@ -299,6 +299,13 @@ for root in "" $PEERS; do
 	cp differences "differences-$release"
 	sed 's/^/     | /' differences
 	same "Nix $release: the same contents" "$(cut -d' ' -f1 differences | grep -vxF "$(known "$release" | tr ' ' '\n')")" ""
+	# Of a copy: newer releases add to the database.
+	cp -a ours checked
+	same "Nix $release finds nothing wrong with what hc built" \
+		"$(./peer "$root" nix-store --store /mnt/checked --verify --check-contents 2>&1 || echo failed)" \
+		"$(printf '%s...\n' "reading the Nix store" "checking path existence" "checking link hashes" "checking store hashes")"
+	check "hc finds it whole afterwards" hc --store checked store verify
+	rm -rf --one-file-system checked
 done
 # Builders that ask, with the Nix of that release; 2.8 shows a builder nothing of what it adds.
 for root in $PEERS; do
