@@ -6,7 +6,7 @@ mod common;
 use common::far::{access, listen, lower};
 use common::peers::{Peer, RunningDaemon};
 use common::{Home, Listener};
-use nix_store::copy::{Source, Trust, copy_closure};
+use nix_store::copy::{Trust, copy_closure};
 use nix_store::remote::{Remote, RemoteOptions};
 use nix_store::{BuildMode, DrvOutput};
 use std::collections::BTreeSet;
@@ -64,7 +64,7 @@ fn every_version_is_spoken_with_ours() {
 
 #[test]
 fn every_version_is_spoken_with_nix() {
-    for peer in Peer::all().into_iter().filter(|peer| !peer.is_old()) {
+    if let Some(peer) = Peer::all().into_iter().rfind(|peer| !peer.is_old()) {
         for minor in 34..=38 {
             let dir = tempfile::tempdir().unwrap();
             let running = RunningDaemon::start(peer, dir.path(), &[]);
