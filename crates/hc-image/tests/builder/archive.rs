@@ -427,6 +427,9 @@ fn the_layers_of_an_oci_image_are_united() {
             std::fs::read_to_string(again.with_file_name("manifest.json")).unwrap()
         );
     }
+    // What nobody sees from outside: it is packed.
+    let said = build(&place, "packed-out", "tar-rootfs", &[("src", &path("again.tar"))]);
+    assert!(said.unwrap_err().contains("again.tar: it is an OCI image"));
     let mut said = Vec::new();
     for name in
         ["diff", "path", "blob", "wh-empty", "wh-dot", "wh-dots", "wh-link", "wh-up", "wh-dir"]
