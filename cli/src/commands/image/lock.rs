@@ -2,7 +2,7 @@
 
 use crate::commands::build;
 use crate::context::Globals;
-use crate::error::{Code, Coded, Failure};
+use crate::error::{Code, Failure};
 use crate::output;
 use crate::progress::Progress;
 use hc_image::debian::{Lock, LockRequest, Signature, Source, lock};
