@@ -5,10 +5,9 @@
 
 use crate::error::{Error, Result};
 use crate::firewall::Protection;
-use crate::links::{self, Attached, Tap};
+use crate::links;
 use hc_spec::addr::Place;
 use hc_spec::{HostSpec, Name};
-use std::os::fd::BorrowedFd;
 
 fn run<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -40,33 +39,4 @@ pub fn ensure_alone(place: Place<'_>) -> Result<Protection> {
 /// The same.
 pub fn remove_networks(cloud: &Name, host: &Name, networks: &[Name]) -> Result<()> {
     run(links::remove_networks(cloud, host, networks))
-}
-
-/// See [`links::attach`].
-///
-/// # Errors
-/// The same.
-pub fn attach(
-    netns: BorrowedFd<'_>,
-    place: &Place<'_>,
-    machine: &Name,
-    index: u32,
-) -> Result<Attached> {
-    run(links::attach(netns, place, machine, index))
-}
-
-/// See [`links::attach_tap`].
-///
-/// # Errors
-/// The same.
-pub fn attach_tap(place: &Place<'_>, machine: &Name) -> Result<Tap> {
-    run(links::attach_tap(place, machine))
-}
-
-/// See [`links::detach`].
-///
-/// # Errors
-/// The same.
-pub fn detach(place: &Place<'_>, machine: &Name) -> Result<()> {
-    run(links::detach(place, machine))
 }

@@ -5,8 +5,9 @@
 mod common;
 
 use common::{Machine, Netns, block_on, host, machine, name, on_a_host, place};
-use hc_net::blocking::{attach, ensure_networks, remove_networks};
+use hc_net::blocking::{ensure_networks, remove_networks};
 use hc_net::dns::{MachineNames, Names, Server, State};
+use hc_net::links::attach;
 use hc_spec::{HostSpec, Name};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
@@ -120,7 +121,7 @@ fn spawn(existing: usize, runs: usize) {
         let length = asker.recv(&mut answer).unwrap();
         assert!(length > 12 && answer[7] == 1, "no address");
         print("answer", start.elapsed());
-        hc_net::links::retire(&place, &web).unwrap();
+        hc_net::links::retire(&[(place, &web)]).unwrap();
         running.set(starting.clone());
     }
 }

@@ -14,11 +14,12 @@ use crate::error::{Problem, Res, RunError};
 use crate::exec::terminal::Relay;
 use crate::ids;
 use crate::logs::Writer;
-use crate::network::Network;
+use crate::network::{Network, NetworkError};
 use crate::status::{Exit, Phase, Status};
 use crate::sys::signals::Blocked;
 use crate::timing::{Clock, Stage, Step};
 use crate::volumes::Volumes;
+use hc_fs::Lingering;
 use hc_spec::MachineSpec;
 use hc_spec::machine::Kind;
 pub(crate) use start::Init;
@@ -42,6 +43,10 @@ pub(crate) struct Run<'a> {
     pub(crate) relay: Relay,
     /// Held from before the start until the last of them is written out.
     pub(crate) volumes: Volumes,
+    /// What takes long to close: nobody waits for it, not even where this process ends.
+    pub(crate) lingering: Lingering,
+    /// It is on no network any more.
+    pub(crate) detached: bool,
     pub(crate) clock: Clock,
     /// When the payload could have been executed, and when it was.
     pub(crate) marks: [u64; 2],
@@ -111,6 +116,8 @@ pub fn run(config: &RunConfig, network: &dyn Network, keep: Keep<'_>) -> Result<
             signals,
             relay: Relay::default(),
             volumes,
+            lingering: Lingering::default(),
+            detached: false,
             clock,
             marks,
         })
@@ -129,7 +136,7 @@ impl Run<'_> {
         let name = self.spec.name.as_str();
         let oom = self.group.oom_kills() > 0;
         let gone = self.group.remove();
-        let detached = self.network.detach(self.spec);
+        let detached = if self.detached { Ok(()) } else { self.detach() };
         let released = self.volumes.release();
         let _ = hc_fs::plain::remove_file(&self.places.run.join("pid"));
         if let Err(problem) = gone {
@@ -162,6 +169,12 @@ impl Run<'_> {
         result
     }
 
+    /// Takes the machine off its networks.
+    pub(crate) fn detach(&mut self) -> Result<(), NetworkError> {
+        self.lingering.join(self.network.detach(self.spec)?);
+        Ok(())
+    }
+
     /// Clears what a supervisor that was killed left.
     fn begin(&mut self) -> Result<(), RunError> {
         let name = self.spec.name.as_str();
@@ -175,9 +188,7 @@ impl Run<'_> {
         };
         clear(self).map_err(|problem| problem.of(name))?;
         if before.is_some_and(|before| !before.phase.is_over()) {
-            self.network
-                .detach(self.spec)
-                .map_err(|source| RunError::Network { machine: name.into(), source })?;
+            self.detach().map_err(|source| RunError::Network { machine: name.into(), source })?;
         }
         Ok(())
     }
