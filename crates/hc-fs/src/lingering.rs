@@ -7,17 +7,14 @@ use rustix::net::{
 };
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
 /// Descriptors whose last close(2) waits for a grace period of the kernel, milliseconds or, on a
 /// busy host, tens of them: detached mounts, mount namespaces, netfilter sockets after something was
 /// deleted over them.
 ///
-/// Dropping this waits for none of it, and the end of the process does not either: the descriptors are
-/// handed to the kernel, which closes them in a worker of its own. They travel in a message of a socket,
-/// and the socket is a registered file of an `io_uring` that nobody has any more. Nothing of that can be
-/// left behind: there is no process that could be killed meanwhile. Where the kernel has no `io_uring`, or
-/// refuses it, they are closed on the spot.
+/// Dropping this does not wait: a thread closes them. A process that is about to end, and would wait for that
+/// thread, [leaves](Self::leave) them to the kernel.
 #[derive(Debug, Default)]
 pub struct Lingering(Vec<OwnedFd>);
 
@@ -34,6 +31,23 @@ impl Lingering {
     pub fn join(&mut self, mut other: Self) {
         self.0.append(&mut other.0);
     }
+
+    /// Has the kernel close them, in a worker of its own, when this process has ended; nobody waits for that.
+    /// Nothing can be left behind: there is no process that could be killed meanwhile. They travel in a
+    /// message of a socket, and the socket is a registered file of an `io_uring` that stays open. Where the
+    /// kernel has no `io_uring`, or refuses it, they are closed on the spot.
+    ///
+    /// The ring is not closed here, because whoever made a ring is interrupted in its system calls when that
+    /// ends before it.
+    pub fn leave(mut self) {
+        for some in std::mem::take(&mut self.0).chunks(MOST) {
+            let some: Vec<BorrowedFd<'_>> = some.iter().map(AsFd::as_fd).collect();
+            // What was not handed over is closed here, as it always could be.
+            if let Ok(ring) = hand_over(&some) {
+                let _ = ring.into_raw_fd();
+            }
+        }
+    }
 }
 
 impl<T: Into<OwnedFd>> From<T> for Lingering {
@@ -44,15 +58,17 @@ impl<T: Into<OwnedFd>> From<T> for Lingering {
 
 impl Drop for Lingering {
     fn drop(&mut self) {
-        for some in self.0.chunks(MOST) {
-            let some: Vec<BorrowedFd<'_>> = some.iter().map(AsFd::as_fd).collect();
-            // What was not handed over is closed here, as it always could be.
-            let _ = hand_over(&some);
+        let all = std::mem::take(&mut self.0);
+        if !all.is_empty() {
+            let thread = std::thread::Builder::new().name("hc-close".into()).stack_size(64 << 10);
+            // Where there can be no thread, the closure is dropped with them here.
+            let _ = thread.spawn(move || drop(all));
         }
     }
 }
 
-fn hand_over(descriptors: &[BorrowedFd<'_>]) -> rustix::io::Result<()> {
+/// Gives an `io_uring` that holds them.
+fn hand_over(descriptors: &[BorrowedFd<'_>]) -> rustix::io::Result<OwnedFd> {
     let (sender, keeper) =
         socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
@@ -78,7 +94,8 @@ fn hand_over(descriptors: &[BorrowedFd<'_>]) -> rustix::io::Result<()> {
     if kept < 0 {
         return Err(last());
     }
-    sendmsg(&sender, &[IoSlice::new(b"x")], &mut control, SendFlags::NOSIGNAL).map(drop)
+    sendmsg(&sender, &[IoSlice::new(b"x")], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(ring)
 }
 
 /// An `io_uring` with nothing in it.
@@ -106,20 +123,65 @@ mod tests {
     use super::*;
     use rustix::pipe::{PipeFlags, pipe_with};
 
+    fn many() -> (Vec<OwnedFd>, Lingering) {
+        let mut readers = Vec::new();
+        let mut lingering = Lingering::default();
+        for _ in 0..MOST + 10 {
+            let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+            readers.push(reader);
+            lingering.join(Lingering::from(writer));
+        }
+        (readers, lingering)
+    }
+
+    /// Waits until nobody has the other ends.
+    fn ended(readers: &[OwnedFd]) {
+        for reader in readers {
+            assert_eq!(rustix::io::retry_on_intr(|| rustix::io::read(reader, &mut [0; 1])), Ok(0));
+        }
+    }
+
     #[test]
     fn what_is_dropped_is_closed() {
-        let (readers, writers): (Vec<_>, Vec<_>) =
-            (0..MOST + 10).map(|_| pipe_with(PipeFlags::CLOEXEC).unwrap()).unzip();
-        let mut lingering = Lingering::default();
-        for writer in writers {
-            let mut one = Lingering::default();
-            one.hold(writer);
-            lingering.join(one);
-        }
+        let (readers, lingering) = many();
         drop(lingering);
-        for reader in readers {
-            // Waits until nobody has the other end.
-            assert_eq!(rustix::io::read(&reader, &mut [0; 1]).unwrap(), 0);
+        ended(&readers);
+    }
+
+    #[test]
+    fn what_is_left_is_closed_when_the_process_has_ended() {
+        let (readers, mut lingering) = many();
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        // SAFETY: the child makes system calls on what is there, allocates nothing but its own, and ends.
+        let child = unsafe { libc::fork() };
+        assert!(child >= 0);
+        if child == 0 {
+            drop((readers, reader));
+            lingering.leave();
+            // They are gone from here, and not closed: the kernel has them.
+            // SAFETY: always sound.
+            unsafe { libc::_exit(0) }
         }
+        lingering.0.clear();
+        drop(writer);
+        ended(&readers);
+        ended(&[reader]);
+        let mut status = 0;
+        // SAFETY: writes to a local.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!(status, 0);
+    }
+
+    #[test]
+    fn a_ring_holds_them() {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).unwrap();
+        let Ok(ring) = hand_over(&[writer.as_fd()]) else {
+            return; // This kernel has no io_uring.
+        };
+        drop(writer);
+        assert_eq!(rustix::io::read(&reader, &mut [0; 1]), Err(Errno::AGAIN));
+        rustix::io::ioctl_fionbio(&reader, false).unwrap();
+        drop(ring);
+        ended(&[reader]);
     }
 }

@@ -235,6 +235,10 @@ fn a_machine_that_is_dismissed_is_gone_with_its_namespace() {
             {
                 assert!(!rules.contains(&trace), "{trace} in {rules}");
             }
+            drop(netns);
+            while run("ip", &["-o", "link"]).contains(&place.link(&web)) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
         };
         cycle();
         let before = stable();

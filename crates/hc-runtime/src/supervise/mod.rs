@@ -57,7 +57,8 @@ pub(crate) struct Run<'a> {
 ///
 /// SIGTERM and SIGINT are blocked meanwhile and mean: stop it as its description says; a second
 /// one means: now. When the calling thread is killed, the kernel kills the machine. The caller
-/// must have one thread, because the machine's first process begins as a copy of it.
+/// must have one thread, because the machine's first process begins as a copy of it, and ends soon: what
+/// takes long to close is held until then.
 ///
 /// # Errors
 /// When the machine could not be started. The status file then says `failed` and why, except for
@@ -166,6 +167,7 @@ impl Run<'_> {
         self.status.exit = Some(exit);
         self.enter(phase).map_err(|problem| problem.of(name))?;
         crate::fork::discard_old(&self.places).map_err(|problem| problem.of(name))?;
+        std::mem::take(&mut self.lingering).leave();
         result
     }
 
