@@ -32,6 +32,11 @@ impl Lingering {
         self.0.append(&mut other.0);
     }
 
+    /// Closes them here and now: where there must be no other thread, and time.
+    pub fn close(mut self) {
+        self.0.clear();
+    }
+
     /// Has the kernel close them, in a worker of its own, when this process has ended; nobody waits for that.
     /// Nothing can be left behind: there is no process that could be killed meanwhile. They travel in a
     /// message of a socket, and the socket is a registered file of an `io_uring` that stays open. Where the

@@ -102,7 +102,14 @@ fn transact(kind: u8, elements: &[Element]) -> io::Result<Lingering> {
     });
     // SAFETY: the descriptor comes out of an owned socket, which gives up its ownership.
     let lingering = Lingering::from(unsafe { OwnedFd::from_raw_fd(socket.into_raw_fd()) });
-    answered.map(|()| lingering)
+    match answered {
+        Ok(()) => Ok(lingering),
+        Err(error) => {
+            // Nothing was deleted over it.
+            lingering.close();
+            Err(error)
+        }
+    }
 }
 
 fn batch(kind: u8, elements: &[Element]) -> Vec<u8> {

@@ -273,7 +273,8 @@ pub fn sweep(
         }
         let text = status.and_then(|status| std::fs::read(status.closure).ok());
         if let Some(spec) = text.and_then(|text| MachineSpec::from_json(&text).ok()) {
-            let _ = network.detach(&spec);
+            // On the spot: whoever sweeps may be about to start a machine, which takes one thread.
+            let _ = network.detach(&spec).map(Lingering::close);
         }
         if cleanup(&name, run_dir, Some(state_dir), cgroup_parent).is_ok() {
             gone.push(name);
