@@ -88,10 +88,4 @@ two_hosts() { # SSH-OF-west, ALIAS-OF-near
 
 deploy_on() { hc_on "$1" deploy --host "$1" "path:$WORK/cloud"; }
 get() { hc_on "$1" exec "$2" -- curl -sS --max-time "${4:-1}" "http://[$3]/"; }
-# within SECONDS COMMAND…
-within() {
-	local until=$((SECONDS + $1 + 1))
-	while [ $SECONDS -lt $until ]; do "${@:2}" && return; sleep 0.1; done
-	return 1
-}
 address_of() { "$HC" ip --json "$1" | jq -r '.[0].ipv6'; }

@@ -5,9 +5,11 @@
 
 use crate::error::{Error, Result};
 use crate::firewall::Protection;
-use crate::links;
+use crate::links::{self, LanTap};
 use hc_spec::addr::Place;
+use hc_spec::lan::Foot;
 use hc_spec::{HostSpec, Name};
+use std::os::fd::BorrowedFd;
 
 fn run<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -39,4 +41,20 @@ pub fn ensure_alone(place: Place<'_>) -> Result<Protection> {
 /// The same.
 pub fn remove_networks(cloud: &Name, host: &Name, networks: &[Name]) -> Result<()> {
     run(links::remove_networks(cloud, host, networks))
+}
+
+/// See [`links::attach_lan`].
+///
+/// # Errors
+/// The same.
+pub fn attach_lan(netns: BorrowedFd<'_>, foot: &Foot<'_>, first: Option<&Place<'_>>) -> Result<()> {
+    run(links::attach_lan(netns, foot, first))
+}
+
+/// See [`links::attach_lan_tap`].
+///
+/// # Errors
+/// The same.
+pub fn attach_lan_tap(foot: &Foot<'_>) -> Result<LanTap> {
+    run(links::attach_lan_tap(foot))
 }

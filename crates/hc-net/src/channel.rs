@@ -66,7 +66,14 @@ impl Channel {
     /// Connects to the network namespace of the calling thread.
     pub fn here() -> Result<Self> {
         let opened = socket();
-        opened.map(Self).map_err(|source| Error::System { action: "open a netlink socket", source })
+        opened
+            .map(Self::over)
+            .map_err(|source| Error::System { action: "open a netlink socket", source })
+    }
+
+    /// Takes over a socket that may belong to another one.
+    pub fn over(socket: Socket) -> Self {
+        Self(socket)
     }
 
     /// Makes these changes in their order. One that is refused keeps none of the others from being made;

@@ -1,6 +1,7 @@
 //! One fully resolved machine, as `modules/` writes it and `hc machine run` reads it.
 
 use crate::health::{Health, Question};
+use crate::lan::Lan;
 use crate::name::Name;
 use crate::q35::Q35;
 use crate::storage::{Bind, Device, IoLimit, Placed, Tmpfs, Volume, is_plain, placed};
@@ -51,6 +52,9 @@ pub struct MachineSpec {
     /// Networks it is connected to; the first one carries the default route and `search` domain.
     #[serde(default)]
     pub networks: Vec<Name>,
+    /// Links of the host on whose wires it has a place of its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lan: BTreeMap<String, Lan>,
     /// Resource limits.
     #[serde(default)]
     pub limits: Limits,
@@ -464,6 +468,7 @@ impl MachineSpec {
         if networks.len() != self.networks.len() {
             return fail("networks", "names a network twice".into());
         }
+        self.check_lan().or_else(|problem| fail("lan", problem))?;
         if self.limits.cpus.is_some_and(|c| !(c.is_finite() && c >= 0.01)) {
             return fail("limits.cpus", "must be at least 0.01".into());
         }

@@ -23,6 +23,9 @@ impl Network for MachineNetwork {
             all.addresses.extend::<[IpAddr; 2]>([attached.v6.into(), attached.v4.into()]);
             all.lingering.join(lingering);
         }
+        for foot in spec.feet() {
+            blocking::attach_lan(netns, &foot, places(spec).next().as_ref())?;
+        }
         Ok(all)
     }
 
@@ -33,6 +36,10 @@ impl Network for MachineNetwork {
             let (tap, lingering) = with_network(place, attach)?;
             all.addresses.extend::<[IpAddr; 2]>([tap.v6.into(), tap.v4.into()]);
             all.lingering.join(lingering);
+            taps.push(Tap { descriptor: tap.descriptor, mtu: tap.mtu });
+        }
+        for foot in spec.feet() {
+            let tap = blocking::attach_lan_tap(&foot)?;
             taps.push(Tap { descriptor: tap.descriptor, mtu: tap.mtu });
         }
         Ok((all, taps))

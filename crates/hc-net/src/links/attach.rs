@@ -4,7 +4,7 @@ use super::address;
 use super::port::{Port, host_route, neighbour};
 use crate::channel::{Change, Channel};
 use crate::error::{Error, Result};
-use crate::{firewall, sysctl};
+use crate::{firewall, netlink, sysctl};
 use hc_fs::Lingering;
 use hc_spec::Name;
 use hc_spec::addr::Place;
@@ -87,36 +87,43 @@ pub(super) fn forgotten(outside: &Channel, place: &Place<'_>, machine: &Name) ->
     changes
 }
 
-/// Connects to the routing tables of the machine's namespace, which this thread enters and leaves for
-/// that: a socket stays where it was opened.
+/// Connects to the routing tables of the machine's namespace.
 fn within(netns: BorrowedFd<'_>) -> Result<Channel> {
+    inside(netns, || {
+        // Defaults for the links to come: all addresses are known, nobody needs asking. Where
+        // /proc/sys is not writable the packet filter still keeps advertisements out.
+        for (name, value) in [("accept_ra", "0"), ("accept_dad", "0")] {
+            let _ = sysctl::put(&format!("ipv6/conf/default/{name}"), value);
+        }
+        // The way to another host may swallow packets that are too large for it and say nothing: TCP
+        // then finds out by itself.
+        let _ = sysctl::put("ipv4/tcp_mtu_probing", "1");
+        netlink::socket()
+    })
+    .map(Channel::over)
+}
+
+/// Does something in the machine's namespace, which this thread enters and leaves for that: a socket
+/// stays where it was opened.
+pub(super) fn inside<T>(
+    netns: BorrowedFd<'_>,
+    what: impl FnOnce() -> std::io::Result<T>,
+) -> Result<T> {
     use rustix::fs::{Mode, OFlags};
-    let kind = Some(rustix::thread::LinkNameSpaceType::Network);
-    let go = |fd: BorrowedFd<'_>| {
-        rustix::thread::move_into_link_name_space(fd, kind).map_err(|error| Error::System {
-            action: "enter the machine's network namespace",
-            source: error.into(),
-        })
+    use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+    let kind = Some(LinkNameSpaceType::Network);
+    let gone = || -> std::io::Result<std::io::Result<T>> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let own = rustix::fs::open("/proc/thread-self/ns/net", flags, Mode::empty())?;
+        move_into_link_name_space(netns, kind)?;
+        let done = what();
+        // Whatever this thread does next belongs to the host.
+        move_into_link_name_space(own.as_fd(), kind)?;
+        Ok(done)
     };
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let own = rustix::fs::open("/proc/thread-self/ns/net", flags, Mode::empty());
-    let own = own.map_err(|error| Error::System {
-        action: "look at this thread's network namespace",
-        source: error.into(),
-    })?;
-    go(netns)?;
-    // Defaults for the links to come: all addresses are known, nobody needs asking. Where
-    // /proc/sys is not writable the packet filter still keeps advertisements out.
-    for (name, value) in [("accept_ra", "0"), ("accept_dad", "0")] {
-        let _ = sysctl::put(&format!("ipv6/conf/default/{name}"), value);
-    }
-    // The way to another host may swallow packets that are too large for it and say nothing: TCP
-    // then finds out by itself.
-    let _ = sysctl::put("ipv4/tcp_mtu_probing", "1");
-    let channel = Channel::here();
-    // Whatever this thread does next belongs to the host.
-    go(own.as_fd())?;
-    channel
+    gone()
+        .flatten()
+        .map_err(|source| Error::System { action: "enter the machine's network namespace", source })
 }
 
 fn create(port: &Port<'_>, netns: BorrowedFd<'_>, ifname: &str) -> Result<()> {
