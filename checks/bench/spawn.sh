@@ -1,6 +1,6 @@
 #!/bin/bash
-# Where the time of a start goes, alone and with 100 at once, and what an idle machine takes besides
-# its payload: `HC=… checks/bench/spawn.sh [COUNT]`. The supervisors' own stamps, by `hc status --json`.
+# Where the time of a start goes, alone, with 100 at once and where 99 run already, and what an idle
+# machine takes besides its payload: `HC=… checks/bench/spawn.sh [COUNT]`. The supervisors' own stamps, by `hc status --json`.
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -27,10 +27,17 @@ flake() { # COUNT
 		}
 	NIX
 }
-# One JSON document of all machines' timing.
-timings() {
+# One JSON document of each machine's timing.
+timings() { # MACHINE…
 	local name
-	for name in $("$HC" ps --json | jq -r '.[].name'); do "$HC" status "$name" --json; done | jq -c .timing
+	for name in "$@"; do "$HC" status "$name" --json; done | jq -c .timing
+}
+# The same machine, started again and again.
+alone() {
+	for _ in $(seq 20); do
+		"$HC" restart m0001 >/dev/null
+		timings m0001
+	done
 }
 statistics='
 	def ms: (. / 10 | round) / 100;
@@ -51,14 +58,17 @@ echo "| what | median | p95 | most |"
 echo "|---|---|---|---|"
 flake 1
 "$HC" deploy "path:$WORK/many" >/dev/null 2>&1
-for _ in $(seq 20); do
-	"$HC" restart m0001 >/dev/null
-	timings
-done | table "one machine alone, 20 times"
+alone | tee "$WORK/first" | table "one machine alone, 20 times"
 "$HC" destroy --yes --keep-store >/dev/null 2>&1
 flake "$count"
 "$HC" deploy --timeout 300 "path:$WORK/many" >/dev/null 2>&1
-timings | table "$count machines at once"
+# shellcheck disable=SC2046 # names of machines
+timings $("$HC" ps --json | jq -r '.[].name') | table "$count machines at once"
+alone | tee "$WORK/last" | table "one machine where $((count - 1)) others run, 20 times"
+echo
+jq -rn --arg count "$count" --slurpfile first "$WORK/first" --slurpfile last "$WORK/last" "$statistics"'
+	def started: [.[] | map(select(.step == "exec"))[0].toUs] | quantile(0.5);
+	"Number \($count), where the others run, takes \(($last | started) / ($first | started) * 100 | round / 100) times as long as the first."'
 
 # Proportional set sizes: what processes share counts once.
 pss() { awk '/^Pss:/ { sum += $2 } END { print sum + 0 }' "/proc/$1/smaps_rollup" 2>/dev/null || echo 0; }

@@ -18,11 +18,10 @@ mod search_path;
 mod store_place;
 mod warm;
 
-use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = commands::Cli::parse();
+    let cli = commands::Cli::of_this_process();
     match commands::run(cli) {
         Ok(code) => code,
         Err(error) => error::report(&error),

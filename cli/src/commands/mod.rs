@@ -104,6 +104,33 @@ enum Verb {
     Guest(guest::Args),
 }
 
+/// `hc machine …` alone, with the same arguments: a machine's start does not wait until the words of all
+/// other verbs are made, a millisecond.
+#[derive(Debug, Parser)]
+#[command(name = "hc", version, after_help = crate::error::EXIT_CODES)]
+struct MachineCli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    verb: MachineVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum MachineVerb {
+    Machine(machine::Args),
+}
+
+impl Cli {
+    /// What this process was called with; ends it where that is nothing it can do.
+    pub fn of_this_process() -> Self {
+        if std::env::args_os().nth(1).is_some_and(|verb| verb == "machine") {
+            let MachineCli { globals, verb: MachineVerb::Machine(args) } = MachineCli::parse();
+            return Self { globals, verb: Verb::Machine(args) };
+        }
+        Self::parse()
+    }
+}
+
 /// Runs one verb. Most end in 0 or in an error; those that pass on an exit code give it.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let globals = &cli.globals.absolute()?;
@@ -161,5 +188,6 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
+        MachineCli::command().debug_assert();
     }
 }

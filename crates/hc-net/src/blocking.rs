@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::firewall::Protection;
-use crate::links::{self, Attached, LanTap, Tap};
+use crate::links::{self, LanTap};
 use hc_spec::addr::Place;
 use hc_spec::lan::Foot;
 use hc_spec::{HostSpec, Name};
@@ -43,27 +43,6 @@ pub fn remove_networks(cloud: &Name, host: &Name, networks: &[Name]) -> Result<(
     run(links::remove_networks(cloud, host, networks))
 }
 
-/// See [`links::attach`].
-///
-/// # Errors
-/// The same.
-pub fn attach(
-    netns: BorrowedFd<'_>,
-    place: &Place<'_>,
-    machine: &Name,
-    index: u32,
-) -> Result<Attached> {
-    run(links::attach(netns, place, machine, index))
-}
-
-/// See [`links::attach_tap`].
-///
-/// # Errors
-/// The same.
-pub fn attach_tap(place: &Place<'_>, machine: &Name) -> Result<Tap> {
-    run(links::attach_tap(place, machine))
-}
-
 /// See [`links::attach_lan`].
 ///
 /// # Errors
@@ -78,12 +57,4 @@ pub fn attach_lan(netns: BorrowedFd<'_>, foot: &Foot<'_>, first: Option<&Place<'
 /// The same.
 pub fn attach_lan_tap(foot: &Foot<'_>) -> Result<LanTap> {
     run(links::attach_lan_tap(foot))
-}
-
-/// See [`links::detach`].
-///
-/// # Errors
-/// The same.
-pub fn detach(place: &Place<'_>, machine: &Name) -> Result<()> {
-    run(links::detach(place, machine))
 }

@@ -11,6 +11,7 @@
 //! * [`blocking`] — the same without an async runtime.
 
 pub mod blocking;
+mod channel;
 pub mod dns;
 mod error;
 pub mod firewall;

@@ -5,11 +5,15 @@ use std::path::PathBuf;
 
 /// Writes `/proc/sys/net/NAME`, unless it has the value already.
 pub(crate) fn set(name: &str, value: &str) -> Result<()> {
-    let path = path(name);
-    if std::fs::read_to_string(&path).is_ok_and(|now| now.trim() == value) {
+    if get(name).is_some_and(|now| now == value) {
         return Ok(());
     }
-    hc_fs::plain::write(&path, value.as_bytes(), 0o644).map_err(|source| Error::Sysctl {
+    put(name, value)
+}
+
+/// Writes `/proc/sys/net/NAME`, where it cannot have the value yet.
+pub(crate) fn put(name: &str, value: &str) -> Result<()> {
+    hc_fs::plain::write(&path(name), value.as_bytes(), 0o644).map_err(|source| Error::Sysctl {
         name: format!("net/{name}"),
         value: value.into(),
         source,

@@ -6,8 +6,9 @@ mod common;
 
 use common::hosts::connected;
 use common::{Machine, Netns, block_on, host, machine, name, on_a_host, place, run};
-use hc_net::blocking::{attach, ensure_networks, remove_networks};
+use hc_net::blocking::{ensure_networks, remove_networks};
 use hc_net::dns::{MachineNames, Names, Server, State};
+use hc_net::links::attach;
 use hc_spec::host::OverlayMode;
 use hc_spec::{HostSpec, Name};
 use std::io::{Read, Write};
@@ -124,7 +125,7 @@ fn spawn(existing: usize, runs: usize) {
         let length = asker.recv(&mut answer).unwrap();
         assert!(length > 12 && answer[7] == 1, "no address");
         print("answer", start.elapsed());
-        hc_net::links::retire(&place, &web).unwrap();
+        hc_net::links::retire(&[(place, &web)]).unwrap();
         running.set(starting.clone());
     }
 }

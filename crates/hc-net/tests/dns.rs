@@ -4,8 +4,9 @@
 mod common;
 
 use common::{Netns, block_on, host, name, on_a_host, place};
-use hc_net::blocking::{attach, ensure_networks};
+use hc_net::blocking::ensure_networks;
 use hc_net::dns::{MachineNames, Names, Server, State};
+use hc_net::links::attach;
 use hc_spec::HostSpec;
 use proptest::prelude::*;
 use std::collections::BTreeSet;

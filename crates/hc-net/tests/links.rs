@@ -4,8 +4,9 @@
 mod common;
 
 use common::{LONG, Netns, SHORT, arrives, connects, host, machine, name, on_a_host, place, run};
-use hc_net::blocking::{attach, detach, ensure_networks, remove_networks};
+use hc_net::blocking::{ensure_networks, remove_networks};
 use hc_net::firewall::Protection;
+use hc_net::links::{attach, detach, dismiss};
 use hc_spec::Name;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
@@ -199,7 +200,7 @@ fn attaching_and_detaching_leaves_nothing() {
         let netns = Netns::new();
         let cycle = || {
             attach(netns.0.as_fd(), &place(&host, &lan), &web, 0).unwrap();
-            detach(&place(&host, &lan), &web).unwrap();
+            detach(&[(place(&host, &lan), &web)]).unwrap();
         };
         cycle();
         let (before, files) = (stable(), open_files());
@@ -209,11 +210,41 @@ fn attaching_and_detaching_leaves_nothing() {
         assert_eq!(stable(), before);
         assert_eq!(open_files(), files);
         assert_eq!(netns.run(|| run("ip", &["-o", "link"])).lines().count(), 1, "only lo is left");
-        detach(&place(&host, &lan), &web).unwrap();
+        detach(&[(place(&host, &lan), &web)]).unwrap();
         remove_networks(&host.cloud, &host.host, std::slice::from_ref(&lan)).unwrap();
         remove_networks(&host.cloud, &host.host, std::slice::from_ref(&lan)).unwrap();
         assert_eq!(run("nft", &["list", "ruleset"]), "");
         assert_eq!(run("ip", &["-o", "link"]).lines().count(), 1);
+    });
+}
+
+#[test]
+fn a_machine_that_is_dismissed_is_gone_with_its_namespace() {
+    on_a_host(|| {
+        let host = host(&["lan"]);
+        ensure_networks(&host).unwrap();
+        let (lan, web) = (name("lan"), name("web"));
+        let place = place(&host, &lan);
+        let cycle = || {
+            let netns = Netns::new();
+            attach(netns.0.as_fd(), &place, &web, 0).unwrap();
+            let _lingering = dismiss(&[(place, &web)]).unwrap();
+            // It is nobody at once, whatever the kernel still has to free.
+            let rules = run("nft", &["list", "ruleset"]);
+            for trace in [place.link(&web), place.v6(&web).to_string(), place.v4(&web).to_string()]
+            {
+                assert!(!rules.contains(&trace), "{trace} in {rules}");
+            }
+            drop(netns);
+            while run("ip", &["-o", "link"]).contains(&place.link(&web)) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        };
+        cycle();
+        let before = stable();
+        cycle();
+        cycle();
+        assert_eq!(stable(), before);
     });
 }
 
@@ -269,7 +300,7 @@ fn errors_say_what_and_where() {
         let netns = Netns::new();
         let error = attach(netns.0.as_fd(), &place(&host, &lan), &web, 0).unwrap_err();
         assert!(error.to_string().contains("network 'lan' is not set up"), "{error}");
-        detach(&place(&host, &lan), &web).unwrap();
+        detach(&[(place(&host, &lan), &web)]).unwrap();
         netns.run(|| run("ip", &["link", "add", "eth0", "type", "bridge"]));
         ensure_networks(&host).unwrap();
         let error = attach(netns.0.as_fd(), &place(&host, &lan), &web, 0).unwrap_err();
@@ -352,7 +383,7 @@ fn machines_start_at_the_same_time() {
                             let place = place(host, lan);
                             attach(netns.0.as_fd(), &place, machine, 0).unwrap();
                             ensure_networks(host).unwrap();
-                            detach(&place, machine).unwrap();
+                            detach(&[(place, machine)]).unwrap();
                         }
                     });
                 });
@@ -383,7 +414,7 @@ fn time_to_attach() {
             drop(netns);
             let netns = Netns::new();
             timed(1, &|| drop(attach(netns.0.as_fd(), &place, &web, 0).unwrap()));
-            timed(2, &|| detach(&place, &web).unwrap());
+            timed(2, &|| detach(&[(place, &web)]).unwrap());
         }
         for (what, times) in ["attach", "attach again", "detach"].iter().zip(&mut times) {
             times.sort();

@@ -166,7 +166,7 @@ fn who_does_not_run_is_told_at_once() {
         for address in both(&db) {
             assert!(reaches(&web.netns, &db.netns, address, 80));
         }
-        links::retire(&place(&host, &dmz), &name("db")).unwrap();
+        links::retire(&[(place(&host, &dmz), &name("db"))]).unwrap();
         for address in both(&db) {
             let error = web.netns.run(|| TcpStream::connect_timeout(&(address, 80).into(), LONG));
             // An answer, and not ten seconds of nothing.

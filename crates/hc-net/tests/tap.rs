@@ -4,7 +4,8 @@
 mod common;
 
 use common::{Netns, host, name, on_a_host, place, run};
-use hc_net::blocking::{attach, attach_tap, detach, ensure_networks};
+use hc_net::blocking::ensure_networks;
+use hc_net::links::{attach, attach_tap, detach};
 use hc_spec::HostSpec;
 use hc_spec::addr::Mac;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -36,7 +37,7 @@ fn a_virtual_machine_is_a_neighbour_under_its_own_addresses_only() {
         let (place, web, vm) = (place(&host, &lan), name("web"), name("vm"));
         let netns = Netns::new();
         attach(netns.0.as_fd(), &place, &web, 0).unwrap();
-        let tap = attach_tap(&place, &vm).unwrap();
+        let (tap, _) = attach_tap(&place, &vm).unwrap();
         assert_eq!((tap.v4, tap.v6, tap.mtu), (place.v4(&vm), place.v6(&vm), 1500));
         let there = (place.mac(&web), place.v4(&web));
         let own = (place.mac(&vm), place.v4(&vm));
@@ -65,10 +66,10 @@ fn a_tap_goes_with_its_descriptor_and_takes_over_what_is_left() {
         let (place, vm) = (place(&host, &lan), name("vm"));
         let link = place.link(&vm);
         let links = || run("ip", &["-o", "link"]);
-        let first = attach_tap(&place, &vm).unwrap();
+        let (first, _) = attach_tap(&place, &vm).unwrap();
         assert!(links().contains(&link));
         // A supervisor that was killed while QEMU still holds the other end.
-        let second = attach_tap(&place, &vm).unwrap();
+        let (second, _) = attach_tap(&place, &vm).unwrap();
         drop(first);
         assert!(links().contains(&link));
         drop(second);
@@ -76,9 +77,9 @@ fn a_tap_goes_with_its_descriptor_and_takes_over_what_is_left() {
         // A machine that was a container before.
         let netns = Netns::new();
         attach(netns.0.as_fd(), &place, &vm, 0).unwrap();
-        let tap = attach_tap(&place, &vm).unwrap();
+        let (tap, _) = attach_tap(&place, &vm).unwrap();
         drop(tap);
-        detach(&place, &vm).unwrap();
+        detach(&[(place, &vm)]).unwrap();
         assert!(!links().contains(&link));
     });
 }

@@ -37,7 +37,8 @@ fn forks() {
             }
             "root" => {
                 let fork = Fork::prepare(&places, Path::new("/c"), Some((&bases, &image))).unwrap();
-                mounted = Some(fork.mount(&image.physical, None).unwrap());
+                let mut lingering = hc_fs::Lingering::default();
+                mounted = Some(fork.mount(&image.physical, None, &mut lingering).unwrap());
             }
             "base" => drop(bases.make_disk(&image, &|_| ()).unwrap()),
             "root-base" => drop(bases.make_root(&image, &|_| ()).unwrap()),

@@ -1,5 +1,6 @@
 //! How a machine gets its links: through a trait, so that this crate knows no netlink.
 
+use hc_fs::Lingering;
 use hc_spec::MachineSpec;
 use std::net::IpAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -8,11 +9,13 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 pub type NetworkError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a machine got.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Attached {
     /// Addresses in its networks, the first one's first. Under those it has on wires of the host, the
     /// host itself does not reach it.
     pub addresses: Vec<IpAddr>,
+    /// What takes long to close.
+    pub lingering: Lingering,
 }
 
 /// A virtual machine's link to one of its networks.
@@ -27,7 +30,7 @@ pub struct Tap {
 /// Connects machines.
 pub trait Network: Sync {
     /// Makes links and addresses in the network namespace of a machine that has not started yet.
-    /// Called on a thread of its own, once per run; the loopback is up already.
+    /// Called once per run, on a thread that may enter that namespace for it; the loopback is up.
     ///
     /// # Errors
     /// When a link cannot be made; the machine is then not started.
@@ -47,12 +50,13 @@ pub trait Network: Sync {
     /// When one cannot be made.
     fn loose_taps(&self, count: usize) -> Result<Vec<Tap>, NetworkError>;
 
-    /// Removes what [`Self::attach`] made on the host and may still be there. Called after the
-    /// machine's last process is gone, and before a start for what a killed supervisor left.
+    /// Removes what [`Self::attach`] made on the host and does not go with the machine's network
+    /// namespace. Called when its payload has ended, and before a start for what a killed supervisor
+    /// left. What it gives takes long to close.
     ///
     /// # Errors
     /// When something that is there cannot be removed.
-    fn detach(&self, spec: &MachineSpec) -> Result<(), NetworkError>;
+    fn detach(&self, spec: &MachineSpec) -> Result<Lingering, NetworkError>;
 }
 
 /// The loopback and nothing else.
@@ -72,7 +76,7 @@ impl Network for NoNetwork {
         Ok(Vec::new())
     }
 
-    fn detach(&self, _: &MachineSpec) -> Result<(), NetworkError> {
-        Ok(())
+    fn detach(&self, _: &MachineSpec) -> Result<Lingering, NetworkError> {
+        Ok(Lingering::default())
     }
 }

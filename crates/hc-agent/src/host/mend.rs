@@ -102,7 +102,7 @@ impl HostNetworks {
             for (index, network) in (0..).zip(&machine.networks) {
                 let netns = inside.as_ref().map(AsFd::as_fd);
                 let place = host.place(network);
-                if !links::reattach(netns, &place, &machine.name, index).await? {
+                if !links::reattach(netns, &place, &machine.name, index)? {
                     let (name, link) = (&machine.name, place.link(&machine.name));
                     tracing::error!(machine = %name, %link, "its link is gone: restart it");
                 }

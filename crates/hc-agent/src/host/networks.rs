@@ -1,7 +1,7 @@
 use super::mend::Watch;
 use crate::error::PartError;
 use crate::networks::{MachineName, Networks};
-use futures_util::future::{BoxFuture, FutureExt, join_all};
+use futures_util::future::{BoxFuture, FutureExt};
 use hc_net::dns::{MachineNames, Names, Server};
 use hc_net::wireguard::{Keyring, Tunnel};
 use hc_net::{links, resolv};
@@ -249,16 +249,17 @@ impl Networks for HostNetworks {
         gone: &'a [(Name, Vec<Name>)],
     ) -> BoxFuture<'a, Result<(), PartError>> {
         async move {
-            let pairs = gone.iter().flat_map(|(machine, networks)| {
-                networks.iter().map(move |network| (place(host, network), machine))
-            });
-            // At once: each waits for grace periods of the kernel.
-            let all =
-                pairs.map(|(place, machine)| async move { links::detach(&place, machine).await });
-            for detached in join_all(all).await {
-                detached?;
-            }
-            Ok(())
+            let (host, gone) = (host.clone(), gone.to_vec());
+            // It waits for grace periods of the kernel.
+            let detach = move || {
+                let mut pairs = Vec::new();
+                for (machine, networks) in &gone {
+                    pairs.extend(networks.iter().map(|network| (host.place(network), machine)));
+                }
+                links::detach(&pairs)
+            };
+            let detached = tokio::task::spawn_blocking(detach).await;
+            Ok(detached??)
         }
         .boxed()
     }

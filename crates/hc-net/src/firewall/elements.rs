@@ -4,8 +4,10 @@
 //! `DELSETELEM` messages between a begin and an end message is one transaction.
 
 use crate::message::{attribute, check, nested};
+use hc_fs::Lingering;
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use std::io;
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 
 /// Protocol family of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,14 +51,16 @@ const DESTROYSETELEM: u8 = 30;
 const SUBSYSTEM: u8 = 10;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
+/// Bytes of one answer, which holds the header of the message it is about and perhaps a word.
+const ANSWERS: usize = 4096;
 
 /// Adds elements in one transaction; ones that are there are fine.
-pub(super) fn add(elements: &[Element]) -> io::Result<()> {
+pub(super) fn add(elements: &[Element]) -> io::Result<Lingering> {
     transact(NEWSETELEM, elements)
 }
 
 /// Removes elements; ones (or whole tables) that are not there are fine.
-pub(super) fn remove(elements: &[Element]) -> io::Result<()> {
+pub(super) fn remove(elements: &[Element]) -> io::Result<Lingering> {
     let one_by_one = |error: &io::Error| {
         // No such table or set, or a kernel before 6.3, which only knows DELSETELEM.
         matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINVAL | libc::EOPNOTSUPP))
@@ -65,26 +69,45 @@ pub(super) fn remove(elements: &[Element]) -> io::Result<()> {
         Err(error) if one_by_one(&error) => {}
         other => return other,
     }
+    let mut lingering = Lingering::default();
     for element in elements {
         match transact(DELSETELEM, std::slice::from_ref(element)) {
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
-            other => other?,
+            other => lingering.join(other?),
         }
     }
-    Ok(())
+    Ok(lingering)
 }
 
-fn transact(kind: u8, elements: &[Element]) -> io::Result<()> {
+/// Everything is in effect when this returns. The socket is given back, because closing it is what
+/// takes long: the kernel first frees what anybody has deleted, after a grace period.
+fn transact(kind: u8, elements: &[Element]) -> io::Result<Lingering> {
     let mut socket = Socket::new(NETLINK_NETFILTER)?;
     socket.bind_auto()?;
     socket.set_non_blocking(true)?;
-    socket.send_to(&batch(kind, elements), &SocketAddr::new(0, 0), 0)?;
+    let sent = socket.send_to(&batch(kind, elements), &SocketAddr::new(0, 0), 0);
     // The kernel has done everything, and answered, when the send returns.
-    loop {
-        match socket.recv_from_full() {
-            Ok((answer, _)) => check(&answer)?,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(error),
+    let answered = sent.and_then(|_| {
+        let mut heard = false;
+        loop {
+            let mut answers = Vec::with_capacity(ANSWERS);
+            match socket.recv(&mut answers, 0) {
+                Ok(_) => check(&answers)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && heard => return Ok(()),
+                Err(error) => return Err(error),
+            }
+            heard = true;
+        }
+    });
+    // SAFETY: the descriptor comes out of an owned socket, which gives up its ownership.
+    let lingering = Lingering::from(unsafe { OwnedFd::from_raw_fd(socket.into_raw_fd()) });
+    match answered {
+        Ok(()) => Ok(lingering),
+        Err(error) => {
+            // Nothing was deleted over it.
+            lingering.close();
+            Err(error)
         }
     }
 }
@@ -92,9 +115,10 @@ fn transact(kind: u8, elements: &[Element]) -> io::Result<()> {
 fn batch(kind: u8, elements: &[Element]) -> Vec<u8> {
     let mut out = Vec::with_capacity(512);
     message(&mut out, BATCH_BEGIN, 0, 0, u16::from(SUBSYSTEM), |_| {});
-    for element in elements {
-        let flags =
-            if kind == NEWSETELEM { libc::NLM_F_ACK | libc::NLM_F_CREATE } else { libc::NLM_F_ACK };
+    for (number, element) in (1..).zip(elements) {
+        // Refusals come without being asked for: one answer says that all were heard.
+        let heard = if number == elements.len() { libc::NLM_F_ACK } else { 0 };
+        let flags = heard | if kind == NEWSETELEM { libc::NLM_F_CREATE } else { 0 };
         let kind = u16::from(SUBSYSTEM) << 8 | u16::from(kind);
         message(&mut out, kind, flags as u16, element.family as u8, 0, |out| {
             attribute(out, 1, |out| out.extend_from_slice(b"hc\0"));

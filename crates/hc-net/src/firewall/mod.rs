@@ -15,6 +15,7 @@ mod rules;
 use crate::error::{Error, Result};
 use crate::program;
 use elements::{Element, Family};
+use hc_fs::Lingering;
 use hc_spec::addr::Place;
 use hc_spec::{HostSpec, Name};
 
@@ -86,13 +87,13 @@ pub(crate) fn check() -> Result<Protection> {
 }
 
 pub(crate) fn forget_network(place: &Place<'_>) -> Result<()> {
-    change("remove", &place.bridge(), elements::remove, &[same(place)])
+    change("remove", &place.bridge(), elements::remove, &[same(place)]).map(drop)
 }
 
 /// Links that forward because hc wants them to: nothing but what is hc's passes there.
 pub(crate) fn admit_uplink(name: &str) -> Result<()> {
     let uplink = Element::new(Family::Inet, "hc_uplink").interface(name);
-    change("add", name, elements::add, &[uplink])
+    change("add", name, elements::add, &[uplink]).map(drop)
 }
 
 /// The links that [`admit_uplink`] was told of.
@@ -102,30 +103,40 @@ pub(crate) fn uplinks() -> Result<std::collections::BTreeSet<String>> {
     Ok(text.split('"').skip(1).step_by(2).map(str::to_owned).collect())
 }
 
-pub(crate) fn admit_machine(place: &Place<'_>, machine: &Name) -> Result<()> {
-    change("add", &place.link(machine), elements::add, &own(place, machine))
+/// Lets machines send and be reached.
+pub(crate) fn admit_machines(machines: &[(Place<'_>, &Name)]) -> Result<Lingering> {
+    of_machines("add", elements::add, machines)
 }
 
-/// As [`admit_machine`] for many.
-pub(crate) fn admit_machines(machines: &[(Place<'_>, &Name)]) -> Result<()> {
+/// Keeps machines from both, from when this returns.
+pub(crate) fn forget_machines(machines: &[(Place<'_>, &Name)]) -> Result<Lingering> {
+    of_machines("remove", elements::remove, machines)
+}
+
+fn of_machines(
+    action: &'static str,
+    how: impl Fn(&[Element]) -> std::io::Result<Lingering>,
+    machines: &[(Place<'_>, &Name)],
+) -> Result<Lingering> {
+    let mut lingering = Lingering::default();
     // A message has to fit into a socket's buffer.
     for some in machines.chunks(100) {
+        let what = match some {
+            [(place, machine)] => place.link(machine),
+            _ => "machines".into(),
+        };
         let all: Vec<Element> = some.iter().flat_map(|(place, name)| own(place, name)).collect();
-        change("add", "all machines", elements::add, &all)?;
+        lingering.join(change(action, &what, &how, &all)?);
     }
-    Ok(())
-}
-
-pub(crate) fn forget_machine(place: &Place<'_>, machine: &Name) -> Result<()> {
-    change("remove", &place.link(machine), elements::remove, &own(place, machine))
+    Ok(lingering)
 }
 
 fn change(
     action: &'static str,
     what: &str,
-    how: impl FnOnce(&[Element]) -> std::io::Result<()>,
+    how: impl FnOnce(&[Element]) -> std::io::Result<Lingering>,
     elements: &[Element],
-) -> Result<()> {
+) -> Result<Lingering> {
     how(elements).map_err(|source| Error::Filter { action, what: what.into(), source })
 }
 

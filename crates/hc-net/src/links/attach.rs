@@ -1,18 +1,19 @@
 //! A container's link, a pair of interfaces: made, set up inside and out, and taken away.
 
+use super::address;
 use super::port::{Port, host_route, neighbour};
-use super::{CHANGE, add_address};
+use crate::channel::{Change, Channel};
 use crate::error::{Error, Result};
-use crate::netlink::{self, Netlink, is, link_error, unless};
-use crate::{firewall, sysctl};
+use crate::{firewall, netlink, sysctl};
+use hc_fs::Lingering;
 use hc_spec::Name;
 use hc_spec::addr::Place;
+use netlink_packet_route::RouteNetlinkMessage as Message;
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth};
 use netlink_packet_route::route::RouteScope;
-use rtnetlink::sys::Socket;
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// A machine's place in one network, ready to use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,92 +29,104 @@ pub struct Attached {
 /// Connects a machine's network namespace to a network: link, addresses, routes, filter entries.
 ///
 /// `index` counts the machine's networks; the first one (0) gets the default routes. A link that
-/// an earlier run left under the same name is replaced.
+/// an earlier run left under the same name is replaced. What is given beside takes long to close.
 ///
 /// # Errors
 /// When the network is not set up on this host, or the kernel refuses.
-pub async fn attach(
+pub fn attach(
     netns: BorrowedFd<'_>,
     place: &Place<'_>,
     machine: &Name,
     index: u32,
-) -> Result<Attached> {
+) -> Result<(Attached, Lingering)> {
     let ifname = format!("eth{index}");
-    let inside = Netlink::over(enter(netns)?);
-    let port = Port::prepare(place, machine).await?;
-    create(&port, netns, &ifname).await?;
-    port.set_up().await?;
-    set_up_inside(&inside, place, machine, &ifname, index == 0).await?;
-    port.carries().await?;
-    Ok(Attached { ifname, v6: place.v6(machine), v4: place.v4(machine) })
+    let inside = within(netns)?;
+    let (port, lingering) = Port::prepare(place, machine)?;
+    create(&port, netns, &ifname)?;
+    port.set_up()?;
+    set_up_inside(&inside, place, machine, &ifname, index == 0)?;
+    port.carries()?;
+    Ok((Attached { ifname, v6: place.v6(machine), v4: place.v4(machine) }, lingering))
 }
 
-/// Takes a machine out of a network: filter entries, routes, and the link if it is still there.
+/// Takes machines out of networks: filter entries, routes, and the links that are still there.
 ///
 /// This waits for grace periods of the kernel, tens of milliseconds, so it belongs off the critical
-/// path. A machine that stops or restarts need not wait for it: its link goes with its network
-/// namespace, everything else is a function of its name and does no harm, and [`attach`] takes
-/// over whatever it finds.
+/// path. A machine that stops or restarts need not wait for it: see [`super::retire`].
 ///
 /// # Errors
 /// When the kernel refuses.
-pub async fn detach(place: &Place<'_>, machine: &Name) -> Result<()> {
-    let outside = Netlink::here()?;
-    firewall::forget_machine(place, machine)?;
-    if let Some(bridge) = outside.index(&place.bridge()).await? {
-        let (route, what) = (host_route(bridge, place, machine), place.v4(machine));
-        let removed = outside.handle.route().del(route).execute().await;
-        unless(removed, libc::ESRCH).map_err(link_error("remove the route to", what))?;
-        for address in [IpAddr::from(place.v6(machine)), place.v4(machine).into()] {
-            let mut entry = outside.handle.neighbours().add(bridge, address);
-            let entry = std::mem::take(entry.message_mut());
-            let removed = outside.handle.neighbours().del(entry).execute().await;
-            unless(removed, libc::ENOENT)
-                .map_err(link_error("remove the neighbour entry of", address))?;
+pub fn detach(machines: &[(Place<'_>, &Name)]) -> Result<()> {
+    let outside = Channel::here()?;
+    drop(firewall::forget_machines(machines)?);
+    let mut changes = Vec::new();
+    for (place, machine) in machines {
+        changes.extend(forgotten(&outside, place, machine));
+        let link = place.link(machine);
+        if let Some(index) = outside.index(&link) {
+            let gone = LinkMessageBuilder::<LinkUnspec>::new().index(index).build();
+            // Its other end's namespace may go away in the meantime, and take it along.
+            let gone = Change::to(Message::DelLink(gone)).unless(libc::ENODEV);
+            changes.push(gone.doing("delete", link));
         }
     }
-    outside.delete(&place.link(machine)).await?;
-    Ok(())
+    outside.change(changes)
 }
 
-/// Opens a netlink socket in the machine's namespace.
-fn enter(netns: BorrowedFd<'_>) -> Result<Socket> {
+/// What the host knows of a machine besides its link, to be forgotten.
+pub(super) fn forgotten(outside: &Channel, place: &Place<'_>, machine: &Name) -> Vec<Change> {
+    let Some(bridge) = outside.index(&place.bridge()) else { return Vec::new() };
+    let route = Message::DelRoute(host_route(bridge, place, machine));
+    let route = Change::to(route).unless(libc::ESRCH);
+    let mut changes = vec![route.doing("remove the route to", place.v4(machine))];
+    for address in [IpAddr::from(place.v6(machine)), place.v4(machine).into()] {
+        let entry = Message::DelNeighbour(neighbour(bridge, address, None));
+        let entry = Change::to(entry).unless(libc::ENOENT);
+        changes.push(entry.doing("remove the neighbour entry of", address));
+    }
+    changes
+}
+
+/// Connects to the routing tables of the machine's namespace.
+fn within(netns: BorrowedFd<'_>) -> Result<Channel> {
     inside(netns, || {
         // Defaults for the links to come: all addresses are known, nobody needs asking. Where
         // /proc/sys is not writable the packet filter still keeps advertisements out.
         for (name, value) in [("accept_ra", "0"), ("accept_dad", "0")] {
-            let _ = sysctl::set(&format!("ipv6/conf/default/{name}"), value);
+            let _ = sysctl::put(&format!("ipv6/conf/default/{name}"), value);
         }
         // The way to another host may swallow packets that are too large for it and say nothing: TCP
         // then finds out by itself.
-        let _ = sysctl::set("ipv4/tcp_mtu_probing", "1");
+        let _ = sysctl::put("ipv4/tcp_mtu_probing", "1");
         netlink::socket()
     })
+    .map(Channel::over)
 }
 
-/// Does something in the machine's namespace. That belongs to a thread, so a short-lived one goes
-/// there; a socket stays where it was opened.
-pub(super) fn inside<T: Send>(
+/// Does something in the machine's namespace, which this thread enters and leaves for that: a socket
+/// stays where it was opened.
+pub(super) fn inside<T>(
     netns: BorrowedFd<'_>,
-    what: impl FnOnce() -> std::io::Result<T> + Send,
+    what: impl FnOnce() -> std::io::Result<T>,
 ) -> Result<T> {
-    let error = |source| Error::System { action: "enter the machine's network namespace", source };
-    let thread = |fd: BorrowedFd<'_>| {
-        let kind = Some(rustix::thread::LinkNameSpaceType::Network);
-        rustix::thread::move_into_link_name_space(fd, kind)?;
-        what()
+    use rustix::fs::{Mode, OFlags};
+    use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+    let kind = Some(LinkNameSpaceType::Network);
+    let gone = || -> std::io::Result<std::io::Result<T>> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let own = rustix::fs::open("/proc/thread-self/ns/net", flags, Mode::empty())?;
+        move_into_link_name_space(netns, kind)?;
+        let done = what();
+        // Whatever this thread does next belongs to the host.
+        move_into_link_name_space(own.as_fd(), kind)?;
+        Ok(done)
     };
-    std::thread::scope(|scope| {
-        let spawned = std::thread::Builder::new()
-            .name("hc-netns".into())
-            .stack_size(256 << 10)
-            .spawn_scoped(scope, || thread(netns))?;
-        spawned.join().unwrap_or_else(|_| Err(std::io::Error::other("the thread died")))
-    })
-    .map_err(error)
+    gone()
+        .flatten()
+        .map_err(|source| Error::System { action: "enter the machine's network namespace", source })
 }
 
-async fn create(port: &Port<'_>, netns: BorrowedFd<'_>, ifname: &str) -> Result<()> {
+fn create(port: &Port<'_>, netns: BorrowedFd<'_>, ifname: &str) -> Result<()> {
     let link = port.link();
     let peer = LinkMessageBuilder::<LinkUnspec>::new()
         .name(ifname)
@@ -126,14 +139,17 @@ async fn create(port: &Port<'_>, netns: BorrowedFd<'_>, ifname: &str) -> Result<
         .controller(port.bridge)
         .set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build())))
         .build();
+    let made = |link: &str| {
+        let pair = Change::make(Message::NewLink(pair.clone())).doing("create the link", link);
+        port.outside.change(vec![pair])
+    };
     // A link of that name is what a killed supervisor left, or is just going away with its
     // namespace: delete it and try again.
     let mut leftover = false;
     loop {
-        match port.outside.handle.link().add(pair.clone()).execute().await {
-            Ok(()) => return Ok(()),
-            Err(error) if is(&error, libc::EEXIST) => {
-                if !port.outside.delete(&link).await? && leftover {
+        match made(&link) {
+            Err(Error::Link { source, .. }) if source.raw_os_error() == Some(libc::EEXIST) => {
+                if !port.delete()? && leftover {
                     return Err(Error::InterfaceTaken {
                         machine: port.machine.clone(),
                         ifname: ifname.into(),
@@ -141,38 +157,37 @@ async fn create(port: &Port<'_>, netns: BorrowedFd<'_>, ifname: &str) -> Result<
                 }
                 leftover = true;
             }
-            Err(error) => return Err(link_error("create the link", link)(error)),
+            done => return done,
         }
     }
 }
 
-async fn set_up_inside(
-    inside: &Netlink,
+fn set_up_inside(
+    inside: &Channel,
     place: &Place<'_>,
     machine: &Name,
     ifname: &str,
     first: bool,
 ) -> Result<()> {
-    let lo = LinkMessageBuilder::<LinkUnspec>::new().name("lo").up().build();
-    let set = inside.handle.link().change(lo).set_flags(CHANGE).execute().await;
-    set.map_err(link_error("set up", "lo"))?;
     let gone = || Error::Link {
         action: "find",
         what: format!("{ifname} of '{machine}'"),
         source: std::io::Error::from_raw_os_error(libc::ENODEV),
     };
-    let index = inside.index(ifname).await?.ok_or_else(gone)?;
+    let index = inside.index(ifname).ok_or_else(gone)?;
     // Not while it was made: an end of a pair cannot go up before it has the other one.
     let up = LinkMessageBuilder::<LinkUnspec>::new().index(index).up().build();
-    let set = inside.handle.link().change(up).set_flags(CHANGE).execute().await;
-    set.map_err(link_error("set up", ifname))?;
-    add_address(inside, index, place.v6(machine).into(), 64, ifname).await?;
-    add_address(inside, index, place.v4(machine).into(), 32, ifname).await?;
+    let mut changes = vec![Change::to(Message::SetLink(up)).doing("set up", ifname)];
+    for (own, prefix) in [(IpAddr::from(place.v6(machine)), 64), (place.v4(machine).into(), 32)] {
+        let added = Change::put(Message::NewAddress(address(index, own, prefix)));
+        changes.push(added.doing("add the address", format!("{own}/{prefix} to {ifname}")));
+    }
     let gateway_mac = place.gateway_mac().0;
     for address in [IpAddr::from(place.gateway()), place.gateway_v4().into()] {
-        neighbour(inside, index, address, &gateway_mac).await?;
+        let entry = Message::NewNeighbour(neighbour(index, address, Some(&gateway_mac)));
+        changes.push(Change::put(entry).doing("add a neighbour entry for", address));
     }
-    if first {
+    let routes = if first {
         let v6 = RouteMessageBuilder::<Ipv6Addr>::new()
             .output_interface(index)
             .gateway(place.gateway())
@@ -182,18 +197,18 @@ async fn set_up_inside(
             .gateway(place.gateway_v4())
             .onlink()
             .build();
-        for route in [v6, v4] {
-            let added = inside.handle.route().add(route).replace().execute().await;
-            added.map_err(link_error("add a default route to", machine))?;
-        }
+        vec![v6, v4]
     } else {
         let v4 = RouteMessageBuilder::<Ipv4Addr>::new()
             .output_interface(index)
             .destination_prefix(place.gateway_v4(), 32)
             .scope(RouteScope::Link)
             .build();
-        let added = inside.handle.route().add(v4).replace().execute().await;
-        added.map_err(link_error("add a route to the gateway to", machine))?;
+        vec![v4]
+    };
+    for route in routes {
+        let route = Change::put(Message::NewRoute(route));
+        changes.push(route.doing("add the route to the gateway to", machine));
     }
-    Ok(())
+    inside.change(changes)
 }

@@ -2,8 +2,8 @@
 
 use super::attach::attach;
 use super::port::Port;
+use crate::channel::Channel;
 use crate::error::Result;
-use crate::netlink::Netlink;
 use hc_spec::Name;
 use hc_spec::addr::Place;
 use netlink_packet_route::link::LinkAttribute;
@@ -16,23 +16,22 @@ use std::os::fd::BorrowedFd;
 ///
 /// # Errors
 /// When the kernel refuses.
-pub async fn reattach(
+pub fn reattach(
     netns: Option<BorrowedFd<'_>>,
     place: &Place<'_>,
     machine: &Name,
     index: u32,
 ) -> Result<bool> {
-    let netlink = Netlink::here()?;
-    let link = netlink.link(&place.link(machine)).await?;
-    let Some(link) = link else {
+    let links = Channel::here()?.links(&[&place.link(machine)])?;
+    let Some(link) = links.first() else {
         let Some(netns) = netns else { return Ok(false) };
-        attach(netns, place, machine, index).await?;
+        attach(netns, place, machine, index)?;
         return Ok(true);
     };
-    let port = Port::prepare(place, machine).await?;
+    let (port, _) = Port::prepare(place, machine)?;
     if !link.attributes.contains(&LinkAttribute::Controller(port.bridge)) {
-        port.set_up().await?;
-        port.carries().await?;
+        port.set_up()?;
+        port.carries()?;
     }
     Ok(true)
 }

@@ -22,16 +22,20 @@ pub use tap::{Tap, attach_tap, loose_taps};
 /// Name of the device to other hosts.
 pub(crate) const OVERLAY: &str = "hco0";
 
+use crate::channel::Channel;
 use crate::error::{Error, Result};
 use crate::firewall::{self, Protection};
 use crate::netlink::{Netlink, link_error};
 use crate::sysctl;
+use hc_fs::Lingering;
 use hc_spec::addr::Place;
 use hc_spec::{HostSpec, Name, NetworkSpec};
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage,
+};
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
-use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec};
-use std::net::IpAddr;
+use rtnetlink::{AddressMessageBuilder, LinkBridge, LinkMessageBuilder, LinkUnspec};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Makes the bridges, gateway addresses and packet filter of all networks of a host.
 ///
@@ -76,13 +80,27 @@ pub async fn remove_overlay() -> Result<()> {
     overlay::remove(&Netlink::here()?).await
 }
 
-/// Says that a machine stopped: its addresses are nobody's until it is attached again. Quick, where
-/// [`detach`] waits for the kernel.
+/// Says that a machine stopped: its addresses are nobody's until it is attached again, from when this
+/// returns. Quick, where [`detach`] waits for the kernel: a container's link goes with its network
+/// namespace and a virtual machine's with its descriptor, everything else is a function of its name and
+/// does no harm, and [`attach`] takes over whatever it finds.
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn retire(place: &Place<'_>, machine: &Name) -> Result<()> {
-    firewall::forget_machine(place, machine)
+pub fn retire(machines: &[(Place<'_>, &Name)]) -> Result<Lingering> {
+    firewall::forget_machines(machines)
+}
+
+/// The same of machines that do not come back: the host forgets its ways to them, too.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn dismiss(machines: &[(Place<'_>, &Name)]) -> Result<Lingering> {
+    let lingering = firewall::forget_machines(machines)?;
+    let outside = Channel::here()?;
+    let changes =
+        machines.iter().flat_map(|(place, name)| attach::forgotten(&outside, place, name));
+    outside.change(changes.collect()).map(|()| lingering)
 }
 
 /// Says again which machines run, for tables that may have been lost meanwhile.
@@ -90,7 +108,7 @@ pub fn retire(place: &Place<'_>, machine: &Name) -> Result<()> {
 /// # Errors
 /// When the kernel refuses.
 pub fn readmit(machines: &[(Place<'_>, &Name)]) -> Result<()> {
-    firewall::admit_machines(machines)
+    firewall::admit_machines(machines).map(drop)
 }
 
 /// Whether that is the link to other hosts.
@@ -200,13 +218,27 @@ pub(crate) async fn add_address(
     link: &str,
 ) -> Result<()> {
     let mut request = netlink.handle.address().add(index, address, prefix).replace();
-    if address.is_ipv6() {
-        let message = request.message_mut();
-        message.header.flags = AddressHeaderFlags::Nodad;
-        message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
-    }
+    *request.message_mut() = self::address(index, address, prefix);
     let added = request.execute().await;
     added.map_err(link_error("add the address", format!("{address}/{prefix} to {link}")))
+}
+
+/// An address that is usable at once.
+fn address(index: u32, address: IpAddr, prefix: u8) -> AddressMessage {
+    match address {
+        IpAddr::V4(address) => {
+            AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(address, prefix).build()
+        }
+        IpAddr::V6(address) => {
+            let mut message = AddressMessageBuilder::<Ipv6Addr>::new()
+                .index(index)
+                .address(address, prefix)
+                .build();
+            message.header.flags = AddressHeaderFlags::Nodad;
+            message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+            message
+        }
+    }
 }
 
 fn is_bridge(link: &LinkMessage) -> bool {

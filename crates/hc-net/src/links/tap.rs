@@ -2,6 +2,7 @@
 
 use super::port::Port;
 use crate::error::{Error, Result};
+use hc_fs::Lingering;
 use hc_spec::Name;
 use hc_spec::addr::Place;
 use rustix::fs::{Mode, OFlags};
@@ -25,16 +26,17 @@ pub struct Tap {
 
 /// Connects a virtual machine to a network of this thread's network namespace: link, routes, filter
 /// entries; addresses and routes inside are the machine's own to set. A link that an earlier run left
-/// under the same name is replaced.
+/// under the same name is replaced. What is given beside takes long to close.
 ///
 /// # Errors
 /// When the network is not set up on this host, or the kernel refuses.
-pub async fn attach_tap(place: &Place<'_>, machine: &Name) -> Result<Tap> {
-    let port = Port::prepare(place, machine).await?;
-    let descriptor = create(&port).await?;
-    port.set_up().await?;
-    port.carries().await?;
-    Ok(Tap { descriptor, v6: place.v6(machine), v4: place.v4(machine), mtu: port.mtu })
+pub fn attach_tap(place: &Place<'_>, machine: &Name) -> Result<(Tap, Lingering)> {
+    let (port, lingering) = Port::prepare(place, machine)?;
+    let descriptor = create(&port)?;
+    port.set_up()?;
+    port.carries()?;
+    let (v6, v4) = (place.v6(machine), place.v4(machine));
+    Ok((Tap { descriptor, v6, v4, mtu: port.mtu }, lingering))
 }
 
 /// So many links that lead nowhere, in a network namespace that nobody else has: for a virtual machine
@@ -53,7 +55,7 @@ pub fn loose_taps(count: usize) -> Result<Vec<OwnedFd>> {
     made.unwrap_or_else(|_| Err(io::ErrorKind::Other.into())).map_err(refused)
 }
 
-async fn create(port: &Port<'_>) -> Result<OwnedFd> {
+fn create(port: &Port<'_>) -> Result<OwnedFd> {
     let link = port.link();
     let mut leftover = false;
     loop {
@@ -62,7 +64,7 @@ async fn create(port: &Port<'_>) -> Result<OwnedFd> {
             // What a killed supervisor left is another kind of link, or still held by a process
             // that is just ending.
             Err(error) if is_taken(&error) => {
-                if !port.outside.delete(&link).await? && leftover {
+                if !port.delete()? && leftover {
                     return Err(failed(&link, error));
                 }
                 leftover = true;

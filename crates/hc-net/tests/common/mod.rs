@@ -3,7 +3,7 @@
 
 pub mod hosts;
 
-use hc_net::blocking::attach;
+use hc_net::links::attach;
 use hc_spec::addr::Place;
 use hc_spec::{HostSpec, Name, NetworkSpec};
 use std::fs::File;
@@ -104,7 +104,7 @@ pub struct Machine {
 pub fn machine(host: &HostSpec, network: &str, machine: &str) -> Machine {
     let (network, machine) = (name(network), name(machine));
     let netns = Netns::new();
-    let attached = attach(netns.0.as_fd(), &place(host, &network), &machine, 0).unwrap();
+    let (attached, _) = attach(netns.0.as_fd(), &place(host, &network), &machine, 0).unwrap();
     assert_eq!(attached.ifname, "eth0");
     Machine { netns, v6: attached.v6.into(), v4: attached.v4.into() }
 }

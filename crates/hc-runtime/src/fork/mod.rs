@@ -8,6 +8,7 @@ use crate::base::{Bases, ImageFile};
 use crate::config::Places;
 use crate::error::{Doing, Hint, Problem, Res};
 use crate::sys::{btrfs, mount};
+use hc_fs::Lingering;
 use rustix::fs::{CWD, Mode};
 use rustix::mount::MountAttrFlags;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -68,9 +69,19 @@ impl Fork {
         self.kind == Kind::Volatile
     }
 
+    /// Whether it is a layer over the image.
+    pub fn is_layer(&self) -> bool {
+        self.kind != Kind::Snapshot
+    }
+
     /// The machine's root, detached: `image` below, this fork above, both with the ids of a user
-    /// namespace whose root is a given id here.
-    pub fn mount(&self, image: &Path, userns: Option<(BorrowedFd<'_>, u32)>) -> Res<OwnedFd> {
+    /// namespace whose root is a given id here. What it was made of is put with what lingers.
+    pub fn mount(
+        &self,
+        image: &Path,
+        userns: Option<(BorrowedFd<'_>, u32)>,
+        lingering: &mut Lingering,
+    ) -> Res<OwnedFd> {
         if self.kind == Kind::Snapshot {
             return self.mount_snapshot(userns.map(|(userns, _)| userns));
         }
@@ -92,7 +103,7 @@ impl Fork {
                 map_ids(layer, userns, what)?;
             }
         }
-        overlay::overlay(lower, upper, userns.map_or(0, |(_, base)| base))
+        overlay::overlay(lower, upper, userns.map_or(0, |(_, base)| base), lingering)
     }
 
     fn mount_snapshot(&self, userns: Option<BorrowedFd<'_>>) -> Res<OwnedFd> {

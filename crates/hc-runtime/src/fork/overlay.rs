@@ -2,6 +2,7 @@
 
 use crate::error::{Doing, Hint, Res};
 use crate::sys::{mount, process};
+use hc_fs::Lingering;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{
     FsOpenFlags, MountAttrFlags, fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsopen,
@@ -38,15 +39,24 @@ fn erofs(source: &OsStr) -> io::Result<OwnedFd> {
 const OPTIONS: [(&str, &str); 3] = [("index", "off"), ("metacopy", "off"), ("redirect_dir", "on")];
 
 /// The kernel writes to the upper layer as whoever mounts it: somebody who has an id there.
-pub(super) fn overlay(lower: OwnedFd, upper: OwnedFd, owner: u32) -> Res<OwnedFd> {
-    layered(Layers::Writable { lower, upper }, owner)
+pub(super) fn overlay(
+    lower: OwnedFd,
+    upper: OwnedFd,
+    owner: u32,
+    lingering: &mut Lingering,
+) -> Res<OwnedFd> {
+    layered(Layers::Writable { lower, upper }, owner, lingering)
         .doing("put the machine's layer over its image")
         .hint("; the state directory has to be on a local file system such as ext4 or XFS")
 }
 
 /// The store at `store`, detached, with the ids of a user namespace, and read-only whatever its user
 /// may do: an overlay without an upper layer cannot be made writable, which a flag of a mount can.
-pub(crate) fn store(store: &Path, userns: Option<(BorrowedFd<'_>, u32)>) -> Res<OwnedFd> {
+pub(crate) fn store(
+    store: &Path,
+    userns: Option<(BorrowedFd<'_>, u32)>,
+    lingering: &mut Lingering,
+) -> Res<OwnedFd> {
     let action = || format!("show {} to the machine", store.display());
     let files = mount::copy(CWD, store).doing_with(action)?;
     if let Some((userns, _)) = userns {
@@ -58,8 +68,9 @@ pub(crate) fn store(store: &Path, userns: Option<(BorrowedFd<'_>, u32)>) -> Res<
     // Without an upper layer there have to be two.
     let below = mount::make("tmpfs", &[("mode", Some("755"))], MountAttrFlags::empty())
         .doing_with(action)?;
-    let mounted = layered(Layers::ReadOnly([files, below]), userns.map_or(0, |(_, base)| base))
-        .doing_with(action)?;
+    let layers = Layers::ReadOnly([files, below]);
+    let owner = userns.map_or(0, |(_, base)| base);
+    let mounted = layered(layers, owner, lingering).doing_with(action)?;
     let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOSUID;
     mount::restrict(mounted.as_fd(), attributes).doing_with(action)?;
     Ok(mounted)
@@ -75,6 +86,15 @@ enum Layers {
     ReadOnly([OwnedFd; 2]),
 }
 
+impl From<Layers> for [OwnedFd; 2] {
+    fn from(layers: Layers) -> Self {
+        match layers {
+            Layers::Writable { lower, upper } => [lower, upper],
+            Layers::ReadOnly(all) => all,
+        }
+    }
+}
+
 impl Layers {
     fn mounts(&self) -> [BorrowedFd<'_>; 2] {
         match self {
@@ -84,9 +104,13 @@ impl Layers {
     }
 }
 
-fn layered(layers: Layers, owner: u32) -> io::Result<OwnedFd> {
+/// The kernel has its own copies of the layers' mounts then.
+fn layered(layers: Layers, owner: u32, lingering: &mut Lingering) -> io::Result<OwnedFd> {
     match process::as_owner(owner, || overlay_of_descriptors(&layers)) {
-        Ok(root) => Ok(root),
+        Ok(root) => {
+            <[OwnedFd; 2]>::from(layers).into_iter().for_each(|layer| lingering.hold(layer));
+            Ok(root)
+        }
         // Kernels before 6.15 take layers only from where the caller's own mounts are.
         Err(_) => overlay_of_paths(layers, owner),
     }
@@ -179,7 +203,8 @@ pub(crate) fn carries(dir: &Path) -> Res<()> {
         }
         let open =
             |path: &Path| mount::copy(CWD, path).doing_with(|| format!("open {}", path.display()));
-        overlay(open(&place.join("lower"))?, open(&place)?, 0).map(drop)
+        let mut lingering = Lingering::default();
+        overlay(open(&place.join("lower"))?, open(&place)?, 0, &mut lingering).map(drop)
     };
     let tried = tried();
     hc_fs::tree::remove(&place)?;

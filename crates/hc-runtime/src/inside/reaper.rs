@@ -2,13 +2,11 @@
 
 use super::payload::Payload;
 use super::probe::Probe;
-use crate::error::{Doing, Problem, Res};
+use crate::error::{Doing, Res};
 use crate::protocol::{Order, Report};
 use crate::sys::process::{self, Ended};
 use crate::sys::signals::{self, Blocked};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::fs::File;
-use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// What a first process does once its payload is executed.
@@ -22,26 +20,24 @@ impl Reaper {
     /// Executes the payload.
     pub fn start(payload: &Payload, capabilities: u64, port: Option<u16>) -> Res<Self> {
         let signals = Blocked::new(&signals::all()).doing("take over signals")?;
-        let (read, write) =
-            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).doing("make a pipe")?;
-        // SAFETY: this process has one thread, and the child never returns.
-        let child = unsafe { process::clone_filtered(0, libc::SIGCHLD) };
-        let Some(child) = child.doing("make the payload's process")? else {
-            let problem = payload.execute(capabilities, true);
-            let _ = File::from(write).write_all(problem.to_string().as_bytes());
-            process::exit_now(127);
+        let mut problem = None;
+        // SAFETY: this process has one thread. What the child leaves here are some strings of its last words
+        // to the kernel, which nobody frees.
+        let child = unsafe {
+            process::spawn_on_same_memory(&mut || {
+                problem = Some(payload.execute(capabilities, true));
+            })
         };
-        drop(write);
-        // The end that would have been written to is closed by a successful execve.
-        let mut problem = String::new();
-        File::from(read).read_to_string(&mut problem).doing("wait for the payload")?;
-        if !problem.is_empty() {
-            return Err(Problem::plain(problem));
+        let child = child.doing("make the payload's process")?;
+        if let Some(problem) = problem {
+            return Err(problem);
         }
+        // The child has become another user on this memory.
+        process::hide().doing("hide the machine's init")?;
         // To pass signals on to a payload of another user is all that is left to do.
         let kill = super::capabilities::bit("KILL").unwrap_or(0);
         process::set_capabilities(kill).doing("give up capabilities")?;
-        Ok(Self { payload: child.pid, signals, probe: port.map(Probe::new) })
+        Ok(Self { payload: child, signals, probe: port.map(Probe::new) })
     }
 
     /// Until the payload has ended, or the supervisor has: with this process, the kernel ends

@@ -14,11 +14,12 @@ use crate::error::{Problem, Res, RunError};
 use crate::exec::terminal::Relay;
 use crate::ids;
 use crate::logs::Writer;
-use crate::network::Network;
+use crate::network::{Network, NetworkError};
 use crate::status::{Exit, Phase, Status};
 use crate::sys::signals::Blocked;
 use crate::timing::{Clock, Stage, Step};
 use crate::volumes::Volumes;
+use hc_fs::Lingering;
 use hc_spec::MachineSpec;
 use hc_spec::machine::Kind;
 pub(crate) use start::Init;
@@ -42,6 +43,10 @@ pub(crate) struct Run<'a> {
     pub(crate) relay: Relay,
     /// Held from before the start until the last of them is written out.
     pub(crate) volumes: Volumes,
+    /// What takes long to close: nobody waits for it, not even where this process ends.
+    pub(crate) lingering: Lingering,
+    /// It is on no network any more.
+    pub(crate) detached: bool,
     pub(crate) clock: Clock,
     /// When the payload could have been executed, and when it was.
     pub(crate) marks: [u64; 2],
@@ -52,7 +57,8 @@ pub(crate) struct Run<'a> {
 ///
 /// SIGTERM and SIGINT are blocked meanwhile and mean: stop it as its description says; a second
 /// one means: now. When the calling thread is killed, the kernel kills the machine. The caller
-/// must have one thread, because the machine's first process begins as a copy of it.
+/// must have one thread, because the machine's first process begins as a copy of it, and ends soon: what
+/// takes long to close is held until then.
 ///
 /// # Errors
 /// When the machine could not be started. The status file then says `failed` and why, except for
@@ -111,6 +117,8 @@ pub fn run(config: &RunConfig, network: &dyn Network, keep: Keep<'_>) -> Result<
             signals,
             relay: Relay::default(),
             volumes,
+            lingering: Lingering::default(),
+            detached: false,
             clock,
             marks,
         })
@@ -129,7 +137,7 @@ impl Run<'_> {
         let name = self.spec.name.as_str();
         let oom = self.group.oom_kills() > 0;
         let gone = self.group.remove();
-        let detached = self.network.detach(self.spec);
+        let detached = if self.detached { Ok(()) } else { self.detach() };
         let released = self.volumes.release();
         let _ = hc_fs::plain::remove_file(&self.places.run.join("pid"));
         if let Err(problem) = gone {
@@ -159,7 +167,14 @@ impl Run<'_> {
         self.status.exit = Some(exit);
         self.enter(phase).map_err(|problem| problem.of(name))?;
         crate::fork::discard_old(&self.places).map_err(|problem| problem.of(name))?;
+        std::mem::take(&mut self.lingering).leave();
         result
+    }
+
+    /// Takes the machine off its networks.
+    pub(crate) fn detach(&mut self) -> Result<(), NetworkError> {
+        self.lingering.join(self.network.detach(self.spec)?);
+        Ok(())
     }
 
     /// Clears what a supervisor that was killed left.
@@ -175,9 +190,7 @@ impl Run<'_> {
         };
         clear(self).map_err(|problem| problem.of(name))?;
         if before.is_some_and(|before| !before.phase.is_over()) {
-            self.network
-                .detach(self.spec)
-                .map_err(|source| RunError::Network { machine: name.into(), source })?;
+            self.detach().map_err(|source| RunError::Network { machine: name.into(), source })?;
         }
         Ok(())
     }
@@ -260,7 +273,8 @@ pub fn sweep(
         }
         let text = status.and_then(|status| std::fs::read(status.closure).ok());
         if let Some(spec) = text.and_then(|text| MachineSpec::from_json(&text).ok()) {
-            let _ = network.detach(&spec);
+            // On the spot: whoever sweeps may be about to start a machine, which takes one thread.
+            let _ = network.detach(&spec).map(Lingering::close);
         }
         if cleanup(&name, run_dir, Some(state_dir), cgroup_parent).is_ok() {
             gone.push(name);

@@ -108,56 +108,51 @@ impl Run<'_> {
             Some(ids) => Some((namespace("user").map_err(|problem| problem.of(name))?, ids.base)),
             None => None,
         };
+        if fork.is_layer() && self.spec.volumes.is_empty() && self.spec.binds.is_empty() {
+            // Its mounts go some moments after the machine, where nothing of theirs is anybody else's.
+            self.lingering.hold(namespace("mnt").map_err(|problem| problem.of(name))?);
+        }
         self.status.timing.push(self.clock.stage(Step::Fork, forking));
-        // The network is connected while the root is mounted.
-        let clock = self.clock;
-        let began = clock.us();
-        let (attached, connecting, mounted, mounting) = std::thread::scope(|scope| {
-            let attach = scope.spawn(|| {
-                let attached = self.network.attach(netns.as_fd(), self.spec);
-                (attached, clock.stage(Step::Network, began))
-            });
-            let mounted = fork
-                .mount(&root, userns.as_ref().map(|(fd, base)| (fd.as_fd(), *base)))
-                .and_then(|root| tell(&control, &Order::Root(root)))
-                .and_then(|()| self.show_store(&control, userns.as_ref()))
-                .and_then(|()| self.place(&control, userns.as_ref()));
-            let mounting = clock.stage(Step::Mount, began);
-            let failed = |_| (Err("the network code failed".into()), mounting);
-            let (attached, connecting) = attach.join().unwrap_or_else(failed);
-            (attached, connecting, mounted, mounting)
+        let mounted = self.timed(Step::Mount, |run| -> Res<()> {
+            let ids = userns.as_ref().map(|(fd, base)| (fd.as_fd(), *base));
+            let root = fork.mount(&root, ids, &mut run.lingering)?;
+            tell(&control, &Order::Root(root))?;
+            run.show_store(&control, userns.as_ref())?;
+            run.place(&control, userns.as_ref())
         });
-        self.status.timing.extend([mounting, connecting]);
-        self.marks[0] = clock.us();
+        mounted.map_err(|problem| problem.of(name))?;
+        // The network is connected while init puts everything in its place.
+        let attached = self.timed(Step::Network, |run| run.network.attach(netns.as_fd(), run.spec));
+        let attached =
+            attached.map_err(|source| RunError::Network { machine: name.into(), source })?;
+        self.lingering.join(attached.lingering);
+        self.status.addresses = attached.addresses;
+        self.marks[0] = self.clock.us();
         if fork.is_volatile() {
             self.log.say(
                 "hc: the state directory is on an overlay, which cannot carry another: what this \
                  machine writes is kept in memory and lost when it stops",
             );
         }
-        mounted.map_err(|problem| problem.of(name))?;
-        let attached =
-            attached.map_err(|source| RunError::Network { machine: name.into(), source })?;
-        self.status.addresses = attached.addresses;
         let begin = || -> Res<Machine> {
             let (output, terminal, notify) = streams(&control, self.config.streams)?;
+            tell(&control, &Order::Go)?;
             let pid = format!("{}\n", init.pid);
             hc_fs::plain::write(&self.places.run.join("pid"), pid.as_bytes(), 0o644)?;
             self.status.write(&self.places)?;
-            tell(&control, &Order::Go)?;
             Ok(Machine { init, control, output, terminal, notify, _ids: ids })
         };
         begin().map_err(|problem| problem.of(name))
     }
 
     /// Hands over the store, for init to take from it what this machine may see.
-    fn show_store(&self, control: &OwnedFd, userns: Option<&(OwnedFd, u32)>) -> Res<()> {
+    fn show_store(&mut self, control: &OwnedFd, userns: Option<&(OwnedFd, u32)>) -> Res<()> {
         if self.store.is_empty() {
             return Ok(());
         }
         let store = self.config.physical(Path::new(inside::STORE));
         let userns = userns.map(|(fd, base)| (fd.as_fd(), *base));
-        tell(control, &Order::Store(crate::fork::store(&store, userns)?))
+        tell(control, &Order::Store(crate::fork::store(&store, userns, &mut self.lingering)?))
     }
 
     /// Hands over what the machine sees besides its image.

@@ -93,6 +93,8 @@ impl Run<'_> {
         if let Some(problem) = course.failed {
             return Err(Problem::Plain(problem));
         }
+        // While the kernel takes the machine's namespaces and memory away. A refusal is told after that.
+        self.detached = self.detach().is_ok();
         let init = machine.init.wait().doing("wait for the machine's end")?;
         // Nobody has the other ends any more.
         while self.read_output(machine, false) != [false, false] {}

@@ -92,6 +92,41 @@ pub unsafe fn clone_filtered(flags: i32, exit_signal: i32) -> io::Result<Option<
     Ok(Some(Cloned { pid: i32::try_from(pid).unwrap_or(i32::MAX), pidfd }))
 }
 
+/// Makes a child on this process's own memory, which has `work` execute something, and goes on when that
+/// is done: as vfork(2), no page of this process is copied for it. `work` does not return when it has
+/// executed something; what it leaves where it points to is there for this process to see. Gives the
+/// child's number.
+///
+/// # Safety
+/// The caller makes sure that
+/// - this process has one thread;
+/// - `work` ends in execve(2), or returns: the child then ends with status 127;
+/// - `work` leaves nothing behind that this process must not find: it is the same memory.
+pub unsafe fn spawn_on_same_memory(work: &mut dyn FnMut()) -> io::Result<i32> {
+    extern "C" fn child(work: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: it points to the reference below, which nobody uses meanwhile: the parent is suspended.
+        let work = unsafe { &mut *work.cast::<&mut dyn FnMut()>() };
+        work();
+        exit_now(127)
+    }
+    // Only what is used of it is ever there.
+    const STACK: usize = 256 << 10;
+    let mut stack = Vec::<u128>::with_capacity(STACK / size_of::<u128>());
+    let mut work = work;
+    // SAFETY: the stack grows down from its end, which is aligned to 16 bytes, and lives until the child has
+    // another memory or none. CLONE_VFORK keeps this thread, the only one, from running before that.
+    let pid = unsafe {
+        let top = stack.as_mut_ptr().add(stack.capacity());
+        libc::clone(
+            child,
+            top.cast(),
+            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+            (&raw mut work).cast(),
+        )
+    };
+    check(pid.into()).map(|_| pid)
+}
+
 /// Ends this process at once: nothing is flushed, dropped or run.
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: always sound.

@@ -220,6 +220,7 @@ impl Run<'_> {
         let layer = layer.map_err(here)?;
         let (attached, taps) =
             attached.map_err(|source| RunError::Network { machine: name.into(), source })?;
+        self.lingering.join(attached.lingering);
         self.status.addresses = attached.addresses;
         let words = words(spec, vm, &accelerator);
         let macs = incoming.as_ref().map_or_else(|| identity::macs(spec), fork::Incoming::macs);

@@ -175,6 +175,7 @@ impl Run<'_> {
             .network
             .attach_taps(spec)
             .map_err(|source| RunError::Network { machine: name.into(), source })?;
+        self.lingering.join(attached.lingering);
         self.status.addresses.clone_from(&attached.addresses);
         let macs = identity::macs(spec);
         let used = self.used().map_err(here)?;
