@@ -285,13 +285,19 @@ impl<'a> Evaluator<'a> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn eval_bool(&self, expr: &'a Expr<'a>, env: &'a Env<'a>) -> Result<bool> {
         let slot = self.eval_slot(expr, env)?;
         match slot.as_bool() {
             Some(value) => Ok(value),
-            None => Err(self.wrong_type("a Boolean", slot.get(), expr.span)),
+            None => Err(self.not_a_bool(slot, expr)),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn not_a_bool(&self, slot: Slot<'a>, expr: &'a Expr<'a>) -> Error {
+        self.wrong_type("a Boolean", slot.get(), expr.span)
     }
 
     /// The scope of a `let` or `rec`.
