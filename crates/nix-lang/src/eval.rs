@@ -326,10 +326,13 @@ impl<'a> Evaluator<'a> {
         env
     }
 
+    #[inline]
     pub(crate) fn sources_of(&self, set: &AttrSet<'a>, env: &'a Env<'a>) -> &'a [Slot<'a>] {
-        if set.sources.is_empty() {
-            return &[];
-        }
+        if set.sources.is_empty() { &[] } else { self.some_sources_of(set, env) }
+    }
+
+    #[inline(never)]
+    fn some_sources_of(&self, set: &AttrSet<'a>, env: &'a Env<'a>) -> &'a [Slot<'a>] {
         let sources = set.sources.iter().map(|expr| self.delayed(expr, env));
         self.arena.alloc_slice_fill_iter(sources)
     }

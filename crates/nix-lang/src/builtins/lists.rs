@@ -284,6 +284,12 @@ fn sort<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
         let value = nix.force(item, pos)?;
         items.push(if value.has_identity() { item } else { value });
     }
+    // The usual case, which cannot fail.
+    if plain && items.iter().all(|item| matches!(item, Value::String(_))) {
+        let text = |item: &Value<'a>| if let Value::String(text) = item { text.bytes } else { b"" };
+        items.sort_by(|left, right| text(left).cmp(text(right)));
+        return Ok(nix.list_from(&items));
+    }
     let mut less = |left: Value<'a>, right: Value<'a>| -> Result<bool> {
         if plain {
             return nix.less(nix.force(left, pos)?, nix.force(right, pos)?, pos);
