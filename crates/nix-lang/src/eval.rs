@@ -285,13 +285,19 @@ impl<'a> Evaluator<'a> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn eval_bool(&self, expr: &'a Expr<'a>, env: &'a Env<'a>) -> Result<bool> {
         let slot = self.eval_slot(expr, env)?;
         match slot.as_bool() {
             Some(value) => Ok(value),
-            None => Err(self.wrong_type("a Boolean", slot.get(), expr.span)),
+            None => Err(self.not_a_bool(slot, expr)),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn not_a_bool(&self, slot: Slot<'a>, expr: &'a Expr<'a>) -> Error {
+        self.wrong_type("a Boolean", slot.get(), expr.span)
     }
 
     /// The scope of a `let` or `rec`.
@@ -320,10 +326,13 @@ impl<'a> Evaluator<'a> {
         env
     }
 
+    #[inline]
     pub(crate) fn sources_of(&self, set: &AttrSet<'a>, env: &'a Env<'a>) -> &'a [Slot<'a>] {
-        if set.sources.is_empty() {
-            return &[];
-        }
+        if set.sources.is_empty() { &[] } else { self.some_sources_of(set, env) }
+    }
+
+    #[inline(never)]
+    fn some_sources_of(&self, set: &AttrSet<'a>, env: &'a Env<'a>) -> &'a [Slot<'a>] {
         let sources = set.sources.iter().map(|expr| self.delayed(expr, env));
         self.arena.alloc_slice_fill_iter(sources)
     }

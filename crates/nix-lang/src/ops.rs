@@ -109,8 +109,10 @@ impl<'a> Evaluator<'a> {
             };
         }
         let operands = operands(node, BinaryOp::Concat);
-        let values: Vec<Value<'a>> =
-            operands.iter().map(|expr| self.eval(expr, env)).collect::<Result<_>>()?;
+        let mut values = Vec::with_capacity(operands.len());
+        for operand in &operands {
+            values.push(self.eval(operand, env)?);
+        }
         // What is not a list is complained of where C++ Nix does: in the innermost pair first.
         let last = values.len() - 1;
         for at in [last - 1, last].into_iter().chain((0..last - 1).rev()) {
