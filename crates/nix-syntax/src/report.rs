@@ -2,7 +2,7 @@
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
 
-use crate::source::{Origin, Source, Sources, Span};
+use crate::source::{Origin, Source, Sources, Span, ends_line};
 
 /// An error (or warning) with the places that explain it. The evaluator uses it for its trail of calls as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,8 +79,8 @@ fn snippet<'t>(
 ) -> Snippet<'t, annotate_snippets::Annotation<'t>> {
     let Source { origin, text } = sources.get(span.file);
     let start = (span.start as usize).min(text.len());
-    let line_start = text[..start].iter().rposition(|c| *c == b'\n').map_or(0, |n| n + 1);
-    let line_end = text[start..].iter().position(|c| *c == b'\n').map_or(text.len(), |n| start + n);
+    let line_start = (0..start).rev().find(|at| ends_line(&text, *at)).map_or(0, |at| at + 1);
+    let line_end = (start..text.len()).find(|at| ends_line(&text, *at)).unwrap_or(text.len());
     let end = (span.end as usize).clamp(start, line_end);
     let mut line = String::from_utf8_lossy(&text[line_start..start]).into_owned();
     let from = line.len();

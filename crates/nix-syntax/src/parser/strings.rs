@@ -45,10 +45,15 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
     }
 
     /// The node of the parts collected since `from`.
-    fn string_node(&mut self, from: usize, start: u32) -> NodeId {
+    fn string_node(&mut self, from: usize, start: u32, indented: bool) -> NodeId {
         let kind = match self.parts[from..] {
             [] => Kind::Str(b""),
             [Part::Text(text)] => Kind::Str(text),
+            // C++ Nix shows an indented string of one string in it as that string.
+            [Part::Expr(expr)] if indented && matches!(self.raw.nodes[expr as usize].kind, Kind::Str(_)) => {
+                self.parts.truncate(from);
+                return expr;
+            }
             _ => Kind::Interpolated(raw::pool_run(&mut self.raw.parts, &mut self.parts, from)),
         };
         self.parts.truncate(from);
@@ -106,7 +111,7 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
             self.push_text(&owned);
         }
         self.resume(at + 1);
-        Ok(self.string_node(from, start))
+        Ok(self.string_node(from, start, false))
     }
 
     /// A null byte in a string whose text, up to here, is `text`.
@@ -187,7 +192,7 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
         let from = self.parts.len();
         self.strip(&pieces);
         self.resume(at + 2);
-        Ok(self.string_node(from, start))
+        Ok(self.string_node(from, start, true))
     }
 
     /// Takes the common indentation away and leaves the parts on `self.parts`.
