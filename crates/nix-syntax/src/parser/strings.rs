@@ -252,6 +252,18 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
         let start = tok.start;
         let text = self.lexer.text;
         let written = self.text(tok);
+        let lints = self.options.lints;
+        let literal = || String::from_utf8_lossy(written);
+        let rather = "by a string, relative path, or parameter";
+        if tok.kind == Tok::Path && written[0] == b'/' {
+            self.lint(lints.absolute_path_literals, "lint-absolute-path-literals", tok, |_| {
+                format!("absolute path literals are not portable. Consider replacing path literal '{}' {rather}", literal())
+            })?;
+        } else if tok.kind == Tok::Path && written[0] != b'.' {
+            self.lint(lints.short_path_literals, "lint-short-path-literals", tok, |_| {
+                format!("relative path literal '{0}' should be prefixed with '.' for clarity: './{0}'", literal())
+            })?;
+        }
         let mut first = if tok.kind == Tok::HomePath {
             let Some(home) = self.options.home else {
                 let shown = String::from_utf8_lossy(written).into_owned();
@@ -261,6 +273,9 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
                     format!("the path '{shown}' can not be resolved in pure mode"),
                 );
             };
+            self.lint(lints.absolute_path_literals, "lint-absolute-path-literals", tok, |_| {
+                format!("home path literals are not portable. Consider replacing path literal '{}' {rather}", literal())
+            })?;
             canonical(&[home, &written[1..]].concat())
         } else if written[0] == b'/' {
             canonical(written)
