@@ -154,7 +154,8 @@ impl EvalArgs {
                 show_trace: self.show_trace,
                 trace_verbose: self.trace_verbose,
                 abort_on_warn: self.abort_on_warn
-                    || std::env::var("NIX_ABORT_ON_WARN").is_ok_and(|value| truth(&value) == Some(true)),
+                    || std::env::var("NIX_ABORT_ON_WARN")
+                        .is_ok_and(|value| truth(&value) == Some(true)),
                 colour: output::colour(&std::io::stderr()),
                 home: std::env::home_dir(),
                 features: self.features.base()?,

@@ -1,7 +1,7 @@
 //! From expression to value: the interpreter's inner loop.
 
 use nix_syntax::ast::{AttrName, AttrSet, AttrValue, Expr, ExprKind, HasAttr, Select};
-use nix_syntax::{Place, Symbol};
+use nix_syntax::{Place, Symbol, written_name};
 
 use crate::Evaluator;
 use crate::context::Ctx;
@@ -269,7 +269,7 @@ impl<'a> Evaluator<'a> {
             };
             match entries.binary_search_by_key(&name, |entry| entry.name) {
                 Ok(at) => {
-                    let text = self.name(name);
+                    let text = self.written(name);
                     let place = self.place(entries[at].pos());
                     let message = format!("dynamic attribute '{text}' already defined at {place}");
                     return Err(Error::eval(message, source::at(attr.place)));
@@ -305,7 +305,7 @@ impl<'a> Evaluator<'a> {
                 return self.force(value, expr.span);
             }
         }
-        let message = format!("undefined variable '{}'", self.name(name));
+        let message = format!("undefined variable '{}'", self.written(name));
         Err(Error::new(ErrorKind::UndefinedVar, message, expr.span))
     }
 
@@ -366,7 +366,7 @@ impl<'a> Evaluator<'a> {
         let names: Vec<String> = path
             .iter()
             .map(|name| match name {
-                AttrName::Static(name) => self.name(*name),
+                AttrName::Static(name) => self.written(*name),
                 AttrName::Dynamic(_) => "${…}".to_owned(),
             })
             .collect();
@@ -390,7 +390,7 @@ impl<'a> Evaluator<'a> {
     pub(crate) fn select(&self, attrs: &'a Attrs<'a>, name: Symbol, pos: Pos) -> Result<Value<'a>> {
         match attrs.get(name) {
             Some(attr) => self.force(attr.value(), pos).map_err(|error| {
-                let text = format!("while evaluating the attribute '{}'", self.name(name));
+                let text = format!("while evaluating the attribute '{}'", self.written(name));
                 error.frame(attr.pos(), text)
             }),
             None => Err(self.missing_attr(attrs, name, pos)),
@@ -457,6 +457,11 @@ impl<'a> Evaluator<'a> {
 
     pub(crate) fn name(&self, name: Symbol) -> String {
         String::from_utf8_lossy(self.symbols.name(name)).into_owned()
+    }
+
+    /// A name for messages: in quotation marks where it needs them.
+    pub(crate) fn written(&self, name: Symbol) -> String {
+        written_name(self.symbols.name(name))
     }
 
     /// The string value of a symbol, made once.

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use crate::Options;
 use crate::ast::*;
 use crate::frames::{keeps_frame, lending};
+use crate::name::written_name;
 use crate::parser::too_deep;
 use crate::raw::{
     self, Kind, Name, NodeId, Part, PathName, Raw, RawAttr, RawSet, Run, SetId, Value,
@@ -132,7 +133,7 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
         if !self.withs.is_empty() {
             return ExprKind::WithVar { name: symbol, withs: self.with_levels() };
         }
-        let shown = String::from_utf8_lossy(self.raw.names[name as usize]);
+        let shown = written_name(self.raw.names[name as usize]);
         let mut report =
             Report::new(format!("undefined variable '{shown}'"), self.span(start, end));
         let visible = self.bindings.iter().map(|b| self.raw.names[b.name as usize]);

@@ -12,6 +12,7 @@ use crate::features::FeatureArgs;
 use crate::installable::warn_of_settings;
 use crate::nix_io::{self, open_io};
 use crate::output;
+use crate::search_path;
 use clap::Subcommand;
 use hc_deploy::{Registries, StoreIo};
 use nix_compat::flake_ref::registry::Entry;
@@ -82,6 +83,9 @@ pub struct LockArgs {
     /// The registry of everybody: an address, a file, or nothing
     #[arg(long, value_name = "ADDRESS")]
     flake_registry: Option<String>,
+    /// See the environment, the time and any file
+    #[arg(long)]
+    impure: bool,
     /// Show every step of an error's trail
     #[arg(long)]
     show_trace: bool,
@@ -162,10 +166,15 @@ impl<'a> Wish<'a> {
             if self.fresh {
                 eval.ttl = Some(Duration::ZERO);
             }
+            eval.environment = self.lock.impure;
             let io = open_io(globals, eval);
             let arena = Arena::new();
+            let search_path =
+                if self.lock.impure { search_path::entries(&[], None) } else { Vec::new() };
             let settings = Settings {
-                pure: true,
+                pure: !self.lock.impure,
+                home: std::env::home_dir(),
+                search_path,
                 show_trace: self.lock.show_trace,
                 colour: output::colour(&std::io::stderr()),
                 features: self.lock.features.all()?,

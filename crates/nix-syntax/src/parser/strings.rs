@@ -50,7 +50,9 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
             [] => Kind::Str(b""),
             [Part::Text(text)] => Kind::Str(text),
             // C++ Nix shows an indented string of one string in it as that string.
-            [Part::Expr(expr)] if indented && matches!(self.raw.nodes[expr as usize].kind, Kind::Str(_)) => {
+            [Part::Expr(expr)]
+                if indented && matches!(self.raw.nodes[expr as usize].kind, Kind::Str(_)) =>
+            {
                 self.parts.truncate(from);
                 return expr;
             }
@@ -261,7 +263,10 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
             })?;
         } else if tok.kind == Tok::Path && written[0] != b'.' {
             self.lint(lints.short_path_literals, "lint-short-path-literals", tok, |_| {
-                format!("relative path literal '{0}' should be prefixed with '.' for clarity: './{0}'", literal())
+                format!(
+                    "relative path literal '{0}' should be prefixed with '.' for clarity: './{0}'",
+                    literal()
+                )
             })?;
         }
         let mut first = if tok.kind == Tok::HomePath {
