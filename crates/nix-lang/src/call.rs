@@ -329,7 +329,7 @@ impl<'a> Evaluator<'a> {
         let message = format!(
             "{} called without required argument '{}'",
             self.lambda_name(lambda),
-            self.written(name)
+            self.written_name(name)
         );
         Error::ty(message, pos).frame(lambda.head, "the function is here")
     }

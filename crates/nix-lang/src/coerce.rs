@@ -135,7 +135,7 @@ impl<'a> Evaluator<'a> {
         attrs.get(name).ok_or_else(|| {
             Error::new(
                 ErrorKind::MissingAttr,
-                format!("attribute '{}' missing", self.written(name)),
+                format!("attribute '{}' missing", self.written_name(name)),
                 pos,
             )
         })
@@ -144,7 +144,7 @@ impl<'a> Evaluator<'a> {
     #[cold]
     pub(crate) fn missing_attr(&self, attrs: &'a Attrs<'a>, name: Symbol, pos: Pos) -> Error {
         let wanted = self.name(name);
-        let message = format!("attribute '{}' missing", self.written(name));
+        let message = format!("attribute '{}' missing", self.written_name(name));
         let error = Error::new(ErrorKind::MissingAttr, message, pos);
         let names: Vec<String> =
             self.entries(attrs).iter().map(|attr| self.name(attr.name)).collect();

@@ -269,7 +269,7 @@ impl<'a> Evaluator<'a> {
             };
             match entries.binary_search_by_key(&name, |entry| entry.name) {
                 Ok(at) => {
-                    let text = self.written(name);
+                    let text = self.written_name(name);
                     let place = self.place(entries[at].pos());
                     let message = format!("dynamic attribute '{text}' already defined at {place}");
                     return Err(Error::eval(message, source::at(attr.place)));
@@ -305,7 +305,7 @@ impl<'a> Evaluator<'a> {
                 return self.force(value, expr.span);
             }
         }
-        let message = format!("undefined variable '{}'", self.written(name));
+        let message = format!("undefined variable '{}'", self.written_name(name));
         Err(Error::new(ErrorKind::UndefinedVar, message, expr.span))
     }
 
@@ -366,7 +366,7 @@ impl<'a> Evaluator<'a> {
         let names: Vec<String> = path
             .iter()
             .map(|name| match name {
-                AttrName::Static(name) => self.written(*name),
+                AttrName::Static(name) => self.written_name(*name),
                 AttrName::Dynamic(_) => "${…}".to_owned(),
             })
             .collect();
@@ -390,7 +390,7 @@ impl<'a> Evaluator<'a> {
     pub(crate) fn select(&self, attrs: &'a Attrs<'a>, name: Symbol, pos: Pos) -> Result<Value<'a>> {
         match attrs.get(name) {
             Some(attr) => self.force(attr.value(), pos).map_err(|error| {
-                let text = format!("while evaluating the attribute '{}'", self.written(name));
+                let text = format!("while evaluating the attribute '{}'", self.written_name(name));
                 error.frame(attr.pos(), text)
             }),
             None => Err(self.missing_attr(attrs, name, pos)),
@@ -460,7 +460,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// A name for messages: in quotation marks where it needs them.
-    pub(crate) fn written(&self, name: Symbol) -> String {
+    pub(crate) fn written_name(&self, name: Symbol) -> String {
         written_name(self.symbols.name(name))
     }
 
