@@ -1,10 +1,12 @@
 # What a container can do for its user, a microVM can: shells, files, questions whether it works, and how it
 # ended.
 . "$(dirname "$0")/../lib/test.sh"
+. "$(dirname "$0")/../lib/wire.sh"
 
 : "${KERNEL_DEB:?a package of a Debian kernel}"
 # What hangs is a failure of its own, and the rest is still to be seen.
 hc() { timeout 200 "$HC" "$@"; }
+wire
 mkdir -p "$WORK/cloud" && cp "$KERNEL_DEB" "$WORK/cloud/kernel.deb"
 cloud <<-'NIX'
 	{ images, ... }: {
@@ -24,12 +26,19 @@ cloud <<-'NIX'
 	    ready = { when = "http"; port = 80; path = "/up"; timeoutSec = 150; };
 	    health = { port = 80; path = "/up"; intervalSec = 1; timeoutSec = 20; failures = 2; };
 	    restart.delayMs = 10;
+	    lan.wire0 = { addresses = [ "192.0.2.7/24" ]; gateways = [ "192.0.2.9" ]; };
 	    stop.timeoutSec = 30;
 	  };
 	}
 NIX
 check "deploy waits for an answer by HTTP" deploy
 same "it is ready" "$(machine db phase)" ready
+
+# --- A wire of the host's.
+check "it is a computer on a wire of the host" hc exec db -- curl -sS --max-time 20 http://203.0.113.1/
+same "under the MAC that follows from its name" "$(far ip neigh show 192.0.2.7 | grep -o 'lladdr [^ ]*')" \
+	"lladdr $(hc ip db --json | jq -r '.[] | select(.lan == "wire0").mac')"
+same "and nothing of it is left on the host's side" "$(ip -o link show type macvtap)" ""
 
 # --- Shells.
 same "a shell reads commands, as at a login" "$(echo 'echo "$0 $HOME $SHELL $USER $PWD"' | hc shell db 2>&1)" \

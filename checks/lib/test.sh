@@ -43,15 +43,23 @@ refuse() {
 says() { if grep -Eqi -- "$1" "$WORK/out"; then ok "$2"; else not_ok "$2: does not say '$1'"; fi; }
 silent() { if grep -Eqi -- "$1" "$WORK/out"; then not_ok "$2: says '$1'"; else ok "$2"; fi; }
 
+# within SECONDS COMMAND…: it succeeds by then.
+within() {
+	local until=$((SECONDS + $1 + 1))
+	while [ $SECONDS -lt $until ]; do "${@:2}" && return; sleep 0.1; done
+	return 1
+}
+
 # same TITLE A B
 same() { if [ "$2" = "$3" ]; then ok "$1"; else
 	: >"$WORK/out"
 	not_ok "$1: '$2' is not '$3'"
 fi; }
 
-# cloud FILE: the flake in $WORK/cloud, with FILE's text (stdin) as its module.
+# cloud FILE: the flake in $WORK/cloud, with FILE's text (stdin) as its module; site.nix lies beside it.
 cloud() {
 	mkdir -p "$WORK/cloud"
+	cp "$(dirname "${BASH_SOURCE[0]}")/site.nix" "$WORK/cloud/"
 	cat >"$WORK/cloud/cloud.nix"
 	cat >"$WORK/cloud/flake.nix" <<-NIX
 		{

@@ -92,11 +92,22 @@ fn find(links: &[Vec<u8>], mac: [u8; 6]) -> Option<u32> {
     by(MADE_WITH).or_else(|| by(NOW))
 }
 
-/// All addresses are known, and nobody needs asking. A kernel may be without IPv6.
+/// All addresses are known, and nobody needs asking.
 fn quiet(name: &str) {
-    for setting in ["accept_ra", "accept_dad"] {
+    say(name, &[("accept_ra", b"0"), ("accept_dad", b"0")]);
+}
+
+/// Routers are heard, and others asked whether an address is free. Their way to everybody is better than
+/// that over the host.
+fn listens(name: &str) {
+    say(name, &[("accept_ra", b"1"), ("accept_dad", b"1"), ("ra_defrtr_metric", b"512")]);
+}
+
+/// A kernel may be without IPv6, and without the newer of these.
+fn say(name: &str, settings: &[(&str, &[u8])]) {
+    for (setting, value) in settings {
         let path = format!("/proc/sys/net/ipv6/conf/{name}/{setting}");
-        let _ = sys::open(&path, at::WRITE).and_then(|file| sys::write(&file, b"0"));
+        let _ = sys::open(&path, at::WRITE).and_then(|file| sys::write(&file, value));
     }
 }
 
@@ -117,7 +128,12 @@ fn set_up_one(netlink: &Netlink, interface: &Interface, index: u32) -> Result<()
     let with = [(3, called.as_bytes()), (1, &interface.mac[..]), (4, &mtu[..])];
     let count = if interface.mtu.is_some() { 3 } else { 2 };
     set_link(netlink, index, false, &with[..count]).map_err(refused("set name, MAC and MTU"))?;
-    quiet(name);
+    // Where nobody is known beforehand, the network is not hc's.
+    if interface.neighbours.is_empty() {
+        listens(name)
+    } else {
+        quiet(name)
+    }
     let there = netlink.all(GET_ADDRESS, &[0; 8]).map_err(refused("list addresses"))?;
     for address in there.iter().filter(|a| a.get(4..8) == Some(&index.to_le_bytes())) {
         let value = |number| attributes(address, 8).find(|(n, _)| *n == number);

@@ -69,6 +69,15 @@ in
             default = 1500;
             description = "Bytes in the largest packet. 1280 is the least that IPv6 allows.";
           };
+          options.lan = mkOption {
+            type = types.nullOr types.str;
+            default = null;
+            example = "eth0";
+            description = ''
+              Link of the host onto whose wire the network's machines are exposed: each has a place of its own
+              there, as with `machines.<name>.lan`.
+            '';
+          };
         }
       );
       default = { };

@@ -149,5 +149,39 @@ in
         and names the domain in which short names are looked up.
       '';
     };
+
+    lan = mkOption {
+      type = types.attrsOf (
+        types.submodule {
+          options = {
+            addresses = mkOption {
+              type = types.listOf types.str;
+              default = [ ];
+              example = [ "192.168.1.50/24" ];
+              description = "Addresses of the machine there, with the length of the prefix.";
+            };
+            gateways = mkOption {
+              type = types.listOf types.str;
+              default = [ ];
+              example = [ "192.168.1.1" ];
+              description = "Routers there over which the machine reaches everybody else, instead of its host.";
+            };
+          };
+        }
+      );
+      default = { };
+      example = {
+        eth0.addresses = [ "192.168.1.50/24" ];
+      };
+      description = ''
+        Places of the machine's own on a wire of the host, by the name of the host's Ethernet link there:
+        interfaces `lan0`, `lan1` and so on in the order of those names (macvlan; macvtap for virtual
+        machines), besides those of its networks. There it is a computer like any other, with a MAC address
+        that follows from its name: it takes what routers advertise and these addresses, its system may ask
+        for more by DHCP, everybody on the wire reaches it, and hc filters nothing. The host itself reaches
+        it over its networks only: macvlan keeps it from its own link. `networks.<name>.lan` of the host
+        does this for all machines of a network.
+      '';
+    };
   };
 }

@@ -32,7 +32,15 @@ let
       inherit (machine) aliases services;
     };
 
-  machineSpec = host: name: machine: {
+  # Where its networks are exposed, and where it says itself.
+  lan =
+    networks: machine:
+    let
+      exposed = lib.filter (parent: parent != null) (map (network: networks.${network}.lan or null) machine.networks);
+    in
+    lib.genAttrs exposed (_: { }) // lib.mapAttrs (_: withoutEmpty) machine.lan;
+
+  machineSpec = networks: host: name: machine: {
     inherit
       schema
       cloud
@@ -59,6 +67,7 @@ let
     tmpfs = lib.mapAttrs (_: withoutNulls) machine.tmpfs;
     devices = lib.mapAttrs (_: withoutNulls) machine.devices;
     inherit (machine) binds;
+    lan = lan networks machine;
     health = if machine.health == null then null else withoutEmpty machine.health;
   }
   // lib.optionalAttrs (machine.kind == "microvm") { vm = vmSpec machine.vm; }
@@ -106,13 +115,13 @@ in
   hosts = lib.mapAttrs (host: options: {
     spec = {
       inherit schema cloud host;
-      inherit (options) networks;
+      networks = lib.mapAttrs (_: network: { inherit (network) mtu; }) options.networks;
     }
     // withoutEmpty {
       inherit (options) allow;
       machines = withoutEmpty (lib.mapAttrs (_: service) options.machines);
       overlay = overlay host options;
     };
-    machines = lib.mapAttrs (machineSpec host) options.machines;
+    machines = lib.mapAttrs (machineSpec options.networks host) options.machines;
   }) config.hosts;
 }

@@ -6,6 +6,7 @@ use crate::error::{Code, Failure};
 use crate::output;
 use hc_agent::{Generations, ThrowawayNetwork};
 use hc_runtime::{Forked, ForkedDisk, Phase, Places, Status};
+use hc_spec::lan::Lan;
 use hc_spec::machine::{Kind, Restart, RestartPolicy};
 use hc_spec::{MachineSpec, Name};
 use nix_store::StorePath;
@@ -57,14 +58,21 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
             .into());
     }
     let restart = Restart { policy: RestartPolicy::Never, ..Restart::default() };
-    let spec = MachineSpec { name: args.new.clone(), restart, ..original };
+    // Addresses that somebody wrote down are the original's: on a wire of the host the fork has those that
+    // its routers give it.
+    let lan = original.lan.keys().map(|parent| (parent.clone(), Lan::default())).collect();
+    let spec = MachineSpec { name: args.new.clone(), restart, lan, ..original };
     hc_fs::plain::create_dir_all(&directory, 0o755)?;
     let forked = (|| {
         let closure = directory.join("machine.json");
         hc_fs::plain::write(&closure, spec.to_json().as_bytes(), 0o644)?;
         if let Some(path) = in_store(globals, &status.closure) {
             // As long as it runs, nothing takes away what it runs from.
-            build::keep_link(&build::store(globals)?, &path, &directory.join("image"))?;
+            build::keep_link(
+                &build::store(globals)?,
+                Path::new(&path.to_string()),
+                &directory.join("image"),
+            )?;
         }
         let supervisor = supervisor(globals, &closure, &args.machine)?;
         await_it(globals, &args.new, supervisor)

@@ -5,8 +5,9 @@
 
 use crate::error::{Error, Result};
 use crate::firewall::Protection;
-use crate::links::{self, Attached, Tap};
+use crate::links::{self, Attached, LanTap, Tap};
 use hc_spec::addr::Place;
+use hc_spec::lan::Foot;
 use hc_spec::{HostSpec, Name};
 use std::os::fd::BorrowedFd;
 
@@ -61,6 +62,22 @@ pub fn attach(
 /// The same.
 pub fn attach_tap(place: &Place<'_>, machine: &Name) -> Result<Tap> {
     run(links::attach_tap(place, machine))
+}
+
+/// See [`links::attach_lan`].
+///
+/// # Errors
+/// The same.
+pub fn attach_lan(netns: BorrowedFd<'_>, foot: &Foot<'_>, first: Option<&Place<'_>>) -> Result<()> {
+    run(links::attach_lan(netns, foot, first))
+}
+
+/// See [`links::attach_lan_tap`].
+///
+/// # Errors
+/// The same.
+pub fn attach_lan_tap(foot: &Foot<'_>) -> Result<LanTap> {
+    run(links::attach_lan_tap(foot))
 }
 
 /// See [`links::detach`].

@@ -39,6 +39,23 @@ pub enum Error {
         /// Network that needs it.
         network: Name,
     },
+    /// A link of the host onto whose wire a machine is to go is not there.
+    #[error("the host has no link '{link}' for a machine's `lan`: `ip link` lists those it has")]
+    NoParent {
+        /// Name of the link.
+        link: String,
+    },
+    /// A link of the host takes no links of machines.
+    #[error(
+        "link '{link}' of the host takes no links of machines ({source}): it has to be an Ethernet link \
+         that is no port of a bridge or a bond, and carries no macvlan of another mode"
+    )]
+    ParentTaken {
+        /// Name of the link.
+        link: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// The machine's network namespace already has an interface of that name.
     #[error("the network namespace of '{machine}' already has an interface '{ifname}'")]
     InterfaceTaken {

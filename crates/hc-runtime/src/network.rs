@@ -10,7 +10,8 @@ pub type NetworkError = Box<dyn std::error::Error + Send + Sync>;
 /// What a machine got.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attached {
-    /// Addresses, the first network's first.
+    /// Addresses in its networks, the first one's first. Under those it has on wires of the host, the
+    /// host itself does not reach it.
     pub addresses: Vec<IpAddr>,
 }
 
@@ -32,7 +33,8 @@ pub trait Network: Sync {
     /// When a link cannot be made; the machine is then not started.
     fn attach(&self, netns: BorrowedFd<'_>, spec: &MachineSpec) -> Result<Attached, NetworkError>;
 
-    /// Makes links for a virtual machine that has not started yet, one for each of its networks.
+    /// Makes links for a virtual machine that has not started yet, one for each of its networks and then
+    /// one for each wire of the host that it is on.
     /// Called on a thread of its own, once per run.
     ///
     /// # Errors

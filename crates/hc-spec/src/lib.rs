@@ -11,6 +11,7 @@ pub mod check;
 pub mod health;
 pub mod host;
 pub mod image;
+pub mod lan;
 pub mod machine;
 pub mod name;
 pub mod plan;

@@ -117,7 +117,8 @@ pub struct Interface {
     pub mtu: Option<u32>,
     /// Its addresses; others that it has are taken from it.
     pub addresses: Vec<Address>,
-    /// Who is on its link and need not be asked for.
+    /// Who is on its link and need not be asked for. Where there is nobody, routers are heard: their
+    /// advertisements give it addresses and routes besides.
     pub neighbours: Vec<Neighbour>,
 }
 structure!(Interface { device, mac, name, mtu, addresses, neighbours });

@@ -20,6 +20,9 @@ impl Network for MachineNetwork {
             let attached = with_network(place, attach)?;
             addresses.extend::<[std::net::IpAddr; 2]>([attached.v6.into(), attached.v4.into()]);
         }
+        for foot in spec.feet() {
+            blocking::attach_lan(netns, &foot, places(spec).next().as_ref())?;
+        }
         Ok(Attached { addresses })
     }
 
@@ -29,6 +32,10 @@ impl Network for MachineNetwork {
             let attach = || blocking::attach_tap(&place, &spec.name);
             let tap = with_network(place, attach)?;
             addresses.extend::<[std::net::IpAddr; 2]>([tap.v6.into(), tap.v4.into()]);
+            taps.push(Tap { descriptor: tap.descriptor, mtu: tap.mtu });
+        }
+        for foot in spec.feet() {
+            let tap = blocking::attach_lan_tap(&foot)?;
             taps.push(Tap { descriptor: tap.descriptor, mtu: tap.mtu });
         }
         Ok((Attached { addresses }, taps))

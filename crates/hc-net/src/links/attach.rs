@@ -76,13 +76,9 @@ pub async fn detach(place: &Place<'_>, machine: &Name) -> Result<()> {
     Ok(())
 }
 
-/// Opens a netlink socket in the machine's namespace. The namespace belongs to a thread, so a
-/// short-lived one goes there; a socket stays where it was opened.
+/// Opens a netlink socket in the machine's namespace.
 fn enter(netns: BorrowedFd<'_>) -> Result<Socket> {
-    let error = |source| Error::System { action: "enter the machine's network namespace", source };
-    let thread = |fd: BorrowedFd<'_>| -> std::io::Result<Socket> {
-        let kind = Some(rustix::thread::LinkNameSpaceType::Network);
-        rustix::thread::move_into_link_name_space(fd, kind)?;
+    inside(netns, || {
         // Defaults for the links to come: all addresses are known, nobody needs asking. Where
         // /proc/sys is not writable the packet filter still keeps advertisements out.
         for (name, value) in [("accept_ra", "0"), ("accept_dad", "0")] {
@@ -92,6 +88,20 @@ fn enter(netns: BorrowedFd<'_>) -> Result<Socket> {
         // then finds out by itself.
         let _ = sysctl::set("ipv4/tcp_mtu_probing", "1");
         netlink::socket()
+    })
+}
+
+/// Does something in the machine's namespace. That belongs to a thread, so a short-lived one goes
+/// there; a socket stays where it was opened.
+pub(super) fn inside<T: Send>(
+    netns: BorrowedFd<'_>,
+    what: impl FnOnce() -> std::io::Result<T> + Send,
+) -> Result<T> {
+    let error = |source| Error::System { action: "enter the machine's network namespace", source };
+    let thread = |fd: BorrowedFd<'_>| {
+        let kind = Some(rustix::thread::LinkNameSpaceType::Network);
+        rustix::thread::move_into_link_name_space(fd, kind)?;
+        what()
     };
     std::thread::scope(|scope| {
         let spawned = std::thread::Builder::new()

@@ -6,6 +6,7 @@
 
 mod attach;
 mod forwarding;
+mod lan;
 mod mend;
 mod overlay;
 mod port;
@@ -13,6 +14,7 @@ mod roads;
 mod tap;
 
 pub use attach::{Attached, attach, detach};
+pub use lan::{LanTap, attach_lan, attach_lan_tap};
 pub use mend::reattach;
 pub use roads::ensure_roads;
 pub use tap::{Tap, attach_tap, loose_taps};

@@ -85,6 +85,12 @@ fn failed(link: &str, source: io::Error) -> Error {
 fn open(name: &str) -> io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let tap = rustix::fs::open("/dev/net/tun", flags, Mode::empty())?;
+    set_kind(&tap, name)?;
+    Ok(tap)
+}
+
+/// Makes it a tap of this name with a `virtio_net_hdr` in front of each frame.
+pub(super) fn set_kind(tap: &OwnedFd, name: &str) -> io::Result<()> {
     // SAFETY: an ifreq is plain numbers and bytes.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name[..libc::IFNAMSIZ - 1].iter_mut().zip(name.bytes()) {
@@ -94,5 +100,5 @@ fn open(name: &str) -> io::Result<OwnedFd> {
     request.ifr_ifru.ifru_flags = kind as libc::c_short;
     // SAFETY: TUNSETIFF reads and writes an ifreq, which this is.
     let made = unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNSETIFF, &raw mut request) };
-    if made < 0 { Err(io::Error::last_os_error()) } else { Ok(tap) }
+    if made < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

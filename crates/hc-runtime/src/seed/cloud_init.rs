@@ -2,8 +2,10 @@
 //!
 //! They are YAML, of which JSON is a part: nothing needs another way of quoting.
 
-use super::{Seed, iso::IsoFile, mac};
+use super::{Seed, asks, is_outside, is_told, iso::IsoFile, mac, shown, ways};
+use hc_guest::wire::Address;
 use serde_json::json;
+use std::net::IpAddr;
 
 pub(super) fn files(seed: &Seed) -> Vec<IsoFile> {
     let meta = json!({ "instance-id": seed.instance, "local-hostname": seed.hostname });
@@ -33,21 +35,30 @@ fn network(seed: &Seed) -> serde_json::Value {
     for (index, interface) in seed.interfaces.iter().enumerate() {
         let mut link = json!({
             "match": { "macaddress": mac(interface.mac, ":") },
-            "set-name": format!("eth{index}"),
-            "mtu": interface.mtu,
-            "dhcp4": false,
+            "set-name": interface.name,
+            "dhcp4": asks(interface),
             "dhcp6": false,
-            "accept-ra": false,
-            "addresses": [format!("{}/64", interface.v6), format!("{}/32", interface.v4)],
+            "accept-ra": is_told(interface),
+            "addresses": interface.addresses.iter().map(shown).collect::<Vec<_>>(),
         });
+        if let Some(mtu) = interface.mtu {
+            link["mtu"] = json!(mtu);
+        }
+        let way = |(to, via): (&Address, IpAddr)| {
+            let mut way = json!({ "to": shown(to), "via": via });
+            if is_outside(interface, via) {
+                way["on-link"] = json!(true);
+            }
+            way
+        };
+        let ways: Vec<_> = ways(seed, interface).map(way).collect();
+        if !ways.is_empty() {
+            link["routes"] = json!(ways);
+        }
         if index == 0 {
-            link["routes"] = json!([
-                { "to": "::/0", "via": interface.gateway_v6 },
-                { "to": "0.0.0.0/0", "via": interface.gateway_v4, "on-link": true },
-            ]);
             link["nameservers"] = json!({ "addresses": seed.dns, "search": seed.search });
         }
-        links.insert(format!("eth{index}"), link);
+        links.insert(interface.name.clone(), link);
     }
     json!({ "version": 2, "ethernets": links })
 }

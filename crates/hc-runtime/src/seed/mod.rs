@@ -7,8 +7,9 @@ mod windows;
 
 pub use windows::Windows;
 
+use hc_guest::wire::{Address, Interface, Route};
 use iso::{IsoError, IsoFile};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// Who a machine is, in the terms that both have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,31 +18,17 @@ pub struct Seed {
     pub hostname: String,
     /// Changes when the machine is another one, and not when it is only described differently.
     pub instance: String,
-    /// Its interfaces, the one with the default routes first.
+    /// Its interfaces, the one with the names first; each is known by its hardware address, as names differ
+    /// from system to system.
     pub interfaces: Vec<Interface>,
+    /// Where packets go.
+    pub routes: Vec<Route>,
     /// Name servers.
     pub dns: Vec<IpAddr>,
     /// Domains in which short names are looked up.
     pub search: Vec<String>,
     /// Public keys, in OpenSSH's form, of who may log in as the administrator.
     pub authorized_keys: Vec<String>,
-}
-
-/// One interface, known by its hardware address: names differ from system to system.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Interface {
-    /// Hardware address.
-    pub mac: [u8; 6],
-    /// Its address, in a /64.
-    pub v6: Ipv6Addr,
-    /// The router there.
-    pub gateway_v6: Ipv6Addr,
-    /// Its other address, a /32 behind the gateway.
-    pub v4: Ipv4Addr,
-    /// The router there, which is on the link though not in the /32.
-    pub gateway_v4: Ipv4Addr,
-    /// Bytes in the largest packet.
-    pub mtu: u32,
 }
 
 impl Seed {
@@ -64,6 +51,40 @@ impl Seed {
             &[IsoFile { name: "autounattend.xml".into(), bytes: answers.into_bytes() }],
         )
     }
+}
+
+/// Whether somebody else says what an interface's addresses are: its network is not hc's.
+fn is_told(interface: &Interface) -> bool {
+    interface.neighbours.is_empty()
+}
+
+/// Whether it has to ask for an address over IPv4.
+fn asks(interface: &Interface) -> bool {
+    is_told(interface) && !interface.addresses.iter().any(|own| own.ip.is_ipv4())
+}
+
+/// The ways over routers that an interface has.
+fn ways<'s>(
+    seed: &'s Seed,
+    interface: &'s Interface,
+) -> impl Iterator<Item = (&'s Address, IpAddr)> {
+    let own = seed.routes.iter().filter(|route| route.interface == interface.name);
+    own.filter_map(|route| Some((&route.to, route.via?)))
+}
+
+/// Whether a router over IPv4 is in none of the interface's prefixes, though it is on the link.
+fn is_outside(interface: &Interface, router: IpAddr) -> bool {
+    let IpAddr::V4(router) = router else { return false };
+    let holds = |own: &Address| {
+        let IpAddr::V4(ip) = own.ip else { return false };
+        let host = 32 - u32::from(own.prefix.min(32));
+        (u64::from(ip.to_bits() ^ router.to_bits()) >> host) == 0
+    };
+    !interface.addresses.iter().any(holds)
+}
+
+fn shown(address: &Address) -> String {
+    format!("{}/{}", address.ip, address.prefix)
 }
 
 fn mac(address: [u8; 6], between: &str) -> String {

@@ -1,19 +1,42 @@
 use super::*;
+use hc_guest::wire::Neighbour;
 use proptest::prelude::*;
 use std::process::Command;
+
+fn address(ip: &str, prefix: u8) -> Address {
+    Address { ip: ip.parse().unwrap(), prefix }
+}
+
+fn route(to: (&str, u8), via: Option<&str>, interface: &str) -> Route {
+    let via = via.map(|via| via.parse().unwrap());
+    Route { to: address(to.0, to.1), via, interface: interface.into() }
+}
 
 fn seed() -> Seed {
     Seed {
         hostname: "desk".into(),
         instance: "i-1".into(),
-        interfaces: vec![Interface {
-            mac: [2, 0, 0, 0xab, 1, 2],
-            v6: "fd00::5".parse().unwrap(),
-            gateway_v6: "fd00::1".parse().unwrap(),
-            v4: "100.64.0.9".parse().unwrap(),
-            gateway_v4: "100.64.0.1".parse().unwrap(),
-            mtu: 1500,
-        }],
+        interfaces: vec![
+            Interface {
+                mac: [2, 0, 0, 0xab, 1, 2],
+                name: "eth0".into(),
+                addresses: vec![address("fd00::5", 64), address("100.64.0.9", 32)],
+                neighbours: vec![Neighbour { ip: "fd00::1".parse().unwrap(), mac: [2; 6] }],
+                mtu: Some(1500),
+                ..Default::default()
+            },
+            Interface {
+                mac: [2, 0, 0, 0xab, 1, 3],
+                name: "lan0".into(),
+                addresses: vec![address("2001:db8::7", 64)],
+                mtu: Some(1500),
+                ..Default::default()
+            },
+        ],
+        routes: vec![
+            route(("::", 0), Some("2001:db8::1"), "lan0"),
+            route(("0.0.0.0", 0), Some("100.64.0.1"), "eth0"),
+        ],
         dns: vec!["fd00::1".parse().unwrap()],
         search: vec!["lan.h.c.internal".into()],
         authorized_keys: vec!["ssh-ed25519 AAAA it's <me>".into()],
@@ -76,7 +99,6 @@ fn cloud_init_gets_addresses_by_mac() {
             "macaddress": "02:00:00:ab:01:02"
           },
           "set-name": "eth0",
-          "mtu": 1500,
           "dhcp4": false,
           "dhcp6": false,
           "accept-ra": false,
@@ -84,11 +106,8 @@ fn cloud_init_gets_addresses_by_mac() {
             "fd00::5/64",
             "100.64.0.9/32"
           ],
+          "mtu": 1500,
           "routes": [
-            {
-              "to": "::/0",
-              "via": "fd00::1"
-            },
             {
               "to": "0.0.0.0/0",
               "via": "100.64.0.1",
@@ -103,6 +122,25 @@ fn cloud_init_gets_addresses_by_mac() {
               "lan.h.c.internal"
             ]
           }
+        },
+        "lan0": {
+          "match": {
+            "macaddress": "02:00:00:ab:01:03"
+          },
+          "set-name": "lan0",
+          "dhcp4": true,
+          "dhcp6": false,
+          "accept-ra": true,
+          "addresses": [
+            "2001:db8::7/64"
+          ],
+          "mtu": 1500,
+          "routes": [
+            {
+              "to": "::/0",
+              "via": "2001:db8::1"
+            }
+          ]
         }
       }
     }
@@ -118,7 +156,7 @@ fn answers_are_well_formed_whatever_is_in_them() {
     let output = Command::new("python3").args(["-c", script]).arg(file.path()).output().unwrap();
     assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&output.stderr));
     insta::assert_snapshot!(String::from_utf8(output.stdout).unwrap(), @r#"
-    ['desk'] ['6', 'a&b<c>"', 'a&b<c>"'] ['fd00::5/64', '100.64.0.9/32', 'fd00::1'] ['02-00-00-ab-01-02', '1', '2', '3', '02-00-00-ab-01-02'] 12
+    ['desk'] ['6', 'a&b<c>"', 'a&b<c>"'] ['fd00::5/64', '100.64.0.9/32', '2001:db8::7/64', 'fd00::1'] ['02-00-00-ab-01-02', '1', '2', '02-00-00-ab-01-03', '1', '02-00-00-ab-01-02'] 12
     powershell -NoProfile -ExecutionPolicy Bypass -Command "Add-WindowsCapability -Online -Name OpenSSH.Server~~~~0.0.1.0"
     powershell -NoProfile -ExecutionPolicy Bypass -Command "New-Item -Force -ItemType Directory $env:ProgramData\ssh | Out-Null; Set-Content -Encoding ascii $env:ProgramData\ssh\administrators_authorized_keys 'ssh-ed25519 AAAA it''s <me>'; icacls $env:ProgramData\ssh\administrators_authorized_keys /inheritance:r /grant Administrators:F /grant SYSTEM:F"
     powershell -NoProfile -ExecutionPolicy Bypass -Command "Set-Service sshd -StartupType Automatic; Start-Service sshd"

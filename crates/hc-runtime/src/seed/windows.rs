@@ -3,9 +3,10 @@
 //! Setup looks for the file in the root of every removable medium, takes the virtio drivers from the
 //! other one, and asks nothing.
 
-use super::{Interface, Seed, mac};
+use super::{Seed, asks, is_outside, is_told, mac, shown, ways};
+use hc_guest::wire::{Address, Interface};
 use std::fmt::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// What is said of an installation besides who the machine is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,44 +154,37 @@ fn shell(seed: &Seed, windows: &Windows) -> String {
 }
 
 fn tcp_ip(seed: &Seed) -> String {
-    let list: String = seed
-        .interfaces
-        .iter()
-        .enumerate()
-        .map(|(index, link)| interface(link, index == 0))
-        .collect();
+    let list: String = seed.interfaces.iter().map(|link| interface(seed, link)).collect();
     component("Microsoft-Windows-TCPIP", &within("Interfaces", &list))
 }
 
-fn interface(link: &Interface, first: bool) -> String {
-    let settings = |name: &str| {
-        within(name, &(tag("DhcpEnabled", "false") + &tag("RouterDiscoveryEnabled", "false")))
+fn interface(seed: &Seed, link: &Interface) -> String {
+    let settings = |name: &str, asks: bool| {
+        let told = is_told(link).to_string();
+        within(
+            name,
+            &(tag("DhcpEnabled", &asks.to_string()) + &tag("RouterDiscoveryEnabled", &told)),
+        )
     };
-    let address = |key: &str, address: &str| {
-        format!("<IpAddress wcm:action=\"add\" wcm:keyValue=\"{key}\">{address}</IpAddress>\n")
+    let address = |(key, own): (usize, &Address)| {
+        let own = shown(own);
+        format!("<IpAddress wcm:action=\"add\" wcm:keyValue=\"{key}\">{own}</IpAddress>\n")
     };
-    let addresses =
-        address("1", &format!("{}/64", link.v6)) + &address("2", &format!("{}/32", link.v4));
-    let route = |key: &str, prefix: &str, next: IpAddr| {
-        let contents = tag("Identifier", key)
+    let addresses: String = (1..).zip(&link.addresses).map(address).collect();
+    // A router that is outside of the link's prefixes has a route of its own first.
+    let outside = ways(seed, link).filter(|(_, via)| is_outside(link, *via));
+    let first = outside.map(|(_, via)| (format!("{via}/32"), IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
+    let rest = ways(seed, link).map(|(to, via)| (shown(to), via));
+    let route = |(key, (prefix, next)): (usize, (String, IpAddr))| {
+        let contents = tag("Identifier", &key.to_string())
             + &tag("Metric", "10")
             + &tag("NextHopAddress", &next.to_string())
-            + &tag("Prefix", prefix);
+            + &tag("Prefix", &prefix);
         added("Route", None, &contents)
     };
-    let mut routes = String::new();
-    if first {
-        // The IPv4 router is outside of the /32: a route to it alone comes first.
-        routes += &route(
-            "1",
-            &format!("{}/32", link.gateway_v4),
-            IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
-        );
-        routes += &route("2", "0.0.0.0/0", link.gateway_v4.into());
-        routes += &route("3", "::/0", link.gateway_v6.into());
-    }
-    let contents = settings("Ipv4Settings")
-        + &settings("Ipv6Settings")
+    let routes: String = (1..).zip(first.chain(rest)).map(route).collect();
+    let contents = settings("Ipv4Settings", asks(link))
+        + &settings("Ipv6Settings", false)
         + &tag("Identifier", &mac(link.mac, "-"))
         + &within("UnicastIpAddresses", &addresses)
         + &within("Routes", &routes);

@@ -7,7 +7,7 @@ use crate::network::Tap;
 use crate::supervise::identity;
 use hc_guest::wire;
 use hc_spec::MachineSpec;
-use hc_spec::addr::{Mac, Place};
+use hc_spec::addr::{CLOUD_V4, CLOUD_V6, Mac};
 use hc_spec::machine::ReadyWhen;
 use hc_spec::storage::{MEMORY, Placed, Tmpfs};
 use std::io::Read;
@@ -130,10 +130,9 @@ pub(super) fn machine_id(spec: &MachineSpec) -> [u8; 16] {
 /// one they are everybody's, and the guest gives itself its own.
 pub(super) fn macs(spec: &MachineSpec) -> Vec<Mac> {
     let copied = spec.vm.as_ref().is_some_and(|vm| vm.resume);
-    let mac = |(index, place): (u8, Place<'_>)| {
-        if copied { Mac([2, 0, 0, 0, 0, index]) } else { place.mac(&spec.name) }
-    };
-    (0u8..).zip(identity::places(spec)).map(mac).collect()
+    let mac = |(index, own): (u8, Mac)| if copied { Mac([2, 0, 0, 0, 0, index]) } else { own };
+    let networks = identity::places(spec).map(|place| place.mac(&spec.name));
+    (0u8..).zip(networks.chain(spec.feet().map(|foot| foot.mac))).map(mac).collect()
 }
 
 /// The taps as QEMU takes them, with those addresses.
@@ -141,7 +140,17 @@ pub(super) fn devices<'t>(taps: &'t [Tap], macs: &[Mac]) -> Vec<(BorrowedFd<'t>,
     taps.iter().map(|tap| tap.descriptor.as_fd()).zip(macs.iter().copied()).collect()
 }
 
-fn network(
+/// In the family of that address.
+fn everybody(like: IpAddr) -> wire::Address {
+    let ip = match like {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    wire::Address { ip, prefix: 0 }
+}
+
+/// Its interfaces and its ways, of the devices with those links and addresses.
+pub(super) fn network(
     spec: &MachineSpec,
     taps: &[Tap],
     macs: &[Mac],
@@ -156,6 +165,12 @@ fn network(
         if index == 0 {
             routes.push(route(address(Ipv6Addr::UNSPECIFIED.into(), 0), Some(gateway)));
             routes.push(route(address(Ipv4Addr::UNSPECIFIED.into(), 0), Some(gateway_v4)));
+            // Whatever routers say of everybody else.
+            if !spec.lan.is_empty() {
+                let ((v4, bits_v4), (v6, bits_v6)) = (CLOUD_V4, CLOUD_V6);
+                routes.push(route(address(v6.into(), bits_v6), Some(gateway)));
+                routes.push(route(address(v4.into(), bits_v4), Some(gateway_v4)));
+            }
         } else {
             routes.push(route(address(gateway_v4, 32), None));
         }
@@ -169,6 +184,26 @@ fn network(
                 address(place.v4(machine).into(), 32),
             ],
             neighbours: [gateway, gateway_v4].map(|ip| wire::Neighbour { ip, mac }).to_vec(),
+        });
+    }
+    let rest = taps.iter().zip(macs).skip(interfaces.len());
+    for (foot, (tap, device)) in spec.feet().zip(rest) {
+        for gateway in &foot.lan.gateways {
+            let to = everybody(*gateway);
+            // Instead of the one over its first network, which stays the way to the cloud.
+            routes.retain(|route| route.to != to);
+            routes.push(wire::Route { to, via: Some(*gateway), interface: foot.ifname() });
+        }
+        let addresses = foot.lan.addresses.iter();
+        let addresses =
+            addresses.map(|own| wire::Address { ip: own.addr(), prefix: own.prefix_len() });
+        interfaces.push(wire::Interface {
+            device: device.0,
+            mac: foot.mac.0,
+            name: foot.ifname(),
+            mtu: Some(tap.mtu),
+            addresses: addresses.collect(),
+            neighbours: Vec::new(),
         });
     }
     (interfaces, routes)
@@ -248,6 +283,25 @@ mod tests {
         ::/0 fd05:e5f6:4670:88b9::1 eth0
         0.0.0.0/0 100.70.2.135 eth0
         100.102.1.241/32 - eth1
+        ");
+        let mut exposed = spec.clone();
+        let lan = r#"{"addresses":["192.0.2.7/24"],"gateways":["192.0.2.1"]}"#;
+        exposed.lan.insert("enp1s0".into(), serde_json::from_str(lan).unwrap());
+        let (interfaces, routes) = network(&exposed, &[tap(), tap(), tap()], &macs(&exposed));
+        let lan0 = &interfaces[2];
+        assert_eq!((&*lan0.name, lan0.device, lan0.mac), ("lan0", lan0.mac, macs(&exposed)[2].0));
+        assert_eq!(shown(&lan0.addresses[0]), "192.0.2.7/24");
+        assert!(lan0.neighbours.is_empty());
+        let routes = routes.iter().map(|route| {
+            let via = route.via.map_or("-".into(), |via| via.to_string());
+            format!("{} {via} {}", shown(&route.to), route.interface)
+        });
+        insta::assert_snapshot!(routes.collect::<Vec<_>>().join("\n"), @r"
+        ::/0 fd05:e5f6:4670:88b9::1 eth0
+        fd00::/8 fd05:e5f6:4670:88b9::1 eth0
+        100.64.0.0/10 100.70.2.135 eth0
+        100.102.1.241/32 - eth1
+        0.0.0.0/0 192.0.2.1 lan0
         ");
         assert_eq!((one.machine_id[6] >> 4, one.machine_id[8] >> 6), (4, 2));
         assert_eq!(one.readiness, wire::Readiness::Tcp(5432));

@@ -3,7 +3,7 @@
 use super::identity;
 use crate::error::{Doing, Problem, Res};
 use crate::network::Tap;
-use crate::seed::{Interface, Seed};
+use crate::seed::Seed;
 use crate::supervise::{Run, identity as who};
 use hc_spec::q35::{Q35, Windows};
 use rustix::fs::{MemfdFlags, SeekFrom};
@@ -53,19 +53,13 @@ impl Run<'_> {
             ([], Some(place)) => vec![IpAddr::V6(place.gateway())],
             (servers, _) => servers.to_vec(),
         };
-        let interface = |(place, tap): (hc_spec::addr::Place<'_>, &Tap)| Interface {
-            mac: place.mac(name).0,
-            v6: place.v6(name),
-            gateway_v6: place.gateway(),
-            v4: place.v4(name),
-            gateway_v4: place.gateway_v4(),
-            mtu: tap.mtu,
-        };
+        let (interfaces, routes) = identity::network(self.spec, taps, &identity::macs(self.spec));
         let id = identity::machine_id(self.spec);
         Seed {
             hostname: name.to_string(),
             instance: id.iter().map(|byte| format!("{byte:02x}")).collect(),
-            interfaces: who::places(self.spec).zip(taps).map(interface).collect(),
+            interfaces,
+            routes,
             dns,
             search: first.iter().map(hc_spec::addr::Place::zone).collect(),
             authorized_keys: authorized_keys.to_vec(),

@@ -116,7 +116,7 @@ fn save(
     network: &dyn Network,
     say: &mut dyn FnMut(&str),
 ) -> Res<()> {
-    let count = spec.networks.len();
+    let count = spec.networks.len() + spec.lan.len();
     let taps = network.loose_taps(count).map_err(|error| Problem::plain(error.to_string()))?;
     let words = words(spec, vm, accelerator);
     // Nothing is on it, and nothing is read of it before the machine is somebody.

@@ -72,6 +72,14 @@ pub fn explain(place: &Place<'_>, machine: &Name) -> Vec<Derived> {
     ]
 }
 
+/// What a machine's MAC address on a wire of its host is made of.
+#[must_use]
+pub fn explain_lan(cloud: &Name, host: &Name, parent: &str, machine: &Name) -> Derived {
+    let whole = format!("{cloud}/{host}/link:{parent}/{machine}");
+    let mac = super::lan_mac(cloud, host, parent, machine);
+    derived("MAC", mac, whole, "02 and the first 40 bits")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +125,10 @@ mod tests {
             line.hash.clone()
         };
         let digits = |octets: &[u8]| octets.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let on_a_wire = explain_lan(&cloud, &host, "eth0", &machine);
+        let made_of = blake3::hash(on_a_wire.hashed.as_bytes()).to_hex();
+        let octets: Vec<&str> = on_a_wire.value.split(':').collect();
+        assert_eq!(octets[1..].concat(), made_of.as_str()[..10]);
         let v6 = place.v6(&machine).octets();
         assert_eq!(digits(&v6[1..6]), hash("host prefix")[..10]);
         assert_eq!(digits(&v6[6..8]), hash("network")[..4]);

@@ -9,11 +9,12 @@
 //! | IPv4 | 100.64.0.0/10: 22 bits of BLAKE3(`cloud/host/network/machine`), as a /32 |
 //! | MAC of the gateway | `02` + bytes 3 to 7 of the /64 |
 //! | MAC | `02` + first 40 bits of BLAKE3(`cloud/host/network/machine`) |
+//! | MAC on a wire of the host | `02` + first 40 bits of BLAKE3(`cloud/host/link:LINK/machine`) |
 //! | interface | `hc` + 13 of BLAKE3(`network/machine`) in base 32 |
 
 mod explain;
 
-pub use explain::{Derived, explain};
+pub use explain::{Derived, explain, explain_lan};
 
 use crate::name::Name;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -39,6 +40,11 @@ impl std::fmt::Display for Mac {
         write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
     }
 }
+
+/// Every machine's IPv4 address is in this prefix.
+pub const CLOUD_V4: (Ipv4Addr, u8) = (Ipv4Addr::new(100, 64, 0, 0), 10);
+/// Every IPv6 address of the cloud's networks is in this prefix.
+pub const CLOUD_V6: (Ipv6Addr, u8) = (Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0), 8);
 
 fn hash(parts: &[&str]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
@@ -71,6 +77,14 @@ pub fn overlay_v6(cloud: &Name, host: &Name) -> Ipv6Addr {
     let mut octets = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     octets[10..].copy_from_slice(&overlay_mac(cloud, host).0);
     octets.into()
+}
+
+/// The MAC address of a machine on a wire of its host, by the host's link there. No network's name
+/// has a colon, and so none has the same text.
+#[must_use]
+pub fn lan_mac(cloud: &Name, host: &Name, parent: &str, machine: &Name) -> Mac {
+    let h = hash(&[cloud.as_str(), "/", host.as_str(), "/link:", parent, "/", machine.as_str()]);
+    Mac([2, h[0], h[1], h[2], h[3], h[4]])
 }
 
 impl Place<'_> {
