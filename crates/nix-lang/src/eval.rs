@@ -1,14 +1,9 @@
 //! From expression to value: the interpreter's inner loop.
 
-<<<<<<< HEAD
-use nix_syntax::ast::{AttrName, AttrSet, AttrValue, Expr, ExprKind, HasAttr, Select};
-use nix_syntax::{Place, Symbol, written_name};
-=======
 use nix_syntax::ast::{
     Assert, AttrName, AttrSet, AttrValue, Expr, ExprKind, HasAttr, If, Let, Select, With,
 };
-use nix_syntax::{Place, Symbol};
->>>>>>> main
+use nix_syntax::{Place, Symbol, written_name};
 
 use crate::Evaluator;
 use crate::context::Ctx;
@@ -555,13 +550,8 @@ impl<'a> Evaluator<'a> {
 
     fn select_slot(&self, attrs: &'a Attrs<'a>, name: Symbol, pos: Pos) -> Result<Slot<'a>> {
         match attrs.get(name) {
-<<<<<<< HEAD
-            Some(attr) => self.force(attr.value(), pos).map_err(|error| {
-                let text = format!("while evaluating the attribute '{}'", self.written_name(name));
-=======
             Some(attr) => self.force_slot(attr.slot, &pos).map_err(|error| {
-                let text = format!("while evaluating the attribute '{}'", self.name(name));
->>>>>>> main
+                let text = format!("while evaluating the attribute '{}'", self.written_name(name));
                 error.frame(attr.pos(), text)
             }),
             None => Err(self.missing_attr(attrs, name, pos)),

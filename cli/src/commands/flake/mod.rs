@@ -50,7 +50,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "How inputs are locked")]
 pub struct LockArgs {
-    /// Use another flake for an input (its lock is not written)
+    /// Use another flake for an input (only `lock` and `update` write that down)
     #[arg(long, num_args = 2, value_names = ["INPUT", "FLAKE"])]
     override_input: Vec<String>,
     /// Forget the lock of an input, given by its path, such as nixpkgs or home/nixpkgs
@@ -103,6 +103,10 @@ struct Wish<'a> {
     recreate: bool,
     /// What names stand for is asked for again.
     fresh: bool,
+    /// The lock file is what is wanted: overrides are written, too.
+    saves: bool,
+    /// What cannot be locked is an error.
+    refuse_unlocked: bool,
     /// Build what evaluation wants to read.
     import_from_derivation: bool,
 }
@@ -110,7 +114,16 @@ struct Wish<'a> {
 impl<'a> Wish<'a> {
     fn new(flake: &'a str, lock: &'a LockArgs) -> Self {
         let import_from_derivation = true;
-        Self { flake, lock, update: &[], recreate: false, fresh: false, import_from_derivation }
+        Self {
+            flake,
+            lock,
+            update: &[],
+            recreate: false,
+            fresh: false,
+            saves: false,
+            refuse_unlocked: false,
+            import_from_derivation,
+        }
     }
 
     fn options(&self, base: PathBuf) -> FlakeOptions {
@@ -121,7 +134,8 @@ impl<'a> Wish<'a> {
         FlakeOptions {
             lock: match () {
                 () if lock.no_update_lock_file => LockMode::Frozen,
-                () if lock.no_write_lock_file || !overrides.is_empty() => LockMode::Memory,
+                () if lock.no_write_lock_file => LockMode::Memory,
+                () if !overrides.is_empty() && !self.saves => LockMode::Memory,
                 () => LockMode::Write,
             },
             overrides,
@@ -129,6 +143,8 @@ impl<'a> Wish<'a> {
             recreate: self.recreate || lock.recreate_lock_file,
             commit: lock.commit_lock_file,
             registries: !lock.no_registries,
+            save_overrides: self.saves,
+            refuse_unlocked: self.refuse_unlocked,
             reference_lock: lock.reference_lock_file.as_ref().map(|file| base.join(file)),
             output_lock: lock.output_lock_file.as_ref().map(|file| base.join(file)),
             base: Some(base),
