@@ -1,7 +1,7 @@
 //! Calling functions: closures, builtins, functors.
 
-use nix_syntax::Symbol;
 use nix_syntax::ast::{self, ExprKind, Lambda};
+use nix_syntax::{Symbol, written_name};
 
 use crate::Evaluator;
 use crate::error::{Error, Result};
@@ -391,7 +391,7 @@ impl<'a> Evaluator<'a> {
         let message = format!(
             "{} called without required argument '{}'",
             self.lambda_name(lambda),
-            self.name(name)
+            self.written_name(name)
         );
         Error::ty(message, pos).frame(lambda.head, "the function is here")
     }
@@ -410,8 +410,11 @@ impl<'a> Evaluator<'a> {
             .map(|attr| self.name(attr.name))
             .find(|name| !wanted.contains(name))
             .unwrap_or_default();
-        let message =
-            format!("{} called with unexpected argument '{unexpected}'", self.lambda_name(lambda));
+        let message = format!(
+            "{} called with unexpected argument '{}'",
+            self.lambda_name(lambda),
+            written_name(unexpected.as_bytes())
+        );
         let error = Error::ty(message, pos).frame(lambda.head, "the function is here");
         let near = suggest::near(&unexpected, wanted.iter().map(String::as_str));
         if near.is_empty() { error } else { error.hint(suggest::did_you_mean(&near)) }

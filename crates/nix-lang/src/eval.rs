@@ -3,7 +3,7 @@
 use nix_syntax::ast::{
     Assert, AttrName, AttrSet, AttrValue, Expr, ExprKind, HasAttr, If, Let, Select, With,
 };
-use nix_syntax::{Place, Symbol};
+use nix_syntax::{Place, Symbol, written_name};
 
 use crate::Evaluator;
 use crate::context::Ctx;
@@ -384,7 +384,7 @@ impl<'a> Evaluator<'a> {
             };
             match entries.binary_search_by_key(&name, |entry| entry.name) {
                 Ok(at) => {
-                    let text = self.name(name);
+                    let text = self.written_name(name);
                     let place = self.place(entries[at].pos());
                     let message = format!("dynamic attribute '{text}' already defined at {place}");
                     return Err(Error::eval(message, source::at(attr.place)));
@@ -423,7 +423,7 @@ impl<'a> Evaluator<'a> {
                 return self.force(value, expr.span);
             }
         }
-        let message = format!("undefined variable '{}'", self.name(name));
+        let message = format!("undefined variable '{}'", self.written_name(name));
         Err(Error::new(ErrorKind::UndefinedVar, message, expr.span))
     }
 
@@ -524,7 +524,7 @@ impl<'a> Evaluator<'a> {
         let names: Vec<String> = path
             .iter()
             .map(|name| match name {
-                AttrName::Static(name) => self.name(*name),
+                AttrName::Static(name) => self.written_name(*name),
                 AttrName::Dynamic(_) => "${…}".to_owned(),
             })
             .collect();
@@ -560,7 +560,7 @@ impl<'a> Evaluator<'a> {
     fn select_slot(&self, attrs: &'a Attrs<'a>, name: Symbol, pos: Pos) -> Result<Slot<'a>> {
         match attrs.get(name) {
             Some(attr) => self.force_slot(attr.slot, &pos).map_err(|error| {
-                let text = format!("while evaluating the attribute '{}'", self.name(name));
+                let text = format!("while evaluating the attribute '{}'", self.written_name(name));
                 error.frame(attr.pos(), text)
             }),
             None => Err(self.missing_attr(attrs, name, pos)),
@@ -627,6 +627,11 @@ impl<'a> Evaluator<'a> {
 
     pub(crate) fn name(&self, name: Symbol) -> String {
         String::from_utf8_lossy(self.symbols.name(name)).into_owned()
+    }
+
+    /// A name for messages: in quotation marks where it needs them.
+    pub(crate) fn written_name(&self, name: Symbol) -> String {
+        written_name(self.symbols.name(name))
     }
 
     /// The string value of a symbol, made once.
