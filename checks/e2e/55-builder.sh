@@ -20,6 +20,7 @@ in rec {
   hello = d "hello" "echo building >&2; echo hello > $out" { };
   two = d "two" "echo out > $out; echo dev > $dev" { outputs = [ "out" "dev" ]; };
   uses = d "uses" "cat ${hello} ${two.dev} > $out" { };
+  names = d "names" "mkdir $out; echo $out ${hello} > $out/all; echo none > $out/none" { };
   bad = d "bad" "echo one; echo two >&2; echo left > file; exit 3" { };
   after = d "after" "cat ${bad} > $out" { };
   inner = d "inner" "echo from the inner one > $out" { };
@@ -88,6 +89,10 @@ same "import from it" "$(hc eval --impure -E 'builtins.readFile (import ./. { })
 	"from the inner one"
 same "import from what is addressed by its content" \
 	"$(hc eval --impure -E 'import (import ./. { }).floating' "${dynamic[@]}")" 5
+# As in C++ Nix 2.34: of what the output refers to, what is named in the file.
+same "what is read from an output depends on what it names" \
+	"$(hc eval --impure --json -E 'map (name: builtins.attrNames (builtins.getContext (builtins.readFile "${(import ./. { }).names}/${name}")))
+		[ "all" "none" ]' | jq -c 'map(map(.[44:]) | sort)')" '[["hello","names"],[]]'
 refuse 3 "allow-import-from-derivation.*disabled" "neither without import from derivation" \
 	hc eval --impure -E 'builtins.readFile (import ./. { }).alone' "${dynamic[@]}" --option allow-import-from-derivation false
 check "a build is checked" hc build --file . -A hello --rebuild --no-link

@@ -2,8 +2,8 @@
 //! path that somebody was told is valid goes away under them, both agree about what is garbage,
 //! and C++ Nix finds nothing wrong.
 //!
-//! `HC_NIX_STORES` names the `nix-store` programs to mix in (separated by `:`), `HC_SHARED_ROUNDS`
-//! says how often, `HC_SHARED_SEED` what to begin with.
+//! `HC_NIX_STORES` names the `nix-store` programs to mix in (separated by `:`; the system's and those
+//! below `/opt/peers` otherwise), `HC_SHARED_ROUNDS` says how often, `HC_SHARED_SEED` what to begin with.
 #![allow(missing_docs, clippy::disallowed_methods)]
 
 mod common;
@@ -45,10 +45,10 @@ fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }
 
-fn nix_stores() -> Vec<PathBuf> {
+fn nix_stores(dir: &Path) -> Vec<PathBuf> {
     match std::env::var("HC_NIX_STORES") {
         Ok(all) => all.split(':').map(PathBuf::from).collect(),
-        Err(_) => vec![common::nix_store_program()],
+        Err(_) => common::peers::nix_stores(dir),
     }
 }
 
@@ -100,7 +100,7 @@ fn hc_and_nix_share_one_store() {
 fn round(seed: u64) {
     let home = Home::new();
     let dir = home.dir.path();
-    let programs = nix_stores();
+    let programs = nix_stores(dir);
     std::fs::create_dir(dir.join("roots")).unwrap();
     keep(&home.store, &home.busybox, &dir.join("roots/busybox"));
     std::thread::scope(|scope| {

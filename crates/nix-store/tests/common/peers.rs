@@ -70,6 +70,36 @@ impl Peer {
     }
 }
 
+/// The `nix-store` of each release, as programs that see temporary files where they are; those of
+/// releases in chroots are made in `dir`.
+pub fn nix_stores(dir: &Path) -> Vec<PathBuf> {
+    let temporary = std::env::temp_dir();
+    let program = |peer: Peer| {
+        let Some(name) = peer.0 else { return super::nix_store_program() };
+        let root = Path::new("/opt/peers").join(name);
+        let script = format!(
+            r#"#!/bin/sh
+exec /usr/bin/unshare --mount /bin/sh -ec '
+    root=$1 temporary=$2; shift 2
+    mount --rbind "$root" "$root"
+    mount --bind "$temporary" "$root$temporary"
+    mount -t proc proc "$root/proc"
+    mount --rbind /dev "$root/dev"
+    cd "$root"; /usr/sbin/pivot_root . srv; cd /
+    exec "$@"' sh {} {} nix-store "$@"
+"#,
+            root.display(),
+            temporary.display()
+        );
+        let program = dir.join(format!("nix-store-{name}"));
+        std::fs::write(&program, script).unwrap();
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&program, executable).unwrap();
+        program
+    };
+    Peer::all().into_iter().map(program).collect()
+}
+
 /// A daemon for the store `root` below a directory.
 pub struct RunningDaemon {
     pub socket: PathBuf,
