@@ -1,6 +1,6 @@
 #!/bin/bash
-# The network's part of a start with 10 and with 1,000 machines, a swap of all rules, and the name
-# server beside dnsmasq. In network namespaces of their own; needs root. RUNS is how often (default
+# The network's part of a start with 10 and with 1,000 machines, a swap of all rules, the name server
+# beside dnsmasq, and what connections carry. In network namespaces of their own; needs root. RUNS is how often (default
 # 50), SECONDS_EACH how long each name server is asked. Prints a table.
 set -euo pipefail
 
@@ -26,6 +26,7 @@ for count in 10 1000; do
 	into "$count" swap $count $((runs / 2))
 done
 into dns dns 1000 "$length"
+for _ in $(seq 5); do into gbit throughput 2; done
 
 echo "| what | hc | beside | | ratio | budget | n |"
 echo "|---|---|---|---|---|---|---|"
@@ -34,4 +35,7 @@ row "of it links, addresses and rules, ms" 1000-attach "at 10 machines" 10-attac
 row "until its name is answered, ms" 1000-answer "at 10 machines" 10-answer ""
 row "all rules anew at 1,000 machines, ms" 1000-swap "at 10 machines" 10-swap ""
 row "questions a second, 1,000 names" dns-hc-qps dnsmasq dns-dnsmasq-qps ""
+row "one TCP connection within a network, Gbit/s" gbit-bridge "a bare veth pair" gbit-veth ""
+row "to another host, plain (VXLAN)" gbit-plain "a bare veth pair" gbit-veth ""
+row "to another host, WireGuard in the agent" gbit-wireguard "a bare veth pair" gbit-veth ""
 row "p99 of an answer, ms" dns-hc-p99 dnsmasq dns-dnsmasq-p99 ""

@@ -78,6 +78,52 @@ check "ls for people" bash -c '"$HC" image ls | grep -q oci-rootfs'
 check "ls tells of other kinds" bash -c '"$HC" image ls --json | jq -e "map(.kind) | contains([\"rootfs\"])"'
 check "inspect" bash -c '"$HC" image inspect "$WORK/image" | tee /dev/stderr | grep -q "ports *80"'
 refuse 1 "hc image ls" "inspect of nothing" hc image inspect no-such
+
+# What a first look takes a file for; nothing that is somebody's is written over or put into the store.
+name_of() { hc image ls --json | jq -r --arg p "$1" '.[] | select(.path == $p) | "\(.name) \(.kind)"'; }
+imported() { hc image import --json "$@" >"$WORK/import" 2>"$WORK/out" && name_of "$(jq -r .path "$WORK/import")"; }
+same "an image has its file's name" "$(imported "$WORK/cloud/root.tar.gz")" "root rootfs"
+same "or the one it is given" "$(imported --name web-1 "$WORK/cloud/root.tar.gz")" "web-1 rootfs"
+check "by which it is found" hc image inspect web-1
+truncate -s 2M "$WORK/raw" && printf 'x' | dd of="$WORK/raw" conv=notrunc status=none
+qemu-img convert -O qcow2 "$WORK/raw" "$WORK/appliance.qcow2" && qemu-img convert -O vmdk "$WORK/raw" "$WORK/other.vmdk"
+same "a qcow2 image is a disk" "$(imported "$WORK/appliance.qcow2")" "appliance disk"
+same "the line says where it goes" "$(jq -r '"\(.option) = \(.nix)"' "$WORK/import" | cut -c1-22)" "image = images.disk { "
+genisoimage -quiet -o "$WORK/cd.iso" "$root/etc"
+same "so is an ISO file" "$(imported "$WORK/cd.iso")" "cd disk"
+same "and whatever one says is one" "$(imported --as disk "$WORK/raw")" "raw disk"
+(cd "$root" && find etc | cpio -o -H newc --quiet >"$WORK/early.img")
+same "a cpio archive is an initrd" "$(imported "$WORK/early.img")" "early initrd"
+same "a package of a kernel is one" "$(imported --name linux "$KERNEL_DEB") $(jq -r .option "$WORK/import")" "linux kernel vm.kernel"
+refuse 1 "such as --as disk" "a raw disk without partitions is not guessed" hc image import "$WORK/raw"
+refuse 1 "hint: qemu-img convert -O qcow2 .*other.vmdk" "a format that QEMU reads is named, with what to do" hc image import "$WORK/other.vmdk"
+refuse 1 "hint: .*tar -C" "a directory that is no layout" hc image import "$root"
+check "has not gone into the store" bash -c '! ls -d /nix/store/*-root/etc'
+: >"$WORK/empty.tar"
+refuse 1 "is empty" "an empty file" hc image import "$WORK/empty.tar"
+refuse 2 "letters, digits" "a name that the store does not take" hc image import --name "a b" "$WORK/raw"
+refuse 1 "in the way: it is no symlink" "a file that is no link is not written over" hc image import -o "$WORK/raw" "$WORK/cloud/root.tar.gz"
+refuse 1 "in the way" "nor by a build" hc image build --machine tar -o "$WORK/raw" "path:$WORK/cloud"
+same "it is what it was" "$(head -c 1 "$WORK/raw")" x
+
+# What a builder of hc's can do, seen from outside: a process that was stopped in the middle.
+head -c 48M /dev/zero | tr '\0' x >"$root/large" && head -c 8M /dev/urandom >"$root/noise" && tar -C "$root" -cjf "$WORK/slow.tar" .
+hc image import "$WORK/slow.tar" >"$WORK/import" 2>&1 &
+for _ in $(seq 2000); do
+	builder=$(pgrep -nf 'builder tar-rootfs') && grep -q '^Seccomp:.*2' "/proc/$builder/status" && kill -STOP "$builder" && break
+	sleep 0.005
+done 2>/dev/null
+of_its_own() { for ns in mnt pid net ipc uts user; do [ "$(readlink "/proc/$builder/ns/$ns")" != "$(readlink "/proc/self/ns/$ns")" ] && printf '%s ' $ns; done; }
+same "it has namespaces of its own" "$(of_its_own)" "mnt pid net ipc uts user "
+check "no rights that could come back" grep -q '^NoNewPrivs:.*1' "/proc/$builder/status"
+check "filtered system calls" grep -q '^Seccomp:.*2' "/proc/$builder/status"
+check "limits" bash -c 'grep -Eq "^Max address space +4294967296 +4294967296" "/proc/$1/limits" && grep -Eq "^Max file size +[0-9]+ +[0-9]+" "/proc/$1/limits"' _ "$builder"
+kill -CONT "$builder"
+check "and gets its work done" wait $!
+
 printf 'not a tar file, though long enough for a header %0600d' 0 >"$WORK/cloud/root.tar.gz"
-refuse 4 "no tar file" "a damaged archive is refused with a reason" hc image import "$WORK/cloud/root.tar.gz"
+refuse 1 "neither a tar file" "what is no archive is refused" hc image import "$WORK/cloud/root.tar.gz"
+refuse 4 "no tar file" "with a reason when one insists" hc image import --as tar "$WORK/cloud/root.tar.gz"
+head -c $(($(stat -c %s "$WORK/cloud/oci.tar") / 2)) "$WORK/cloud/oci.tar" >"$WORK/cut.tar"
+refuse 4 "cut.tar: .*cut off" "one that is cut off is told by its name" hc image import --as oci "$WORK/cut.tar"
 finish

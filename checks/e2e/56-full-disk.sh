@@ -86,6 +86,16 @@ prepare
 full "a source" 4 hc build --store "$WORK/small" --no-link --impure --expr \
 	'derivation { name = "x"; system = "x86_64-linux"; builder = (import ./. ).large.builder; args = [ "-c" "echo ${(import ./.).source} > $out" ]; }'
 prepare
+# What is fetched is kept beside the store, and unpacked there.
+tar -cf source.tar source
+fetched() { XDG_CACHE_HOME="$WORK/small/home" HOME="$WORK/small/home" "$HC" --store "$WORK/small" eval --impure --raw \
+	--expr "builtins.readFileType \"\${builtins.fetchTarball \"file://$WORK/source.tar\"}\""; }
+before=$(used)
+refuse 3 "no space left" "an archive that is fetched: the disk is full" fetched
+check "an archive that is fetched: the room is given back" test "$(used)" -le $((before + 2048))
+rm small/filler
+same "an archive that is fetched: with more room it works" "$(fetched)" directory
+prepare
 full "a copy to another store" 1 hc --store "$WORK/here" copy --no-check-sigs --to "$WORK/small" "$all"
 
 # A cache on such a disk.

@@ -93,6 +93,36 @@ refuse 1 "no room for .*hc gc" "says so, and what to do" h disk fork "$image" we
 check "and nothing is left" bash -c '[ -z "$(find small/hc -type f)" ]'
 umount small btrfs xfs
 
+# A deploy makes the base of a disk before it switches anything, where forks need one.
+mkdir -p cloud && cp disk.qcow2 cloud/
+for kind in ext4 xfs btrfs; do
+	truncate -s 1G state.img && "mkfs.$kind" -q state.img >/dev/null 2>&1 && mount -o loop state.img /var/lib/hc || not_ok "$kind below /var/lib/hc"
+	cloud <<-NIX
+		{ images, ... }: {
+		  cloud.name = "test";
+		  hosts.one.networks.lan = { };
+		  hosts.one.machines.pc = {
+		    kind = "q35"; image = images.disk { src = ./disk.qcow2; }; stop.timeoutSec = 1;
+		    q35 = { memory = "256M"; tpm = false; secureBoot = false; };
+		  };
+		}
+	NIX
+	# What a deploy is at is for who looks.
+	check "$kind: a PC is deployed" script -qec "'$HC' deploy 'path:$WORK/cloud'" /dev/null
+	case $kind in
+	ext4) silent "copying its image" "ext4: nothing is copied" && expected="overlay 0" method=qcow2-overlay ;;
+	*) says "copying its image, once" "$kind: which copies its image first" && expected="reflink 1" method=reflink-of-copy ;;
+	esac
+	same "$kind: its disk, and what was copied for it" "$(hc disk ls --json | jq -r '.[].method') $(find /var/lib/hc/bases -name disk.raw -type f | wc -l)" "$expected"
+	hc_here=("$HC")
+	same "$kind: doctor says the same" "$(row .method)" $method
+	check "$kind: a collection keeps the image, and the base" bash -c '"$HC" gc && [ -n "$(ls -A /var/lib/hc/bases)" ]'
+	check "$kind: destroy" hc destroy --yes
+	check "$kind: a collection takes both" bash -c '"$HC" gc && [ -z "$(ls -A /var/lib/hc/bases)" ]'
+	umount /var/lib/hc
+	rm state.img
+done
+
 # Containers on btrfs: overlays, and snapshots of an image that has a base.
 mkdir -p state && truncate -s 1G state.img && mkfs.btrfs -q state.img 2>/dev/null
 check "btrfs below /var/lib/hc" mount -o loop state.img /var/lib/hc

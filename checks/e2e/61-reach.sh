@@ -5,11 +5,7 @@ describe() { # ALLOW PORTS
 	cloud <<-NIX
 		{ images, ... }:
 		let
-		  conf = ''
-		    daemon off; user www-data; worker_processes 1; pid /run/nginx.pid; error_log stderr warn;
-		    events { worker_connections 64; }
-		    http { access_log off; server { listen 80; listen [::]:80; root /srv/www; } }
-		  '';
+		  site = import ./site.nix images;
 		  idle = networks: {
 		    image = images.debian;
 		    command = [ "/bin/sh" "-c" "trap 'exit 0' TERM; sleep infinity & wait" ];
@@ -22,13 +18,7 @@ describe() { # ALLOW PORTS
 		    allow = [ $1 ];
 		    machines.asker = idle [ "lan" ];
 		    machines.third = idle [ "lan" ];
-		    machines.site = {
-		      image = images.debian;
-		      command = [ "/usr/sbin/nginx" "-e" "stderr" "-c" "/etc/nginx/hc.conf" ];
-		      files."/etc/nginx/hc.conf".text = conf;
-		      files."/srv/www/index.html".text = "hello";
-		      networks = [ "dmz" ];
-		      ready = { when = "tcp"; port = 80; };
+		    machines.site = site [ "dmz" ] // {
 		      ports = [ $2 ];
 		    };
 		  };

@@ -12,19 +12,7 @@ describe() { # FIELDS-OF-far
 	cloud <<-NIX
 		{ images, ... }:
 		let
-		  conf = ''
-		    daemon off; user www-data; worker_processes 1; pid /run/nginx.pid; error_log stderr warn;
-		    events { worker_connections 64; }
-		    http { access_log off; server { listen 80; listen [::]:80; root /srv/www; } }
-		  '';
-		  site = networks: {
-		    image = images.debian;
-		    command = [ "/usr/sbin/nginx" "-e" "stderr" "-c" "/etc/nginx/hc.conf" ];
-		    files."/etc/nginx/hc.conf".text = conf;
-		    files."/srv/www/index.html".text = "hello";
-		    ready = { when = "tcp"; port = 80; };
-		    inherit networks;
-		  };
+		  site = import ./site.nix images;
 		in {
 		  cloud.name = "test";
 		  overlay.mode = "plain";

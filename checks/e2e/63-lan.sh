@@ -7,18 +7,7 @@ describe() { # MACHINE'S LAN
 	cloud <<-NIX
 		{ images, ... }:
 		let
-		  site = networks: {
-		    image = images.debian;
-		    command = [ "/usr/sbin/nginx" "-e" "stderr" "-c" "/etc/site.conf" ];
-		    files."/etc/site.conf".text = ''
-		      daemon off; user www-data; worker_processes 1; pid /run/nginx.pid; error_log stderr warn;
-		      events { worker_connections 64; }
-		      http { access_log off; server { listen 80; listen [::]:80; root /srv/www; } }
-		    '';
-		    files."/srv/www/index.html".text = "hello";
-		    inherit networks;
-		    ready = { when = "tcp"; port = 80; };
-		  };
+		  site = import ./site.nix images;
 		in {
 		  cloud.name = "test";
 		  hosts.one = {

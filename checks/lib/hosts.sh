@@ -53,34 +53,21 @@ two_hosts() { # SSH-OF-west, ALIAS-OF-near
 	cloud <<-NIX
 		{ images, ... }:
 		let
-		  conf = ''
-		    daemon off; user www-data; worker_processes 1; pid /run/nginx.pid; error_log stderr warn;
-		    events { worker_connections 64; }
-		    http { access_log off; server { listen 80; listen [::]:80; root /srv/www; } }
-		  '';
-		  site = network: {
-		    image = images.debian;
-		    command = [ "/usr/sbin/nginx" "-e" "stderr" "-c" "/etc/nginx/hc.conf" ];
-		    files."/etc/nginx/hc.conf".text = conf;
-		    files."/srv/www/index.html".text = "hello";
-		    files."/srv/www/large".text = builtins.concatStringsSep "" (builtins.genList toString 60000);
-		    ready = { when = "tcp"; port = 80; };
-		    networks = [ network ];
-		  };
+		  site = import ./site.nix images;
 		in {
 		  cloud.name = "test";
 		  overlay.mode = "wireguard";
 		  hosts.east = {
 		    address = "192.0.2.1";
 		    networks = { lan = { }; back = { }; };
-		    machines.near = site "lan" // { aliases = [ "$2" ]; };
+		    machines.near = site [ "lan" ] // { aliases = [ "$2" ]; };
 		  };
 		  hosts.west = {
 		    address = "192.0.2.2";
 		    ssh = "$1";
 		    networks = { lan = { }; back = { }; };
-		    machines.far = site "lan";
-		    machines.hidden = site "back";
+		    machines.far = site [ "lan" ];
+		    machines.hidden = site [ "back" ];
 		  };
 		}
 	NIX

@@ -56,9 +56,10 @@ same() { if [ "$2" = "$3" ]; then ok "$1"; else
 	not_ok "$1: '$2' is not '$3'"
 fi; }
 
-# cloud FILE: the flake in $WORK/cloud, with FILE's text (stdin) as its module.
+# cloud FILE: the flake in $WORK/cloud, with FILE's text (stdin) as its module; site.nix lies beside it.
 cloud() {
 	mkdir -p "$WORK/cloud"
+	cp "$(dirname "${BASH_SOURCE[0]}")/site.nix" "$WORK/cloud/"
 	cat >"$WORK/cloud/cloud.nix"
 	cat >"$WORK/cloud/flake.nix" <<-NIX
 		{

@@ -68,7 +68,11 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         hc_fs::plain::write(&closure, spec.to_json().as_bytes(), 0o644)?;
         if let Some(path) = in_store(globals, &status.closure) {
             // As long as it runs, nothing takes away what it runs from.
-            build::keep_link(&build::store(globals)?, &path, &directory.join("image"))?;
+            build::keep_link(
+                &build::store(globals)?,
+                Path::new(&path.to_string()),
+                &directory.join("image"),
+            )?;
         }
         let supervisor = supervisor(globals, &closure, &args.machine)?;
         await_it(globals, &args.new, supervisor)

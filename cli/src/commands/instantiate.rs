@@ -1,7 +1,7 @@
 //! `hc instantiate`: derivations from Nix files, written to the store.
 
 use crate::context::Globals;
-use crate::error::{Code, Coded, Failure};
+use crate::error::{Code, Coded};
 use crate::evaluation::{EvalArgs, failure, file, file_path, here, stdin, with_evaluator};
 use hc_deploy::StoreIo;
 use nix_compat::StoreDir;
@@ -191,10 +191,7 @@ impl<'a> Verb<'_, 'a> {
                 if let Some(link) = &self.args.add_root {
                     self.roots += 1;
                     let link = numbered(link, self.roots)?;
-                    hc_fs::durable::symlink(Path::new(&package.drv_path), &link).map_err(|e| {
-                        Failure::new(Code::Host, format!("{}: {e}", link.display()))
-                    })?;
-                    store.add_root(&link).code(Code::Host)?;
+                    super::build::keep_link(&store, Path::new(&package.drv_path), &link)?;
                     shown = link.display().to_string();
                 }
             }

@@ -122,16 +122,11 @@ impl Io for &StoreIo {
     }
 
     fn physical(&self, path: &Path) -> PathBuf {
-        match &self.options().store.store.root {
-            Some(root) if path.starts_with(nix_compat::STORE_DIR) => {
-                // What evaluation made is read from where it came: its path stays as it is said.
-                if self.made(path, |_, _| Ok(())).is_some() {
-                    return path.to_path_buf();
-                }
-                root.join(path.strip_prefix("/").unwrap_or(path))
-            }
-            _ => path.to_path_buf(),
+        // What evaluation made is read from where it came: its path stays as it is said.
+        if self.made(path, |_, _| Ok(())).is_some() {
+            return path.to_path_buf();
         }
+        self.on_disk(path)
     }
 
     fn write_lock(&self, lock: &LockFile<'_>) -> Result<bool, IoError> {

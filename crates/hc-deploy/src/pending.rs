@@ -11,9 +11,12 @@ use std::path::{Path, PathBuf};
 pub(crate) enum Pending {
     /// `builtins.toFile` and its like.
     Text { name: String, contents: Vec<u8>, references: BTreeSet<StorePath> },
-    /// A file or tree on disk; with the files that a filter let through, if there was one.
-    Path { name: String, from: PathBuf, ingestion: Ingestion, only: Option<BTreeSet<PathBuf>> },
+    /// A file or tree on disk.
+    Path { name: String, from: PathBuf, ingestion: Ingestion, only: Kept },
 }
+
+/// The files that a filter let through, if there was one.
+type Kept = Option<BTreeSet<PathBuf>>;
 
 fn missing() -> io::Error {
     io::Error::from(io::ErrorKind::NotFound)
@@ -33,14 +36,13 @@ impl Pending {
         }
     }
 
-    /// The file on disk that `below` in this object is, and which files there count.
-    pub(crate) fn disk(&self, below: &Path) -> io::Result<(PathBuf, Option<BTreeSet<PathBuf>>)> {
+    /// The file on disk that `below` in this object is, and which files there count; `None` for a text.
+    pub(crate) fn disk(&self, below: &Path) -> io::Result<Option<(PathBuf, Kept)>> {
         let only = match self {
             Pending::Path { only, .. } => only.clone(),
             Pending::Text { .. } => None,
         };
-        let text = || io::Error::other("a text made while evaluating is not a file yet");
-        Ok((self.on_disk(below)?.ok_or_else(text)?, only))
+        Ok(self.on_disk(below)?.map(|file| (file, only)))
     }
 
     /// The bytes of a file in this object.

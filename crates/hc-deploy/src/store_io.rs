@@ -149,9 +149,10 @@ impl StoreIo {
         filter: Option<PathFilter<'_>>,
     ) -> std::result::Result<(PathBuf, Option<BTreeSet<PathBuf>>), IoError> {
         let failed = |source| IoError::File { what: "reading", path: path.to_owned(), source };
-        let (from, among) = match self.made(path, Pending::disk) {
+        let (from, among) = match self.made(path, Pending::disk).transpose().map_err(failed)? {
             None => ((&self).physical(path), None),
-            Some(made) => made.map_err(failed)?,
+            Some(Some(made)) => made,
+            Some(None) => (self.written(path).map_err(failed)?, None),
         };
         if filter.is_none() && among.is_none() {
             return Ok((from, None));
@@ -247,14 +248,41 @@ impl StoreIo {
         path: &Path,
         f: impl FnOnce(&Pending, &Path) -> io::Result<T>,
     ) -> Option<io::Result<T>> {
+        let object = Self::object(path)?;
+        let below = path.strip_prefix(StoreDir::default().render_path(&object)).ok()?;
+        if let Some(pending) = self.pending.borrow().get(&object) {
+            return Some(f(pending, below));
+        }
+        let contents = self.compute.derivation_text(&object)?.into();
+        let (name, references) = (object.name().to_owned(), BTreeSet::new());
+        Some(f(&Pending::Text { name, contents, references }, below))
+    }
+
+    /// What of the store a path is in or is.
+    fn object(path: &Path) -> Option<StorePath> {
         use std::os::unix::ffi::OsStrExt;
-        let pending = self.pending.borrow();
-        if pending.is_empty() || !path.starts_with(nix_compat::STORE_DIR) {
+        if !path.starts_with(nix_compat::STORE_DIR) {
             return None;
         }
-        let (object, _) = nix_compat::path::split(path.as_os_str().as_bytes()).ok()?;
-        let below = path.strip_prefix(StoreDir::default().render_path(&object)).ok()?;
-        pending.get(&object).map(|pending| f(pending, below))
+        nix_compat::path::split(path.as_os_str().as_bytes()).ok().map(|(object, _)| object)
+    }
+
+    /// Where a text that evaluation made lies, which is written for that.
+    fn written(&self, path: &Path) -> io::Result<PathBuf> {
+        let object = Self::object(path).ok_or(io::ErrorKind::NotFound)?;
+        let store = self.store().map_err(io::Error::other)?;
+        self.add(&store, &object).map_err(io::Error::other)?;
+        Ok(self.on_disk(path))
+    }
+
+    /// Where a path of the store is on disk.
+    pub(crate) fn on_disk(&self, path: &Path) -> PathBuf {
+        match &self.options.store.store.root {
+            Some(root) if path.starts_with(nix_compat::STORE_DIR) => {
+                root.join(path.strip_prefix("/").unwrap_or(path))
+            }
+            _ => path.to_path_buf(),
+        }
     }
 
     pub(crate) fn realise_all(

@@ -98,12 +98,46 @@ impl World {
     }
 }
 
+/// Known answers from C++ Nix 2.34.
+#[test]
+fn what_is_read_from_the_store_depends_on_what_it_names() {
+    let world = World::new(&[]);
+    let texts = r#"let t = builtins.toFile "t" "hello"; t2 = builtins.toFile "t2" "hello";
+        u = builtins.toFile "u" "see ${t} ${t2}"; s = builtins.readFile u; in
+        builtins.attrNames (builtins.getContext (builtins.substring 0 5 s))"#;
+    let texts = world.eval(texts).expect("it evaluates");
+    assert_eq!(
+        texts,
+        r#"["/nix/store/gyy3f9vnnczxsni8v16rg6ahws51126w-t2","/nix/store/vqpn17r03lqabwk0wksgpbgy620zwfd4-t"]"#
+    );
+    let derivation = r#"let y = derivation { name = "y"; system = "x"; builder = "/b"; };
+        d = derivation { name = "x"; system = "x"; builder = "/b"; a = "${y}";
+          f = builtins.toFile "t" "hello"; }; in
+        builtins.attrNames (builtins.getContext (builtins.readFile d.drvPath))"#;
+    let derivation = world.eval(derivation).expect("it evaluates");
+    assert_eq!(
+        derivation,
+        r#"["/nix/store/c8fbp2djmxk337s02kpm7xd6sp3v5wcw-y.drv","/nix/store/vqpn17r03lqabwk0wksgpbgy620zwfd4-t"]"#
+    );
+    // What is copied out of it is written.
+    let copied =
+        r#"let text = builtins.toFile "u" "x"; in builtins.path { path = text; name = "v"; }"#;
+    let copied = world.eval(copied).expect("it evaluates");
+    assert_eq!(copied, r#""/nix/store/4r8jdamryb4xy5nd906n09nbpqz0li0y-v""#);
+}
+
 #[test]
 fn what_evaluation_made_can_be_read_without_a_store() {
     let world = World::new(&[("d/a.nix", "7"), ("d/no", "x")]);
     let get = |text: &str| world.eval(text).expect("it evaluates");
     assert_eq!(get(r#"builtins.readFile (builtins.toFile "x" "abc")"#), "\"abc\"");
     assert_eq!(get(r#"import "${./d}/a.nix""#), "7");
+    let derivation = r#"derivation { name = "x"; system = "x"; builder = "b"; }"#;
+    assert_eq!(
+        get(&format!("builtins.substring 0 13 (builtins.readFile ({derivation}).drvPath)")),
+        r#""Derive([(\"out""#
+    );
+    assert_eq!(get(&format!("builtins.pathExists ({derivation}).drvPath")), "true");
     let filtered = r#"builtins.readDir (builtins.path { path = ./d; name = "d";
         filter = path: _: baseNameOf path != "no"; })"#;
     assert_eq!(get(filtered), r#"{"a.nix":"regular"}"#);

@@ -118,4 +118,4 @@ impl Blocks {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

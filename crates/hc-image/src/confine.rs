@@ -7,8 +7,10 @@
 //! takes (resource limits).
 
 mod child;
+mod program;
 
 pub(crate) use child::in_child;
+pub(crate) use program::output;
 
 use crate::error::{Error, Result};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -44,19 +46,10 @@ pub(crate) fn this_process(read: &[PathBuf], write: &[&Path], most: u64) -> Resu
 
 fn confine(read: &[PathBuf], write: &[&Path], most: u64, calls: Calls) -> Result<()> {
     let failed = |what: &str, why: String| Error::Confine { what: what.into(), why };
-    for (resource, most) in [
-        (Resource::As, MEMORY),
-        (Resource::Data, MEMORY),
-        (Resource::Fsize, most.saturating_add(SLACK)),
-        (Resource::Nofile, 256),
-        (Resource::Core, 0),
-    ] {
-        let now = rustix::process::getrlimit(resource);
-        let most = now.maximum.map_or(most, |now| now.min(most));
-        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })
-            .map_err(|e| failed("set resource limits", e.to_string()))?;
+    for (resource, limit) in limits(most) {
+        setrlimit(resource, limit).map_err(|e| failed("set resource limits", e.to_string()))?;
     }
-    files(read, write).map_err(|e| failed("restrict access to files", e.to_string()))?;
+    files(read, &[], write).map_err(|e| failed("restrict access to files", e.to_string()))?;
     for filter in filters(calls).map_err(|e| failed("restrict system calls", e.to_string()))? {
         seccompiler::apply_filter_all_threads(&filter)
             .map_err(|e| failed("restrict system calls", e.to_string()))?;
@@ -64,8 +57,28 @@ fn confine(read: &[PathBuf], write: &[&Path], most: u64, calls: Calls) -> Result
     Ok(())
 }
 
+/// None is raised.
+fn limits(most: u64) -> [(Resource, Rlimit); 5] {
+    [
+        (Resource::As, MEMORY),
+        (Resource::Data, MEMORY),
+        (Resource::Fsize, most.saturating_add(SLACK)),
+        (Resource::Nofile, 256),
+        (Resource::Core, 0),
+    ]
+    .map(|(resource, most)| {
+        let now = rustix::process::getrlimit(resource);
+        let most = Some(now.maximum.map_or(most, |now| now.min(most)));
+        (resource, Rlimit { current: most, maximum: most })
+    })
+}
+
 /// As much as this kernel knows to refuse.
-fn files(read: &[PathBuf], write: &[&Path]) -> std::result::Result<(), landlock::RulesetError> {
+fn files(
+    read: &[PathBuf],
+    execute: &[&Path],
+    write: &[&Path],
+) -> std::result::Result<(), landlock::RulesetError> {
     use landlock::{
         ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr,
         path_beneath_rules,
@@ -76,6 +89,7 @@ fn files(read: &[PathBuf], write: &[&Path]) -> std::result::Result<(), landlock:
         .handle_access(AccessFs::from_all(abi))?
         .create()?
         .add_rules(path_beneath_rules(read, AccessFs::ReadFile | AccessFs::ReadDir))?
+        .add_rules(path_beneath_rules(execute, AccessFs::from_read(abi)))?
         .add_rules(path_beneath_rules(write, AccessFs::from_all(abi) & !AccessFs::Execute))?
         .restrict_self()
         .map(drop)

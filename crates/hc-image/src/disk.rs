@@ -77,18 +77,44 @@ fn through_qemu(kind: &str, source: &Path, target: &Path, limit: u64, env: &Env)
         return Err(Error::Attribute { name: "qemuImg".into(), why });
     }
     let program = path(env, "qemuImg")?;
-    let mut command = std::process::Command::new(&program);
-    command.args(["convert", "-f", kind, "-O", "raw", "-S", "4k"]).arg(source).arg(target);
-    let done = command.output().on("run", &program)?;
-    if done.status.success() {
-        let size = target.metadata().on("look at", target)?.len();
-        return if size <= limit { Ok(()) } else { Err(too_large(source, size, limit)) };
+    let out = target.parent().unwrap_or(target);
+    let run = |words: &[&str], more: &[&Path]| {
+        let mut command = std::process::Command::new(&program);
+        command.args(words).args(more);
+        let done = confine::output(&mut command, &[source.into()], &[out], limit)?;
+        if done.status.success() {
+            return Ok(done.stdout);
+        }
+        Err(Error::Command {
+            command: format!("{} {}", program.display(), words.join(" ")),
+            status: done.status.to_string(),
+            output: String::from_utf8_lossy(&done.stderr).into_owned(),
+        })
+    };
+    // Asked before anything is written.
+    let told = run(&["info", "--output=json", "-f", kind], &[source])?;
+    let told: Told = serde_json::from_slice(&told)
+        .map_err(|e| damaged(source, 0, format!("qemu-img does not say how large it is: {e}")))?;
+    if told.virtual_size > limit {
+        return Err(too_large(source, told.virtual_size, limit));
     }
-    Err(Error::Command {
-        command: format!("{} convert -f {kind}", program.display()),
-        status: done.status.to_string(),
-        output: String::from_utf8_lossy(&done.stderr).into_owned(),
-    })
+    if let Some(name) = told.backing_filename {
+        let why = format!(
+            "it lies on `{name}`: make one file of both with `qemu-img convert` first; only qcow2 \
+             images can have `backing`"
+        );
+        return Err(damaged(source, 0, why));
+    }
+    run(&["convert", "-f", kind, "-O", "raw", "-S", "4k"], &[source, target])?;
+    Ok(())
+}
+
+/// What `qemu-img info` says.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Told {
+    virtual_size: u64,
+    backing_filename: Option<String>,
 }
 
 enum Layer {

@@ -30,9 +30,10 @@ const COMMON: [&str; 8] = [
 ];
 const VSOCK: &str = "-vmw_vsock_virtio_transport";
 
-/// Confines this process, and builds `out/initrd`. With `src`, of those initrds, one after the other; with `kernel`, an output of
-/// the builder `kernel`, hc's own for the type in `machine` (`microvm` or `q35`), with the modules
-/// named in `modules` too, and the text in `config` as `/hc/config`.
+/// Confines this process, and builds `out/initrd`, and `out/initrd.json`, which names hc's modules. With
+/// `src`, of those initrds, one after the other; with `kernel`, an output of the builder `kernel`, hc's
+/// own for the type in `machine` (`microvm` or `q35`), with the modules named in `modules` too, and the
+/// text in `config` as `/hc/config`.
 ///
 /// # Errors
 /// When an attribute is wrong, an initrd damaged, or a module missing.
@@ -47,6 +48,7 @@ pub fn build(env: &Env) -> Result<()> {
     let target = out.join("initrd");
     let file = BufWriter::new(hc_fs::plain::create(&target, 0o644)?);
     let mut writer = cpio::Writer::new(file, MAX);
+    let mut modules = Vec::new();
     if env.contains_key("src") {
         for source in inputs {
             let input = BufReader::new(std::fs::File::open(&source).on("open", &source)?);
@@ -54,11 +56,10 @@ pub fn build(env: &Env) -> Result<()> {
             plain(input, &format!("initrd {name}"), &mut writer)?;
         }
     } else {
-        own(&inputs[0], env, &mut writer).and_then(|list| {
-            let about = serde_json::json!({ "schema": 1, "modules": list });
-            crate::kernel::write_json(&out.join("initrd.json"), &about)
-        })?;
+        modules = own(&inputs[0], env, &mut writer)?;
     }
+    let about = serde_json::json!({ "schema": 1, "modules": modules });
+    crate::kernel::write_json(&out.join("initrd.json"), &about)?;
     writer.finish().on("write", &target)?;
     Ok(())
 }

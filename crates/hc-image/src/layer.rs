@@ -15,6 +15,9 @@ const DEPTH_MAX: usize = 1024;
 const SYMLINKS_MAX: u32 = 40;
 /// A name that begins so takes a name of the layers below away (OCI image-spec, layer.md).
 const WHITEOUT: &[u8] = b".wh.";
+/// Notes of the file system that layers were first made with (AUFS): files, directories and what is
+/// in them, none of it the image's.
+const NOTE: &[u8] = b".wh..wh.";
 /// Takes everything away that the layers below have in its directory.
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
@@ -103,7 +106,13 @@ impl Layers {
             *self.tree.meta_mut(Tree::ROOT) = meta;
             return Ok(());
         };
-        if whiteouts && name.starts_with(WHITEOUT) {
+        if whiteouts && let Some(first) = parts.iter().find(|name| name.starts_with(WHITEOUT)) {
+            if first.starts_with(NOTE) && *first != OPAQUE {
+                return Ok(());
+            }
+            if above.iter().any(|name| name.starts_with(WHITEOUT)) {
+                return Err("it lies in a directory whose name is a whiteout's".into());
+            }
             return self.whiteout(above, name, &what);
         }
         let parent = self.directory(above)?;
@@ -241,8 +250,6 @@ impl Layers {
         }
         if name == OPAQUE {
             self.clear_lower(parent);
-        } else if hidden.starts_with(WHITEOUT) {
-            // Notes of the file system that layers were first made with.
         } else if let Some(old) = self.tree.child(parent, hidden) {
             self.remove_lower(parent, hidden, old);
         }

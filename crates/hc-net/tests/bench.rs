@@ -4,13 +4,15 @@
 
 mod common;
 
-use common::{Machine, Netns, block_on, host, machine, name, on_a_host, place};
+use common::hosts::connected;
+use common::{Machine, Netns, block_on, host, machine, name, on_a_host, place, run};
 use hc_net::blocking::{ensure_networks, remove_networks};
 use hc_net::dns::{MachineNames, Names, Server, State};
 use hc_net::links::attach;
 use hc_spec::{HostSpec, Name};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::AsFd;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -24,6 +26,7 @@ fn measure() {
     match words[0] {
         "spawn" => on_a_host(|| spawn(number(1), number(2))),
         "swap" => on_a_host(|| swap(number(1), number(2))),
+        "throughput" => throughput(Duration::from_secs(number(1) as u64)),
         "dns" => on_a_host(|| dns(number(1), Duration::from_secs(number(2) as u64))),
         "garbage" => on_a_host(|| garbage(Duration::from_secs(number(1) as u64))),
         other => panic!("there is no measurement '{other}'"),
@@ -142,6 +145,60 @@ fn swap(existing: usize, runs: usize) {
         print("swap", start.elapsed());
     }
     remove_networks(&host.cloud, &host.host, &[name("lan"), name("dmz")]).unwrap();
+}
+
+/// What one TCP connection carries in that time: over two ends of a pair, over the bridge of a network,
+/// and to another host.
+fn throughput(length: Duration) {
+    let (one, other) = (Netns::new(), Netns::new());
+    let fd = format!("/proc/{}/fd/{}", std::process::id(), other.0.as_raw_fd());
+    let up = |address: &str| {
+        run("ip", &["addr", "add", address, "dev", "pair0", "nodad"]);
+        run("ip", &["link", "set", "pair0", "up"]);
+    };
+    one.run(|| {
+        let peer = ["type", "veth", "peer", "name", "pair0", "netns", &fd];
+        run("ip", &[&["link", "add", "pair0"][..], &peer].concat());
+        up("fd00::1/64");
+    });
+    other.run(|| up("fd00::2/64"));
+    carried("veth", &one, &other, "fd00::2".parse().unwrap(), length);
+    on_a_host(|| {
+        let host = host(&["lan"]);
+        ensure_networks(&host).unwrap();
+        let (one, other) = (machine(&host, "lan", "one"), machine(&host, "lan", "other"));
+        carried("bridge", &one.netns, &other.netns, other.v6, length);
+    });
+    for (what, mode) in [("plain", OverlayMode::Plain), ("wireguard", OverlayMode::Wireguard)] {
+        let (_switch, [a, b, _c]) = connected(true, mode);
+        let (one, other) = (a.machine("lan", "one"), b.machine("lan", "other"));
+        carried(what, &one.netns, &other.netns, other.v6, length);
+    }
+}
+
+fn carried(what: &str, from: &Netns, to: &Netns, address: IpAddr, length: Duration) {
+    let listener = to.run(|| TcpListener::bind((address, 7000)).unwrap());
+    let receive = || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut buffer, mut bytes, start) = (vec![0; 1 << 18], 0_u64, Instant::now());
+        loop {
+            match stream.read(&mut buffer).unwrap() {
+                0 => return bytes as f64 * 8.0 / start.elapsed().as_secs_f64() / 1e9,
+                read => bytes += read as u64,
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let received = scope.spawn(receive);
+        from.run(|| {
+            let mut stream = TcpStream::connect((address, 7000)).unwrap();
+            let (buffer, start) = (vec![0; 1 << 18], Instant::now());
+            while start.elapsed() < length {
+                stream.write_all(&buffer).unwrap();
+            }
+        });
+        println!("{what} {:.3}", received.join().unwrap());
+    });
 }
 
 /// Asks as fast as answers come, with 64 questions on their way: how many, and how long each took.

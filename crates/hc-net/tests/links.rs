@@ -423,3 +423,20 @@ fn time_to_attach() {
         }
     });
 }
+
+#[test]
+fn the_rules_are_written_on_a_host_without_a_list_of_protocols() {
+    on_a_host(|| {
+        use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
+        // SAFETY: a mount namespace holds no memory and no file descriptors of this process.
+        unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) }.unwrap();
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        mount_change("/", private).unwrap();
+        if std::path::Path::new("/etc/protocols").exists() {
+            mount_bind("/dev/null", "/etc/protocols").unwrap();
+        }
+        let mut host = host(&["lan", "dmz"]);
+        host.allow.push("web.lan -> *.dmz:53/udp,80".parse().unwrap());
+        assert_eq!(ensure_networks(&host).unwrap(), Protection::Ports);
+    });
+}

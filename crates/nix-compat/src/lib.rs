@@ -4,31 +4,27 @@
 //! `nix-archive`, `nix-narinfo`, `nix-flake-lock`). What they do right is passed through under the
 //! field's names; what they lack is added here, purely: nothing in this crate keeps state.
 
-mod dynamic;
+pub mod derivation;
 pub mod export;
 pub mod flake_lock;
 pub mod flake_ref;
 pub mod git_tree;
 pub mod hash;
-mod made;
-pub mod modulo;
 pub mod nar;
 pub mod narinfo;
 pub mod path;
 pub mod place;
-pub mod resolve;
 pub mod rewrite;
 pub mod serve;
 mod tree;
 mod unpack;
-mod unusual;
 pub mod url;
 pub mod wire;
 pub mod worker;
 
+pub use derivation::modulo::ModuloHashes;
+pub use derivation::{Made, hash_modulo, make, modulo, resolve};
 pub use hash::{CAHash, ContentAddressMethod, HashAlgorithm, NixHash, NixHasher, hash_bytes};
-pub use made::{Made, hash_modulo, make};
-pub use modulo::ModuloHashes;
 pub use nix_derivation::nixbase32 as nix32;
 pub use nix_derivation::{
     Derivation, DerivationBuilder, DerivationModuloHash, DerivationOutput, DrvOutput,

@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::disallowed_methods)]
 
 use nix_compat::{nar, unpack};
+use std::io::Read;
 use std::path::Path;
 
 /// A token: its length, its bytes, padded to eight.
@@ -74,6 +75,15 @@ fn hostile_archives_are_refused_and_harm_nothing() {
     // So many that files are written by several threads.
     let names: Vec<String> = (0..500).map(|number| format!("n{number:03}")).collect();
     let many = directory(&names.iter().map(String::as_bytes).collect::<Vec<_>>());
+    let file = |tokens: &[&[u8]]| {
+        let mut all: Vec<&[u8]> = vec![b"(", b"type", b"regular"];
+        all.extend(tokens);
+        archive(&all)
+    };
+    let contents_of_one = file(&[b"contents", b"x", b")"]);
+    // The first byte of the padding of the only name, and of the only contents.
+    let at_name = whole.windows(8).position(|eight| eight == b"a\0\0\0\0\0\0\0").unwrap() + 1;
+    let at_contents = contents_of_one.len() - 16 - 7;
     let bad_end = archive(&[b"entry", b"(", b"name", b"../z"])[24..].to_vec();
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("duplicate names", directory(&[b"a", b"a"])),
@@ -97,6 +107,21 @@ fn hostile_archives_are_refused_and_harm_nothing() {
         ("cut off", whole[..whole.len() - 9].to_vec()),
         ("cut off among many", many[..many.len() - 9].to_vec()),
         ("a bad name behind many", [&many[..many.len() - 16], &bad_end].concat()),
+        ("padding of a name that is not zero", changed(&whole, at_name)),
+        ("padding of contents that is not zero", changed(&contents_of_one, at_contents)),
+        ("an executable with a text", file(&[b"executable", b"x", b"contents", b"x", b")"])),
+        ("another word for executable", file(&[b"executablf", b"", b"contents", b"x", b")"])),
+        ("twice executable", {
+            file(&[b"executable", b"", b"executable", b"", b"contents", b"x", b")"])
+        }),
+        ("executable behind the contents", file(&[b"contents", b"x", b"executable", b"", b")"])),
+        ("an executable symlink", {
+            archive(&[b"(", b"type", b"symlink", b"executable", b"", b"target", b"x", b")"])
+        }),
+        ("another type", archive(&[b"(", b"type", b"device", b")"])),
+        ("no type", archive(&[b"(", b")"])),
+        ("a symlink to a NUL", archive(&[b"(", b"type", b"symlink", b"target", b"a\0b", b")"])),
+        ("a symlink to nothing", archive(&[b"(", b"type", b"symlink", b"target", b"", b")"])),
         ("something behind it", [whole.clone(), vec![0; 8]].concat()),
         ("no archive", b"nix-archive-2".to_vec()),
         ("nothing", Vec::new()),
@@ -113,6 +138,33 @@ fn hostile_archives_are_refused_and_harm_nothing() {
             std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert!(around.iter().all(|n| n == "outside" || n == "target"), "{what}: {around:?}");
         assert_eq!(std::fs::read_dir(dir.path().join("outside")).unwrap().count(), 0, "{what}");
+    }
+    // Names that differ in case, and one as other systems write such, are three.
+    let cases = directory(&[b"A", b"a", b"a~nix~case~hack~1"]);
+    for canonical in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let to = dir.path().join("target");
+        restore(&cases, &to, canonical).unwrap();
+        let mut names: Vec<_> =
+            std::fs::read_dir(&to).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["A", "a", "a~nix~case~hack~1"]);
+        let mut again = Vec::new();
+        nar::dump(&to, &mut again).unwrap();
+        assert_eq!(again, cases);
+        // A file that is larger than the memory there may be, in and out.
+        let to = dir.path().join("large");
+        let (begin, end) = (long(contents, LARGE), archive(&[b")"]));
+        let begin = &begin[..begin.len() - 4096];
+        let end = &end[24..];
+        let mut from = begin.chain(std::io::repeat(7).take(LARGE)).chain(end);
+        if canonical { unpack(&mut from, &to).map(drop) } else { nar::restore(&mut from, &to) }
+            .unwrap();
+        assert_eq!(to.metadata().unwrap().len(), LARGE);
+        let mut count = Count(0);
+        nar::dump(&to, &mut count).unwrap();
+        assert_eq!(count.0, LARGE + (begin.len() + end.len()) as u64);
+        assert_eq!(nar::hash_path(&to).unwrap().size, count.0);
     }
     // The target is there already, as a symlink: it is not followed.
     let dir = tempfile::tempdir().unwrap();
@@ -134,6 +186,30 @@ fn hostile_archives_are_refused_and_harm_nothing() {
     let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap();
     let peak: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();
     assert!(peak < 64 << 10, "{peak} KiB");
+}
+
+const LARGE: u64 = 100 << 20;
+
+/// So many bytes were written.
+struct Count(u64);
+
+impl std::io::Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// With one byte another.
+fn changed(bytes: &[u8], at: usize) -> Vec<u8> {
+    let mut changed = bytes.to_vec();
+    assert_eq!(changed[at], 0);
+    changed[at] = 1;
+    changed
 }
 
 /// In both ways.

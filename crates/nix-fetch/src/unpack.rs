@@ -3,12 +3,20 @@
 
 use crate::error::{Error, Result, io, words};
 use hc_fs::plain;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// What comes before a file, its names and extensions, has no more bytes than this: they are kept in
+/// memory.
+const HEADERS: u64 = 1 << 20;
+/// Nor has a name, or where a link leads; systems allow no more.
+const NAME: usize = 4096;
 
 /// What lies at a path of the tree so far.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -94,11 +102,44 @@ fn inside(path: &[u8]) -> PathBuf {
     found
 }
 
+/// Gives no more than what is left.
+struct Limited<R> {
+    from: R,
+    left: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let left = self.left.get();
+        if left == 0 {
+            return Err(std::io::Error::other("a header is larger than 1 MiB"));
+        }
+        let length = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let count = self.from.read(&mut buffer[..length])?;
+        self.left.set(left - count as u64);
+        Ok(count)
+    }
+}
+
+/// A name that a system could have.
+fn checked(name: &[u8]) -> Result<&[u8]> {
+    if name.len() <= NAME {
+        return Ok(name);
+    }
+    let begin = String::from_utf8_lossy(&name[..100]);
+    Err(Error::Input(format!("a name in the archive has {} bytes: '{begin}…'", name.len())))
+}
+
 impl Builder<'_> {
     fn tar(&mut self, from: impl Read) -> Result<()> {
-        let mut archive = tar::Archive::new(from);
+        let left = Rc::new(Cell::new(u64::MAX));
+        let mut archive = tar::Archive::new(Limited { from, left: Rc::clone(&left) });
+        let mut entries = archive.entries().map_err(failed)?;
         let mut any = false;
-        for entry in archive.entries().map_err(failed)? {
+        loop {
+            left.set(HEADERS);
+            let Some(entry) = entries.next() else { return Ok(()) };
+            left.set(u64::MAX);
             let unrecognised = !any;
             let mut entry = entry.map_err(|error| match unrecognised {
                 true => failed("Unrecognized archive format"),
@@ -106,7 +147,7 @@ impl Builder<'_> {
             })?;
             any = true;
             let kind = entry.header().entry_type();
-            let path = inside(&entry.path_bytes());
+            let path = inside(checked(&entry.path_bytes())?);
             self.newest = self.newest.max(entry.header().mtime().unwrap_or(0));
             let executable = entry.header().mode().map_err(failed)? & 0o100 != 0;
             if kind.is_dir() {
@@ -116,6 +157,7 @@ impl Builder<'_> {
             } else if kind.is_symlink() || kind.is_hard_link() {
                 let target = entry.link_name_bytes().map(|target| target.into_owned());
                 let target = target.ok_or_else(|| failed("a link says nothing to link to"))?;
+                checked(&target)?;
                 if kind.is_symlink() {
                     self.symlink(&path, &target)?;
                 } else {
@@ -127,15 +169,17 @@ impl Builder<'_> {
                     path.display()
                 )));
             }
+            // What nobody wanted is no part of the next headers.
+            std::io::copy(&mut entry, &mut std::io::sink())
+                .map_err(|error| words(format!("cannot read file from tarball: {error}")))?;
         }
-        Ok(())
     }
 
     fn zip(&mut self, from: File) -> Result<()> {
         let mut archive = zip::ZipArchive::new(from).map_err(failed)?;
         for index in 0..archive.len() {
             let mut entry = archive.by_index(index).map_err(failed)?;
-            let path = inside(entry.name_raw());
+            let path = inside(checked(entry.name_raw())?);
             let mode = entry.unix_mode().unwrap_or(0o644);
             if let Some(time) = entry.last_modified().and_then(seconds) {
                 self.newest = self.newest.max(time);
@@ -144,7 +188,8 @@ impl Builder<'_> {
                 self.directory(&path)?;
             } else if mode & 0o170_000 == 0o120_000 {
                 let mut target = Vec::new();
-                entry.read_to_end(&mut target).map_err(failed)?;
+                entry.take(NAME as u64 + 1).read_to_end(&mut target).map_err(failed)?;
+                checked(&target)?;
                 self.symlink(&path, &target)?;
             } else {
                 self.file(&path, mode & 0o100 != 0, &mut entry)?;

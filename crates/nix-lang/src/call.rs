@@ -16,19 +16,23 @@ use crate::warm::Site;
 /// Where a thunk is while a function is called, if nothing refers to it afterwards.
 type Room<'a> = std::mem::MaybeUninit<Thunk<'a>>;
 
+/// More arguments than this at once are put into the arena. No builtin takes more.
+const FEW: usize = 3;
+
 impl<'a> Evaluator<'a> {
+    #[inline(never)]
     pub(crate) fn eval_call(
         &self,
         call: &'a ast::Call<'a>,
         env: &'a Env<'a>,
-        pos: Pos,
-    ) -> Result<Value<'a>> {
-        let fun = self.eval(call.function, env)?;
+        pos: &Pos,
+    ) -> Result<Slot<'a>> {
+        let fun = self.eval_slot(call.function, env)?;
         let lent = self.lends(fun, call.args.len());
         if let [arg] = call.args {
             let mut room = Room::uninit();
             let arg = self.given(arg, env, lent & 1 != 0, &mut room);
-            return self.call_one(fun, arg, pos);
+            return self.call_slots(fun, &[arg], pos);
         }
         self.call_many(fun, call.args, lent, env, pos)
     }
@@ -36,13 +40,17 @@ impl<'a> Evaluator<'a> {
     /// Which of so many arguments nothing refers to as they were given once the call has a result;
     /// the lowest bit is the first.
     #[inline]
-    fn lends(&self, fun: Value<'a>, count: usize) -> u8 {
+    fn lends(&self, fun: Slot<'a>, count: usize) -> u8 {
         if self.graph.is_some() {
             return 0;
         }
-        match fun {
-            Value::Lambda(Closure { lambda, .. }) if lambda.chain as usize <= count => lambda.lends,
-            Value::Lambda(Closure { lambda, .. }) => u8::from(lambda.formals.is_some()),
+        if let Some(Closure { lambda, .. }) = fun.as_lambda() {
+            return match lambda.chain as usize <= count {
+                true => lambda.lends,
+                false => u8::from(lambda.formals.is_some()),
+            };
+        }
+        match fun.get() {
             Value::PrimOp(op) if op.arity <= count => op.lends,
             Value::PrimOpApp(app) if app.op.arity <= count + app.args().len() => {
                 app.op.lends >> app.args().len()
@@ -52,25 +60,25 @@ impl<'a> Evaluator<'a> {
     }
 
     /// An argument for later. One that is lent is a thunk in `room`, if it has to be one at all.
-    #[inline]
+    #[inline(always)]
     fn given(
         &self,
         arg: &'a ast::Expr<'a>,
         env: &'a Env<'a>,
         lent: bool,
         room: &mut Room<'a>,
-    ) -> Value<'a> {
+    ) -> Slot<'a> {
         match self.at_hand(arg, env) {
-            Some(value) => value,
+            Some(slot) => slot,
             None if lent => {
                 let thunk = std::ptr::from_ref(room.write(Thunk::new(0, Delayed::Expr(arg, env))));
                 // SAFETY: the room is on the stack of a call that has not returned. When it has,
                 // nothing refers to the thunk: the function only evaluates such an argument, which
                 // `lends` of `Lambda` and of `PrimOp` promise, and a call gives an evaluated value,
                 // which is no thunk.
-                Value::Thunk(unsafe { &*thunk })
+                Slot::thunk(unsafe { &*thunk })
             }
-            None => self.thunk(Delayed::Expr(arg, env)),
+            None => self.waiting(arg, env),
         }
     }
 
@@ -78,58 +86,73 @@ impl<'a> Evaluator<'a> {
     #[inline(never)]
     fn call_many(
         &self,
-        fun: Value<'a>,
+        fun: Slot<'a>,
         args: &'a [&'a ast::Expr<'a>],
         lent: u8,
         env: &'a Env<'a>,
-        pos: Pos,
-    ) -> Result<Value<'a>> {
-        let mut few = [Value::Null; 3];
-        let mut rooms = [const { Room::uninit() }; 3];
+        pos: &Pos,
+    ) -> Result<Slot<'a>> {
+        let mut few = [Slot::HOLE; FEW];
+        let mut rooms = [const { Room::uninit() }; FEW];
         let Some(few) = few.get_mut(..args.len()) else {
-            let args = args.iter().map(|arg| self.delay(arg, env));
-            return self.call(fun, self.arena.alloc_slice_fill_iter(args), pos);
+            let args = args.iter().map(|arg| self.delayed(arg, env));
+            return self.call_slots(fun, self.arena.alloc_slice_fill_iter(args), pos);
         };
         for (at, ((slot, arg), room)) in few.iter_mut().zip(args).zip(&mut rooms).enumerate() {
             *slot = self.given(arg, env, lent >> at & 1 != 0, room);
         }
-        self.call(fun, few, pos)
+        self.call_slots(fun, few, pos)
     }
 
     #[inline]
     pub(crate) fn call_one(&self, fun: Value<'a>, arg: Value<'a>, pos: Pos) -> Result<Value<'a>> {
-        match fun {
-            Value::Lambda(closure) => {
-                let depth = self.enter(pos)?;
-                let (result, _) = self.call_lambda(closure, &[arg], pos);
-                self.depth.set(depth);
-                result
-            }
-            fun => self.call(fun, &[arg], pos),
-        }
+        self.call_slots(self.slot(fun), &[self.slot(arg)], &pos).map(Slot::get)
     }
 
     /// Apply a function to arguments; the result is evaluated.
     pub(crate) fn call(&self, fun: Value<'a>, args: &[Value<'a>], pos: Pos) -> Result<Value<'a>> {
+        let fun = self.slot(fun);
+        let result = match *args {
+            [one] => self.call_slots(fun, &[self.slot(one)], &pos),
+            [one, two] => self.call_slots(fun, &[self.slot(one), self.slot(two)], &pos),
+            _ => {
+                let args: Vec<Slot<'a>> = args.iter().map(|arg| self.slot(*arg)).collect();
+                self.call_slots(fun, &args, &pos)
+            }
+        };
+        result.map(Slot::get)
+    }
+
+    /// The same, of values as they are kept.
+    #[inline]
+    pub(crate) fn call_slots(
+        &self,
+        fun: Slot<'a>,
+        args: &[Slot<'a>],
+        pos: &Pos,
+    ) -> Result<Slot<'a>> {
         let depth = self.enter(pos)?;
-        let result = self.call_entered(fun, args, pos);
+        let result = match fun.as_lambda() {
+            Some(closure) => self.call_lambda(closure, args, pos),
+            None => match fun.as_prim_op() {
+                Some(op) if op.arity == args.len() => self.call_primop(op, args, pos),
+                _ => self.call_entered(fun, args, pos),
+            },
+        };
         self.depth.set(depth);
         result
     }
 
+    #[inline(never)]
     fn call_entered(
         &self,
-        mut fun: Value<'a>,
-        mut args: &[Value<'a>],
-        pos: Pos,
-    ) -> Result<Value<'a>> {
+        mut fun: Slot<'a>,
+        mut args: &[Slot<'a>],
+        pos: &Pos,
+    ) -> Result<Slot<'a>> {
         while let Some((first, rest)) = args.split_first() {
-            fun = match fun {
-                Value::Lambda(closure) => {
-                    let (result, used) = self.call_lambda(closure, args, pos);
-                    args = &args[used..];
-                    result?
-                }
+            fun = match fun.get() {
+                Value::Lambda(closure) => return self.call_lambda(closure, args, pos),
                 Value::PrimOp(op) => {
                     if args.len() < op.arity {
                         return Ok(self.partly_applied(op, &[], args));
@@ -145,20 +168,17 @@ impl<'a> Evaluator<'a> {
                         return Ok(self.partly_applied(app.op, app.args(), now));
                     }
                     args = later;
-                    // No builtin takes more than three.
-                    let mut all = [Value::Null; 3];
-                    let (before, rest) = all.split_at_mut(app.args().len());
-                    for (value, slot) in before.iter_mut().zip(app.args()) {
-                        *value = slot.get();
-                    }
-                    rest[..missing].copy_from_slice(now);
+                    let before = app.args();
+                    let mut all = [Slot::HOLE; FEW];
+                    all[..before.len()].copy_from_slice(before);
+                    all[before.len()..app.op.arity].copy_from_slice(now);
                     self.call_primop(app.op, &all[..app.op.arity], pos)?
                 }
-                Value::Thunk(_) => self.force(fun, pos)?,
+                Value::Thunk(_) => self.force_slot(fun, pos)?,
                 Value::Attrs(attrs) if attrs.get(sym::FUNCTOR).is_some() => {
-                    let functor = self.select(attrs, sym::FUNCTOR, pos)?;
+                    let functor = self.slot(self.select(attrs, sym::FUNCTOR, *pos)?);
                     args = rest;
-                    self.call(functor, &[fun, *first], pos)?
+                    self.call_slots(functor, &[fun, *first], pos)?
                 }
                 other => {
                     let text = self.brief(other);
@@ -167,12 +187,12 @@ impl<'a> Evaluator<'a> {
                             "attempt to call something which is not a function but {}: {text}",
                             other.described()
                         ),
-                        pos,
+                        *pos,
                     ));
                 }
             };
         }
-        self.force(fun, pos)
+        self.force_slot(fun, pos)
     }
 
     /// A builtin with fewer arguments than it takes.
@@ -180,19 +200,22 @@ impl<'a> Evaluator<'a> {
         &self,
         op: &'static PrimOp,
         before: &[Slot<'a>],
-        more: &[Value<'a>],
-    ) -> Value<'a> {
-        let mut args = before.to_vec();
-        args.extend(more.iter().map(|value| self.slot(*value)));
-        let args = self.arena.alloc_slice_copy(&args);
-        Value::PrimOpApp(self.arena.alloc(PrimOpApp::new(self.arena, op, args)))
+        more: &[Slot<'a>],
+    ) -> Slot<'a> {
+        let args = before.iter().chain(more).copied();
+        let mut all =
+            bumpalo::collections::Vec::with_capacity_in(before.len() + more.len(), self.arena);
+        all.extend(args);
+        let app = PrimOpApp::new(self.arena, op, all.into_bump_slice());
+        self.slot(Value::PrimOpApp(self.arena.alloc(app)))
     }
 
     /// One level deeper; the depth before is to be set again.
-    pub(crate) fn enter(&self, pos: Pos) -> Result<u32> {
+    #[inline]
+    pub(crate) fn enter(&self, pos: &Pos) -> Result<u32> {
         let depth = self.depth.get();
         if depth >= self.settings.max_call_depth {
-            return Err(stack_overflow(pos));
+            return Err(stack_overflow(*pos));
         }
         self.depth.set(depth + 1);
         Ok(depth)
@@ -201,100 +224,129 @@ impl<'a> Evaluator<'a> {
     /// What counts as one call deeper, as it does in C++ Nix.
     #[inline]
     pub(crate) fn nested<T>(&self, pos: Pos, body: impl FnOnce() -> Result<T>) -> Result<T> {
-        let depth = self.enter(pos)?;
+        let depth = self.enter(&pos)?;
         let result = body();
         self.depth.set(depth);
         result
     }
 
-    fn call_primop(&self, op: &'static PrimOp, args: &[Value<'a>], pos: Pos) -> Result<Value<'a>> {
-        match (op.run)(self, args, pos) {
+    #[inline(never)]
+    fn call_primop(&self, op: &'static PrimOp, args: &[Slot<'a>], pos: &Pos) -> Result<Slot<'a>> {
+        let result = match args {
+            [one] => (op.run)(self, &[one.get()], *pos),
+            [one, two] => (op.run)(self, &[one.get(), two.get()], *pos),
+            [one, two, three] => (op.run)(self, &[one.get(), two.get(), three.get()], *pos),
+            _ => (op.run)(self, &[], *pos),
+        };
+        match result {
             // A builtin may hand back one of its arguments as it is.
-            Ok(value) => self.force(value, pos),
+            Ok(value) => self.force_slot(self.slot(value), pos),
             Err(error) => {
-                Err(error.at(pos).frame(pos, format!("while calling the '{}' builtin", op.name)))
+                let text = format!("while calling the '{}' builtin", op.name);
+                Err(error.at(*pos).frame(*pos, text))
             }
         }
     }
 
     /// Calls a function with the first of the arguments; where that gives no more than a function
-    /// that is written within it, with the next ones too, and how many they were.
+    /// that is written within it, with the next ones at once.
     fn call_lambda(
         &self,
         closure: &'a Closure<'a>,
-        args: &[Value<'a>],
-        pos: Pos,
-    ) -> (Result<Value<'a>>, usize) {
-        let (mut lambda, mut env, mut used) = (closure.lambda, closure.env, 0);
+        args: &[Slot<'a>],
+        pos: &Pos,
+    ) -> Result<Slot<'a>> {
+        let (mut lambda, mut env, mut rest) = (closure.lambda, closure.env, args);
         // How many of the innermost scopes hold nothing but an argument.
         let mut plain = 0;
         let result = loop {
-            let bound = self.tick(pos).and_then(|()| self.bind_arg(lambda, env, args[used], pos));
+            let Some((arg, later)) = rest.split_first() else { break Ok(Slot::lambda(closure)) };
+            let bound = self.tick(pos).and_then(|()| match lambda.formals {
+                None => Ok(self.bind_plain(lambda, env, *arg)),
+                Some(_) => self.bind_formals(lambda, env, *arg, pos),
+            });
             env = match bound {
                 Ok(env) => env,
                 Err(error) => break Err(error),
             };
-            used += 1;
+            rest = later;
             plain = if lambda.formals.is_none() { plain + 1 } else { 0 };
             match lambda.body.kind {
-                ExprKind::Lambda(inner) if used < args.len() && self.graph.is_none() => {
+                ExprKind::Lambda(inner) if !rest.is_empty() && self.graph.is_none() => {
                     lambda = inner;
                 }
                 _ => {
-                    let result = self.eval(lambda.body, env);
-                    if !lambda.keeps_frame && self.graph.is_none() {
+                    let result = self.eval_slot(lambda.body, env);
+                    if plain > 0 && self.graph.is_none() {
                         self.leave(env, plain);
                     }
                     break result;
                 }
             }
         };
-        let result = result.map_err(|error| {
-            let name = self.lambda_name(lambda);
-            error.frame(pos, format!("while calling {name}"))
-        });
-        (result, used)
+        match result {
+            Ok(slot) if rest.is_empty() => Ok(slot),
+            Ok(slot) => self.call_entered(slot, rest, pos),
+            Err(error) => Err(self.while_calling(error, lambda, *pos)),
+        }
     }
 
-    /// Nothing refers to this scope any more, nor to those around it: so many hold an argument and
-    /// were made by this call.
-    fn leave(&self, mut env: &'a Env<'a>, count: usize) {
-        let mut free = self.free_scopes.borrow_mut();
+    #[cold]
+    fn while_calling(&self, error: Error, lambda: &Lambda<'a>, pos: Pos) -> Error {
+        let name = self.lambda_name(lambda);
+        error.frame(pos, format!("while calling {name}"))
+    }
+
+    /// Nothing is evaluated in this scope any more, nor in those around it: so many hold an argument
+    /// and were made by this call. Those that nothing keeps are for others now.
+    #[inline]
+    fn leave(&self, mut env: &'a Env<'a>, count: u32) {
         for _ in 0..count {
+            // What keeps a scope keeps those around it.
+            if env.is_kept() {
+                return;
+            }
             let up = env.up();
-            free.push(env);
+            env.retire(self.free_scopes.get());
+            self.free_scopes.set(Some(env));
             match up {
                 Some(up) => env = up,
-                None => break,
+                None => return,
             }
         }
     }
 
-    /// The scope of a function's body.
-    fn bind_arg(
+    /// The scope of the body of a function that takes its argument as it is.
+    #[inline]
+    fn bind_plain(&self, lambda: &'a Lambda<'a>, up: &'a Env<'a>, arg: Slot<'a>) -> &'a Env<'a> {
+        match self.free_scopes.get() {
+            Some(free) if self.graph.is_none() => {
+                self.free_scopes.set(free.up());
+                free.renew(up, arg)
+            }
+            _ => self.env(Site::of(lambda), up, arg),
+        }
+    }
+
+    /// The scope of the body of a function that takes its argument apart.
+    #[inline(never)]
+    fn bind_formals(
         &self,
         lambda: &'a Lambda<'a>,
         up: &'a Env<'a>,
-        arg: Value<'a>,
-        pos: Pos,
+        arg: Slot<'a>,
+        pos: &Pos,
     ) -> Result<&'a Env<'a>> {
-        let Some(formals) = lambda.formals else {
-            if self.graph.is_none()
-                && let Some(free) = self.free_scopes.borrow_mut().pop()
-            {
-                return Ok(free.renew(up, self.slot(arg)));
-            }
-            return Ok(self.env(Site::of(lambda), up, &[arg]));
-        };
-        let value = self.force(arg, pos)?;
-        let Value::Attrs(attrs) = value else {
-            return Err(self.wrong_type("a set", value, pos).frame(
+        let formals = lambda.formals.as_ref();
+        let slot = self.force_slot(arg, pos)?;
+        let (Some(attrs), Some(formals)) = (slot.as_attrs(), formals) else {
+            return Err(self.wrong_type("a set", slot.get(), *pos).frame(
                 lambda.head,
                 format!("while evaluating the argument of {}", self.lambda_name(lambda)),
             ));
         };
         if let Some(graph) = &self.graph
-            && let Some(env) = self.bind_formals_again(graph, (lambda, up), value, attrs)
+            && let Some(env) = self.bind_formals_again(graph, (lambda, up), slot.get(), attrs)
         {
             return Ok(env);
         }
@@ -304,7 +356,7 @@ impl<'a> Evaluator<'a> {
         }
         let mut slots = env.slots();
         if lambda.arg.is_some() {
-            slots[0].set(self.slot(value));
+            slots[0].set(slot);
             slots = &slots[1..];
         }
         let mut found = 0;
@@ -313,13 +365,13 @@ impl<'a> Evaluator<'a> {
                 found += 1;
                 slot.set(attr.slot);
             } else if let Some(default) = formal.default {
-                slot.set(self.slot(self.thunk(Delayed::Expr(default, env))));
+                slot.set(self.waiting(default, env));
             } else {
-                return Err(self.missing_argument(lambda, formal.name, pos));
+                return Err(self.missing_argument(lambda, formal.name, *pos));
             }
         }
         if !formals.ellipsis && found != self.count(attrs) {
-            return Err(self.unexpected_argument(lambda, attrs, pos));
+            return Err(self.unexpected_argument(lambda, attrs, *pos));
         }
         Ok(env)
     }

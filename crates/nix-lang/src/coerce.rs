@@ -176,17 +176,18 @@ impl<'a> Evaluator<'a> {
     /// A string that may not have a context.
     pub(crate) fn force_plain(&self, value: Value<'a>, pos: Pos) -> Result<&'a [u8]> {
         let string = self.force_string(value, pos)?;
-        if let Some(elem) = self.contexts.elems(string.ctx).first() {
-            return Err(Error::eval(
-                format!(
-                    "the string '{}' is not allowed to refer to a store path (such as '{}')",
-                    string.text(),
-                    elem.encode(&self.store_dir),
-                ),
-                pos,
-            ));
-        }
-        Ok(string.bytes)
+        if string.ctx.is_empty() { Ok(string.bytes) } else { Err(self.has_context(string, pos)) }
+    }
+
+    #[cold]
+    fn has_context(&self, string: &Str<'a>, pos: Pos) -> Error {
+        let elems = self.contexts.elems(string.ctx);
+        let first = elems.first().map(|elem| elem.encode(&self.store_dir)).unwrap_or_default();
+        let text = string.text();
+        let message = format!(
+            "the string '{text}' is not allowed to refer to a store path (such as '{first}')"
+        );
+        Error::eval(message, pos)
     }
 
     /// A string without context that is text.
@@ -199,7 +200,27 @@ impl<'a> Evaluator<'a> {
     }
 
     pub(crate) fn force_name(&self, value: Value<'a>, pos: Pos) -> Result<Symbol> {
-        Ok(self.symbols.intern(self.force_plain(value, pos)?))
+        let string = self.force_string(value, pos)?;
+        if !string.ctx.is_empty() {
+            return Err(self.has_context(string, pos));
+        }
+        Ok(match string.symbol.get() {
+            0 => {
+                let symbol = self.symbols.intern(string.bytes);
+                string.symbol.set(symbol.0 + 1);
+                symbol
+            }
+            number => Symbol(number - 1),
+        })
+    }
+
+    /// As [`Self::force_name`]; nothing where it is the name of no attribute at all.
+    pub(crate) fn force_known_name(&self, value: Value<'a>, pos: Pos) -> Result<Option<Symbol>> {
+        let string = self.force_string(value, pos)?;
+        match string.symbol.get() {
+            0 => Ok(self.symbols.lookup(self.force_plain(value, pos)?)),
+            _ => self.force_name(value, pos).map(Some),
+        }
     }
 
     pub(crate) fn force_int(&self, value: Value<'a>, pos: Pos) -> Result<i64> {

@@ -69,6 +69,12 @@ impl ComputeIo {
         let derivations = self.derivations.borrow();
         parse_derivation(derivations.get(path)?, path, &self.store_dir).ok()
     }
+
+    /// What is in the file of a derivation that evaluation has made.
+    #[must_use]
+    pub fn derivation_text(&self, path: &StorePath) -> Option<Box<[u8]>> {
+        self.derivations.borrow().get(path).cloned()
+    }
 }
 
 impl Default for ComputeIo {

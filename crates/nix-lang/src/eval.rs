@@ -1,111 +1,170 @@
 //! From expression to value: the interpreter's inner loop.
 
-use nix_syntax::ast::{AttrName, AttrSet, AttrValue, Expr, ExprKind, HasAttr, Select};
+use nix_syntax::ast::{
+    Assert, AttrName, AttrSet, AttrValue, Expr, ExprKind, HasAttr, If, Let, Select, With,
+};
 use nix_syntax::{Place, Symbol};
 
 use crate::Evaluator;
 use crate::context::Ctx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::slot::Slot;
-use crate::source::{self, NO_POS, Pos};
+use crate::source::{self, NO_POS, NOWHERE, Pos};
 use crate::stack;
 use crate::sym;
-use crate::value::{
-    Attr, Attrs, Closure, Delayed, Env, List, PathValue, Str, Thunk, ThunkState, Value,
-};
-use crate::warm::Site;
+use crate::value::{Attr, Attrs, Delayed, Env, List, PathValue, Str, Thunk, ThunkState, Value};
+use crate::warm::{Graph, Site};
 
 impl<'a> Evaluator<'a> {
     /// Evaluate to weak head normal form.
-    pub(crate) fn eval(&self, mut expr: &'a Expr<'a>, mut env: &'a Env<'a>) -> Result<Value<'a>> {
-        self.check_stack(expr.span)?;
-        loop {
-            return match expr.kind {
-                ExprKind::Int(value) => Ok(Value::Int(value)),
-                ExprKind::Float(value) => Ok(Value::Float(value)),
-                ExprKind::Str(text) => Ok(Value::String(Str::of_literal(text))),
-                ExprKind::Path(path) => Ok(Value::Path(PathValue::of_literal(path))),
-                ExprKind::Local { level, index } => {
-                    match env.at(level).slots()[index as usize].get().get() {
-                        Value::Thunk(thunk) => match thunk.plain_value() {
-                            Some(value) => Ok(value),
-                            None => self.force_thunk(thunk, expr.span),
-                        },
-                        Value::Hole => Err(infinite_recursion(expr.span)),
-                        value => Ok(value),
-                    }
+    #[inline]
+    pub(crate) fn eval(&self, expr: &'a Expr<'a>, env: &'a Env<'a>) -> Result<Value<'a>> {
+        self.eval_slot(expr, env).map(Slot::get)
+    }
+
+    /// The same, as it is kept. Most of what stands within other expressions is a variable that is
+    /// evaluated already.
+    #[inline(always)]
+    pub(crate) fn eval_slot(&self, expr: &'a Expr<'a>, env: &'a Env<'a>) -> Result<Slot<'a>> {
+        if let ExprKind::Local { level, index } = expr.kind
+            && let Some(slot) = env.variable(level, index).get().evaluated()
+        {
+            return Ok(slot);
+        }
+        self.eval_node(expr, env)
+    }
+
+    /// This hands over to one function for each kind of expression and keeps nothing on the stack.
+    pub(crate) fn eval_node(&self, expr: &'a Expr<'a>, env: &'a Env<'a>) -> Result<Slot<'a>> {
+        if stack::address() < self.stack_limit {
+            return Err(stack_overflow(expr.span));
+        }
+        match expr.kind {
+            ExprKind::Local { level, index } => {
+                let slot = env.variable(level, index).get();
+                if slot.is_hole() {
+                    return Err(infinite_recursion(expr.span));
                 }
-                ExprKind::Global(index) => self.force(self.globals.value(index), expr.span),
-                ExprKind::WithVar { name, withs } => self.eval_with_var(name, withs, env, expr),
-                ExprKind::Select(select) => self.eval_select(select, env, expr.span),
-                ExprKind::Call(call) => self.eval_call(call, env, expr.span),
-                ExprKind::Lambda(lambda) => {
-                    Ok(Value::Lambda(self.arena.alloc(Closure { lambda, env })))
-                }
-                ExprKind::If(node) => {
-                    let yes = self.eval_bool(node.condition, env)?;
-                    expr = if yes { node.yes } else { node.no };
-                    continue;
-                }
-                ExprKind::Let(node) => {
-                    env = self.bind(&node.bindings, env, true);
-                    expr = node.body;
-                    continue;
-                }
-                ExprKind::With(node) => {
-                    let namespace = self.delay(node.namespace, env);
-                    env = self.env(Site::of(node), env, &[namespace]);
-                    expr = node.body;
-                    continue;
-                }
-                ExprKind::Assert(node) => {
-                    if !self.eval_bool(node.condition, env)? {
-                        return Err(self.assertion_failed(node.condition, env, expr.span));
-                    }
-                    expr = node.body;
-                    continue;
-                }
-                ExprKind::Attrs(set) if set.is_empty() => Ok(Value::Attrs(self.empty_set)),
-                ExprKind::Attrs(set) => self.eval_attrs(set, env, expr.span),
-                ExprKind::List(items) => {
-                    let items = self.arena.alloc_slice_fill_iter(
-                        items.iter().map(|item| self.slot(self.delay(item, env))),
-                    );
-                    Ok(self.list_of_slots(items))
-                }
-                ExprKind::HasAttr(node) => self.eval_has_attr(node, env).map(Value::Bool),
-                ExprKind::Not(inner) => Ok(Value::Bool(!self.eval_bool(inner, env)?)),
-                ExprKind::Negate(inner) => self.eval_negate(inner, env, expr.span),
-                ExprKind::Binary(node) => self.eval_binary(node, env, expr.span),
-                ExprKind::Interpolated(parts) => self.eval_interpolated(parts, env),
-                ExprKind::InterpolatedPath(parts) => {
-                    self.eval_interpolated_path(parts, env, expr.span)
-                }
-                ExprKind::SearchPath(search) => {
-                    let find = self.eval(search.find_file, env)?;
-                    let path = self.delay(search.nix_path, env);
-                    self.call(find, &[path, self.static_str(search.path)], expr.span)
-                }
-                ExprKind::CurPos => Ok(self.position_value(expr.span)),
-            };
+                self.force_slot(slot, &expr.span)
+            }
+            ExprKind::Call(call) => self.eval_call(call, env, &expr.span),
+            ExprKind::Select(select) => self.eval_select(select, env, &expr.span),
+            ExprKind::If(node) => self.eval_if(node, env),
+            ExprKind::Str(text) => Ok(Slot::string(Str::of_literal(text))),
+            ExprKind::Let(node) => self.eval_let(node, env),
+            ExprKind::Attrs(set) if set.is_empty() => Ok(Slot::attrs(self.empty_set)),
+            ExprKind::Attrs(set) => self.eval_attrs(set, env, &expr.span),
+            ExprKind::Binary(node) => self.eval_binary(node, env, &expr.span),
+            ExprKind::Lambda(lambda) => Ok(self.closure(lambda, env)),
+            ExprKind::HasAttr(node) => self.eval_has_attr(node, env),
+            ExprKind::Not(inner) => self.eval_not(inner, env),
+            ExprKind::List(items) => self.eval_list(items, env),
+            ExprKind::Global(index) => self.force_slot(self.globals.slot(index), &expr.span),
+            ExprKind::With(node) => self.eval_with(node, env),
+            ExprKind::Assert(node) => self.eval_assert(node, env, &expr.span),
+            ExprKind::Interpolated(parts) => self.eval_interpolated(parts, env),
+            _ => self.eval_rarely(expr, env),
         }
     }
 
-    pub(crate) fn env(&self, site: Site, up: &'a Env<'a>, values: &[Value<'a>]) -> &'a Env<'a> {
-        if let Some(graph) = &self.graph
-            && let Some(env) = graph.known_env(site, up, |slots| graph.same_slots(slots, values))
+    #[inline(never)]
+    fn eval_if(&self, node: &'a If<'a>, env: &'a Env<'a>) -> Result<Slot<'a>> {
+        let yes = self.eval_bool(node.condition, env)?;
+        self.eval_slot(if yes { node.yes } else { node.no }, env)
+    }
+
+    #[inline(never)]
+    fn eval_not(&self, inner: &'a Expr<'a>, env: &'a Env<'a>) -> Result<Slot<'a>> {
+        Ok(Slot::bool(!self.eval_bool(inner, env)?))
+    }
+
+    #[inline(never)]
+    fn eval_let(&self, node: &'a Let<'a>, env: &'a Env<'a>) -> Result<Slot<'a>> {
+        let env = self.bind(&node.bindings, env, true);
+        self.eval_node(node.body, env)
+    }
+
+    #[inline(never)]
+    fn eval_with(&self, node: &'a With<'a>, env: &'a Env<'a>) -> Result<Slot<'a>> {
+        let namespace = self.delayed(node.namespace, env);
+        env.keep();
+        let env = self.env(Site::of(node), env, namespace);
+        self.eval_node(node.body, env)
+    }
+
+    #[inline(never)]
+    fn eval_assert(
+        &self,
+        node: &'a Assert<'a>,
+        env: &'a Env<'a>,
+        pos: &'a Pos,
+    ) -> Result<Slot<'a>> {
+        if !self.eval_bool(node.condition, env)? {
+            return Err(self.assertion_failed(node.condition, env, *pos));
+        }
+        self.eval_node(node.body, env)
+    }
+
+    #[inline(never)]
+    fn eval_rarely(&self, expr: &'a Expr<'a>, env: &'a Env<'a>) -> Result<Slot<'a>> {
+        let value = match expr.kind {
+            ExprKind::Int(value) => Value::Int(value),
+            ExprKind::Float(value) => Value::Float(value),
+            ExprKind::Path(path) => Value::Path(PathValue::of_literal(path)),
+            ExprKind::WithVar { name, withs } => self.eval_with_var(name, withs, env, expr)?,
+            ExprKind::Negate(inner) => self.eval_negate(inner, env, expr.span)?,
+            ExprKind::InterpolatedPath(parts) => {
+                self.eval_interpolated_path(parts, env, expr.span)?
+            }
+            ExprKind::SearchPath(search) => {
+                let find = self.eval(search.find_file, env)?;
+                let path = self.delay(search.nix_path, env);
+                self.call(find, &[path, self.static_str(search.path)], expr.span)?
+            }
+            ExprKind::CurPos => self.position_value(expr.span),
+            _ => return self.eval_node(expr, env),
+        };
+        Ok(self.slot(value))
+    }
+
+    #[inline(never)]
+    fn eval_list(&self, items: &'a [&'a Expr<'a>], env: &'a Env<'a>) -> Result<Slot<'a>> {
+        if items.is_empty() {
+            return Ok(Slot::list(self.empty_list));
+        }
+        let items = items.iter().map(|item| self.delayed(item, env));
+        let items: &'a [Slot<'a>] = self.arena.alloc_slice_fill_iter(items);
+        Ok(Slot::list(self.arena.alloc(List::new(self.arena, items))))
+    }
+
+    /// The scope of one variable.
+    #[inline]
+    pub(crate) fn env(&self, site: Site, up: &'a Env<'a>, slot: Slot<'a>) -> &'a Env<'a> {
+        match &self.graph {
+            None => Env::of_one(self.arena, up, slot),
+            Some(graph) => self.recorded_env(graph, site, up, slot),
+        }
+    }
+
+    #[inline(never)]
+    fn recorded_env(
+        &self,
+        graph: &Graph<'a>,
+        site: Site,
+        up: &'a Env<'a>,
+        slot: Slot<'a>,
+    ) -> &'a Env<'a> {
+        if let Some(env) = graph.known_env(site, up, |slots| graph.same_slots(slots, &[slot.get()]))
         {
             return env;
         }
-        let slots = values.iter().map(|value| self.slot(*value));
-        let env = Env::new(self.arena, Some(up), slots);
-        if let Some(graph) = &self.graph {
-            graph.new_env(site, env);
-        }
+        let env = Env::of_one(self.arena, up, slot);
+        graph.new_env(site, env);
         env
     }
 
     pub(crate) fn empty_env(&self, up: &'a Env<'a>, count: usize) -> &'a Env<'a> {
+        up.keep();
         Env::new(self.arena, Some(up), std::iter::repeat_n(Slot::HOLE, count))
     }
 
@@ -130,20 +189,61 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn force_thunk(&self, thunk: &'a Thunk<'a>, pos: Pos) -> Result<Value<'a>> {
+        match thunk.plain_slot() {
+            Some(slot) => Ok(slot.get()),
+            None => self.run_thunk(thunk, &pos).map(Slot::get),
+        }
+    }
+
+    /// The same, as it is kept.
+    #[inline(always)]
+    pub(crate) fn force_slot(&self, slot: Slot<'a>, pos: &Pos) -> Result<Slot<'a>> {
+        match slot.as_thunk() {
+            None => Ok(slot),
+            Some(thunk) => match thunk.plain_slot() {
+                Some(slot) => Ok(slot),
+                None => self.run_thunk(thunk, pos),
+            },
+        }
+    }
+
+    /// The value of a thunk that most likely has none yet.
+    #[inline(never)]
+    pub(crate) fn run_thunk(&self, thunk: &'a Thunk<'a>, pos: &Pos) -> Result<Slot<'a>> {
+        let Some((expr, env)) = thunk.plain_expr() else { return self.run_other(thunk, pos) };
+        thunk.set_running(0);
+        match self.eval_node(expr, env) {
+            Ok(slot) => {
+                thunk.set_done(0, slot);
+                Ok(slot)
+            }
+            // A failed thunk may be asked again, and must fail the same way again.
+            Err(error) => {
+                thunk.set_delayed(0, Delayed::Expr(expr, env));
+                Err(error)
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn run_other(&self, thunk: &'a Thunk<'a>, pos: &Pos) -> Result<Slot<'a>> {
         let delayed = match thunk.get() {
-            ThunkState::Done(0, value) => return Ok(value),
-            ThunkState::Blackhole(0) => return Err(infinite_recursion(pos)),
+            ThunkState::Done(0, value) => return Ok(self.slot(value)),
+            ThunkState::Blackhole(0) => return Err(infinite_recursion(*pos)),
             ThunkState::Delayed(0, delayed) => delayed,
-            recorded => return self.force_recorded(thunk, recorded.node(), pos),
+            recorded => {
+                let value = self.force_recorded(thunk, recorded.node(), *pos)?;
+                return Ok(self.slot(value));
+            }
         };
         if !delayed.is_application() {
             thunk.set_running(0);
         }
-        let result = self.compute(delayed, pos);
-        // A failed thunk may be asked again, and must fail the same way again.
+        let result = self.compute(delayed, *pos);
         match &result {
-            Ok(value) => thunk.set_done(0, self.slot(*value)),
+            Ok(slot) => thunk.set_done(0, *slot),
             Err(_) => thunk.set_delayed(0, delayed),
         }
         result
@@ -151,26 +251,28 @@ impl<'a> Evaluator<'a> {
 
     /// What a thunk computes, evaluated.
     #[inline]
-    pub(crate) fn compute(&self, delayed: Delayed<'a>, pos: Pos) -> Result<Value<'a>> {
+    pub(crate) fn compute(&self, delayed: Delayed<'a>, pos: Pos) -> Result<Slot<'a>> {
         match delayed {
-            Delayed::Expr(expr, env) => self.eval(expr, env),
+            Delayed::Expr(expr, env) => self.eval_node(expr, env),
             Delayed::Select(from, attr) => {
                 self.check_stack(pos)?;
                 let place = source::at(attr.place);
                 let attrs = self.force_attrs(from.get(), place)?;
-                self.select(attrs, attr.name, place)
+                self.select_slot(attrs, attr.name, place)
             }
             Delayed::Apply(fun, arg) => {
                 self.check_stack(pos)?;
-                self.call_one(fun.get(), arg.get(), NO_POS)
+                self.call_slots(*fun, &[*arg], &NOWHERE)
             }
             Delayed::ApplyAttr(fun, attr) => {
                 self.check_stack(pos)?;
-                self.call(fun.get(), &[self.symbol_string(attr.name), attr.value()], NO_POS)
+                let name = self.slot(self.symbol_string(attr.name));
+                self.call_slots(*fun, &[name, attr.slot], &NOWHERE)
             }
             Delayed::Native(native) => {
                 self.check_stack(pos)?;
-                (native.run)(self, native.args, NO_POS).and_then(|value| self.force(value, pos))
+                let value = (native.run)(self, native.args, NO_POS)?;
+                self.force_slot(self.slot(value), &pos)
             }
         }
     }
@@ -183,14 +285,17 @@ impl<'a> Evaluator<'a> {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn eval_bool(&self, expr: &'a Expr<'a>, env: &'a Env<'a>) -> Result<bool> {
-        match self.eval(expr, env)? {
-            Value::Bool(value) => Ok(value),
-            other => Err(self.wrong_type("a Boolean", other, expr.span)),
+        let slot = self.eval_slot(expr, env)?;
+        match slot.as_bool() {
+            Some(value) => Ok(value),
+            None => Err(self.wrong_type("a Boolean", slot.get(), expr.span)),
         }
     }
 
     /// The scope of a `let` or `rec`.
+    #[inline(never)]
     fn bind(&self, set: &'a AttrSet<'a>, outer: &'a Env<'a>, fixed: bool) -> &'a Env<'a> {
         if fixed
             && let Some(graph) = &self.graph
@@ -204,13 +309,13 @@ impl<'a> Evaluator<'a> {
         }
         let sources = self.sources_of(set, env);
         for (attr, slot) in set.attrs.iter().zip(env.slots()) {
-            slot.set(self.slot(match attr.value {
-                AttrValue::Plain(expr) if fixed => self.delay_bound(expr, env),
+            slot.set(match attr.value {
+                AttrValue::Plain(expr) if fixed => self.delayed_bound(expr, env),
                 // What a variable stands for may still change.
-                AttrValue::Plain(expr) => self.thunk(Delayed::Expr(expr, env)),
-                AttrValue::Inherited(expr) => self.delay(expr, outer),
+                AttrValue::Plain(expr) => self.waiting(expr, env),
+                AttrValue::Inherited(expr) => self.delayed(expr, outer),
                 AttrValue::From(index) => self.inherited(&sources[index as usize], attr),
-            }));
+            });
         }
         env
     }
@@ -219,11 +324,12 @@ impl<'a> Evaluator<'a> {
         if set.sources.is_empty() {
             return &[];
         }
-        let sources = set.sources.iter().map(|expr| self.slot(self.delay(expr, env)));
+        let sources = set.sources.iter().map(|expr| self.delayed(expr, env));
         self.arena.alloc_slice_fill_iter(sources)
     }
 
-    fn eval_attrs(&self, set: &'a AttrSet<'a>, outer: &'a Env<'a>, pos: Pos) -> Result<Value<'a>> {
+    #[inline(never)]
+    fn eval_attrs(&self, set: &'a AttrSet<'a>, outer: &'a Env<'a>, pos: &Pos) -> Result<Slot<'a>> {
         let env;
         let entries: &'a mut [Attr<'a>] =
             if set.recursive {
@@ -236,19 +342,19 @@ impl<'a> Evaluator<'a> {
                 env = outer;
                 let sources = self.sources_of(set, outer);
                 self.arena.alloc_slice_fill_iter(set.attrs.iter().map(|attr| {
-                    let value = match attr.value {
-                        AttrValue::Plain(expr) => self.delay_bound(expr, outer),
-                        AttrValue::Inherited(expr) => self.delay(expr, outer),
+                    let slot = match attr.value {
+                        AttrValue::Plain(expr) => self.delayed_bound(expr, outer),
+                        AttrValue::Inherited(expr) => self.delayed(expr, outer),
                         AttrValue::From(index) => self.inherited(&sources[index as usize], attr),
                     };
-                    self.attr(attr.name, attr.place, value)
+                    Attr { name: attr.name, place: attr.place, slot }
                 }))
             };
         let mut attrs: &'a Attrs<'a> = Attrs::new(self.arena, entries);
         if set.recursive
             && let Some(overrides) = attrs.value(sym::OVERRIDES)
         {
-            let overrides = self.force_attrs(overrides, pos)?;
+            let overrides = self.force_attrs(overrides, *pos)?;
             attrs = self.update(attrs, overrides);
             for (attr, slot) in set.attrs.iter().zip(env.slots()) {
                 if let Some(value) = overrides.value(attr.name) {
@@ -257,7 +363,7 @@ impl<'a> Evaluator<'a> {
             }
         }
         if set.dynamic.is_empty() {
-            return Ok(Value::Attrs(attrs));
+            return Ok(Slot::attrs(attrs));
         }
         // What is made on the way is not in the arena: names are evaluated in between.
         let mut entries = Vec::with_capacity(self.entries(attrs).len() + set.dynamic.len());
@@ -274,14 +380,17 @@ impl<'a> Evaluator<'a> {
                     let message = format!("dynamic attribute '{text}' already defined at {place}");
                     return Err(Error::eval(message, source::at(attr.place)));
                 }
-                Err(at) => entries
-                    .insert(at, self.attr(name, attr.place, self.delay_bound(attr.value, env))),
+                Err(at) => {
+                    let slot = self.delayed_bound(attr.value, env);
+                    entries.insert(at, Attr { name, place: attr.place, slot });
+                }
             }
         }
         let entries = self.arena.alloc_slice_copy(&entries);
-        Ok(Value::Attrs(Attrs::new(self.arena, entries)))
+        Ok(Slot::attrs(Attrs::new(self.arena, entries)))
     }
 
+    #[inline(never)]
     fn eval_with_var(
         &self,
         name: Symbol,
@@ -309,6 +418,7 @@ impl<'a> Evaluator<'a> {
         Err(Error::new(ErrorKind::UndefinedVar, message, expr.span))
     }
 
+    #[inline]
     fn eval_name(&self, name: &AttrName<'a>, env: &'a Env<'a>) -> Result<Symbol> {
         match name {
             AttrName::Static(name) => Ok(*name),
@@ -316,49 +426,88 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn eval_select(&self, node: &'a Select<'a>, env: &'a Env<'a>, pos: Pos) -> Result<Value<'a>> {
-        let mut value = self.eval(node.subject, env)?;
-        let mut at = node.subject.span;
+    #[inline(never)]
+    fn eval_select(&self, node: &'a Select<'a>, env: &'a Env<'a>, pos: &Pos) -> Result<Slot<'a>> {
+        let subject = self.eval_slot(node.subject, env)?;
+        // Mostly there is one name.
+        if let [AttrName::Static(name)] = node.path
+            && let Some(attrs) = subject.as_attrs()
+        {
+            let Some(attr) = attrs.get(*name) else {
+                return match node.default {
+                    Some(default) => self.eval_slot(default, env),
+                    None => Err(self.missing_attr(attrs, *name, *pos)),
+                };
+            };
+            return match attr.slot.as_thunk() {
+                None => Ok(attr.slot),
+                Some(thunk) => match thunk.plain_slot() {
+                    Some(slot) => Ok(slot),
+                    None => self.run_selected(thunk, attr.pos(), node, 1, pos),
+                },
+            };
+        }
+        self.select_many(subject, node, env, pos)
+    }
+
+    #[inline(never)]
+    fn select_many(
+        &self,
+        subject: Slot<'a>,
+        node: &'a Select<'a>,
+        env: &'a Env<'a>,
+        pos: &Pos,
+    ) -> Result<Slot<'a>> {
+        let (mut slot, mut at) = (subject, node.subject.span);
         for (index, name) in node.path.iter().enumerate() {
             // The name comes first: it may fail before what it is looked up in does.
             let name = self.eval_name(name, env)?;
-            value = self.selected(value, at, node, index, pos)?;
-            let attr = match value {
-                Value::Attrs(attrs) => match attrs.get(name) {
-                    Some(attr) => attr,
-                    None => match node.default {
-                        Some(default) => return self.eval(default, env),
-                        None => return Err(self.missing_attr(attrs, name, pos)),
-                    },
-                },
-                other => match node.default {
-                    Some(default) => return self.eval(default, env),
-                    None => return Err(self.wrong_type("a set", other, node.subject.span)),
-                },
+            slot = self.selected(slot, at, node, index, pos)?;
+            let attrs = slot.as_attrs();
+            let Some(attr) = attrs.and_then(|attrs| attrs.get(name)) else {
+                return match (node.default, attrs) {
+                    (Some(default), _) => self.eval_slot(default, env),
+                    (None, Some(attrs)) => Err(self.missing_attr(attrs, name, *pos)),
+                    (None, None) => Err(self.wrong_type("a set", slot.get(), node.subject.span)),
+                };
             };
-            (value, at) = (attr.value(), attr.pos());
+            (slot, at) = (attr.slot, attr.pos());
         }
-        self.selected(value, at, node, node.path.len(), pos)
+        self.selected(slot, at, node, node.path.len(), pos)
     }
 
     /// What the first `count` names of a path select, evaluated.
     #[inline]
     fn selected(
         &self,
-        value: Value<'a>,
+        slot: Slot<'a>,
         at: Pos,
         node: &'a Select<'a>,
         count: usize,
-        pos: Pos,
-    ) -> Result<Value<'a>> {
-        let Value::Thunk(thunk) = value else { return Ok(value) };
-        match thunk.plain_value() {
-            Some(value) => Ok(value),
-            None => self.force_thunk(thunk, pos).map_err(|error| {
-                let path = self.path_text(&node.path[..count]);
-                error.frame(at, format!("while evaluating the attribute '{path}'"))
-            }),
+        pos: &Pos,
+    ) -> Result<Slot<'a>> {
+        match slot.as_thunk() {
+            None => Ok(slot),
+            Some(thunk) => match thunk.plain_slot() {
+                Some(slot) => Ok(slot),
+                None => self.run_selected(thunk, at, node, count, pos),
+            },
         }
+    }
+
+    #[inline(never)]
+    fn run_selected(
+        &self,
+        thunk: &'a Thunk<'a>,
+        at: Pos,
+        node: &'a Select<'a>,
+        count: usize,
+        pos: &Pos,
+    ) -> Result<Slot<'a>> {
+        self.run_thunk(thunk, pos).map_err(|error| {
+            let path = self.path_text(&node.path[..count]);
+            error.frame(at, format!("while evaluating the attribute '{path}'"))
+        })
     }
 
     #[cold]
@@ -373,23 +522,35 @@ impl<'a> Evaluator<'a> {
         names.join(".")
     }
 
-    fn eval_has_attr(&self, node: &'a HasAttr<'a>, env: &'a Env<'a>) -> Result<bool> {
-        let mut value = self.eval(node.subject, env)?;
-        for (index, name) in node.path.iter().enumerate() {
-            let name = self.eval_name(name, env)?;
-            let Value::Attrs(attrs) = value else { return Ok(false) };
-            let Some(attr) = attrs.get(name) else { return Ok(false) };
-            if index + 1 < node.path.len() {
-                value = self.force(attr.value(), attr.pos())?;
+    #[inline(never)]
+    fn eval_has_attr(&self, node: &'a HasAttr<'a>, env: &'a Env<'a>) -> Result<Slot<'a>> {
+        let mut slot = self.eval_slot(node.subject, env)?;
+        if let [AttrName::Static(name)] = node.path {
+            let has = slot.as_attrs().is_some_and(|attrs| attrs.get(*name).is_some());
+            return Ok(Slot::bool(has));
+        }
+        let mut path = node.path.iter();
+        let mut name = path.next();
+        while let Some(this) = name {
+            let symbol = self.eval_name(this, env)?;
+            let Some(attrs) = slot.as_attrs() else { return Ok(Slot::bool(false)) };
+            let Some(attr) = attrs.get(symbol) else { return Ok(Slot::bool(false)) };
+            name = path.next();
+            if name.is_some() {
+                slot = self.force_slot(attr.slot, &attr.pos())?;
             }
         }
-        Ok(true)
+        Ok(Slot::bool(true))
     }
 
     /// The attribute `name`, evaluated.
     pub(crate) fn select(&self, attrs: &'a Attrs<'a>, name: Symbol, pos: Pos) -> Result<Value<'a>> {
+        self.select_slot(attrs, name, pos).map(Slot::get)
+    }
+
+    fn select_slot(&self, attrs: &'a Attrs<'a>, name: Symbol, pos: Pos) -> Result<Slot<'a>> {
         match attrs.get(name) {
-            Some(attr) => self.force(attr.value(), pos).map_err(|error| {
+            Some(attr) => self.force_slot(attr.slot, &pos).map_err(|error| {
                 let text = format!("while evaluating the attribute '{}'", self.name(name));
                 error.frame(attr.pos(), text)
             }),
@@ -398,7 +559,7 @@ impl<'a> Evaluator<'a> {
     }
 
     pub(crate) fn static_str(&self, bytes: &'a [u8]) -> Value<'a> {
-        Value::String(self.arena.alloc(Str { bytes, ctx: Ctx::NONE }))
+        Value::String(self.arena.alloc(Str::new(bytes, Ctx::NONE)))
     }
 
     pub(crate) fn static_path(&self, bytes: &'a [u8]) -> Value<'a> {
@@ -412,7 +573,7 @@ impl<'a> Evaluator<'a> {
 
     pub(crate) fn string_with(&self, bytes: &[u8], ctx: Ctx) -> Value<'a> {
         let bytes = self.arena.alloc_slice_copy(bytes);
-        Value::String(self.arena.alloc(Str { bytes, ctx }))
+        Value::String(self.arena.alloc(Str::new(bytes, ctx)))
     }
 
     pub(crate) fn path_value(&self, bytes: &[u8]) -> Value<'a> {
@@ -467,7 +628,9 @@ impl<'a> Evaluator<'a> {
             strings.resize(self.symbols.len().max(index + 1), None);
         }
         let string = *strings[index].get_or_insert_with(|| {
-            self.arena.alloc(Str { bytes: self.symbols.name(name), ctx: Ctx::NONE })
+            let string = Str::new(self.symbols.name(name), Ctx::NONE);
+            string.symbol.set(name.0 + 1);
+            self.arena.alloc(string)
         });
         Value::String(string)
     }

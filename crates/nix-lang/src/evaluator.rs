@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::flake::{Fetches, Live};
 use crate::io::Io;
 use crate::paths::Tree;
+use crate::slot::Slot;
 use crate::source::Pos;
 use crate::stack;
 use crate::sym;
@@ -91,12 +92,12 @@ type StoredText = (Rc<str>, Ctx);
 /// The names and values every file sees.
 pub(crate) struct GlobalTable<'a> {
     pub(crate) names: Globals,
-    values: &'a [Cell<Value<'a>>],
+    values: &'a [Cell<Slot<'a>>],
 }
 
 impl<'a> GlobalTable<'a> {
     #[inline]
-    pub(crate) fn value(&self, index: u32) -> Value<'a> {
+    pub(crate) fn slot(&self, index: u32) -> Slot<'a> {
         self.values[index as usize].get()
     }
 }
@@ -133,8 +134,8 @@ pub struct Evaluator<'a> {
     pub(crate) empty_list: &'a List<'a>,
     /// The set without attributes, as well.
     pub(crate) empty_set: &'a Attrs<'a>,
-    /// Scopes of one variable that nothing refers to any more.
-    pub(crate) free_scopes: RefCell<Vec<&'a Env<'a>>>,
+    /// Scopes of one variable that nothing refers to any more: the first one, and around it the next.
+    pub(crate) free_scopes: Cell<Option<&'a Env<'a>>>,
     ticks: Cell<u32>,
     deadline: Cell<Option<Instant>>,
 }
@@ -146,8 +147,8 @@ impl<'a> Evaluator<'a> {
         let symbols = Symbols::new(arena);
         sym::intern_all(&symbols);
         let root_env = Env::new(arena, None, std::iter::empty());
-        let (names, values) = builtins::globals(&settings.features);
-        let values = arena.alloc_slice_fill_iter(values.into_iter().map(Cell::new));
+        let names = builtins::globals(&settings.features);
+        let values = arena.alloc_slice_fill_iter(names.iter().map(|_| Cell::new(Slot::HOLE)));
         let io = Box::new(io);
         let allowed = settings
             .allowed_paths
@@ -186,7 +187,7 @@ impl<'a> Evaluator<'a> {
             graph: None,
             empty_list: arena.alloc(List::new(arena, &[])),
             empty_set: Attrs::new(arena, &[]),
-            free_scopes: RefCell::default(),
+            free_scopes: Cell::default(),
             ticks: Cell::new(0),
         };
         builtins::fill(&evaluator, &names, values);
@@ -200,10 +201,10 @@ impl<'a> Evaluator<'a> {
 
     /// Look at the clock and the memory now and then.
     #[inline]
-    pub(crate) fn tick(&self, pos: Pos) -> Result<()> {
+    pub(crate) fn tick(&self, pos: &Pos) -> Result<()> {
         let ticks = self.ticks.get().wrapping_add(1);
         self.ticks.set(ticks);
-        if ticks.is_multiple_of(1024) { self.check_limits(pos) } else { Ok(()) }
+        if ticks.is_multiple_of(1024) { self.check_limits(*pos) } else { Ok(()) }
     }
 
     /// Whether `bytes` more are allowed, before a builtin makes that much at once.

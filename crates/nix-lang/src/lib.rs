@@ -36,6 +36,7 @@ mod io;
 mod json;
 mod json_read;
 mod links;
+mod mentioned;
 mod ops;
 mod packages;
 mod paths;

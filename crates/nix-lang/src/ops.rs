@@ -9,35 +9,44 @@ use crate::coerce::Coercion;
 use crate::context::Gathered;
 use crate::error::{Error, Result};
 use crate::paths;
+use crate::slot::Slot;
 use crate::source::Pos;
 use crate::sym;
 use crate::value::{Attrs, Env, List, Value};
 
 impl<'a> Evaluator<'a> {
+    #[inline(never)]
     pub(crate) fn eval_binary(
         &self,
         node: &'a Binary<'a>,
         env: &'a Env<'a>,
-        pos: Pos,
-    ) -> Result<Value<'a>> {
-        match node.op {
-            BinaryOp::And => {
-                return Ok(Value::Bool(
-                    self.eval_bool(node.left, env)? && self.eval_bool(node.right, env)?,
-                ));
-            }
-            BinaryOp::Or => {
-                return Ok(Value::Bool(
-                    self.eval_bool(node.left, env)? || self.eval_bool(node.right, env)?,
-                ));
-            }
+        pos: &Pos,
+    ) -> Result<Slot<'a>> {
+        let answer = match node.op {
+            BinaryOp::And => self.eval_bool(node.left, env)? && self.eval_bool(node.right, env)?,
+            BinaryOp::Or => self.eval_bool(node.left, env)? || self.eval_bool(node.right, env)?,
             BinaryOp::Implies => {
-                return Ok(Value::Bool(
-                    !self.eval_bool(node.left, env)? || self.eval_bool(node.right, env)?,
-                ));
+                !self.eval_bool(node.left, env)? || self.eval_bool(node.right, env)?
             }
-            _ => {}
+            BinaryOp::Equal => self.eval_equal(node, env, pos)?,
+            BinaryOp::NotEqual => !self.eval_equal(node, env, pos)?,
+            _ => return self.eval_operator(node, env, *pos).map(|value| self.slot(value)),
+        };
+        Ok(Slot::bool(answer))
+    }
+
+    #[inline]
+    fn eval_equal(&self, node: &'a Binary<'a>, env: &'a Env<'a>, pos: &Pos) -> Result<bool> {
+        let left = self.eval_slot(node.left, env)?;
+        let right = self.eval_slot(node.right, env)?;
+        if left.is_whole() && right.is_whole() {
+            return Ok(left.bits() == right.bits());
         }
+        self.equal(left.get(), right.get(), *pos)
+    }
+
+    #[inline(never)]
+    fn eval_operator(&self, node: &'a Binary<'a>, env: &'a Env<'a>, pos: Pos) -> Result<Value<'a>> {
         let (left, right) = match node.op {
             // As C++ Nix does it, the right side first: of two errors that one is reported.
             BinaryOp::Update => return self.eval_updates(node, env),
@@ -52,8 +61,6 @@ impl<'a> Evaluator<'a> {
             _ => (self.eval(node.left, env)?, self.eval(node.right, env)?),
         };
         match node.op {
-            BinaryOp::Equal => Ok(Value::Bool(self.equal(left, right, pos)?)),
-            BinaryOp::NotEqual => Ok(Value::Bool(!self.equal(left, right, pos)?)),
             BinaryOp::Less => Ok(Value::Bool(self.less(left, right, pos)?)),
             BinaryOp::Greater => Ok(Value::Bool(self.less(right, left, pos)?)),
             BinaryOp::LessOrEqual => Ok(Value::Bool(!self.less(right, left, pos)?)),
@@ -209,11 +216,12 @@ impl<'a> Evaluator<'a> {
         Ok(value)
     }
 
+    #[inline(never)]
     pub(crate) fn eval_interpolated(
         &self,
         parts: &'a [StrPart<'a>],
         env: &'a Env<'a>,
-    ) -> Result<Value<'a>> {
+    ) -> Result<Slot<'a>> {
         let mut bytes = self.buffer();
         let mut ctx = Gathered::new();
         for part in parts {
@@ -233,7 +241,7 @@ impl<'a> Evaluator<'a> {
         }
         let value = self.string_with(&bytes, self.contexts.sum(&ctx));
         self.give_buffer(bytes);
-        Ok(value)
+        Ok(self.slot(value))
     }
 
     pub(crate) fn eval_interpolated_path(

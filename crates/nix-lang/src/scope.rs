@@ -9,14 +9,18 @@ use bumpalo::Bump;
 use crate::slot::{self, Slot};
 
 /// From this many variables on, a scope says how many there are in a word of its own.
-const MANY: usize = u16::MAX as usize;
+const MANY: usize = (1 << 15) - 1;
+
+/// The bit that says that something refers to the scope which may still be there when what is being
+/// evaluated in it has its value: a thunk, a function or a scope within.
+const KEPT: u64 = 1 << 63;
 
 const WORD: usize = size_of::<u64>();
 
 /// The variables of one scope. Only made by [`Env::new`]: more lies behind it in memory.
 #[repr(C)]
 pub struct Env<'a> {
-    /// The address of the scope around, and in the upper 16 bits how many variables there are.
+    /// The address of the scope around, above that how many variables there are, and [`KEPT`].
     head: Cell<u64>,
     // As variant as what it stands for.
     content: PhantomData<(&'a Env<'a>, Cell<Slot<'a>>)>,
@@ -55,13 +59,41 @@ impl<'a> Env<'a> {
         }
     }
 
-    /// This scope once more, for another variable within another scope: nothing refers to it.
+    /// A scope of one variable.
+    #[inline]
+    pub(crate) fn of_one(arena: &'a Bump, up: &'a Env<'a>, only: Slot<'a>) -> &'a Env<'a> {
+        let words: &mut [u64; 2] = arena.alloc([slot::address(up) | 1 << 48, only.bits()]);
+        let address = std::ptr::from_mut(words).expose_provenance();
+        // SAFETY: a scope of one variable is these two words.
+        unsafe { &*std::ptr::with_exposed_provenance(address) }
+    }
+
+    /// This scope of one variable once more, for another one within another scope: nothing refers
+    /// to it.
+    #[inline]
     pub(crate) fn renew(&'a self, up: &'a Env<'a>, only: Slot<'a>) -> &'a Env<'a> {
         self.head.set(slot::address(up) | 1 << 48);
         if let [slot] = self.slots() {
             slot.set(only);
         }
         self
+    }
+
+    /// A scope that nothing refers to any more, in front of the next one of that kind.
+    #[inline]
+    pub(crate) fn retire(&'a self, next: Option<&'a Env<'a>>) {
+        self.head.set(next.map_or(0, slot::address) | 1 << 48);
+    }
+
+    /// Something refers to this scope from now on.
+    #[inline(always)]
+    pub(crate) fn keep(&self) {
+        self.head.set(self.head.get() | KEPT);
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_kept(&self) -> bool {
+        self.head.get() & KEPT != 0
     }
 
     /// The scope around.
@@ -78,7 +110,7 @@ impl<'a> Env<'a> {
     #[inline]
     pub(crate) fn slots(&'a self) -> &'a [Cell<Slot<'a>>] {
         let after = std::ptr::from_ref(self).addr() + WORD;
-        let count = (self.head.get() >> 48) as usize;
+        let count = (self.head.get() << 1 >> 49) as usize;
         // SAFETY: `new` is the only maker of scopes; it exposed the allocation, which has this many
         // slots behind the head, or a count and that many.
         unsafe {
@@ -91,8 +123,14 @@ impl<'a> Env<'a> {
         }
     }
 
+    /// The variable of this number, so many levels further out.
+    #[inline(always)]
+    pub(crate) fn variable(&'a self, level: u32, index: u32) -> &'a Cell<Slot<'a>> {
+        &self.at(level).slots()[index as usize]
+    }
+
     /// The scope so many levels further out.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn at(&'a self, level: u32) -> &'a Env<'a> {
         let mut env = self;
         for _ in 0..level {

@@ -112,7 +112,7 @@ impl<'a> Evaluator<'a> {
     /// The attributes in the order of their names.
     pub(crate) fn sorted(&self, attrs: &'a Attrs<'a>) -> Vec<Attr<'a>> {
         let mut entries = gathered(attrs).into_owned();
-        entries.sort_unstable_by(|a, b| self.symbols.name(a.name).cmp(self.symbols.name(b.name)));
+        entries.sort_unstable_by(|left, right| self.symbols.compare(left.name, right.name));
         entries
     }
 }

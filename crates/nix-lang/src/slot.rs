@@ -108,6 +108,115 @@ impl<'a> Slot<'a> {
         }
     }
 
+    /// A reference of one kind.
+    #[inline(always)]
+    fn pointing<T>(kind: u64, to: &'a T) -> Self {
+        Slot::of(kind, address(to))
+    }
+
+    #[inline(always)]
+    pub(crate) fn bool(value: bool) -> Self {
+        Slot::of(CONSTANT, FALSE | u64::from(value))
+    }
+
+    #[inline(always)]
+    pub(crate) fn string(value: &'a Str<'a>) -> Self {
+        Slot::pointing(STRING, value)
+    }
+
+    #[inline(always)]
+    pub(crate) fn path(value: &'a PathValue<'a>) -> Self {
+        Slot::pointing(PATH, value)
+    }
+
+    #[inline(always)]
+    pub(crate) fn list(value: &'a List<'a>) -> Self {
+        Slot::pointing(LIST, value)
+    }
+
+    #[inline(always)]
+    pub(crate) fn attrs(value: &'a Attrs<'a>) -> Self {
+        Slot::pointing(ATTRS, value)
+    }
+
+    #[inline(always)]
+    pub(crate) fn lambda(value: &'a Closure<'a>) -> Self {
+        Slot::pointing(LAMBDA, value)
+    }
+
+    #[inline(always)]
+    pub(crate) fn thunk(value: &'a Thunk<'a>) -> Self {
+        Slot::pointing(THUNK, value)
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_hole(self) -> bool {
+        self.bits == CONSTANT << KIND | HOLE
+    }
+
+    /// Whether this is a constant or an integer, and all of it: two such are equal if their words are.
+    #[inline(always)]
+    pub(crate) fn is_whole(self) -> bool {
+        self.bits < BOXED_INT << KIND
+    }
+
+    /// The boolean that this is.
+    #[inline(always)]
+    pub(crate) fn as_bool(self) -> Option<bool> {
+        match self.bits {
+            FALSE => Some(false),
+            TRUE => Some(true),
+            _ => None,
+        }
+    }
+
+    /// The set that this is.
+    #[inline(always)]
+    pub(crate) fn as_attrs(self) -> Option<&'a Attrs<'a>> {
+        // SAFETY: this kind is only made from references to sets for `'a`; so below.
+        (self.bits >> KIND == ATTRS).then(|| unsafe { reference(self.bits) })
+    }
+
+    /// The function that this is.
+    #[inline(always)]
+    pub(crate) fn as_lambda(self) -> Option<&'a Closure<'a>> {
+        // SAFETY: as above.
+        (self.bits >> KIND == LAMBDA).then(|| unsafe { reference(self.bits) })
+    }
+
+    /// The builtin that this is.
+    #[inline(always)]
+    pub(crate) fn as_prim_op(self) -> Option<&'static PrimOp> {
+        // SAFETY: as above; such references are for all time.
+        (self.bits >> KIND == PRIM_OP).then(|| unsafe { reference(self.bits) })
+    }
+
+    /// The thunk that this is.
+    #[inline(always)]
+    pub(crate) fn as_thunk(self) -> Option<&'a Thunk<'a>> {
+        // SAFETY: as above; no kind is above this one.
+        (self.bits >= THUNK << KIND).then(|| unsafe { reference(self.bits) })
+    }
+
+    /// The same evaluated, where it is: a thunk that is done is its value.
+    #[inline(always)]
+    pub(crate) fn evaluated(self) -> Option<Self> {
+        match self.as_thunk() {
+            None => (!self.is_hole()).then_some(self),
+            Some(thunk) => thunk.plain_slot(),
+        }
+    }
+
+    /// As [`Value::has_identity`].
+    #[inline(always)]
+    pub(crate) fn has_identity(self) -> bool {
+        match self.bits >> KIND {
+            LAMBDA | PRIM_OP | PRIM_OP_APP => true,
+            BOXED_FLOAT => self.get().has_identity(),
+            _ => false,
+        }
+    }
+
     #[inline]
     fn int(self) -> i64 {
         (self.bits << (64 - INT_BITS)) as i64 >> (64 - INT_BITS)

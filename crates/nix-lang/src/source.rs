@@ -9,6 +9,9 @@ pub(crate) type Pos = Span;
 /// The place of what no text says.
 pub(crate) const NO_POS: Pos = Span { file: FileId(u32::MAX), start: 0, end: 0 };
 
+/// The same, to point to.
+pub(crate) static NOWHERE: Pos = NO_POS;
+
 /// The file of a [`Pos`] that only tells the number of a place.
 const PLACES: FileId = FileId(u32::MAX - 1);
 

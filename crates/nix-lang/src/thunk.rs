@@ -113,19 +113,21 @@ impl<'a> Thunk<'a> {
         Thunk { state: Cell::new(delayed(node, computes)), content: PhantomData }
     }
 
-    /// The value, where there is one and nothing is recorded of the thunk.
+    /// The expression that the thunk waits to evaluate and its scope, where nothing is recorded of it.
     #[inline(always)]
-    pub(crate) fn plain_value(&self) -> Option<Value<'a>> {
+    pub(crate) fn plain_expr(&self) -> Option<(&'a Expr<'a>, &'a Env<'a>)> {
         let [first, second] = self.state.get();
-        // SAFETY: with such a first word, the second one is a slot for `'a`.
-        (first == 0).then(|| unsafe { Slot::from_bits(second) }.get())
+        // SAFETY: `delayed` makes the words of this kind from such references for `'a`; of a thunk
+        // that is not recorded there is nothing above them but the kind.
+        (first >> NODE == EXPR << (KIND - NODE) && second >> NODE == 0)
+            .then(|| unsafe { (reference(first << 3), reference(second << 3)) })
     }
 
-    /// The same, as it is kept.
+    /// The value, where there is one and nothing is recorded of the thunk.
     #[inline(always)]
     pub(crate) fn plain_slot(&self) -> Option<Slot<'a>> {
         let [first, second] = self.state.get();
-        // SAFETY: as above.
+        // SAFETY: with such a first word, the second one is a slot for `'a`.
         (first == 0).then(|| unsafe { Slot::from_bits(second) })
     }
 
@@ -188,7 +190,7 @@ mod tests {
         let other: &Slot<'_> = arena.alloc(Slot::new(&arena, Value::Int(2)));
         for node in [0, 1, 0x7fff, 0x8000, 0xffff_fffe, NodeId::MAX] {
             let thunk = Thunk::new(node, Delayed::Apply(slot, other));
-            assert!(thunk.plain_value().is_none());
+            assert!(thunk.plain_slot().is_none());
             let ThunkState::Delayed(found, Delayed::Apply(fun, arg)) = thunk.get() else {
                 panic!("another state");
             };
@@ -197,7 +199,7 @@ mod tests {
             assert!(matches!(thunk.get(), ThunkState::Blackhole(found) if found == node));
             thunk.set_done(node, *slot);
             assert!(matches!(thunk.get(), ThunkState::Done(found, Value::Int(1)) if found == node));
-            assert_eq!(thunk.plain_value().is_some(), node == 0);
+            assert_eq!(thunk.plain_slot().is_some(), node == 0);
         }
     }
 }

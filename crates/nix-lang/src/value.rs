@@ -59,12 +59,15 @@ pub enum Value<'a> {
 pub struct Str<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) ctx: Ctx,
+    /// The number of the symbol of this name and one more, where it was asked for.
+    pub(crate) symbol: Cell<u32>,
 }
 
 const _: () = assert!(
     size_of::<Str<'_>>() == size_of::<Literal<'_>>()
         && std::mem::offset_of!(Str<'_>, bytes) == std::mem::offset_of!(Literal<'_>, bytes)
         && std::mem::offset_of!(Str<'_>, ctx) == std::mem::offset_of!(Literal<'_>, context)
+        && std::mem::offset_of!(Str<'_>, symbol) == std::mem::offset_of!(Literal<'_>, symbol)
 );
 
 impl<'a> Str<'a> {
@@ -72,8 +75,12 @@ impl<'a> Str<'a> {
     #[inline]
     pub(crate) fn of_literal(literal: &'a Literal<'a>) -> &'a Self {
         // SAFETY: both are laid out by the rules of C and have the same fields in the same places:
-        // a slice, and a number that `Ctx` is nothing but.
+        // a slice, a number that `Ctx` is nothing but, and one that may change.
         unsafe { &*std::ptr::from_ref(literal).cast() }
+    }
+
+    pub(crate) fn new(bytes: &'a [u8], ctx: Ctx) -> Self {
+        Str { bytes, ctx, symbol: Cell::new(0) }
     }
 
     /// The bytes of the string.

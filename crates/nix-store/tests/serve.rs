@@ -4,44 +4,21 @@
 mod common;
 
 use common::Home;
+use common::far::{access, both, listen};
 use common::peers::Peer;
 use nix_compat::serve::{Request, greet, read_path_info};
 use nix_compat::wire::{FramedWriter, Reader, Writer};
 use nix_compat::{nar, worker};
 use nix_store::copy::{Source, Trust, copy_closure};
-use nix_store::remote::{Access, Client, Remote, RemoteOptions, serve, serve_daemon};
-use nix_store::{Keep, PathInfo, Store, StorePath};
+use nix_store::remote::{Access, Client, Remote, RemoteOptions, serve};
+use nix_store::{PathInfo, Store, StorePath};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Output;
 
 const ANYBODY: Trust = Trust { keys: Vec::new(), required: false };
-
-fn access(trusted: bool) -> Access {
-    Access { write: true, trust: Trust { keys: Vec::new(), required: true }, trusted }
-}
-
-/// Serves everybody who comes, until the test ends.
-fn listen(store: &Store, socket: &Path, access: Access) {
-    let listener = UnixListener::bind(socket).unwrap();
-    let store = store.clone();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (store, access) = (store.clone(), access.clone());
-            std::thread::spawn(move || {
-                let (mut from, mut to) = both(stream.unwrap());
-                let mut client = Client { from: &mut from, to: &mut to, gone: &|| false };
-                let _ = serve_daemon(&store, &access, Keep::default(), "hc", &mut client);
-            });
-        }
-    });
-}
-
-fn both(stream: UnixStream) -> (UnixStream, UnixStream) {
-    (stream.try_clone().unwrap(), stream)
-}
 
 /// Speaks to a server of `ssh://`; gives what it made of it at the end.
 fn talk<T: Send>(

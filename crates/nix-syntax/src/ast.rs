@@ -14,6 +14,8 @@
 //! `level` counts frames outwards from the innermost (0). A file is evaluated in an empty chain, or in one frame when
 //! [`crate::Options::outer`] names variables (`scopedImport`, a prompt).
 
+use std::cell::Cell;
+
 use crate::source::{Place, Span};
 use crate::symbol::Symbol;
 
@@ -91,13 +93,15 @@ pub enum ExprKind<'a> {
 }
 
 /// A text of the source: laid out so that the evaluator can use it as the value that it stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Literal<'a> {
     /// What it says.
     pub bytes: &'a [u8],
     /// The number of its context: none.
     pub context: u32,
+    /// For the evaluator, which notes here the symbol of this name; 0 at first.
+    pub symbol: Cell<u32>,
 }
 
 /// A part of a string or path.
@@ -196,8 +200,6 @@ pub struct Lambda<'a> {
     pub body: &'a Expr<'a>,
     /// Place of the head, without the body.
     pub head: Span,
-    /// Whether anything may refer to the frame when the body has been evaluated.
-    pub keeps_frame: bool,
     /// How many functions there are, each the whole body of the one before, this one included.
     pub chain: u8,
     /// Which arguments of a call with `chain` arguments are looked at but not kept: nothing refers to

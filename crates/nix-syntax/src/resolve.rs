@@ -1,12 +1,14 @@
 //! The raw tree to the final one: every name becomes a slot, a global, or a question to the enclosing `with`s.
 
+use std::cell::Cell;
+use std::collections::HashMap;
+
 use bumpalo::Bump;
 use rustc_hash::FxBuildHasher;
-use std::collections::HashMap;
 
 use crate::Options;
 use crate::ast::*;
-use crate::frames::{keeps_frame, lending};
+use crate::frames::lending;
 use crate::parser::too_deep;
 use crate::raw::{
     self, Kind, Name, NodeId, Part, PathName, Raw, RawAttr, RawSet, Run, SetId, Value,
@@ -162,7 +164,7 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
     }
 
     fn literal(&self, bytes: &'a [u8]) -> &'a Literal<'a> {
-        self.arena.alloc(Literal { bytes, context: 0 })
+        self.arena.alloc(Literal { bytes, context: 0, symbol: Cell::new(0) })
     }
 
     fn alloc(&self, kind: ExprKind<'a>, start: u32, end: u32) -> &'a Expr<'a> {
@@ -493,7 +495,6 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
         self.frames -= 1;
         let arg = lambda.arg.map(|arg| self.names[arg as usize]);
         let head = self.span(start, lambda.head_end);
-        let keeps_frame = formals.is_some() || keeps_frame(body);
         let (hands_on, chain, lends) = lending(formals.as_ref(), body);
         ExprKind::Lambda(self.arena.alloc(Lambda {
             name,
@@ -501,7 +502,6 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
             formals,
             body,
             head,
-            keeps_frame,
             chain,
             lends,
             hands_on,

@@ -1,6 +1,7 @@
 //! Interned names.
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use bumpalo::Bump;
@@ -20,6 +21,8 @@ pub struct Symbols<'a> {
 struct Table<'a> {
     ids: HashMap<&'a [u8], Symbol, FxBuildHasher>,
     names: Vec<&'a [u8]>,
+    /// The first eight bytes of each name, the first one highest: mostly they decide an order.
+    beginnings: Vec<u64>,
 }
 
 impl<'a> Symbols<'a> {
@@ -37,6 +40,7 @@ impl<'a> Symbols<'a> {
         let name: &'a [u8] = self.arena.alloc_slice_copy(name);
         let symbol = Symbol(table.names.len() as u32);
         table.names.push(name);
+        table.beginnings.push(beginning(name));
         table.ids.insert(name, symbol);
         symbol
     }
@@ -51,6 +55,14 @@ impl<'a> Symbols<'a> {
         self.table.borrow().names[symbol.0 as usize]
     }
 
+    /// The order of two names by their texts.
+    pub fn compare(&self, left: Symbol, right: Symbol) -> Ordering {
+        let table = self.table.borrow();
+        let (left, right) = (left.0 as usize, right.0 as usize);
+        let first = table.beginnings[left].cmp(&table.beginnings[right]);
+        first.then_with(|| table.names[left].cmp(table.names[right]))
+    }
+
     /// How many names there are.
     pub fn len(&self) -> usize {
         self.table.borrow().names.len()
@@ -59,5 +71,31 @@ impl<'a> Symbols<'a> {
     /// Whether there is no name yet.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+fn beginning(name: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    let count = name.len().min(8);
+    bytes[..count].copy_from_slice(&name[..count]);
+    u64::from_be_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn names_are_in_the_order_of_their_bytes(
+            left in proptest::collection::vec(0u8..3, 0..11),
+            right in proptest::collection::vec(0u8..3, 0..11),
+        ) {
+            let arena = Bump::new();
+            let symbols = Symbols::new(&arena);
+            let (one, other) = (symbols.intern(&left), symbols.intern(&right));
+            prop_assert_eq!(symbols.compare(one, other), left.cmp(&right));
+        }
     }
 }

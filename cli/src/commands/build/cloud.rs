@@ -46,8 +46,7 @@ pub fn run(
     prepared.realise(store, &std::env::temp_dir(), report).code(Code::Build)?;
     report.clear();
     if let Some(link) = out_link {
-        hc_fs::durable::symlink(&prepared.set_path(), link)?;
-        store.add_root(link)?;
+        super::keep_link(store, &prepared.set_path(), link)?;
     }
     if print == Print::Json {
         return output::json(&serde_json::json!({

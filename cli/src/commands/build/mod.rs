@@ -257,21 +257,24 @@ fn make_links(
                 name.push(format!("-{output}"));
             }
             let link = PathBuf::from(name);
-            keep_link(store, &path, &link)?;
+            keep_link(store, Path::new(&path.to_string()), &link)?;
         }
     }
     Ok(())
 }
 
 /// A symlink to a path of the store, which keeps it.
-pub fn keep_link(store: &HostStore, path: &StorePath, link: &Path) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When something else than a symlink is there.
+pub fn keep_link(store: &HostStore, path: &Path, link: &Path) -> anyhow::Result<()> {
     if link.symlink_metadata().is_ok_and(|there| !there.is_symlink()) {
         let message = format!("{} is in the way: it is no symlink", link.display());
         return Err(Failure::new(Code::Failed, message)
             .hint("move it away, or link from elsewhere (hc build has --out-link and --no-link)")
             .into());
     }
-    hc_fs::durable::symlink(Path::new(&path.to_string()), link)?;
+    hc_fs::durable::symlink(path, link)?;
     store.add_root(link).code(Code::Host)
 }
 

@@ -39,8 +39,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         if images.len() > 1 {
             link.push(format!("-{name}"));
         }
-        hc_fs::durable::symlink(image, link.as_ref())?;
-        store.add_root(link.as_ref())?;
+        build::keep_link(&store, image, link.as_ref())?;
     }
     if args.json {
         return output::json(&images);

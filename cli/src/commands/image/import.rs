@@ -1,5 +1,6 @@
 //! `hc image import`: a file of somebody else's, as an image ready to use.
 
+use super::sniff::{self, Kind};
 use crate::commands::build;
 use crate::context::Globals;
 use crate::error::{Code, Coded, Failure};
@@ -9,26 +10,29 @@ use crate::progress::Progress;
 use nix_compat::{CAHash, DrvOutput, StoreDir};
 use nix_store::IngestMethod;
 use std::collections::BTreeSet;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The functions that a flake makes images with: the same text, so the same store paths.
-const IMAGES: &str = include_str!("../../../../images/lib.nix");
+const ARCHIVES: &str = include_str!("../../../../images/lib.nix");
+const DISK: &str = include_str!("../../../../images/disk.nix");
+const KERNEL: &str = include_str!("../../../../images/kernel.nix");
+const INITRD: &str = include_str!("../../../../images/initrd.nix");
 
-/// Put a tar file, an OCI archive or an OCI layout into the store, and make an image of it
+/// Put a file into the store and make an image of it: an archive, a disk, a kernel, an initrd
 ///
-/// What it prints last goes into the description of a machine; the image is kept as long as a
-/// machine or --out-link refers to it.
+/// It is a root file system in a tar file, an OCI archive or layout, a disk (qcow2, raw, ISO), a kernel
+/// (bzImage, ELF, Debian's package) or an initrd. What it prints last goes into the description of a
+/// machine; the image is kept as long as a machine or --out-link refers to it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Archive, compressed or not, or directory of an OCI layout
+    /// The file, or the directory of an OCI layout
     file: PathBuf,
-    /// What it is; otherwise a directory is an OCI layout, and the first name in a plain tar file
-    /// tells; what is compressed is taken for a root file system
+    /// What it is; otherwise its first bytes tell, and what is compressed is taken for a root file
+    /// system
     #[arg(long = "as", value_enum)]
     kind: Option<Kind>,
-    /// Name in the store
-    #[arg(long)]
+    /// Name of the image; otherwise the file's
+    #[arg(long, value_parser = named)]
     name: Option<String>,
     /// Of an OCI image for several platforms the one to take, such as linux/arm64
     #[arg(long)]
@@ -44,14 +48,6 @@ pub struct Args {
     json: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Kind {
-    /// A root file system
-    Tar,
-    /// An OCI archive or layout, or what `docker save` writes
-    Oci,
-}
-
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let progress = Progress::new();
     let file = std::fs::canonicalize(&args.file)
@@ -59,30 +55,40 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let directory = file.is_dir();
     let kind = match args.kind {
         Some(kind) => kind,
-        None if directory || looks_like_oci(&file)? => Kind::Oci,
-        None => Kind::Tar,
+        None => sniff::kind(&file)?,
     };
-    if kind == Kind::Tar && (directory || args.platform.is_some() || args.tag.is_some()) {
+    if kind != Kind::Oci && (directory || args.platform.is_some() || args.tag.is_some()) {
         let message = "a directory, --platform and --tag go with an OCI image";
         return Err(Failure::new(Code::Failed, message).hint("say so with --as oci").into());
     }
-    let name = args.name.clone().unwrap_or_else(|| store_name(&args.file));
+    let source_name = store_name(&args.file);
+    let name = args.name.clone().unwrap_or_else(|| image_name(&source_name));
     let store = build::store(globals)?;
     progress.say(format!("adding {}", args.file.display()));
     let method = if directory { IngestMethod::Recursive } else { IngestMethod::Flat };
-    let source = store.add_path(&name, &file, method, &BTreeSet::new(), None).code(Code::Build)?;
+    let source =
+        store.add_path(&source_name, &file, method, &BTreeSet::new(), None).code(Code::Build)?;
     let hash = match store.info(&source)?.ca {
         Some(CAHash::Flat(hash) | CAHash::Nar(hash)) => hash.to_sri_string(),
         _ => return Err(Failure::new(Code::Build, "what was added has no hash").into()),
     };
-    let line = line(args, kind, &name, &hash, directory);
+    let imported = format!(
+        "images.imported {{ name = \"{source_name}\"; hash = \"{hash}\";{} }}",
+        if directory { " recursive = true;" } else { "" }
+    );
+    let line = line(args, kind, &name, &imported);
     let builder = hc_deploy::builder::pinned(&store, &Globals::exe()?).code(Code::Build)?;
     let builder = StoreDir::default().render_path(&builder);
+    let rest = [("disk", DISK), ("kernel", KERNEL), ("initrd", INITRD)].map(|(name, text)| {
+        let text = text.replace("import ./lib.nix", "archives");
+        format!("{name} = args: ({text}) ({{ inherit builder; }} // args); ")
+    });
     let text = format!(
-        "let lib = {IMAGES}; builder = builtins.storePath {builder}; images = {{ \
-         tar = args: lib.tar ({{ inherit builder; }} // args); \
-         oci = args: lib.oci ({{ inherit builder; }} // args); \
-         inherit (lib) imported; }}; in {line}"
+        "let archives = {ARCHIVES}; builder = builtins.storePath {builder}; images = {{ \
+         tar = args: archives.tar ({{ inherit builder; }} // args); \
+         oci = args: archives.oci ({{ inherit builder; }} // args); \
+         inherit (archives) imported; {} }}; in {line}",
+        rest.concat()
     );
     progress.say("evaluating");
     let mut plan = EvalArgs::default().plan(false)?;
@@ -106,25 +112,19 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     };
     let path = PathBuf::from(StoreDir::default().render_path(path));
     if let Some(link) = &args.out_link {
-        hc_fs::durable::symlink(&path, link)?;
-        store.add_root(link)?;
+        build::keep_link(&store, &path, link)?;
     }
     if args.json {
         return output::json(
-            &serde_json::json!({ "path": path, "source": StoreDir::default().render_path(&source), "nix": line }),
+            &serde_json::json!({ "path": path, "source": StoreDir::default().render_path(&source), "option": kind.option(), "nix": line }),
         );
     }
     output::line(path.display())?;
-    output::line(format_args!("image = {line};"))
+    output::line(format_args!("{} = {line};", kind.option()))
 }
 
 /// The expression that makes this image in a flake.
-fn line(args: &Args, kind: Kind, name: &str, hash: &str, directory: bool) -> String {
-    let function = match kind {
-        Kind::Tar => "tar",
-        Kind::Oci => "oci",
-    };
-    let recursive = if directory { " recursive = true;" } else { "" };
+fn line(args: &Args, kind: Kind, name: &str, imported: &str) -> String {
     let mut more = String::new();
     for (key, value) in [("platform", &args.platform), ("tag", &args.tag)] {
         if let Some(value) = value {
@@ -132,32 +132,42 @@ fn line(args: &Args, kind: Kind, name: &str, hash: &str, directory: bool) -> Str
             more.push_str(&format!(" {key} = {quoted};"));
         }
     }
-    format!(
-        "images.{function} {{ src = images.imported {{ name = \"{name}\"; hash = \"{hash}\";{recursive} }};{more} }}"
-    )
+    let source = match kind {
+        Kind::Initrd => format!("initrds = [ ({imported}) ]"),
+        _ => format!("src = {imported}"),
+    };
+    format!("images.{} {{ name = \"{name}\"; {source};{more} }}", kind.function())
 }
 
-/// Whether the first name in a plain tar file is one that OCI archives begin with.
-fn looks_like_oci(file: &Path) -> anyhow::Result<bool> {
-    let mut header = [0; 100];
-    let mut opened = std::fs::File::open(file)?;
-    if opened.read_exact(&mut header).is_err() {
-        return Ok(false);
+/// What the store takes in a name.
+fn is_legal(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "+-._?=".contains(c)
+}
+
+fn named(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.starts_with('.') || text.len() > 200 || !text.chars().all(is_legal) {
+        return Err("a name has 1 to 200 letters, digits and +-._?=, and no dot in front".into());
     }
-    let end = header.iter().position(|b| *b == 0).unwrap_or(header.len());
-    let name = String::from_utf8_lossy(&header[..end]);
-    let name = name.trim_start_matches("./");
-    let first = name.split('/').next().unwrap_or("");
-    let hex = first.trim_end_matches(".json").trim_end_matches(".tar");
-    let digest = hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit());
-    Ok(digest
-        || ["blobs", "oci-layout", "index.json", "manifest.json", "repositories"].contains(&first))
+    Ok(text.to_owned())
 }
 
 /// A name the store takes.
 fn store_name(file: &Path) -> String {
+    // Of `.` and `..` too.
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.into());
     let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let legal = |c: char| if c.is_ascii_alphanumeric() || "+-._?=".contains(c) { c } else { '-' };
+    let legal = |c: char| if is_legal(c) { c } else { '-' };
     let name: String = name.trim_start_matches('.').chars().map(legal).take(200).collect();
     if name.is_empty() { "image".into() } else { name }
+}
+
+/// A file's name without what tells its packing.
+fn image_name(file: &str) -> String {
+    let mut name = file;
+    for end in
+        [".gz", ".xz", ".zst", ".bz2", ".tar", ".tgz", ".qcow2", ".raw", ".img", ".iso", ".deb"]
+    {
+        name = name.strip_suffix(end).filter(|rest| !rest.is_empty()).unwrap_or(name);
+    }
+    name.to_owned()
 }

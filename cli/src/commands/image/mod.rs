@@ -7,6 +7,7 @@ mod import;
 mod inspect;
 mod lock;
 mod ls;
+mod sniff;
 
 use crate::context::Globals;
 use clap::Subcommand;

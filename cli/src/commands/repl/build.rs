@@ -9,6 +9,7 @@ use hc_deploy::StoreIo;
 use nix_compat::StoreDir;
 use nix_lang::{Evaluator, Value};
 use nix_store::{DrvOutput, StorePath};
+use std::path::Path;
 
 /// Builds all outputs of a derivation; with `link`, `repl-result-OUTPUT` leads to each.
 pub fn build<'a>(
@@ -34,7 +35,7 @@ pub fn build<'a>(
         let name = wanted.output_name();
         if link {
             let file = format!("repl-result-{name}");
-            keep_link(&store, &path, &here().join(&file))?;
+            keep_link(&store, Path::new(&path.to_string()), &here().join(&file))?;
             output::line(format!("  ./{file} -> {path}"))?;
         } else {
             output::line(format!("  {name} -> {path}"))?;

@@ -14,7 +14,7 @@ use hc_spec::{HostSpec, MachineSpec, Name, Vm};
 use image::Image;
 use serde_json::{Map, Value, json};
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Run a command in a throw-away machine, and remove it when the command has ended
@@ -116,7 +116,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<ExitCode> {
         // As long as it runs, nothing takes its image away.
         for (index, path) in image.store_path.iter().chain(&kernel).enumerate() {
             let link = directory.join(format!("image{index}"));
-            build::keep_link(&build::store(globals)?, path, &link)?;
+            build::keep_link(&build::store(globals)?, Path::new(&path.to_string()), &link)?;
         }
         config.store_root.clone_from(&globals.store);
         config.state_dir.clone_from(&globals.state_dir);

@@ -1,7 +1,7 @@
 //! What an archive is packed with, and unpacking it to a file without a name.
 
-use super::{Budget, refuse};
-use crate::error::{Context, Result};
+use super::{Budget, refuse, refuse_entry};
+use crate::error::{Context, Error, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -145,7 +145,7 @@ impl Spool<'_> {
         mut packed: Option<Observer<'_>>,
         mut plain: Option<Observer<'_>>,
     ) -> Result<Slice> {
-        let damaged = |e: std::io::Error| refuse(name, format!("it is damaged or cut off: {e}"));
+        let damaged = |e: std::io::Error| refuse(name, damaged_why(&e));
         let mut first = [0; 8];
         let known = first.len().min(usize::try_from(source.len).unwrap_or(8));
         source.read_exact_at(&mut first[..known], 0).map_err(damaged)?;
@@ -170,12 +170,21 @@ impl Spool<'_> {
             let mut decoder = packing.decoder(&mut raw).map_err(|why| refuse(name, why))?;
             let mut buffer = vec![0; 1 << 18];
             loop {
-                let count = decoder.read(&mut buffer).map_err(damaged)?;
-                if count == 0 {
-                    break;
-                }
+                let read = decoder.read(&mut buffer).map_err(|e| damaged_why(&e));
+                let taken = read.and_then(|count| {
+                    budget.take_bytes(count as u64)?;
+                    Ok(count)
+                });
+                let count = match taken {
+                    Ok(0) => break,
+                    Ok(count) => count,
+                    Err(why) => {
+                        out.flush().on("write to", self.work)?;
+                        drop(out);
+                        return Err(stopped(file, len, name, why));
+                    }
+                };
                 len += count as u64;
-                budget.take_bytes(count as u64).map_err(|why| refuse(name, why))?;
                 if let Some(observe) = &mut plain {
                     observe(&buffer[..count]);
                 }
@@ -187,6 +196,19 @@ impl Spool<'_> {
         out.flush().on("write to", self.work)?;
         drop(out);
         Ok(Slice { file: Arc::new(file), offset: 0, len, at: 0 })
+    }
+}
+
+fn damaged_why(error: &std::io::Error) -> String {
+    format!("it is damaged or cut off: {error}")
+}
+
+/// A refusal of an archive of which `len` bytes came out: in the entry that they end in.
+fn stopped(file: File, len: u64, name: &str, why: String) -> Error {
+    let data = Slice { file: Arc::new(file), offset: 0, len, at: 0 };
+    match super::tar::Reader::new(data, true).breaks_off_at() {
+        Some(entry) => refuse_entry(name, &entry, why),
+        None => refuse(name, why),
     }
 }
 

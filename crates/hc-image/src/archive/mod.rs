@@ -94,6 +94,6 @@ pub(crate) fn refuse(archive: &str, why: impl Into<String>) -> Error {
 }
 
 pub(crate) fn refuse_entry(archive: &str, entry: &[u8], why: impl Into<String>) -> Error {
-    let entry = String::from_utf8_lossy(entry).into_owned();
-    Error::Unpack { archive: archive.into(), entry: Some(entry), why: why.into() }
+    let entry = (!entry.is_empty()).then(|| String::from_utf8_lossy(entry).into_owned());
+    Error::Unpack { archive: archive.into(), entry, why: why.into() }
 }

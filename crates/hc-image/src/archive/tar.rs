@@ -61,14 +61,29 @@ pub struct Reader {
     ended: bool,
     /// Whether it must end with the two empty blocks that say so.
     strict: bool,
+    /// What was read ahead, headers being small and many, and where it begins.
+    ahead: (u64, Vec<u8>),
+    /// The path of the entry that was read last.
+    last: Option<Vec<u8>>,
 }
+
+/// How much is read ahead: some headers and the small files between them.
+const AHEAD: u64 = 64 << 10;
 
 impl Reader {
     /// From its first byte. With `strict` an archive that does not say where it ends is refused as
     /// cut off; without, it must end between two entries.
     #[must_use]
     pub fn new(data: Slice, strict: bool) -> Self {
-        Self { data, at: 0, global: Records::default(), ended: false, strict }
+        Self {
+            data,
+            at: 0,
+            global: Records::default(),
+            ended: false,
+            strict,
+            ahead: (0, Vec::new()),
+            last: None,
+        }
     }
 
     /// The next entry; `None` at the end.
@@ -76,6 +91,35 @@ impl Reader {
     /// # Errors
     /// When the archive is damaged, cut off, or has something that no image can hold.
     pub fn next_entry(&mut self) -> Result<Option<Entry>, Refusal> {
+        match self.read_entry() {
+            Ok(Some(entry)) => {
+                self.last = Some(entry.path.clone());
+                Ok(Some(entry))
+            }
+            Err(Refusal { entry: None, why }) => Err(match &self.last {
+                Some(last) => {
+                    let last = String::from_utf8_lossy(last);
+                    format!("{why} (after the entry `{}`)", last.escape_default()).into()
+                }
+                None => why.into(),
+            }),
+            other => other,
+        }
+    }
+
+    /// The entry that the archive breaks off in, or the last one that is whole.
+    #[must_use]
+    pub fn breaks_off_at(mut self) -> Option<Vec<u8>> {
+        loop {
+            match self.read_entry() {
+                Ok(Some(entry)) => self.last = Some(entry.path),
+                Ok(None) => return self.last,
+                Err(refusal) => return refusal.entry.or(self.last),
+            }
+        }
+    }
+
+    fn read_entry(&mut self) -> Result<Option<Entry>, Refusal> {
         if self.ended {
             return Ok(None);
         }
@@ -90,15 +134,15 @@ impl Reader {
             };
             match header.entry_type() {
                 EntryType::XHeader => {
-                    let text = self.text(&header)?;
-                    about.records = Some(Records::parse(&text)?);
+                    about.records = Some(self.records(&header)?);
                 }
                 EntryType::XGlobalHeader => {
-                    let global = Records::parse(&self.text(&header)?)?;
+                    let global = self.records(&header)?;
                     let one = ["path", "linkpath", "size"];
                     let wrong = one.iter().any(|key| global.get(key).is_some());
                     if wrong || global.with_prefix("GNU.sparse.").next().is_some() {
-                        return Err("a header for all entries says what can hold for one".into());
+                        let why = "a header for all entries says what can hold for one";
+                        return Err(of_header(&header, why.into()));
                     }
                     self.global = global.over(&self.global);
                 }
@@ -145,11 +189,30 @@ impl Reader {
 
     fn block(&mut self) -> Result<[u8; 512], String> {
         let mut block = [0; 512];
-        self.data
-            .read_exact_at(&mut block, self.at)
+        self.read_at(self.at, &mut block)
             .map_err(|_| format!("it is cut off at byte {}", self.data.len))?;
         self.at += 512;
         Ok(block)
+    }
+
+    /// Reads exactly, from what was read ahead where it is there.
+    fn read_at(&mut self, at: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        if buffer.len() as u64 > AHEAD {
+            return self.data.read_exact_at(buffer, at);
+        }
+        let held = |(start, bytes): &(u64, Vec<u8>), count: usize| {
+            let from = usize::try_from(at.checked_sub(*start)?).ok()?;
+            bytes.get(from..from.checked_add(count)?).map(<[u8]>::to_vec)
+        };
+        if held(&self.ahead, buffer.len()).is_none() {
+            let count = self.data.len.saturating_sub(at).min(AHEAD);
+            self.ahead.1.resize(usize::try_from(count).unwrap_or(0), 0);
+            self.ahead.0 = at;
+            self.data.read_exact_at(&mut self.ahead.1, at)?;
+        }
+        let bytes = held(&self.ahead, buffer.len()).ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(&bytes);
+        Ok(())
     }
 
     /// Goes past what belongs to a header.
@@ -171,15 +234,24 @@ impl Reader {
         Ok(start)
     }
 
+    /// The records of an extended header.
+    fn records(&mut self, header: &Header) -> Result<Records, Refusal> {
+        Records::parse(&self.text(header)?).map_err(|why| of_header(header, why))
+    }
+
     /// The data of a header that is about another entry.
-    fn text(&mut self, header: &Header) -> Result<Vec<u8>, String> {
+    fn text(&mut self, header: &Header) -> Result<Vec<u8>, Refusal> {
+        self.data_of(header).map_err(|why| of_header(header, why))
+    }
+
+    fn data_of(&mut self, header: &Header) -> Result<Vec<u8>, String> {
         let size = header.entry_size().map_err(|e| e.to_string())?;
         if size > EXTENDED_MAX {
             return Err(format!("an extended header has {size} bytes, more than any needs"));
         }
         let at = self.pass(size)?;
         let mut text = vec![0; usize::try_from(size).unwrap_or(0)];
-        self.data.read_exact_at(&mut text, at).map_err(|e| e.to_string())?;
+        self.read_at(at, &mut text).map_err(|e| e.to_string())?;
         Ok(text)
     }
 
@@ -298,6 +370,11 @@ impl About {
             None => header.path_bytes().into_owned(),
         }
     }
+}
+
+/// A refusal of a header that is about another entry, by the name that it has itself.
+fn of_header(header: &Header, why: String) -> Refusal {
+    Refusal { entry: Some(header.path_bytes().into_owned()), why }
 }
 
 fn until_nul(mut text: Vec<u8>) -> Vec<u8> {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 /// What the format's own tool makes of `bytes`.
-fn packed(command: &[&str], bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn packed(command: &[&str], bytes: &[u8]) -> Vec<u8> {
     let mut child = Command::new(command[0])
         .args(&command[1..])
         .stdin(Stdio::piped())
@@ -20,7 +20,7 @@ fn packed(command: &[&str], bytes: &[u8]) -> Vec<u8> {
     out.stdout
 }
 
-const TOOLS: [(Format, &[&str]); 7] = [
+pub(crate) const TOOLS: [(Format, &[&str]); 7] = [
     (Format::Gzip, &["gzip", "-n9"]),
     (Format::Xz, &["xz", "--check=crc32", "--x86", "--lzma2=dict=32MiB"]),
     (Format::Lzma, &["xz", "--format=lzma"]),

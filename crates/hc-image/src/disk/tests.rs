@@ -180,5 +180,33 @@ fn other_formats_go_through_qemu_and_keep_to_the_limit() {
             said.ends_with("the disk has 41943040 bytes; 4096 are allowed (`maxSize`)"),
             "{said}"
         );
+    } // What lies on another file, and one whose tables name files that are none of the build's.
+    let (below, above) = (path(&dir.path().join("vmdk")), path(&dir.path().join("above")));
+    qemu(&["create", "-q", "-f", "vmdk", "-b", &below, "-F", "vmdk", &above]);
+    let mut env: Env = [("src", above), ("qemuImg", path(&program))]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+    env.insert("out".into(), path(&dir.path().join("never")));
+    let said = build(&env).unwrap_err().to_string();
+    assert!(said.contains("it lies on `/") && said.contains("qemu-img convert"), "{said}");
+    assert!(!dir.path().join("never/disk.raw").exists());
+}
+
+#[test]
+fn qemu_reads_and_writes_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    for name in ["given", "secret"] {
+        hc_fs::plain::write(&path(name), name.as_bytes(), 0o644).unwrap();
     }
+    hc_fs::plain::create_dir(&path("out"), 0o755).unwrap();
+    let script = "cat given; cat secret; echo x >beside; echo x >out/there; ulimit -c; ulimit -f";
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).current_dir(dir.path());
+    let done = confine::output(&mut command, &[path("given")], &[&path("out")], 1 << 10).unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let complaints = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(said, "given0\n8388610\n", "{complaints}");
+    assert!(complaints.contains("secret: Permission denied"), "{complaints}");
+    assert!(!path("beside").exists() && path("out/there").exists());
 }

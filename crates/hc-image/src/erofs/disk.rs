@@ -1,8 +1,11 @@
 //! Bytes on disk: the superblock and the block-wise output.
 
-use crate::error::{Context, Error, Result};
-use std::io::{BufWriter, Write};
+use super::Fault;
+use crate::error::{Context, Error};
+use std::io::{Read, Write};
 use std::path::Path;
+
+type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The block size.
 pub(super) const BLOCK: u64 = 4096;
@@ -57,65 +60,104 @@ fn crc32c(bytes: &[u8]) -> u32 {
     })
 }
 
+/// How much is hashed and written at once. The hash takes long runs several times as quickly as
+/// short ones.
+pub(super) const RUN: usize = 1 << 20;
+
 /// Output that counts blocks and hashes what goes by.
 pub(super) struct Sink<'a, W: Write> {
-    out: BufWriter<W>,
+    out: W,
     hash: blake3::Hasher,
+    /// What is neither hashed nor written yet.
+    held: Vec<u8>,
+    /// Where it begins in the output.
     position: u64,
     shown: &'a Path,
 }
 
 impl<'a, W: Write> Sink<'a, W> {
     /// Leaves the first block free.
-    pub fn new(out: W, shown: &'a Path) -> Result<Self> {
-        let mut out = BufWriter::with_capacity(1 << 20, out);
+    pub fn new(mut out: W, shown: &'a Path) -> Result<Self> {
         out.write_all(&[0; BLOCK as usize]).on("write", shown)?;
-        Ok(Self { out, hash: blake3::Hasher::new(), position: BLOCK, shown })
+        let (hash, held) = (blake3::Hasher::new(), Vec::with_capacity(RUN));
+        Ok(Self { out, hash, held, position: BLOCK, shown })
     }
 
-    pub fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        self.position += bytes.len() as u64;
-        if self.position > (u64::from(u32::MAX) - 1) * BLOCK {
+    fn end(&self) -> u64 {
+        self.position + self.held.len() as u64
+    }
+
+    fn make_room(&mut self, count: usize) -> Result<()> {
+        if self.end() + count as u64 > (u64::from(u32::MAX) - 1) * BLOCK {
             return Err(Error::Tree {
                 path: self.shown.display().to_string(),
                 why: "the image would be larger than 16 TiB; make it smaller".into(),
             });
         }
-        self.hash.update(bytes);
-        self.out.write_all(bytes).on("write", self.shown)
+        if self.held.len() + count > RUN {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.hash.update(&self.held);
+        self.out.write_all(&self.held).on("write", self.shown)?;
+        self.position += self.held.len() as u64;
+        self.held.clear();
+        Ok(())
+    }
+
+    pub fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.make_room(bytes.len())?;
+        self.held.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Puts `count` bytes of a reader, [`RUN`] at the most; gives them to be looked at.
+    pub fn put_from(&mut self, reader: &mut dyn Read, count: usize) -> Result<&[u8], Fault> {
+        self.make_room(count)?;
+        let start = self.held.len();
+        self.held.resize(start + count, 0);
+        super::fill(reader, &mut self.held[start..])?;
+        Ok(&self.held[start..])
+    }
+
+    /// Takes the last `count` bytes back, which one call has put.
+    pub fn take_back(&mut self, count: usize) -> Vec<u8> {
+        self.held.split_off(self.held.len().saturating_sub(count))
     }
 
     pub fn zeros(&mut self, mut count: u64) -> Result<()> {
-        static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
         while count > 0 {
-            let part = count.min(ZEROS.len() as u64);
-            self.put(&ZEROS[..part as usize])?;
-            count -= part;
+            let part = count.min(RUN as u64) as usize;
+            self.make_room(part)?;
+            self.held.resize(self.held.len() + part, 0);
+            count -= part as u64;
         }
         Ok(())
     }
 
     pub fn aligned(&self) -> bool {
-        self.position.is_multiple_of(BLOCK)
+        self.end().is_multiple_of(BLOCK)
     }
 
     pub fn pad_block(&mut self) -> Result<()> {
-        self.pad_to(self.position.next_multiple_of(BLOCK))
+        self.pad_to(self.end().next_multiple_of(BLOCK))
     }
 
     pub fn pad_to(&mut self, position: u64) -> Result<()> {
-        self.zeros(position - self.position)
+        self.zeros(position - self.end())
     }
 
     /// The block the output is in; `put` keeps it within what fits.
     pub fn block(&self) -> u32 {
-        u32::try_from(self.position / BLOCK).unwrap_or(NULL_BLOCK)
+        u32::try_from(self.end() / BLOCK).unwrap_or(NULL_BLOCK)
     }
 
-    pub fn finish(self) -> Result<(W, [u8; 32])> {
-        let shown = self.shown;
-        let out = self.out.into_inner().map_err(|e| e.into_error()).on("write", shown)?;
-        Ok((out, self.hash.finalize().into()))
+    pub fn finish(mut self) -> Result<(W, [u8; 32])> {
+        self.flush()?;
+        Ok((self.out, self.hash.finalize().into()))
     }
 }
 

@@ -13,7 +13,7 @@ mod tests;
 
 use crate::error::{Context, Error, Result};
 use crate::tree::{Content, Id, Kind, Tree};
-use disk::{BLOCK, Sink};
+use disk::{BLOCK, RUN, Sink};
 use layout::{Data, Plan};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -27,16 +27,15 @@ pub struct Summary {
     pub inodes: u64,
 }
 
-/// Writes the image to a new file and flushes it to disk.
+/// Writes the image to a new file. It is not flushed to disk: the store does that with everything
+/// that a build has made, before it counts as made.
 ///
 /// # Errors
 /// When the file exists or cannot be written, a source cannot be read or has changed, or the tree
 /// holds what EROFS cannot.
 pub fn write_file(tree: &Tree, path: &Path) -> Result<Summary> {
     let mut file = hc_fs::plain::create_new(path, 0o644)?;
-    let summary = write(tree, &mut file, path)?;
-    file.sync_all().on("flush", path)?;
-    Ok(summary)
+    write(tree, &mut file, path)
 }
 
 /// Writes the image to `out`, an empty file; `shown` is its name in errors.
@@ -131,12 +130,9 @@ fn store<W: Write>(sink: &mut Sink<'_, W>, content: &Content, head: u64) -> Resu
     let tail = size % BLOCK;
     let inline = if head + tail <= BLOCK { tail } else { 0 };
     let start = sink.block();
-    let mut rest = vec![0; inline as usize];
-    let mut buffer = vec![0; (size - inline) as usize];
-    fill(&mut reader, &mut buffer)?;
-    fill(&mut reader, &mut rest)?;
+    sink.put_from(&mut *reader, size as usize)?;
     at_end(&mut reader)?;
-    sink.put(&buffer)?;
+    let rest = sink.take_back(inline as usize);
     sink.pad_block()?;
     Ok(Data::Flat { start, size, tail: rest })
 }
@@ -154,9 +150,8 @@ fn store_chunks<'c, W: Write>(
     let chunk = BLOCK << bits;
     let start = sink.block();
     let mut map = Vec::new();
-    // A chunk can be larger than what one wants to hold: a window, and zeros owed.
-    let mut window = vec![0; chunk.min(1 << 20) as usize];
-    let zeros = vec![0; window.len()];
+    // A chunk can be larger than what one wants to hold: it comes in parts, and zeros are owed.
+    let zeros = vec![0; chunk.min(RUN as u64) as usize];
     let mut left = size;
     while left > 0 {
         let mut in_chunk = chunk.min(left);
@@ -170,14 +165,18 @@ fn store_chunks<'c, W: Write>(
         left -= in_chunk;
         let (at, mut owed) = (sink.block(), 0);
         while in_chunk > 0 {
-            let part = &mut window[..in_chunk.min(1 << 20) as usize];
-            in_chunk -= part.len() as u64;
-            fill(&mut **reader, part)?;
-            if *part == zeros[..part.len()] {
-                owed += part.len() as u64;
+            let count = in_chunk.min(RUN as u64) as usize;
+            in_chunk -= count as u64;
+            let is_zero = sink.put_from(&mut **reader, count)? == &zeros[..count];
+            if !is_zero && owed == 0 {
+                continue;
+            }
+            let part = sink.take_back(count);
+            if is_zero {
+                owed += count as u64;
             } else {
                 sink.zeros(std::mem::take(&mut owed))?;
-                sink.put(part)?;
+                sink.put(&part)?;
             }
         }
         if sink.block() == at && sink.aligned() {

@@ -39,6 +39,25 @@ fn the_elf_file_alone_comes_out_of_a_bz_image() {
 }
 
 #[test]
+fn every_packing_that_a_kernel_can_have_is_read() {
+    let elf = elf(18);
+    for (format, tool) in crate::compress::tests::TOOLS {
+        let payload = crate::compress::tests::packed(tool, &elf);
+        let size = u32::try_from(elf.len()).unwrap();
+        // The size that a gzip stream ends with is the payload's own.
+        let image = match format {
+            Format::Gzip => {
+                let (stream, _) = payload.split_last_chunk::<4>().unwrap();
+                bz_image(stream, size)
+            }
+            _ => bz_image(&payload, size),
+        };
+        let (found, entry) = unpack(&image, "vmlinuz").unwrap();
+        assert_eq!((found.as_slice(), entry), (&elf[..140], 0x100_0000), "{format}");
+    }
+}
+
+#[test]
 fn nonsense_is_refused_with_the_place() {
     let good = elf(18);
     let payload = zstd::encode_all(&good[..], 3).unwrap();

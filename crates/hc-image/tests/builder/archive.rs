@@ -146,6 +146,48 @@ fn raw(entries: &[(&str, u8, &str)]) -> Vec<u8> {
     out.into_inner().unwrap()
 }
 
+/// A header about the next entry with its text, and that entry; `extended` is GNU's mark for a map of
+/// holes that goes on in the next block.
+fn raw_gnu(about: u8, text: &[u8], kind: u8, extended: &[u8]) -> Vec<u8> {
+    let mut out = tar::Builder::new(Vec::new());
+    let mut append = |name: &str, kind: u8, data: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::new(kind));
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(1);
+        header.set_size(data.len() as u64);
+        let gnu = header.as_gnu_mut().unwrap();
+        gnu.name[..name.len()].copy_from_slice(name.as_bytes());
+        gnu.isextended[..extended.len()].copy_from_slice(extended);
+        gnu.realsize.copy_from_slice(b"00000001000\0");
+        header.set_cksum();
+        out.append(&header, data).unwrap();
+    };
+    append("about", about, text);
+    append("a", kind, b"");
+    out.into_inner().unwrap()
+}
+
+/// A device with a number that EROFS has no room for.
+fn raw_device() -> Vec<u8> {
+    let mut out = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Block);
+    header.set_path("dev/disk").unwrap();
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(1);
+    header.set_size(0);
+    header.set_device_major(5000).unwrap();
+    header.set_device_minor(1).unwrap();
+    header.set_cksum();
+    out.append(&header, &b""[..]).unwrap();
+    out.into_inner().unwrap()
+}
+
 #[test]
 fn hostile_archives_are_refused_by_name() {
     let place = Workplace::new();
@@ -190,6 +232,27 @@ fn hostile_archives_are_refused_by_name() {
         ]),
         &[],
     );
+    // Two header blocks of GNU's: a long name and a long target, which lead out.
+    refused("long-name", &raw_gnu(b'L', b"../../etc/passwd\0", b'0', b""), &[]);
+    refused("long-link", &raw_gnu(b'K', b"../../etc/shadow\0", b'1', b""), &[]);
+    refused("long-nul", &raw_gnu(b'L', b"\0", b'0', b""), &[]);
+    refused("long-part", &raw_gnu(b'L', &[b'n'; 300], b'0', b""), &[]);
+    refused("long-long", &raw_gnu(b'L', &[b'a'; 5 << 20], b'0', b""), &[]);
+    // A map in the data: of more parts than there are bytes, of no number, without its end.
+    let map = |text: &str| {
+        let records = "22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n28 GNU.sparse.realsize=9999\n";
+        raw(&[("h", b'x', records), ("a", b'0', &format!("{text:\0<512}"))])
+    };
+    refused("map-count", &map("1152921504606846976\n"), &[]);
+    refused("map-word", &map("2\n0\nmany\n"), &[]);
+    refused("map-short", &map("900\n"), &[]);
+    refused("map-over", &map("2\n0\n18446744073709551615\n9\n9\n"), &[]);
+    // GNU's own kind, which says that more of its map follows.
+    refused("gnu-sparse", &raw_gnu(b'0', b"", b'S', b"\x01")[..1024], &[]);
+    refused("device", &raw_device(), &[]);
+    let attribute = format!("SCHILY.xattr.user.a={}", "v".repeat(70_000));
+    let attribute = format!("{} {attribute}\n", attribute.len() + 7);
+    refused("xattr", &raw(&[("h", b'x', &attribute), ("a", b'0', "x")]), &[]);
     refused("after", &raw(&[("h", b'x', "9 a.b=cd\n")]), &[]);
     let good = raw(&[("a", b'0', "x"), ("b", b'0', "y")]);
     refused("cut", &good[..1100], &[]);
@@ -215,6 +278,15 @@ fn hostile_archives_are_refused_by_name() {
     let middle = gz.len() - 6;
     gz[middle] ^= 1;
     refused("crc", &gz, &[]);
+    // What every other packing says of one that is cut off.
+    for (name, tool) in [("xz", "xz -0"), ("bz2", "bzip2"), ("gz", "gzip")] {
+        std::fs::write(place.path().join("whole"), &zeros).unwrap();
+        let packed = shell(place.path(), &format!("{tool} -c whole >packed; stat -c %s packed"));
+        assert!(packed.trim().parse::<usize>().unwrap() < 4000);
+        let packed = std::fs::read(place.path().join("packed")).unwrap();
+        refused(&format!("cut-{name}"), &packed[..packed.len() - 12], &[]);
+        refused(&format!("bomb-{name}"), &packed, &[("maxSize", "1000000")]);
+    }
     insta::assert_snapshot!(said.join("\n"));
 }
 
@@ -271,6 +343,11 @@ for kind in ["diff", "path", "blob"]: write(kind, [base, second], {}, kind)
 bad = {"empty": ".wh.", "dot": ".wh..", "dots": "etc/.wh...", "link": "bin/.wh.tool", "up": "../.wh.x"}
 for name, path in bad.items(): write("wh-" + name, [base, layer((path, F, ""))], {})
 write("wh-dir", [base, layer((".wh.etc", D, ""))], {})
+write("wh-root", [base, layer(("./.wh./x", F, ""))], {})
+write("wh-in", [base, layer(("etc/.wh.kept/x", F, ""))], {})
+write("wh-in-opaque", [base, layer(("data/.wh..wh..opq/x", F, ""))], {})
+write("wh-to", [base, layer((".wh.never", F, ""), ("a", L, ".wh.never"))], {})
+write("wh-notes", [base, layer((".wh..wh.plnk", D, ""), (".wh..wh.plnk/1.2", F, "x"), (".wh..wh.aufs", F, ""), (".wh..wh..opq", F, ""), ("only", F, "this"))], {})
 "#;
 
 #[test]
@@ -291,6 +368,9 @@ fn the_layers_of_an_oci_image_are_united() {
         mounted(&three, |root| shell(root, "cat usr/bin/tool; readlink data")),
         "newer".to_owned() + "etc\n"
     );
+    // What a file system noted for itself is not the image's; an opaque root hides all that is below it.
+    let notes = build(&place, "notes-out", "oci-rootfs", &[("src", &path("wh-notes"))]).unwrap();
+    assert_eq!(mounted(&notes, |root| shell(root, "find . | sort")), ".\n./only\n");
     // As a tar file, packed too, in another order, of another day.
     shell(dir, "tar -C good -cf good.tar . ; (cd good; find . -type f | sort -r) > names; touch -d 2001-01-01 good/*
         tar -C good --no-recursion -T names -czf again.tar");
@@ -306,6 +386,8 @@ fn the_layers_of_an_oci_image_are_united() {
     let mut said = Vec::new();
     for name in
         ["diff", "path", "blob", "wh-empty", "wh-dot", "wh-dots", "wh-link", "wh-up", "wh-dir"]
+            .iter()
+            .chain(&["wh-root", "wh-in", "wh-in-opaque", "wh-to"])
     {
         said.push(
             build(&place, &format!("{name}-out"), "oci-rootfs", &[("src", &path(name))])

@@ -101,6 +101,52 @@ proptest! {
     }
 }
 
+proptest! {
+    /// What is almost an archive, and what is one again.
+    #[test]
+    fn it_takes_what_the_other_reader_takes(
+        names in proptest::collection::vec("[a-c]{1,9}", 0..6),
+        changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..3),
+        cut in proptest::option::of(any::<proptest::sample::Index>()),
+        twice in any::<bool>(),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let from = dir.path().join("from");
+        std::fs::create_dir(&from).unwrap();
+        for (number, name) in names.iter().enumerate() {
+            let at = from.join(name);
+            match number % 3 {
+                0 => drop(std::fs::create_dir(at)),
+                1 => drop(std::fs::write(at, name)),
+                _ => drop(std::os::unix::fs::symlink(name, at)),
+            }
+        }
+        let mut archive = Vec::new();
+        nar::dump(&from, &mut archive).unwrap();
+        if twice {
+            // What one reads after another is no archive, or the same one.
+            let part = archive[archive.len() / 16 * 8..].to_vec();
+            archive.extend(part);
+        }
+        for (at, byte) in changes {
+            let at = at.index(archive.len());
+            archive[at] = byte;
+        }
+        if let Some(cut) = cut {
+            archive.truncate(cut.index(archive.len()));
+        }
+        let (one, other) = (dir.path().join("one"), dir.path().join("other"));
+        let ours = unpack(&mut archive.as_slice(), &one);
+        let theirs = nar::restore(&mut archive.as_slice(), &other);
+        prop_assert_eq!(ours.is_ok(), theirs.is_ok(), "{:?}, {:?}", ours, theirs);
+        if ours.is_ok() {
+            let mut again = Vec::new();
+            nar::dump(&one, &mut again).unwrap();
+            prop_assert!(again == archive);
+        }
+    }
+}
+
 #[test]
 fn what_gets_the_archive_can_refuse_it() {
     struct Full;

@@ -70,15 +70,15 @@ fn stored_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a>
 
 fn attr_names<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let attrs = nix.force_attrs(args[0], pos)?;
-    let names: Vec<Value<'a>> =
-        nix.sorted(attrs).iter().map(|attr| nix.symbol_string(attr.name)).collect();
-    Ok(nix.list_from(&names))
+    let names = nix.sorted(attrs);
+    Ok(nix.list_of(names.iter().map(|attr| nix.symbol_string(attr.name))))
 }
 
 fn attr_values<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let attrs = nix.force_attrs(args[0], pos)?;
-    let values: Vec<Value<'a>> = nix.sorted(attrs).iter().map(|attr| attr.value()).collect();
-    Ok(nix.list_from(&values))
+    let values = nix.sorted(attrs);
+    let slots = values.iter().map(|attr| attr.slot);
+    Ok(nix.list_of_slots(nix.arena.alloc_slice_fill_iter(slots)))
 }
 
 fn cat_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
@@ -158,7 +158,8 @@ fn map_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let fun: &'a Slot<'a> = nix.arena.alloc(nix.slot(args[0]));
     let entries = nix.arena.alloc_slice_fill_iter(nix.entries(attrs).iter().map(|attr| {
         // The new attributes are written nowhere.
-        nix.attr(attr.name, Place::NONE, nix.thunk(Delayed::ApplyAttr(fun, attr)))
+        let slot = nix.thunk(Delayed::ApplyAttr(fun, attr));
+        Attr { name: attr.name, place: Place::NONE, slot }
     }));
     Ok(Value::Attrs(Attrs::new(nix.arena, entries)))
 }
@@ -167,7 +168,7 @@ fn remove_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a
     let attrs = nix.force_attrs(args[0], pos)?;
     let mut names = Vec::new();
     for name in nix.force_list(args[1], pos)?.items() {
-        names.extend(nix.symbols.lookup(nix.force_plain(name, pos)?));
+        names.extend(nix.force_known_name(name, pos)?);
     }
     names.sort_unstable();
     // What is taken out is mostly not there.
@@ -196,8 +197,8 @@ fn zip_attrs_with<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<
     let fun: &'a Slot<'a> = nix.arena.alloc(nix.slot(fun));
     let entries = found.into_iter().map(|(name, values)| {
         let values = nix.attr(name, Place::NONE, nix.list_from(&values));
-        let value = nix.thunk(Delayed::ApplyAttr(fun, nix.arena.alloc(values)));
-        nix.attr(name, Place::NONE, value)
+        let slot = nix.thunk(Delayed::ApplyAttr(fun, nix.arena.alloc(values)));
+        Attr { name, place: Place::NONE, slot }
     });
     let entries: Vec<Attr<'a>> = entries.collect();
     Ok(nix.attrs_from(entries))

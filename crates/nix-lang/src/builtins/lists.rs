@@ -141,10 +141,11 @@ fn gen_list<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     // Each element is a slot, a thunk and its argument.
     nix.check_room(count as usize * 32, pos)?;
     let fun: &'a Slot<'a> = nix.arena.alloc(nix.slot(fun));
-    Ok(nix.list_of((0..count).map(|index| {
+    let items = nix.arena.alloc_slice_fill_iter((0..count).map(|index| {
         let index = nix.arena.alloc(nix.slot(Value::Int(i64::from(index))));
         nix.thunk(Delayed::Apply(fun, index))
-    })))
+    }));
+    Ok(nix.list_of_slots(items))
 }
 
 /// The keys met so far.
@@ -243,7 +244,8 @@ fn map<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     }
     let fun = nix.force_function(args[0], pos)?;
     let fun: &'a Slot<'a> = nix.arena.alloc(nix.slot(fun));
-    Ok(nix.list_of(list.slots().iter().map(|item| nix.thunk(Delayed::Apply(fun, item)))))
+    let items = list.slots().iter().map(|item| nix.thunk(Delayed::Apply(fun, item)));
+    Ok(nix.list_of_slots(nix.arena.alloc_slice_fill_iter(items)))
 }
 
 fn partition<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {

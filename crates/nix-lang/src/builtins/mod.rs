@@ -26,6 +26,7 @@ use nix_syntax::Origin;
 
 use crate::Evaluator;
 use crate::error::Result;
+use crate::slot::Slot;
 use crate::source::{Place, Pos};
 use crate::value::{Delayed, Native, PrimFn, PrimOp, Value};
 
@@ -124,23 +125,22 @@ fn global_name(name: &str) -> String {
 }
 
 /// The global names; their values are put in by [`fill`].
-pub(crate) fn globals<'a>(features: &[String]) -> (Vec<String>, Vec<Value<'a>>) {
+pub(crate) fn globals(features: &[String]) -> Vec<String> {
     let mut names: Vec<String> =
         ["true", "false", "null", "builtins", "derivation"].map(str::to_owned).to_vec();
     names.extend(ops(features).map(|op| global_name(op.name)));
     names.extend(CONSTANTS.iter().chain(IMPURE).map(|(name, _)| global_name(name)));
-    let values = vec![Value::Null; names.len()];
-    (names, values)
+    names
 }
 
-pub(crate) fn fill<'a>(nix: &Evaluator<'a>, names: &[String], slots: &[Cell<Value<'a>>]) {
+pub(crate) fn fill<'a>(nix: &Evaluator<'a>, names: &[String], slots: &[Cell<Slot<'a>>]) {
     let set = |name: &str, value: Value<'a>| {
         if let Some(index) = names.iter().position(|known| known == name) {
-            slots[index].set(value);
+            slots[index].set(nix.slot(value));
         }
     };
     let native =
-        |run: PrimFn| nix.thunk(Delayed::Native(nix.arena.alloc(Native { run, args: &[] })));
+        |run: PrimFn| nix.thunk(Delayed::Native(nix.arena.alloc(Native { run, args: &[] }))).get();
     let mut entries = Vec::new();
     let mut add = |name: &str, value: Value<'a>| {
         let name = nix.symbols.intern(name.as_bytes());
@@ -174,19 +174,19 @@ pub(crate) fn fill<'a>(nix: &Evaluator<'a>, names: &[String], slots: &[Cell<Valu
     set("builtins", nix.attrs_from(entries));
     // The names of the functions are in the order of `ops`, after the five special ones.
     for (op, slot) in ops(&nix.settings.features).zip(&slots[5..]) {
-        slot.set(Value::PrimOp(op));
+        slot.set(nix.slot(Value::PrimOp(op)));
     }
 }
 
 impl<'a> Evaluator<'a> {
     /// `builtins`.
     pub(crate) fn builtins_value(&self) -> Value<'a> {
-        self.globals.value(3)
+        self.globals.slot(3).get()
     }
 }
 
 fn builtins_set<'a>(nix: &Evaluator<'a>, _: &[Value<'a>], _: Pos) -> Out<'a> {
-    Ok(nix.globals.value(3))
+    Ok(nix.globals.slot(3).get())
 }
 
 fn derivation<'a>(nix: &Evaluator<'a>, _: &[Value<'a>], _: Pos) -> Out<'a> {

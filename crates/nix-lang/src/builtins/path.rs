@@ -109,7 +109,8 @@ fn read_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
             format!("the contents of the file '{text}' cannot be represented as a Nix string");
         return Err(Error::eval(message, pos));
     }
-    Ok(nix.string(bytes))
+    let mentioned = crate::mentioned::mentioned(nix, &path, &bytes);
+    Ok(nix.string_with(&bytes, nix.contexts.of_elems(mentioned.map(ContextElem::Opaque))))
 }
 
 fn read_dir<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {

@@ -118,7 +118,7 @@ pub(super) fn part<'a>(
     end: usize,
     ctx: Ctx,
 ) -> Value<'a> {
-    Value::String(nix.arena.alloc(crate::value::Str { bytes: &bytes[start..end], ctx }))
+    Value::String(nix.arena.alloc(crate::value::Str::new(&bytes[start..end], ctx)))
 }
 
 fn to_string<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {

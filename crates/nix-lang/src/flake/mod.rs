@@ -252,6 +252,6 @@ impl<'a> Evaluator<'a> {
 
     pub(crate) fn native(&self, run: PrimFn, args: &[Value<'a>]) -> Value<'a> {
         let args = self.arena.alloc_slice_copy(args);
-        self.thunk(crate::value::Delayed::Native(self.arena.alloc(Native { run, args })))
+        self.thunk(crate::value::Delayed::Native(self.arena.alloc(Native { run, args }))).get()
     }
 }

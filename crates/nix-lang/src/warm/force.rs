@@ -4,6 +4,7 @@ use super::graph::{Failure, Graph, Mark};
 use crate::Evaluator;
 use crate::error::Result;
 use crate::eval::infinite_recursion;
+use crate::slot::Slot;
 use crate::source::{NO_POS, Pos};
 use crate::value::{Delayed, NodeId, Thunk, ThunkState, Value};
 
@@ -25,7 +26,7 @@ impl<'a> Evaluator<'a> {
     /// in cold evaluation. Nothing good can come of it, so it needs no record of its own.
     fn run_within(&self, node: NodeId, pos: Pos) -> Result<Value<'a>> {
         match self.graph.as_ref().and_then(|graph| graph.origin(node)) {
-            Some(origin) if origin.is_application() => self.compute(origin, pos),
+            Some(origin) if origin.is_application() => self.compute(origin, pos).map(Slot::get),
             _ => Err(infinite_recursion(pos)),
         }
     }
@@ -130,7 +131,7 @@ impl<'a> Evaluator<'a> {
         };
         thunk.set_running(node);
         graph.push_frame(node);
-        let result = self.compute(origin, pos);
+        let result = self.compute(origin, pos).map(Slot::get);
         graph.pop_frame(result.is_err());
         let mut inner = graph.inner.borrow_mut();
         let one = &mut inner.nodes[node as usize];

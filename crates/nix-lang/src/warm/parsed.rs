@@ -145,7 +145,7 @@ impl<'a> Evaluator<'a> {
         let delayed = Delayed::Native(self.arena.alloc(Native { run, args }));
         match &self.graph {
             Some(graph) => Value::Thunk(graph.free_thunk(self, delayed)),
-            None => self.thunk(delayed),
+            None => self.thunk(delayed).get(),
         }
     }
 

@@ -119,6 +119,12 @@ impl Environment<'_> {
         let files = |derivation: &Derivation| {
             derivation
                 .structured_attrs_files_with_output_paths(self.outputs)
+                .map(|files| {
+                    files.map(|files| StructuredAttrsFiles {
+                        json: nix_compat::derivation::with_numbers_of(attributes, files.json),
+                        ..files
+                    })
+                })
                 .map_err(|error| malformed(error.to_string()))
         };
         let Some(graph) = attributes.get(GRAPH) else { return files(self.derivation) };

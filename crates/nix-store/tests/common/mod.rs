@@ -1,6 +1,7 @@
 //! A store in a temporary directory, a static shell to build with, and C++ Nix to judge.
 #![allow(dead_code, missing_docs, clippy::disallowed_methods)]
 
+pub mod far;
 pub mod peers;
 
 use nix_compat::{CAHash, DerivationBuilder, NixHash, Output, StorePath, ValidatedDerivation};

@@ -1,11 +1,12 @@
 //! Derivations whose inputs are known by what they hold: putting real paths in the place of what
 //! stood for them, and the hash under which such outputs are remembered.
 
-use crate::modulo::ModuloError;
-use crate::unusual::{read_back, text_modulo};
+use super::modulo::ModuloError;
+use super::settle::settle;
+use super::write::{read_back, text_modulo};
 use crate::{
     Derivation, DerivationError, HashAlgorithm, ModuloHashes, Output, StorePath, StructuredAttrs,
-    hash_bytes, path, unusual::settle,
+    hash_bytes, path,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -55,6 +55,15 @@ impl Text {
         self.0.push(b'"');
     }
 
+    /// Strings in which nothing is escaped, in parentheses.
+    pub(super) fn fields<const N: usize>(&mut self, fields: [&[u8]; N]) {
+        for (index, field) in fields.into_iter().enumerate() {
+            self.raw(if index == 0 { b"(" } else { b"," });
+            self.plain(field);
+        }
+        self.raw(b")");
+    }
+
     pub(super) fn hex(&mut self, bytes: &[u8]) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         for byte in bytes {

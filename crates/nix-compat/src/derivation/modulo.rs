@@ -1,9 +1,10 @@
 //! Derivation hashes modulo fixed outputs, over a graph of derivations.
 
-use crate::made::{hash_modulo, made_again};
+use super::count;
+use super::make::{hash_modulo, made_again};
 use crate::{
     Derivation, DerivationBuilder, DerivationError, InputDerivationHash, InputResolutionError,
-    StorePath, ValidatedDerivation, dynamic,
+    StorePath, ValidatedDerivation,
 };
 use std::collections::HashMap;
 
@@ -112,7 +113,7 @@ impl ModuloHashes {
     /// # Errors
     /// When it is not right, or an input is not known.
     pub fn check(&self, derivation: &Derivation) -> Result<(), DerivationError> {
-        dynamic::check(derivation, |path| self.lookup(path)).map_err(unwrap_resolution).or_else(
+        count::check(derivation, |path| self.lookup(path)).map_err(unwrap_resolution).or_else(
             |error| match made_again(derivation, |path| self.lookup(path)) {
                 Ok(Some(_)) => Ok(()),
                 _ => Err(error),

@@ -1,6 +1,5 @@
-use super::text::rendered;
 use super::*;
-use crate::{HashAlgorithm, InputDerivation, hash_bytes};
+use crate::{CAHash, HashAlgorithm, InputDerivation, hash_bytes};
 use proptest::prelude::*;
 use std::convert::Infallible;
 

@@ -4,17 +4,18 @@
 //! An evaluation of a package set spends most of its hashing here, so what the three texts that are
 //! hashed have in common is written once. Whatever is out of the ordinary goes the long way.
 
-mod text;
-
 use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 
+use super::count::input_hash;
+use super::settle::settle;
+use super::text::{Text, rendered};
+use super::write;
 use crate::{
-    CAHash, Derivation, DerivationBuilder, InputDerivationHash, InputResolutionError, Output,
-    StoreDir, StorePath, dynamic::input_hash, path, unusual::settle,
+    Derivation, DerivationBuilder, DerivationError, InputDerivationHash, InputResolutionError,
+    Output, StoreDir, StorePath, path,
 };
-use text::{Text, rendered};
 
 /// A derivation and what follows from it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,15 +45,16 @@ pub fn make<E>(
         return Ok(made);
     }
     let drv = settle(drv, &mut resolve)?;
+    let text = write::text(&drv);
+    let references: Vec<StorePath> =
+        drv.input_derivations().keys().chain(drv.input_sources()).cloned().collect();
+    let path = drv.store_dir().build_text_path(&format!("{}.drv", drv.name()), &text, &references);
+    let outputs = drv.resolved_outputs()?.into_iter().map(|(name, output)| (name, output.path));
     Ok(Made {
-        path: drv.drv_path()?,
+        path: path.map_err(DerivationError::from)?,
         hash: input_hash(&drv, resolve)?,
-        outputs: drv
-            .resolved_outputs()?
-            .into_iter()
-            .map(|(name, output)| (name, output.path))
-            .collect(),
-        text: drv.to_aterm_bytes(),
+        outputs: outputs.collect(),
+        text,
     })
 }
 
@@ -95,7 +97,7 @@ pub(crate) fn made_again<E>(
         }
     }
     let made = make(again, resolve)?;
-    Ok((made.text == drv.to_aterm_bytes()).then_some(made))
+    Ok((made.text == write::text(drv)).then_some(made))
 }
 
 /// Whether a derivation has nothing in it that [`make_ordinary`] does not know.
@@ -179,7 +181,7 @@ fn make_ordinary(drv: &mut DerivationBuilder, inputs: &[u8]) -> Option<Made> {
     let fixed = match drv.outputs().get("out") {
         Some(output @ Output::Fixed { ca }) => {
             paths.push(output.path_in(&store, &name, "out").ok()??);
-            Some(FixedParts::of(ca))
+            Some(write::fixed(ca))
         }
         _ => {
             let mut outputs = Text(Vec::new());
@@ -212,7 +214,7 @@ fn make_ordinary(drv: &mut DerivationBuilder, inputs: &[u8]) -> Option<Made> {
         text.plain(path.as_bytes());
         match &fixed {
             None => text.raw(b",\"\",\"\")"),
-            Some(FixedParts { method, hash }) => {
+            Some((method, hash)) => {
                 text.raw(b",");
                 text.plain(method.as_bytes());
                 text.raw(b",");
@@ -258,7 +260,7 @@ fn make_ordinary(drv: &mut DerivationBuilder, inputs: &[u8]) -> Option<Made> {
             counts_as.update(&filled);
             InputDerivationHash::regular(<[u8; 32]>::from(counts_as.finalize()))
         }
-        Some(FixedParts { method, hash }) => {
+        Some((method, hash)) => {
             for part in ["fixed:out:", method, ":", hash, ":", &shown[0]] {
                 counts_as.update(part.as_bytes());
             }
@@ -306,30 +308,6 @@ fn common(drv: &DerivationBuilder) -> (Vec<String>, Vec<u8>, Vec<(usize, usize)>
     });
     text.raw(b")");
     (inputs, text.0, places)
-}
-
-/// Method with algorithm, and hash, of a fixed output.
-struct FixedParts {
-    method: String,
-    hash: String,
-}
-
-impl FixedParts {
-    fn of(ca: &CAHash) -> Self {
-        let prefix = match ca {
-            CAHash::Flat(_) => "",
-            CAHash::Nar(_) => "r:",
-            CAHash::Text(_) => "text:",
-            CAHash::Git(_) => "git:",
-        };
-        let hash = ca.hash();
-        let mut digits = Text(Vec::new());
-        digits.hex(hash.digest_as_bytes());
-        FixedParts {
-            method: format!("{prefix}{}", hash.algorithm().as_str()),
-            hash: String::from_utf8(digits.0).unwrap_or_default(),
-        }
-    }
 }
 
 /// The path of what is of this kind (in pieces) and has this hash.

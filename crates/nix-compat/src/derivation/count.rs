@@ -1,11 +1,13 @@
-//! Hashes of derivations that ask for outputs of derivations which a build makes.
+//! What a derivation counts as where it is an input, and the hash that its outputs' paths are made from.
 //!
-//! C++ Nix leaves out of them what is asked of those: it counts only what is asked of the derivation
+//! `nix-derivation` does it, but for two kinds. Of derivations that ask for outputs of derivations which
+//! a build makes, C++ Nix leaves out what is asked of those: it counts only what is asked of the derivation
 //! that is known, and its outputs have their paths beforehand, unless that one has to be built to be
 //! known (`hashDerivationModulo` of its libstore/derivations.cc, up to 2.34). `nix-derivation` gives
-//! such derivations no paths.
+//! such derivations no paths. And it has words of its own for some numbers in structured attributes.
 
-use crate::unusual::{settle, text_modulo};
+use super::settle::settle;
+use super::write::{has_numbers_of_its_own, text_modulo};
 use crate::{
     Derivation, DerivationError, HashAlgorithm, InputDerivation, InputDerivationHash,
     InputResolutionError, Output, OutputPathHash, StorePath, hash_bytes,
@@ -68,7 +70,7 @@ pub(crate) fn output_hash<E>(
     drv: &Derivation,
     resolve: impl FnMut(&StorePath) -> Result<InputDerivationHash, E>,
 ) -> Result<OutputPathHash, InputResolutionError<E>> {
-    if !is_dynamic(drv.input_derivations()) {
+    if !is_hashed_here(drv) {
         return drv.try_hash_output_path_modulo(resolve);
     }
     Ok(modulo(drv, resolve, true)?.map_or(OutputPathHash::Deferred, OutputPathHash::ready))
@@ -78,10 +80,14 @@ pub(crate) fn is_dynamic(inputs: &BTreeMap<StorePath, InputDerivation>) -> bool 
     inputs.values().any(InputDerivation::is_dynamic)
 }
 
+fn is_hashed_here(drv: &Derivation) -> bool {
+    is_dynamic(drv.input_derivations()) || has_numbers_of_its_own(drv.structured_attrs())
+}
+
 /// Whether its outputs have their paths from hashes that are made here.
 fn has_paths(drv: &Derivation) -> bool {
     let known = |output: &Output| matches!(output, Output::InputAddressed { .. });
-    is_dynamic(drv.input_derivations()) && drv.outputs().values().all(known)
+    drv.outputs().values().all(known) && is_hashed_here(drv)
 }
 
 fn modulo<E>(
