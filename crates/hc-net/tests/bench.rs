@@ -9,6 +9,7 @@ use common::{Machine, Netns, block_on, host, machine, name, on_a_host, place, ru
 use hc_net::blocking::{ensure_networks, remove_networks};
 use hc_net::dns::{MachineNames, Names, Server, State};
 use hc_net::links::attach;
+use hc_spec::host::OverlayMode;
 use hc_spec::{HostSpec, Name};
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
