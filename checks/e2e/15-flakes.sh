@@ -46,6 +46,16 @@ check "update" hc flake update --flake ./top lib
 says "Updated input 'lib'" "it says what is new"
 same "the new commit counts" "$(hc eval ./top#two)" 11
 same "an input can be overridden" "$(hc flake metadata --json ./top --override-input lib path:"$here/lib" 2>/dev/null | jq -r .locks.nodes.lib.locked.type)" path
+cp top/flake.lock before
+check "looking does not write that down" cmp before top/flake.lock
+check "update does" hc flake update --flake ./top lib --override-input lib path:"$here/lib"
+same "it is in the lock file" "$(jq -r .nodes.lib.locked.type top/flake.lock)" path
+echo '# changed' >>lib/flake.nix
+refuse 3 "because it has an unlocked input" "what git has no commit of is not locked" \
+	hc flake lock ./top --override-input lib "git+file://$here/lib"
+git -C lib checkout -q .
+check "the commit is taken again" hc flake update --flake ./top lib
+check "flakes may see the environment" hc flake check --no-build --impure ./top
 
 sed -i 's/overlays.default = final: prev/overlays.default = a: b/' top/flake.nix
 refuse 3 "overlays\.default.*" "check says which output is wrong" hc flake check --no-build ./top

@@ -90,7 +90,16 @@ for how in "--extra-experimental-features ca-derivations" "--option extra-experi
 	check "on with $how" grep -q '^"/' <<<"$(hc eval $how --expr "$later")"
 done
 has='builtins ? outputOf'
-mkdir -p conf/nix
+mkdir -p conf/nix searched
+echo 5 >searched/five.nix
+echo "nix-path = here=$PWD/searched" >conf/nix/nix.conf
+same "the search path of nix.conf" "$(unset NIX_PATH; XDG_CONFIG_HOME="$PWD/conf" hc eval --impure --expr "import <here/five.nix>")" 5
+same "NIX_PATH counts more" "$(XDG_CONFIG_HOME="$PWD/conf" NIX_PATH=here=/nowhere hc eval --impure --expr "(builtins.tryEval <here/five.nix>).success")" false
+same "restricted, below a relative path" "$(hc instantiate --eval --restrict-eval -I src=. searched/five.nix)" 5
+refuse 3 "forbidden in restricted mode" "and not elsewhere" hc instantiate --eval --restrict-eval -I src=conf searched/five.nix
+refuse 3 "aborting to reveal stack trace" "warnings can be errors" hc instantiate --eval --option abort-on-warn true -E 'builtins.warn "old" 1'
+refuse 3 "URL literals are disallowed" "literals can be refused" hc eval --lint-url-literals fatal --expr http://a.example
+refuse 3 "error: red word" "colours of messages stay out of files" hc eval --expr 'throw (builtins.fromJSON "\"\\u001b[31mred\\u001b[0m word\"")'
 echo "experimental-features = flakes dynamic-derivations" >conf/nix/nix.conf
 same "features of nix.conf" "$(XDG_CONFIG_HOME="$WORK/conf" hc eval --expr "$has")" true
 same "--experimental-features are all" \

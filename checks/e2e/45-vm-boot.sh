@@ -60,6 +60,9 @@ check "modprobe knows what to load for one" bash -c 'modprobe -d depmod -S "$1" 
 check "modules know what they need" grep -q '/erofs.ko: .*/libcrc32c.ko' kernel/lib/modules/*/modules.dep
 twice microvm "an initrd for microvm"
 twice q35 "an initrd for q35"
+modules_in() { cpio -it --quiet <"$1/initrd" | sed -n 's|^hc/modules/\(.*\)\.ko$|\1|p' | sort; }
+same "each has the bus of its machine type, and not the other's" "$(for type in microvm q35; do modules_in $type | grep -xE 'virtio_(mmio|pci)'; done | xargs)" "virtio_mmio virtio_pci"
+same "and no module that is not loaded" "$(modules_in microvm)" "$(jq -r '.modules[]' microvm/initrd.json | sed 's/^-//; s/\.ko$//' | sort)"
 twice both "an initrd of two others"
 check "with the files of both" bash -c 'cpio -it --quiet <both/initrd | grep -qx init && cpio -i --quiet --to-stdout file <both/initrd | grep -qx more'
 twice disk "a disk from a compressed qcow2 image"

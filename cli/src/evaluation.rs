@@ -8,7 +8,7 @@ use crate::output;
 use crate::pages;
 use crate::search_path;
 use hc_deploy::StoreIo;
-use nix_lang::{Arena, Evaluator, FlakeOptions, LockMode, Settings, Value};
+use nix_lang::{Arena, Evaluator, FlakeOptions, Lint, LockMode, Settings, Value};
 use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -63,8 +63,45 @@ pub struct EvalArgs {
     #[command(flatten)]
     pub features: FeatureArgs,
     /// Show every step of an error's trail
-    #[arg(long)]
+    #[arg(long, overrides_with = "no_show_trace")]
     show_trace: bool,
+    #[arg(long, hide = true)]
+    no_show_trace: bool,
+    /// Let builtins.traceVerbose speak
+    #[arg(long)]
+    trace_verbose: bool,
+    /// Stop where builtins.warn warns [env: NIX_ABORT_ON_WARN]
+    #[arg(long)]
+    abort_on_warn: bool,
+    #[command(flatten)]
+    lints: LintArgs,
+}
+
+/// What the text of expressions may say: `ignore`, `warn` or `fatal`.
+#[derive(Debug, Clone, Default, clap::Args)]
+struct LintArgs {
+    /// Warn of URLs without quotation marks, or refuse them
+    #[arg(long, value_name = "warn|fatal")]
+    lint_url_literals: Option<String>,
+    /// Warn of relative paths that do not begin with a dot, or refuse them
+    #[arg(long, value_name = "warn|fatal")]
+    lint_short_path_literals: Option<String>,
+    /// Warn of paths that begin with / or ~, or refuse them
+    #[arg(long, value_name = "warn|fatal")]
+    lint_absolute_path_literals: Option<String>,
+}
+
+impl LintArgs {
+    /// Those that were given, by the names of the settings.
+    fn given(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [
+            ("lint-url-literals", &self.lint_url_literals),
+            ("lint-short-path-literals", &self.lint_short_path_literals),
+            ("lint-absolute-path-literals", &self.lint_absolute_path_literals),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_deref()?)))
+    }
 }
 
 /// Arguments for how the inputs of a flake are found.
@@ -115,6 +152,10 @@ impl EvalArgs {
                 pure: (pure || self.pure_eval) && !self.impure,
                 restrict: self.restrict_eval,
                 show_trace: self.show_trace,
+                trace_verbose: self.trace_verbose,
+                abort_on_warn: self.abort_on_warn
+                    || std::env::var("NIX_ABORT_ON_WARN")
+                        .is_ok_and(|value| truth(&value) == Some(true)),
                 colour: output::colour(&std::io::stderr()),
                 home: std::env::home_dir(),
                 features: self.features.base()?,
@@ -129,6 +170,9 @@ impl EvalArgs {
         let mut nix_path = None;
         for pair in self.option.chunks_exact(2) {
             plan.set(&pair[0], &pair[1], &mut nix_path)?;
+        }
+        for (name, value) in self.lints.given() {
+            plan.set(name, value, &mut nix_path)?;
         }
         let settings = &mut plan.settings;
         settings.features.extend(self.features.extra());
@@ -196,11 +240,8 @@ impl Plan {
         let wrong = |wanted: &str| {
             Failure::new(Code::Failed, format!("setting '{name}' wants {wanted}, not '{value}'"))
         };
-        let flag = || match value {
-            "true" | "yes" | "1" => Ok(true),
-            "false" | "no" | "0" => Ok(false),
-            _ => Err(wrong("true or false")),
-        };
+        let flag = || truth(value).ok_or_else(|| wrong("true or false"));
+        let lint = || value.parse::<Lint>().map_err(wrong);
         let settings = &mut self.settings;
         match name {
             "pure-eval" => settings.pure = flag()?,
@@ -208,6 +249,15 @@ impl Plan {
             "allow-import-from-derivation" => self.io.import_from_derivation = flag()?,
             "eval-system" | "system" => self.io.system = Some(value.to_owned()),
             "show-trace" => settings.show_trace = flag()?,
+            "trace-verbose" => settings.trace_verbose = flag()?,
+            "abort-on-warn" => settings.abort_on_warn = flag()?,
+            "lint-url-literals" => settings.lints.url_literals = lint()?,
+            "lint-short-path-literals" => settings.lints.short_path_literals = lint()?,
+            "warn-short-path-literals" if flag()? => {
+                settings.lints.short_path_literals = Lint::Warn;
+            }
+            "warn-short-path-literals" => settings.lints.short_path_literals = Lint::Ignore,
+            "lint-absolute-path-literals" => settings.lints.absolute_path_literals = lint()?,
             "max-call-depth" => {
                 settings.max_call_depth = value.parse().map_err(|_| wrong("a number"))?;
             }
@@ -224,13 +274,23 @@ impl Plan {
                 )
                 .hint(
                     "known are pure-eval, restrict-eval, allow-import-from-derivation, \
-                     eval-system, show-trace, max-call-depth, allowed-uris, nix-path, \
-                     experimental-features",
+                     eval-system, show-trace, trace-verbose, abort-on-warn, max-call-depth, \
+                     allowed-uris, nix-path, experimental-features, lint-url-literals, \
+                     lint-short-path-literals, lint-absolute-path-literals",
                 )
                 .into());
             }
         }
         Ok(())
+    }
+}
+
+/// What a setting that is true or false says.
+fn truth(value: &str) -> Option<bool> {
+    match value {
+        "true" | "yes" | "1" => Some(true),
+        "false" | "no" | "0" => Some(false),
+        _ => None,
     }
 }
 

@@ -36,6 +36,12 @@ pub fn experimental_features() -> anyhow::Result<Vec<String>> {
     Ok(found.split_whitespace().map(str::to_owned).collect())
 }
 
+/// `nix-path`, where it is set: its entries.
+pub fn nix_path() -> Option<Vec<String>> {
+    let text = read().ok()?.remove("nix-path")?;
+    Some(text.split_whitespace().map(str::to_owned).collect())
+}
+
 /// Where built paths may come from, and who must have signed them.
 pub struct Substitution {
     /// The addresses of binary caches.

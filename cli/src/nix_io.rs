@@ -1,6 +1,7 @@
 //! The one way evaluation reaches the world: for `hc eval` and every verb like it.
 
 use crate::context::Globals;
+use crate::output;
 use crate::progress::Progress;
 use hc_deploy::{IoOptions, Registries, StoreIo};
 use nix_store::{BuildEvent, BuildObserver, HostConfig, StoreConfig};
@@ -49,7 +50,9 @@ pub fn open_io(globals: &Globals, eval: Eval) -> StoreIo {
         }),
         registries: eval.registries,
         import_from_derivation: eval.import_from_derivation && !eval.read_only,
-        message: |text| eprintln!("{text}"),
+        message: |text| {
+            eprintln!("{}", nix_lang::coloured(text, output::colour(&std::io::stderr())));
+        },
         observer: Box::new(Observer { progress: Progress::new() }),
     })
 }

@@ -1,14 +1,14 @@
 //! The search path that `<name>` is looked up in: arguments, NIX_PATH, the defaults.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-/// The entries that hold: what arguments say first, then the setting, NIX_PATH or the defaults.
+/// The entries that hold: what arguments say first, then the setting, NIX_PATH, nix.conf or the defaults.
 /// Relative directories start from the current one.
 pub fn entries(include: &[String], setting: Option<&str>) -> Vec<String> {
     let rest = match (setting, std::env::var("NIX_PATH")) {
         (Some(setting), _) => split(setting),
         (None, Ok(text)) => split(&text),
-        (None, Err(_)) => defaults(),
+        (None, Err(_)) => crate::nix_conf::nix_path().unwrap_or_else(defaults),
     };
     include.iter().cloned().chain(rest).map(|entry| absolute(&entry)).collect()
 }
@@ -38,9 +38,22 @@ fn absolute(entry: &str) -> String {
     if is_remote(path) {
         return entry.to_owned();
     }
-    let path = crate::evaluation::here().join(path);
+    let path = canonical(&crate::evaluation::here().join(path));
     let path = path.to_string_lossy();
     name.map_or_else(|| path.to_string(), |name| format!("{name}={path}"))
+}
+
+/// Without `.` and `..`, as C++ Nix has the paths of command lines.
+fn canonical(path: &Path) -> PathBuf {
+    let mut found = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(found.pop()),
+            part => found.push(part),
+        }
+    }
+    found
 }
 
 /// NIX_PATH is separated by colons, and URLs in it have colons.
@@ -85,6 +98,15 @@ fn defaults() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_have_no_dots() {
+        let here = crate::evaluation::here();
+        assert_eq!(absolute("src=."), format!("src={}", here.display()));
+        assert_eq!(absolute("/a/./b/../c"), "/a/c");
+        assert_eq!(absolute("x=/.."), "x=/");
+        assert_eq!(absolute("x=https://a.example/./b"), "x=https://a.example/./b");
+    }
 
     #[test]
     fn colons_of_urls_do_not_separate() {

@@ -144,7 +144,9 @@ impl<'a> Verb<'_, 'a> {
         } else {
             self.nix.show_parsed_file(file_path(self.nix, name)?)
         };
-        print(format!("{}\n", shown.map_err(failure)?).as_bytes())
+        let mut shown = shown.map_err(failure)?;
+        shown.push(b'\n');
+        print(&shown)
     }
 
     fn show(&self, value: Value<'a>, arguments: &[(String, Value<'a>)]) -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
 //! A tar file to a root file system, as a derivation's builder.
 
-use crate::archive::{Budget, Limits, Slice, Spool};
+use crate::archive::{Budget, Limits, Slice, Spool, refuse};
 use crate::builder::{Env, path, size, work};
 use crate::config::{Config, Manifest, Origin, SCHEMA};
 use crate::confine;
@@ -72,7 +72,14 @@ pub fn build(request: &Request) -> Result<()> {
     let data = spool.plain(&Slice::open(&request.src)?, &name, &mut budget, None, None)?;
     let mut layers = Layers::default();
     layers.lay(data, &name, false, &mut budget)?;
-    erofs::write_file(&layers.into_tree(), &request.out.join("rootfs.erofs"))?;
+    let tree = layers.into_tree();
+    let has = |path: &[u8]| tree.find(path).is_some();
+    if has(b"oci-layout") || has(b"manifest.json") && has(b"repositories") {
+        let why = "it is an OCI image and no root file system: that is for `images.oci`, or `hc image \
+                   import --as oci`";
+        return Err(refuse(&name, why));
+    }
+    erofs::write_file(&tree, &request.out.join("rootfs.erofs"))?;
     let config = request.config.clone();
     Manifest { schema: SCHEMA, origin: Origin::Tar, config, store: Vec::new() }.write(&request.out)
 }

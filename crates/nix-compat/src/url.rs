@@ -246,7 +246,7 @@ impl Url {
             return Err(BadUrl(format!("'{self}' has an encoded slash or NUL in its path")));
         }
         let absolute = self.path.first().is_some_and(String::is_empty);
-        let trailing = self.path.len() > 2 && self.path.last().is_some_and(String::is_empty);
+        let trailing = self.path.last().is_some_and(String::is_empty);
         let parts: Vec<&str> =
             self.path.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
         let mut path = if absolute { String::from("/") } else { String::new() };

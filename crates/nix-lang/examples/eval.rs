@@ -90,11 +90,13 @@ fn main() {
 fn shown<'a>(nix: &Evaluator<'a>, wanted: &Wanted) -> Result<String> {
     let base = std::env::current_dir().unwrap_or_default();
     if let Form::Parse = wanted.form {
-        return match (&wanted.text, &wanted.file) {
-            (Some(text), _) => nix.show_parsed(text.as_bytes(), &base),
-            (None, Some(file)) => nix.show_parsed(&std::fs::read(file).unwrap_or_default(), &base),
-            (None, None) => Ok(String::new()),
+        let text = match (&wanted.text, &wanted.file) {
+            (Some(text), _) => text.clone().into_bytes(),
+            (None, Some(file)) => std::fs::read(file).unwrap_or_default(),
+            (None, None) => return Ok(String::new()),
         };
+        let tree = nix.show_parsed(&text, &base)?;
+        return Ok(String::from_utf8_lossy(&tree).into_owned());
     }
     let mut value = match (&wanted.text, &wanted.file) {
         (Some(text), _) => nix.eval_str(text, &base)?,

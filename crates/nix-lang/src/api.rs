@@ -274,14 +274,13 @@ impl<'a> Evaluator<'a> {
     /// # Errors
     ///
     /// When the text is not an expression.
-    pub fn show_parsed(&self, text: &[u8], base: impl AsRef<Path>) -> Result<String> {
+    pub fn show_parsed(&self, text: &[u8], base: impl AsRef<Path>) -> Result<Vec<u8>> {
         let base = canonical(base.as_ref().as_os_str().as_bytes());
         let origin = Origin::Text("«stdin»".into());
         let (_, expr) = self
             .parse_with(origin, text.to_vec(), &base, None, true)
             .map_err(|error| self.finish(error))?;
-        let shown = nix_syntax::show(expr, &self.symbols, &self.globals.names, None);
-        Ok(String::from_utf8_lossy(&shown).into_owned())
+        Ok(nix_syntax::show(expr, &self.symbols, &self.globals.names, None))
     }
 
     /// As [`Evaluator::show_parsed`], for a file (or the `default.nix` of a directory).
@@ -289,7 +288,7 @@ impl<'a> Evaluator<'a> {
     /// # Errors
     ///
     /// When the file cannot be read or is not an expression.
-    pub fn show_parsed_file(&self, path: impl AsRef<Path>) -> Result<String> {
+    pub fn show_parsed_file(&self, path: impl AsRef<Path>) -> Result<Vec<u8>> {
         let read = || {
             let path = canonical(path.as_ref().as_os_str().as_bytes());
             let file = self.import_path(&path, NO_POS)?;
@@ -299,8 +298,7 @@ impl<'a> Evaluator<'a> {
             let (_, expr) = self.parse_with(origin, text, &base, None, true)?;
             Ok(nix_syntax::show(expr, &self.symbols, &self.globals.names, None))
         };
-        let shown = read().map_err(|error| self.finish(error))?;
-        Ok(String::from_utf8_lossy(&shown).into_owned())
+        read().map_err(|error| self.finish(error))
     }
 
     /// The value as JSON text, with the parts that nobody has asked for yet being errors: what

@@ -133,14 +133,14 @@ impl<'a> Evaluator<'a> {
                 let message = if right.get(a.name).is_none() {
                     format!(
                         "attribute name '{}' is contained in '{}', but not in '{}'",
-                        self.name(a.name),
+                        self.written_name(a.name),
                         show(left),
                         show(right)
                     )
                 } else {
                     format!(
                         "attribute name '{}' is missing in '{}', but is contained in '{}'",
-                        self.name(b.name),
+                        self.written_name(b.name),
                         show(left),
                         show(right)
                     )

@@ -1,7 +1,7 @@
 //! Calling functions: closures, builtins, functors.
 
-use nix_syntax::Symbol;
 use nix_syntax::ast::{self, ExprKind, Lambda};
+use nix_syntax::{Symbol, written_name};
 
 use crate::Evaluator;
 use crate::error::{Error, Result};
@@ -92,16 +92,23 @@ impl<'a> Evaluator<'a> {
         env: &'a Env<'a>,
         pos: &Pos,
     ) -> Result<Slot<'a>> {
-        let mut few = [Slot::HOLE; FEW];
-        let mut rooms = [const { Room::uninit() }; FEW];
-        let Some(few) = few.get_mut(..args.len()) else {
-            let args = args.iter().map(|arg| self.delayed(arg, env));
-            return self.call_slots(fun, self.arena.alloc_slice_fill_iter(args), pos);
+        let [mut first, mut second, mut third] = [const { Room::uninit() }; FEW];
+        let args = match *args {
+            [one, two] => &[
+                self.given(one, env, lent & 1 != 0, &mut first),
+                self.given(two, env, lent & 2 != 0, &mut second),
+            ],
+            [one, two, three] => &[
+                self.given(one, env, lent & 1 != 0, &mut first),
+                self.given(two, env, lent & 2 != 0, &mut second),
+                self.given(three, env, lent & 4 != 0, &mut third),
+            ] as &[Slot<'a>],
+            _ => {
+                let args = args.iter().map(|arg| self.delayed(arg, env));
+                self.arena.alloc_slice_fill_iter(args)
+            }
         };
-        for (at, ((slot, arg), room)) in few.iter_mut().zip(args).zip(&mut rooms).enumerate() {
-            *slot = self.given(arg, env, lent >> at & 1 != 0, room);
-        }
-        self.call_slots(fun, few, pos)
+        self.call_slots(fun, args, pos)
     }
 
     #[inline]
@@ -248,7 +255,7 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// Calls a function with the first of the arguments; where that gives no more than a function
+    /// Calls a function with the first of the arguments, of which there is one; where that gives no more than a function
     /// that is written within it, with the next ones at once.
     fn call_lambda(
         &self,
@@ -259,31 +266,34 @@ impl<'a> Evaluator<'a> {
         let (mut lambda, mut env, mut rest) = (closure.lambda, closure.env, args);
         // How many of the innermost scopes hold nothing but an argument.
         let mut plain = 0;
-        let result = loop {
-            let Some((arg, later)) = rest.split_first() else { break Ok(Slot::lambda(closure)) };
-            let bound = self.tick(pos).and_then(|()| match lambda.formals {
-                None => Ok(self.bind_plain(lambda, env, *arg)),
-                Some(_) => self.bind_formals(lambda, env, *arg, pos),
-            });
-            env = match bound {
-                Ok(env) => env,
-                Err(error) => break Err(error),
-            };
-            rest = later;
-            plain = if lambda.formals.is_none() { plain + 1 } else { 0 };
-            match lambda.body.kind {
-                ExprKind::Lambda(inner) if !rest.is_empty() && self.graph.is_none() => {
-                    lambda = inner;
-                }
-                _ => {
-                    let result = self.eval_slot(lambda.body, env);
-                    if plain > 0 && self.graph.is_none() {
-                        self.leave(env, plain);
-                    }
-                    break result;
-                }
+        while let [arg, later @ ..] = rest {
+            if let Err(error) = self.tick(pos) {
+                return Err(self.while_calling(error, lambda, *pos));
             }
-        };
+            rest = later;
+            if lambda.formals.is_none() {
+                env = self.bind_plain(lambda, env, *arg);
+                plain += 1;
+            } else {
+                env = match self.bind_formals(lambda, env, *arg, pos) {
+                    Ok(env) => env,
+                    Err(error) => return Err(self.while_calling(error, lambda, *pos)),
+                };
+                plain = 0;
+            }
+            if !rest.is_empty()
+                && let ExprKind::Lambda(inner) = lambda.body.kind
+                && self.graph.is_none()
+            {
+                lambda = inner;
+                continue;
+            }
+            break;
+        }
+        let result = self.eval_slot(lambda.body, env);
+        if plain > 0 && self.graph.is_none() {
+            self.leave(env, plain);
+        }
         match result {
             Ok(slot) if rest.is_empty() => Ok(slot),
             Ok(slot) => self.call_entered(slot, rest, pos),
@@ -381,7 +391,7 @@ impl<'a> Evaluator<'a> {
         let message = format!(
             "{} called without required argument '{}'",
             self.lambda_name(lambda),
-            self.name(name)
+            self.written_name(name)
         );
         Error::ty(message, pos).frame(lambda.head, "the function is here")
     }
@@ -400,8 +410,11 @@ impl<'a> Evaluator<'a> {
             .map(|attr| self.name(attr.name))
             .find(|name| !wanted.contains(name))
             .unwrap_or_default();
-        let message =
-            format!("{} called with unexpected argument '{unexpected}'", self.lambda_name(lambda));
+        let message = format!(
+            "{} called with unexpected argument '{}'",
+            self.lambda_name(lambda),
+            written_name(unexpected.as_bytes())
+        );
         let error = Error::ty(message, pos).frame(lambda.head, "the function is here");
         let near = suggest::near(&unexpected, wanted.iter().map(String::as_str));
         if near.is_empty() { error } else { error.hint(suggest::did_you_mean(&near)) }

@@ -135,7 +135,7 @@ impl<'a> Evaluator<'a> {
         attrs.get(name).ok_or_else(|| {
             Error::new(
                 ErrorKind::MissingAttr,
-                format!("attribute '{}' missing", self.name(name)),
+                format!("attribute '{}' missing", self.written_name(name)),
                 pos,
             )
         })
@@ -144,8 +144,8 @@ impl<'a> Evaluator<'a> {
     #[cold]
     pub(crate) fn missing_attr(&self, attrs: &'a Attrs<'a>, name: Symbol, pos: Pos) -> Error {
         let wanted = self.name(name);
-        let error =
-            Error::new(ErrorKind::MissingAttr, format!("attribute '{wanted}' missing"), pos);
+        let message = format!("attribute '{}' missing", self.written_name(name));
+        let error = Error::new(ErrorKind::MissingAttr, message, pos);
         let names: Vec<String> =
             self.entries(attrs).iter().map(|attr| self.name(attr.name)).collect();
         let near = suggest::near(&wanted, names.iter().map(String::as_str));

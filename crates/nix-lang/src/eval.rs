@@ -3,7 +3,7 @@
 use nix_syntax::ast::{
     Assert, AttrName, AttrSet, AttrValue, Expr, ExprKind, HasAttr, If, Let, Select, With,
 };
-use nix_syntax::{Place, Symbol};
+use nix_syntax::{Place, Symbol, written_name};
 
 use crate::Evaluator;
 use crate::context::Ctx;
@@ -285,13 +285,19 @@ impl<'a> Evaluator<'a> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn eval_bool(&self, expr: &'a Expr<'a>, env: &'a Env<'a>) -> Result<bool> {
         let slot = self.eval_slot(expr, env)?;
         match slot.as_bool() {
             Some(value) => Ok(value),
-            None => Err(self.wrong_type("a Boolean", slot.get(), expr.span)),
+            None => Err(self.not_a_bool(slot, expr)),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn not_a_bool(&self, slot: Slot<'a>, expr: &'a Expr<'a>) -> Error {
+        self.wrong_type("a Boolean", slot.get(), expr.span)
     }
 
     /// The scope of a `let` or `rec`.
@@ -320,10 +326,13 @@ impl<'a> Evaluator<'a> {
         env
     }
 
+    #[inline]
     pub(crate) fn sources_of(&self, set: &AttrSet<'a>, env: &'a Env<'a>) -> &'a [Slot<'a>] {
-        if set.sources.is_empty() {
-            return &[];
-        }
+        if set.sources.is_empty() { &[] } else { self.some_sources_of(set, env) }
+    }
+
+    #[inline(never)]
+    fn some_sources_of(&self, set: &AttrSet<'a>, env: &'a Env<'a>) -> &'a [Slot<'a>] {
         let sources = set.sources.iter().map(|expr| self.delayed(expr, env));
         self.arena.alloc_slice_fill_iter(sources)
     }
@@ -375,7 +384,7 @@ impl<'a> Evaluator<'a> {
             };
             match entries.binary_search_by_key(&name, |entry| entry.name) {
                 Ok(at) => {
-                    let text = self.name(name);
+                    let text = self.written_name(name);
                     let place = self.place(entries[at].pos());
                     let message = format!("dynamic attribute '{text}' already defined at {place}");
                     return Err(Error::eval(message, source::at(attr.place)));
@@ -414,7 +423,7 @@ impl<'a> Evaluator<'a> {
                 return self.force(value, expr.span);
             }
         }
-        let message = format!("undefined variable '{}'", self.name(name));
+        let message = format!("undefined variable '{}'", self.written_name(name));
         Err(Error::new(ErrorKind::UndefinedVar, message, expr.span))
     }
 
@@ -515,7 +524,7 @@ impl<'a> Evaluator<'a> {
         let names: Vec<String> = path
             .iter()
             .map(|name| match name {
-                AttrName::Static(name) => self.name(*name),
+                AttrName::Static(name) => self.written_name(*name),
                 AttrName::Dynamic(_) => "${…}".to_owned(),
             })
             .collect();
@@ -551,7 +560,7 @@ impl<'a> Evaluator<'a> {
     fn select_slot(&self, attrs: &'a Attrs<'a>, name: Symbol, pos: Pos) -> Result<Slot<'a>> {
         match attrs.get(name) {
             Some(attr) => self.force_slot(attr.slot, &pos).map_err(|error| {
-                let text = format!("while evaluating the attribute '{}'", self.name(name));
+                let text = format!("while evaluating the attribute '{}'", self.written_name(name));
                 error.frame(attr.pos(), text)
             }),
             None => Err(self.missing_attr(attrs, name, pos)),
@@ -618,6 +627,11 @@ impl<'a> Evaluator<'a> {
 
     pub(crate) fn name(&self, name: Symbol) -> String {
         String::from_utf8_lossy(self.symbols.name(name)).into_owned()
+    }
+
+    /// A name for messages: in quotation marks where it needs them.
+    pub(crate) fn written_name(&self, name: Symbol) -> String {
+        written_name(self.symbols.name(name))
     }
 
     /// The string value of a symbol, made once.

@@ -43,6 +43,10 @@ pub struct Settings {
     pub colour: bool,
     /// Let `builtins.traceVerbose` speak.
     pub trace_verbose: bool,
+    /// Make what `builtins.warn` says an error.
+    pub abort_on_warn: bool,
+    /// What to warn of in the text of expressions, and what to refuse.
+    pub lints: nix_syntax::Lints,
     /// The experimental features of C++ Nix that are on, by their names there, beyond those that
     /// everybody has on here: what they change is only looked for where it is asked for.
     pub features: Vec<String>,
@@ -73,6 +77,8 @@ impl Default for Settings {
             show_trace: false,
             colour: false,
             trace_verbose: false,
+            abort_on_warn: false,
+            lints: nix_syntax::Lints::default(),
             features: Vec::new(),
             max_call_depth: 10_000,
             max_time: None,

@@ -1,5 +1,6 @@
 //! Importing files: read, parsed and evaluated once.
 
+use std::cell::RefCell;
 use std::os::unix::ffi::OsStrExt;
 
 use nix_syntax::ast::ExprKind;
@@ -129,8 +130,13 @@ impl<'a> Evaluator<'a> {
         if stack::address().saturating_sub(self.stack_limit) > 256 << 20 {
             options.max_depth = 10_000;
         }
-        let expr = parse(self.arena, &self.symbols, &self.sources, file, &options)
-            .map_err(|reports| self.syntax_error(&reports))?;
-        Ok((file, expr))
+        let warnings = RefCell::new(Vec::new());
+        options.lints = self.settings.lints;
+        options.warnings = Some(&warnings);
+        let parsed = parse(self.arena, &self.symbols, &self.sources, file, &options);
+        for warning in warnings.take() {
+            self.io.message(&self.warning(&warning));
+        }
+        Ok((file, parsed.map_err(|reports| self.syntax_error(&reports))?))
     }
 }

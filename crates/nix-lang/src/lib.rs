@@ -67,6 +67,7 @@ pub use io::{
 };
 pub use nix_compat::flake_ref::{Attr as RefAttr, FlakeRef, Input, registry};
 pub use nix_compat::{CAHash, Derivation, NixHash, StoreDir, StorePath};
+pub use nix_syntax::{Lint, Lints, coloured};
 pub use packages::{Package, parse_attr_path};
 pub use print::{PrintErrors, PrintOptions};
 pub use source::Location;

@@ -109,8 +109,10 @@ impl<'a> Evaluator<'a> {
             };
         }
         let operands = operands(node, BinaryOp::Concat);
-        let values: Vec<Value<'a>> =
-            operands.iter().map(|expr| self.eval(expr, env)).collect::<Result<_>>()?;
+        let mut values = Vec::with_capacity(operands.len());
+        for operand in &operands {
+            values.push(self.eval(operand, env)?);
+        }
         // What is not a list is complained of where C++ Nix does: in the innermost pair first.
         let last = values.len() - 1;
         for at in [last - 1, last].into_iter().chain((0..last - 1).rev()) {
@@ -341,7 +343,7 @@ impl<'a> Evaluator<'a> {
         Ok(true)
     }
 
-    /// Equality of elements: the same element is equal to itself, functions and NaN too.
+    /// Equality of elements: the same element is equal to itself, functions and NaN too, whatever is in it.
     pub(crate) fn equal_inside(&self, left: Value<'a>, right: Value<'a>, pos: Pos) -> Result<bool> {
         self.nested(pos, || self.equal_values(left, right, pos))
     }
@@ -358,6 +360,10 @@ impl<'a> Evaluator<'a> {
         let copied = matches!(left, Value::Thunk(_)) || matches!(right, Value::Thunk(_));
         let (left, right) = (self.force(left, pos)?, self.force(right, pos)?);
         match (left, right) {
+            // Two copies of one list would be looked into by C++ Nix, and a variable that is there twice not. That
+            // these are copies is not known here.
+            (Value::List(left), Value::List(right)) if std::ptr::eq(left, right) => Ok(true),
+            (Value::Attrs(left), Value::Attrs(right)) if std::ptr::eq(left, right) => Ok(true),
             _ if copied => self.equal(left, right, pos),
             (Value::Lambda(left), Value::Lambda(right)) => Ok(std::ptr::eq(left, right)),
             (Value::PrimOp(left), Value::PrimOp(right)) => Ok(std::ptr::eq(left, right)),
@@ -388,10 +394,9 @@ impl<'a> Evaluator<'a> {
             (Value::List(left), Value::List(right)) => {
                 self.check_stack(pos)?;
                 for (left, right) in left.slots().iter().zip(right.slots()) {
-                    let (left, right) =
-                        (self.force(left.get(), pos)?, self.force(right.get(), pos)?);
-                    if !self.equal(left, right, pos)? {
-                        return self.less(left, right, pos);
+                    let (left, right) = (left.get(), right.get());
+                    if !self.equal_inside(left, right, pos)? {
+                        return self.less(self.force(left, pos)?, self.force(right, pos)?, pos);
                     }
                 }
                 left.slots().len() < right.slots().len()

@@ -3,6 +3,7 @@
 use rustc_hash::FxHashSet;
 
 use nix_syntax::ast::{Expr, ExprKind};
+use nix_syntax::{is_identifier, push_string, written_name};
 
 use crate::Evaluator;
 use crate::error::{ErrorKind, Result};
@@ -32,33 +33,6 @@ pub(crate) fn float_six(number: f64) -> String {
 }
 
 pub(crate) use nix_syntax::float as float_general;
-
-const KEYWORDS: &[&[u8]] =
-    &[b"if", b"then", b"else", b"assert", b"with", b"let", b"in", b"rec", b"inherit"];
-
-fn is_identifier(name: &[u8]) -> bool {
-    let first = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
-    name.first().is_some_and(first)
-        && name
-            .iter()
-            .all(|byte| first(byte) || byte.is_ascii_digit() || matches!(byte, b'\'' | b'-'))
-        && !KEYWORDS.contains(&name)
-}
-
-fn push_string(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.push(b'"');
-    for (index, byte) in bytes.iter().enumerate() {
-        match byte {
-            b'"' | b'\\' => out.extend([b'\\', *byte]),
-            b'\n' => out.extend(b"\\n"),
-            b'\r' => out.extend(b"\\r"),
-            b'\t' => out.extend(b"\\t"),
-            b'$' if bytes.get(index + 1) == Some(&b'{') => out.extend(b"\\$"),
-            byte => out.push(*byte),
-        }
-    }
-    out.push(b'"');
-}
 
 /// What to do when something in a value cannot be evaluated while it is printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -350,7 +324,7 @@ impl<'a> Printer<'_, 'a> {
                 let mut text = "«lambda".to_owned();
                 if let Some(name) = closure.lambda.name {
                     text.push(' ');
-                    text.push_str(&nix.name(name));
+                    text.push_str(&written_name(nix.symbols.name(name)));
                 }
                 if let Some(at) = nix.location(closure.lambda.head) {
                     text.push_str(&format!(" @ {}:{}:{}", at.file, at.line, at.column));

@@ -1,6 +1,6 @@
 //! Errors for people.
 
-use nix_syntax::{Report, render};
+use nix_syntax::{Report, Warning, render};
 
 use crate::Evaluator;
 use crate::error::{Error, ErrorKind};
@@ -40,6 +40,18 @@ impl<'a> Evaluator<'a> {
         let location = place.and_then(|pos| locate(&self.sources, pos));
         error.set_report(location, text);
         error
+    }
+
+    /// What is said of something that a text may say but better would not.
+    pub(crate) fn warning(&self, warning: &Warning) -> String {
+        let text = &warning.text;
+        let place = locate(&self.sources, warning.span)
+            .map(|place| format!("{}:{}:{}", place.file, place.line, place.column));
+        match place {
+            Some(place) if warning.place_first => format!("warning: at {place}: {text}"),
+            Some(place) => format!("warning: {text}\n         at {place}"),
+            None => format!("warning: {text}"),
+        }
     }
 
     pub(crate) fn syntax_error(&self, reports: &[Report]) -> Error {

@@ -166,4 +166,23 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn marks_are_apart_from_the_rest() {
+        let arena = Bump::new();
+        let outer = Env::new(&arena, None, std::iter::empty());
+        let number = |number| Slot::new(&arena, Value::Int(number));
+        let env = Env::of_one(&arena, outer, number(1));
+        assert!(!env.is_kept());
+        env.keep();
+        assert!(env.is_kept() && env.slots().len() == 1);
+        assert!(env.up().is_some_and(|up| std::ptr::eq(up, outer)));
+        // The next one in the list of those that are free, and a new life.
+        env.retire(None);
+        assert!(env.up().is_none());
+        let again = env.renew(outer, number(2));
+        assert!(!again.is_kept());
+        assert!(matches!(again.variable(0, 0).get().get(), Value::Int(2)));
+        assert!(again.up().is_some_and(|up| std::ptr::eq(up, outer)));
+    }
 }

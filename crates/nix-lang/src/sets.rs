@@ -83,9 +83,17 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The set without these attributes, which are sorted.
-    pub(crate) fn without(&self, attrs: &'a Attrs<'a>, names: &[Symbol]) -> &'a Attrs<'a> {
-        let mut kept = gathered(attrs).into_owned();
-        kept.retain(|attr| names.binary_search(&attr.name).is_err());
+    pub(crate) fn without(&self, attrs: &'a Attrs<'a>, mut names: &[Symbol]) -> &'a Attrs<'a> {
+        let all = gathered(attrs);
+        let mut kept = Vec::with_capacity(all.len());
+        kept.extend(all.iter().filter(|attr| {
+            while let [first, rest @ ..] = names
+                && *first < attr.name
+            {
+                names = rest;
+            }
+            names.first() != Some(&attr.name)
+        }));
         self.set_of(&kept)
     }
 

@@ -215,6 +215,15 @@ fn an_input_can_be_overridden() {
     let options = FlakeOptions { lock: LockMode::Memory, overrides, ..FlakeOptions::default() };
     let found = eval(&dir.path().join("top"), &options, &["y"]);
     assert_eq!(found.json.expect("it evaluates").to_string(), "7");
+
+    // Who wants the lock file itself gets it with what was overridden; others leave it alone.
+    let options = FlakeOptions { lock: LockMode::Write, ..options };
+    assert!(eval(&dir.path().join("top"), &options, &["y"]).locks.is_empty());
+    let options = FlakeOptions { save_overrides: true, ..options };
+    let found = eval(&dir.path().join("top"), &options, &["y"]);
+    let [(_, text)] = found.locks.as_slice() else { panic!("one lock file") };
+    let json: serde_json::Value = serde_json::from_str(text).expect("a lock file is JSON");
+    assert_eq!(json["nodes"]["a"]["locked"]["type"], "path");
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! Which functions are done with their frame when their body has been evaluated.
+//! Which arguments a function only looks at, so that they can be lent to it.
 
 use crate::ast::{AttrName, AttrSet, AttrValue, Expr, ExprKind, Formals, StrPart};
 
 /// Whether evaluating `expr` may leave something behind that refers to the frame it is evaluated in:
 /// a function, a frame within, or anything that is evaluated later.
-pub(crate) fn keeps_frame(expr: &Expr<'_>) -> bool {
+fn keeps_frame(expr: &Expr<'_>) -> bool {
     match &expr.kind {
         ExprKind::Int(_)
         | ExprKind::Float(_)
@@ -54,7 +54,7 @@ fn waits(expr: &Expr<'_>) -> bool {
 
 /// Levels, as bits, whose variables are handed on as they are when an expression that keeps no frame
 /// is evaluated: as arguments, elements or attributes. Whatever else is done with one evaluates it.
-pub(crate) fn hands_on(expr: &Expr<'_>) -> u32 {
+fn hands_on(expr: &Expr<'_>) -> u32 {
     let all = |exprs: &[&Expr<'_>]| exprs.iter().fold(0, |all, expr| all | hands_on(expr));
     match &expr.kind {
         ExprKind::SearchPath(search) => hands_on(search.find_file) | given(search.nix_path),

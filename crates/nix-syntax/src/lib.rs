@@ -14,6 +14,8 @@ mod adopt;
 pub mod ast;
 mod frames;
 mod lexer;
+mod lint;
+mod name;
 mod parser;
 mod raw;
 mod report;
@@ -25,6 +27,7 @@ mod symbol;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use bumpalo::Bump;
@@ -35,8 +38,10 @@ use resolve::Resolver;
 
 pub use adopt::{Moved, Twins, adopt};
 pub use ast::Expr;
+pub use lint::{Lint, Lints, Warning};
+pub use name::{is_identifier, push_name, push_string, written_name};
 pub use parser::canonical;
-pub use report::{Report, render};
+pub use report::{Report, coloured, render};
 pub use show::{float, show, show_part};
 pub use source::{FileId, Origin, Place, Source, Sources, Span};
 pub use suggest::nearest;
@@ -88,6 +93,10 @@ pub struct Options<'o> {
     pub outer: Option<&'o [Symbol]>,
     /// Leave the text of indented strings in the pieces in which C++ Nix reads it: for showing a tree, not for evaluation.
     pub pieces: bool,
+    /// What to warn of, and what to refuse.
+    pub lints: Lints,
+    /// Where warnings go.
+    pub warnings: Option<&'o RefCell<Vec<Warning>>>,
     /// How deep expressions may nest; each level can take [`STACK_PER_LEVEL`]. The default suits a 2 MiB stack; C++ Nix allows several
     /// thousand levels.
     pub max_depth: u32,
@@ -96,7 +105,16 @@ pub struct Options<'o> {
 impl<'o> Options<'o> {
     /// No home, no outer frame, the default depth.
     pub fn new(base_path: &'o [u8], globals: &'o Globals) -> Self {
-        Self { base_path, home: None, globals, outer: None, pieces: false, max_depth: 200 }
+        Self {
+            base_path,
+            home: None,
+            globals,
+            outer: None,
+            pieces: false,
+            lints: Lints::default(),
+            warnings: None,
+            max_depth: 200,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
 
-use crate::source::{Origin, Source, Sources, Span};
+use crate::source::{Origin, Source, Sources, Span, ends_line};
 
 /// An error (or warning) with the places that explain it. The evaluator uses it for its trail of calls as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,23 +52,55 @@ impl Report {
 
 /// The report as text for a terminal: file, line, column, source line, caret, notes. No line break at the end.
 pub fn render(sources: &Sources, report: &Report, colour: bool) -> String {
-    let title = Level::ERROR.primary_title(report.title.as_str());
+    let title = if report.title.contains('\x1b') {
+        Level::ERROR.secondary_title(coloured(&report.title, colour))
+    } else {
+        Level::ERROR.primary_title(report.title.as_str())
+    };
     let mut groups = vec![match report.primary {
         Some(span) => title.element(snippet(sources, span, &report.label)),
         None => Group::with_title(title),
     }];
     for (span, text) in &report.notes {
-        let title = Level::NOTE.secondary_title(normalize_untrusted_str(text));
+        let title = Level::NOTE.secondary_title(coloured(text, colour));
         groups.push(match span {
             Some(span) => title.element(snippet(sources, *span, "")),
             None => Group::with_title(title),
         });
     }
     if let Some(help) = &report.help {
-        groups.push(Group::with_title(Level::HELP.secondary_title(normalize_untrusted_str(help))));
+        groups.push(Group::with_title(Level::HELP.secondary_title(coloured(help, colour))));
     }
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
     renderer.render(&groups)
+}
+
+/// A text that evaluated code made, for a terminal: of its control sequences only those for colours are kept, and only
+/// where `colour` says so. Control characters are shown.
+pub fn coloured(text: &str, colour: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\x1b') {
+        out += &normalize_untrusted_str(&rest[..at]);
+        rest = &rest[at..];
+        let parameters = rest.strip_prefix("\x1b[").map(|inside| {
+            inside.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b';').count()
+        });
+        let sequence = match parameters {
+            Some(count) if rest.as_bytes().get(2 + count) == Some(&b'm') => &rest[..count + 3],
+            _ => {
+                out += &normalize_untrusted_str(&rest[..1]);
+                rest = &rest[1..];
+                continue;
+            }
+        };
+        if colour {
+            out += sequence;
+        }
+        rest = &rest[sequence.len()..];
+    }
+    out += &normalize_untrusted_str(rest);
+    out
 }
 
 /// The first line of a span. Only that line is handed on: files are large and trails are long.
@@ -79,8 +111,8 @@ fn snippet<'t>(
 ) -> Snippet<'t, annotate_snippets::Annotation<'t>> {
     let Source { origin, text } = sources.get(span.file);
     let start = (span.start as usize).min(text.len());
-    let line_start = text[..start].iter().rposition(|c| *c == b'\n').map_or(0, |n| n + 1);
-    let line_end = text[start..].iter().position(|c| *c == b'\n').map_or(text.len(), |n| start + n);
+    let line_start = (0..start).rev().find(|at| ends_line(&text, *at)).map_or(0, |at| at + 1);
+    let line_end = (start..text.len()).find(|at| ends_line(&text, *at)).unwrap_or(text.len());
     let end = (span.end as usize).clamp(start, line_end);
     let mut line = String::from_utf8_lossy(&text[line_start..start]).into_owned();
     let from = line.len();

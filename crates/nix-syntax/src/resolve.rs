@@ -9,6 +9,7 @@ use rustc_hash::FxBuildHasher;
 use crate::Options;
 use crate::ast::*;
 use crate::frames::lending;
+use crate::name::written_name;
 use crate::parser::too_deep;
 use crate::raw::{
     self, Kind, Name, NodeId, Part, PathName, Raw, RawAttr, RawSet, Run, SetId, Value,
@@ -134,7 +135,7 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
         if !self.withs.is_empty() {
             return ExprKind::WithVar { name: symbol, withs: self.with_levels() };
         }
-        let shown = String::from_utf8_lossy(self.raw.names[name as usize]);
+        let shown = written_name(self.raw.names[name as usize]);
         let mut report =
             Report::new(format!("undefined variable '{shown}'"), self.span(start, end));
         let visible = self.bindings.iter().map(|b| self.raw.names[b.name as usize]);

@@ -2,6 +2,7 @@
 
 use crate::Globals;
 use crate::ast::*;
+use crate::name::{push_name, push_string};
 use crate::symbol::{Symbol, Symbols};
 
 /// The tree as Nix code with every grouping in parentheses and operators that are functions written as calls. Variables are printed by
@@ -49,34 +50,11 @@ impl Shower<'_, '_> {
     }
 
     fn attr(&mut self, symbol: Symbol) {
-        let name = self.symbols.name(symbol);
-        let plain = name.iter().enumerate().all(|(i, c)| match c {
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' => true,
-            b'0'..=b'9' | b'-' | b'\'' => i > 0,
-            _ => false,
-        });
-        const KEYWORDS: [&[u8]; 9] =
-            [b"if", b"then", b"else", b"assert", b"with", b"let", b"in", b"rec", b"inherit"];
-        if plain && !name.is_empty() && !KEYWORDS.contains(&name) {
-            self.name(symbol)
-        } else {
-            self.string(name)
-        }
+        push_name(&mut self.out, self.symbols.name(symbol));
     }
 
     fn string(&mut self, text: &[u8]) {
-        self.put("\"");
-        for (i, c) in text.iter().enumerate() {
-            match c {
-                b'"' | b'\\' => self.out.extend([b'\\', *c]),
-                b'\n' => self.put("\\n"),
-                b'\r' => self.put("\\r"),
-                b'\t' => self.put("\\t"),
-                b'$' if text.get(i + 1) == Some(&b'{') => self.put("\\$"),
-                c => self.out.push(*c),
-            }
-        }
-        self.put("\"");
+        push_string(&mut self.out, text);
     }
 
     fn parts(&mut self, parts: &[StrPart<'_>], path: bool) {

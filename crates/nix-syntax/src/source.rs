@@ -101,10 +101,19 @@ impl Sources {
         let offset = offset.min(text.len() as u32);
         let mut lines = self.lines.borrow_mut();
         let starts = lines.entry(file).or_insert_with(|| {
-            let ends = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-            std::iter::once(0).chain(ends.map(|(at, _)| at as u32 + 1)).collect()
+            let ends = (0..text.len()).filter(|at| ends_line(text, *at));
+            std::iter::once(0).chain(ends.map(|at| at as u32 + 1)).collect()
         });
         let line = starts.partition_point(|start| *start <= offset);
         (line as u32, offset - starts[line - 1] + 1)
+    }
+}
+
+/// Whether a line ends with the byte at `at`: a line feed, or a carriage return that no line feed follows.
+pub(crate) fn ends_line(text: &[u8], at: usize) -> bool {
+    match text[at] {
+        b'\n' => true,
+        b'\r' => text.get(at + 1) != Some(&b'\n'),
+        _ => false,
     }
 }

@@ -86,6 +86,22 @@ fn operators_bind_as_in_nix() {
 }
 
 #[test]
+fn an_indented_string_of_one_string_is_that_string() {
+    assert_eq!(tree("''${\"a\"}''"), "\"a\"");
+    assert_eq!(tree("''${''b''}''"), "\"b\"");
+    assert_eq!(tree("\"${\"a\"}\""), "(\"a\")");
+    assert_eq!(tree("''x${\"a\"}''"), "(\"x\" + \"a\")");
+    assert_eq!(tree("x: ''${x}''"), "(x: (x))");
+}
+
+#[test]
+fn lines_end_with_any_of_three() {
+    let shown = error("1 +\r2 +\r\n3 +\n{\r;");
+    assert!(shown.contains("x.nix:5:1"), "{shown}");
+    assert!(shown.contains("5 | ;"), "{shown}");
+}
+
+#[test]
 fn own_operator_functions_win() {
     assert_eq!(tree("let __sub = a: b: a; in 1 - 2"), "(let __sub = (a: (b: a)); in (__sub 1 2))");
     assert_eq!(

@@ -14,6 +14,11 @@ pub struct Args {
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
-    let wish = Wish { fresh: true, ..Wish::new(&args.flake, &args.lock) };
+    let wish = Wish {
+        fresh: true,
+        saves: true,
+        refuse_unlocked: true,
+        ..Wish::new(&args.flake, &args.lock)
+    };
     wish.with(globals, |look| nixed(look.nix.lock_flake(&look.flake, &look.options)).map(|_| ()))
 }

@@ -12,6 +12,7 @@ use crate::features::FeatureArgs;
 use crate::installable::warn_of_settings;
 use crate::nix_io::{self, open_io};
 use crate::output;
+use crate::search_path;
 use clap::Subcommand;
 use hc_deploy::{Registries, StoreIo};
 use nix_compat::flake_ref::registry::Entry;
@@ -49,7 +50,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "How inputs are locked")]
 pub struct LockArgs {
-    /// Use another flake for an input (its lock is not written)
+    /// Use another flake for an input (only `lock` and `update` write that down)
     #[arg(long, num_args = 2, value_names = ["INPUT", "FLAKE"])]
     override_input: Vec<String>,
     /// Forget the lock of an input, given by its path, such as nixpkgs or home/nixpkgs
@@ -82,6 +83,9 @@ pub struct LockArgs {
     /// The registry of everybody: an address, a file, or nothing
     #[arg(long, value_name = "ADDRESS")]
     flake_registry: Option<String>,
+    /// See the environment, the time and any file
+    #[arg(long)]
+    impure: bool,
     /// Show every step of an error's trail
     #[arg(long)]
     show_trace: bool,
@@ -99,6 +103,10 @@ struct Wish<'a> {
     recreate: bool,
     /// What names stand for is asked for again.
     fresh: bool,
+    /// The lock file is what is wanted: overrides are written, too.
+    saves: bool,
+    /// What cannot be locked is an error.
+    refuse_unlocked: bool,
     /// Build what evaluation wants to read.
     import_from_derivation: bool,
 }
@@ -106,7 +114,16 @@ struct Wish<'a> {
 impl<'a> Wish<'a> {
     fn new(flake: &'a str, lock: &'a LockArgs) -> Self {
         let import_from_derivation = true;
-        Self { flake, lock, update: &[], recreate: false, fresh: false, import_from_derivation }
+        Self {
+            flake,
+            lock,
+            update: &[],
+            recreate: false,
+            fresh: false,
+            saves: false,
+            refuse_unlocked: false,
+            import_from_derivation,
+        }
     }
 
     fn options(&self, base: PathBuf) -> FlakeOptions {
@@ -117,7 +134,8 @@ impl<'a> Wish<'a> {
         FlakeOptions {
             lock: match () {
                 () if lock.no_update_lock_file => LockMode::Frozen,
-                () if lock.no_write_lock_file || !overrides.is_empty() => LockMode::Memory,
+                () if lock.no_write_lock_file => LockMode::Memory,
+                () if !overrides.is_empty() && !self.saves => LockMode::Memory,
                 () => LockMode::Write,
             },
             overrides,
@@ -125,6 +143,8 @@ impl<'a> Wish<'a> {
             recreate: self.recreate || lock.recreate_lock_file,
             commit: lock.commit_lock_file,
             registries: !lock.no_registries,
+            save_overrides: self.saves,
+            refuse_unlocked: self.refuse_unlocked,
             reference_lock: lock.reference_lock_file.as_ref().map(|file| base.join(file)),
             output_lock: lock.output_lock_file.as_ref().map(|file| base.join(file)),
             base: Some(base),
@@ -162,10 +182,15 @@ impl<'a> Wish<'a> {
             if self.fresh {
                 eval.ttl = Some(Duration::ZERO);
             }
+            eval.environment = self.lock.impure;
             let io = open_io(globals, eval);
             let arena = Arena::new();
+            let search_path =
+                if self.lock.impure { search_path::entries(&[], None) } else { Vec::new() };
             let settings = Settings {
-                pure: true,
+                pure: !self.lock.impure,
+                home: std::env::home_dir(),
+                search_path,
                 show_trace: self.lock.show_trace,
                 colour: output::colour(&std::io::stderr()),
                 features: self.lock.features.all()?,

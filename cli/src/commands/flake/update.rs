@@ -17,7 +17,12 @@ pub struct Args {
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let recreate = args.inputs.is_empty();
-    let wish =
-        Wish { update: &args.inputs, recreate, fresh: true, ..Wish::new(&args.flake, &args.lock) };
+    let wish = Wish {
+        update: &args.inputs,
+        recreate,
+        fresh: true,
+        saves: true,
+        ..Wish::new(&args.flake, &args.lock)
+    };
     wish.with(globals, |look| nixed(look.nix.lock_flake(&look.flake, &look.options)).map(|_| ()))
 }

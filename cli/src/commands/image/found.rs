@@ -33,6 +33,8 @@ pub struct Image {
     pub shared: u64,
     /// What it was made from and how it is run, where it says so.
     pub manifest: Option<Manifest>,
+    /// What else its builder says: a kernel's version, an initrd's modules, Debian's packages.
+    pub about: Option<serde_json::Value>,
     /// Machines of the current generation that run from it.
     pub machines: Vec<String>,
     /// Layers that other images in the store were made from too, by their digest.
@@ -126,7 +128,9 @@ pub fn all(globals: &Globals) -> anyhow::Result<Vec<Image>> {
         };
         let Some((kind, found)) = Kind::FOUND.into_iter().find_map(file) else { continue };
         let path = PathBuf::from(StoreDir::default().render_path(&path));
-        let manifest = std::fs::read(at.join(hc_image::config::MANIFEST)).ok();
+        let told = std::fs::read(at.join(kind.beside().unwrap_or(hc_image::config::MANIFEST))).ok();
+        let manifest = told.as_ref().and_then(|text| serde_json::from_slice(text).ok());
+        let about = told.as_ref().filter(|_| manifest.is_none());
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         files.entry((found.dev(), found.ino())).or_default().push(images.len());
         let mut image = Image {
@@ -135,8 +139,8 @@ pub fn all(globals: &Globals) -> anyhow::Result<Vec<Image>> {
             size: found.size(),
             disk: found.blocks() * 512,
             shared: 0,
-            // A Debian image has a list of packages there instead.
-            manifest: manifest.and_then(|text| serde_json::from_slice(&text).ok()),
+            about: about.and_then(|text| serde_json::from_slice(text).ok()),
+            manifest,
             machines: users.get(&path.join(kind.file())).cloned().unwrap_or_default(),
             shared_layers: Vec::new(),
             same_as: Vec::new(),

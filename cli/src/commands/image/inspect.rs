@@ -66,6 +66,17 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
             }
         }
     }
+    if let Some(about) = &image.about {
+        let names = |key: &str| about[key].as_array().map(Vec::as_slice).unwrap_or_default();
+        let versions: Vec<String> = names("packages")
+            .iter()
+            .filter_map(|p| Some(format!("{} {}", p["name"].as_str()?, p["version"].as_str()?)))
+            .collect();
+        let modules: Vec<&str> = names("modules").iter().filter_map(|m| m.as_str()).collect();
+        rows.push(("version", about["version"].as_str().unwrap_or_default().to_owned()));
+        rows.push(("modules", modules.join(" ")));
+        rows.extend(versions.into_iter().map(|package| ("package", package)));
+    }
     for (key, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
         output::line(format_args!("{key:12} {value}"))?;
     }

@@ -2,7 +2,7 @@
 
 use crate::commands::build;
 use crate::context::Globals;
-use crate::error::{Code, Coded, Failure};
+use crate::error::{Code, Failure};
 use crate::output;
 use crate::progress::Progress;
 use hc_image::debian::{Lock, LockRequest, Signature, Source, lock};
@@ -55,8 +55,18 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         progress.say(format!("fetching {url}"));
         store.download(url).map_err(std::io::Error::other)
     };
-    let new = lock(&request, &fetch).code(Code::Build)?;
+    let new = lock(&request, &fetch);
     progress.clear();
+    let new = new.map_err(|error| match error {
+        hc_image::Error::Archive { ref url, ref why }
+            if url.ends_with("/InRelease") && why.contains("404") =>
+        {
+            Failure::new(Code::Build, error.to_string()).hint(
+                "the archive has no such suite; Debian's are such as bookworm, trixie and sid",
+            )
+        }
+        error => Failure::new(Code::Build, error.to_string()),
+    })?;
     hc_fs::durable::write(&args.file, new.to_json().as_bytes(), 0o644)?;
     report(old.as_ref(), &new, args.json)
 }

@@ -290,6 +290,51 @@ fn hostile_archives_are_refused_by_name() {
     insta::assert_snapshot!(said.join("\n"));
 }
 
+/// Lays an archive over nothing, in this process; gives the number of inodes.
+fn laid(dir: &Path, bytes: &[u8]) -> hc_image::Result<usize> {
+    use hc_image::archive::{Budget, Limits, Slice, Spool};
+    let src = dir.join("a.tar");
+    std::fs::write(&src, bytes).unwrap();
+    let mut budget = Budget::new(Limits { bytes: 1 << 20, entries: 100 });
+    let spool = Spool { work: dir };
+    let data = spool.plain(&Slice::open(&src)?, "a.tar", &mut budget, None, None)?;
+    let mut layers = hc_image::layer::Layers::default();
+    layers.lay(data, "a.tar", false, &mut budget)?;
+    Ok(layers.into_tree().len())
+}
+
+#[test]
+fn cut_off_anywhere_or_with_a_flipped_bit_it_is_refused_by_name() {
+    // In memory: thousands of files are written, one after the other.
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    let good = raw(&[("first", b'0', "x"), ("h", b'x', "13 path=long\n"), ("last", b'0', "y")]);
+    let packed = zstd::encode_all(&good[..], 3).unwrap();
+    assert_eq!(laid(dir.path(), &good).unwrap(), 3);
+    assert_eq!(laid(dir.path(), &packed).unwrap(), 3);
+    // The two empty blocks at its end are padding but for the first.
+    for end in (0..good.len() - 512).step_by(16) {
+        let said = laid(dir.path(), &good[..end]).unwrap_err().to_string();
+        let named = ["first", "long", "h:"].iter().any(|n| said.contains(n));
+        assert!(said.starts_with("a.tar: ") && (named || end < 512), "{end}: {said}");
+    }
+    for end in 1..packed.len() {
+        assert!(laid(dir.path(), &packed[..end]).is_err(), "{end}");
+    }
+    // A header has a checksum: of its blocks no bit flips unseen, but where the sum itself is padded.
+    let headers = [0..512, 1024..1536, 2048..2560];
+    for at in headers.into_iter().flatten() {
+        for bit in 0..8 {
+            let mut bad = good.clone();
+            bad[at] ^= 1 << bit;
+            let in_sum = (148..156).contains(&(at % 512));
+            match laid(dir.path(), &bad) {
+                Ok(count) => assert!(in_sum && count == 3, "{at}.{bit}"),
+                Err(error) => assert!(error.to_string().starts_with("a.tar: "), "{error}"),
+            }
+        }
+    }
+}
+
 const LAYOUT: &str = r#"
 import gzip, hashlib, io, json, os, subprocess, sys, tarfile
 def layer(*entries):
@@ -383,6 +428,9 @@ fn the_layers_of_an_oci_image_are_united() {
             std::fs::read_to_string(again.with_file_name("manifest.json")).unwrap()
         );
     }
+    // What nobody sees from outside: it is packed.
+    let said = build(&place, "packed-out", "tar-rootfs", &[("src", &path("again.tar"))]);
+    assert!(said.unwrap_err().contains("again.tar: it is an OCI image"));
     let mut said = Vec::new();
     for name in
         ["diff", "path", "blob", "wh-empty", "wh-dot", "wh-dots", "wh-link", "wh-up", "wh-dir"]

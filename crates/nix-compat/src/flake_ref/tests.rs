@@ -20,6 +20,8 @@ const GOOD: &[(&str, &str, &str)] = &[
         r#"{"id":"nixpkgs","ref":"x","rev":"a1b2c3d4a1b2c3d4a1b2c3d4a1b2c3d4a1b2c3d4","type":"indirect"}"#,
         "flake:nixpkgs/x/a1b2c3d4a1b2c3d4a1b2c3d4a1b2c3d4a1b2c3d4",
     ),
+    ("path:../", r#"{"path":"../","type":"path"}"#, "path:../"),
+    ("path:a//", r#"{"path":"a/","type":"path"}"#, "path:a/"),
     ("flake:nixpkgs", r#"{"id":"nixpkgs","type":"indirect"}"#, "flake:nixpkgs"),
     ("flake:nixpkgs/foo", r#"{"id":"nixpkgs","ref":"foo","type":"indirect"}"#, "flake:nixpkgs/foo"),
     (

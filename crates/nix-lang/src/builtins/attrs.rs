@@ -1,9 +1,5 @@
 //! Attribute sets.
 
-use std::collections::BTreeMap;
-
-use nix_syntax::Symbol;
-
 use super::Out;
 use crate::Evaluator;
 use crate::error::Error;
@@ -29,7 +25,6 @@ pub(super) static OPS: &[PrimOp] = &[
 ];
 
 impl<'a> Evaluator<'a> {
-    /// A set from entries that are already in order.
     /// A set of attributes that are sorted. They come in a vector of their own: one in the arena
     /// would keep the room that it did not need.
     pub(crate) fn attrs_in_order(&self, entries: &[Attr<'a>]) -> Value<'a> {
@@ -166,16 +161,17 @@ fn map_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 
 fn remove_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let attrs = nix.force_attrs(args[0], pos)?;
-    let mut names = Vec::new();
-    for name in nix.force_list(args[1], pos)?.items() {
+    let given = nix.force_list(args[1], pos)?.items();
+    let mut names = Vec::with_capacity(given.len());
+    for name in given {
         names.extend(nix.force_known_name(name, pos)?);
     }
-    names.sort_unstable();
     // What is taken out is mostly not there.
     names.retain(|name| attrs.get(*name).is_some());
     if names.is_empty() {
         return Ok(Value::Attrs(attrs));
     }
+    names.sort_unstable();
     names.dedup();
     Ok(Value::Attrs(nix.without(attrs, &names)))
 }
@@ -188,18 +184,20 @@ fn unsafe_get_attr_pos<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) ->
 
 fn zip_attrs_with<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let fun = nix.force_function(args[0], pos)?;
-    let mut found: BTreeMap<Symbol, Vec<Value<'a>>> = BTreeMap::new();
+    let mut found: Vec<Attr<'a>> = Vec::new();
     for item in nix.force_list(args[1], pos)?.items() {
-        for attr in gathered(nix.force_attrs(item, pos)?).iter() {
-            found.entry(attr.name).or_default().push(attr.value());
-        }
+        found.extend_from_slice(&gathered(nix.force_attrs(item, pos)?));
     }
+    // In the order of the sets where names are the same.
+    found.sort_by_key(|attr| attr.name);
     let fun: &'a Slot<'a> = nix.arena.alloc(nix.slot(fun));
-    let entries = found.into_iter().map(|(name, values)| {
-        let values = nix.attr(name, Place::NONE, nix.list_from(&values));
+    let entries = found.chunk_by(|one, next| one.name == next.name).map(|same| {
+        let name = same[0].name;
+        let values = nix.arena.alloc_slice_fill_iter(same.iter().map(|attr| attr.slot));
+        let values = nix.attr(name, Place::NONE, nix.list_of_slots(values));
         let slot = nix.thunk(Delayed::ApplyAttr(fun, nix.arena.alloc(values)));
         Attr { name, place: Place::NONE, slot }
     });
     let entries: Vec<Attr<'a>> = entries.collect();
-    Ok(nix.attrs_from(entries))
+    Ok(nix.attrs_in_order(&entries))
 }

@@ -146,7 +146,7 @@ fn append_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<
     for attr in nix.entries(nix.force_attrs(args[1], pos)?) {
         let name = nix.symbols.name(attr.name);
         let path = nix.store_dir.parse_path(name).map_err(|_| {
-            let text = String::from_utf8_lossy(name);
+            let text = nix_syntax::written_name(name);
             Error::eval(format!("context key '{text}' is not a store path"), attr.pos())
         })?;
         let uses = nix.force_attrs(attr.value(), attr.pos())?;

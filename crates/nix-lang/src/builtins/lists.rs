@@ -33,16 +33,19 @@ pub(super) static OPS: &[PrimOp] = &[
 ];
 
 impl<'a> Evaluator<'a> {
-    fn test(&self, fun: Value<'a>, item: Value<'a>, pos: Pos) -> Result<bool> {
-        let answer = self.call_one(fun, item, pos)?;
-        self.force_bool(answer, pos)
+    fn test(&self, fun: Slot<'a>, item: Slot<'a>, pos: Pos) -> Result<bool> {
+        let answer = self.call_slots(fun, &[item], &pos)?;
+        match answer.as_bool() {
+            Some(answer) => Ok(answer),
+            None => self.force_bool(answer.get(), pos),
+        }
     }
 }
 
 fn all<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
-    let fun = nix.force_function(args[0], pos)?;
-    for item in nix.force_list(args[1], pos)?.items() {
-        if !nix.test(fun, item, pos)? {
+    let fun = nix.slot(nix.force_function(args[0], pos)?);
+    for item in nix.force_list(args[1], pos)?.slots() {
+        if !nix.test(fun, *item, pos)? {
             return Ok(Value::Bool(false));
         }
     }
@@ -50,9 +53,9 @@ fn all<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 }
 
 fn any<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
-    let fun = nix.force_function(args[0], pos)?;
-    for item in nix.force_list(args[1], pos)?.items() {
-        if nix.test(fun, item, pos)? {
+    let fun = nix.slot(nix.force_function(args[0], pos)?);
+    for item in nix.force_list(args[1], pos)?.slots() {
+        if nix.test(fun, *item, pos)? {
             return Ok(Value::Bool(true));
         }
     }
@@ -60,20 +63,21 @@ fn any<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 }
 
 fn concat_lists<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
-    let lists: Vec<&'a List<'a>> = nix
-        .force_list(args[0], pos)?
-        .items()
-        .map(|list| nix.force_list(list, pos))
-        .collect::<Result<_>>()?;
+    let items = nix.force_list(args[0], pos)?.items();
+    let mut lists: Vec<&'a List<'a>> = Vec::with_capacity(items.len());
+    for list in items {
+        lists.push(nix.force_list(list, pos)?);
+    }
     Ok(nix.concat_lists(&lists))
 }
 
 fn concat_map<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
-    let fun = nix.force_function(args[0], pos)?;
-    let mut lists = Vec::new();
-    for item in nix.force_list(args[1], pos)?.items() {
-        let list = nix.call_one(fun, item, pos)?;
-        lists.push(nix.force_list(list, pos)?);
+    let fun = nix.slot(nix.force_function(args[0], pos)?);
+    let items = nix.force_list(args[1], pos)?.slots();
+    let mut lists = Vec::with_capacity(items.len());
+    for item in items {
+        let list = nix.call_slots(fun, &[*item], &pos)?;
+        lists.push(nix.force_list(list.get(), pos)?);
     }
     Ok(nix.concat_lists(&lists))
 }
@@ -109,17 +113,26 @@ fn filter<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     if list.slots().is_empty() {
         return Ok(Value::List(list));
     }
-    let fun = nix.force_function(args[0], pos)?;
-    let mut kept = Vec::with_capacity(list.slots().len());
-    for item in list.items() {
-        if nix.test(fun, item, pos)? {
-            kept.push(item);
+    let fun = nix.slot(nix.force_function(args[0], pos)?);
+    // Nothing is copied before something is left out.
+    let mut same = 0;
+    for item in list.slots() {
+        if !nix.test(fun, *item, pos)? {
+            break;
         }
+        same += 1;
     }
-    if kept.len() == list.slots().len() {
+    if same == list.slots().len() {
         return Ok(Value::List(list));
     }
-    Ok(nix.list_from(&kept))
+    let (start, rest) = list.slots().split_at(same);
+    let mut kept = start.to_vec();
+    for item in &rest[1..] {
+        if nix.test(fun, *item, pos)? {
+            kept.push(*item);
+        }
+    }
+    Ok(nix.list_of_slots(nix.arena.alloc_slice_copy(&kept)))
 }
 
 fn foldl<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
@@ -249,11 +262,12 @@ fn map<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 }
 
 fn partition<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
-    let fun = nix.force_function(args[0], pos)?;
+    let fun = nix.slot(nix.force_function(args[0], pos)?);
     let (mut right, mut wrong) = (Vec::new(), Vec::new());
     for item in nix.force_list(args[1], pos)?.items() {
         let item = nix.force(item, pos)?;
-        if nix.test(fun, item, pos)? { right.push(item) } else { wrong.push(item) }
+        let yes = nix.test(fun, nix.slot(item), pos)?;
+        if yes { right.push(item) } else { wrong.push(item) }
     }
     Ok(nix.attrs_of([(sym::RIGHT, nix.list_from(&right)), (sym::WRONG, nix.list_from(&wrong))]))
 }
@@ -269,6 +283,12 @@ fn sort<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     for item in list.items() {
         let value = nix.force(item, pos)?;
         items.push(if value.has_identity() { item } else { value });
+    }
+    // The usual case, which cannot fail.
+    if plain && items.iter().all(|item| matches!(item, Value::String(_))) {
+        let text = |item: &Value<'a>| if let Value::String(text) = item { text.bytes } else { b"" };
+        items.sort_by(|left, right| text(left).cmp(text(right)));
+        return Ok(nix.list_from(&items));
     }
     let mut less = |left: Value<'a>, right: Value<'a>| -> Result<bool> {
         if plain {

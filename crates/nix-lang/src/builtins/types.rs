@@ -87,6 +87,10 @@ fn trace_verbose<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'
 fn warn<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let text = nix.force_string(args[0], pos)?.text();
     nix.io.message(&format!("evaluation warning: {text}"));
+    if nix.settings.abort_on_warn {
+        let message = "aborting to reveal stack trace of warning, as abort-on-warn is set";
+        return Err(Error::new(ErrorKind::Abort, message, pos));
+    }
     nix.force(args[1], pos)
 }
 

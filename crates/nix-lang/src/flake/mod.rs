@@ -65,6 +65,10 @@ pub struct FlakeOptions {
     pub lenient: bool,
     /// Lock inputs that are not locked; otherwise that is an error.
     pub allow_unlocked: bool,
+    /// Write overridden inputs into the lock file as well.
+    pub save_overrides: bool,
+    /// An input that cannot be locked is an error, and not only a reason to leave the lock file as it is.
+    pub refuse_unlocked: bool,
     /// Where relative directories of overrides start from.
     pub base: Option<PathBuf>,
     /// Read the lock file from there.
@@ -85,6 +89,8 @@ impl Default for FlakeOptions {
             registries: true,
             lenient: false,
             allow_unlocked: true,
+            save_overrides: false,
+            refuse_unlocked: false,
             base: None,
             reference_lock: None,
             output_lock: None,

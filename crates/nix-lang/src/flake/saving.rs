@@ -36,8 +36,8 @@ impl<'a> Evaluator<'a> {
         }
         let name = &flake.original;
         let diff = super::diff::diff(before, new);
-        let quiet = !options.overrides.is_empty() && options.lock == LockMode::Write;
-        if options.lock == LockMode::Memory || quiet {
+        let overridden = !options.overrides.is_empty() && options.lock == LockMode::Write;
+        if options.lock == LockMode::Memory || (overridden && !options.save_overrides) {
             self.io.message(&format!(
                 "warning: not writing modified lock file of flake '{name}':\n{}",
                 diff.trim_end()
@@ -45,6 +45,12 @@ impl<'a> Evaluator<'a> {
             return Ok(Outcome::Kept);
         }
         if let Some(unlocked) = new.unlocked() {
+            if options.refuse_unlocked {
+                let message = format!(
+                    "Not writing lock file of flake '{name}' because it has an unlocked input ('{unlocked}')"
+                );
+                return Err(Error::eval(message, NO_POS));
+            }
             self.io.message(&format!(
                 "warning: not writing lock file of flake '{name}' because it has an unlocked input \
                  ('{unlocked}')"

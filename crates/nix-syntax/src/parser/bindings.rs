@@ -1,6 +1,7 @@
 //! Bindings of sets and `let`, attribute paths, formals: with the merging and the duplicates of C++ Nix.
 
 use super::*;
+use crate::name::written_name;
 use crate::raw::{RawAttr, RawFormal, RawSet, Run, SetId, Value};
 
 /// What may stand where an attribute name is wanted.
@@ -181,7 +182,7 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
             }
             match name {
                 PathName::Static(name) => {
-                    shown += &String::from_utf8_lossy(self.raw.names[*name as usize])
+                    shown += &written_name(self.raw.names[*name as usize]);
                 }
                 PathName::Dynamic(_) => shown += "${…}",
             }

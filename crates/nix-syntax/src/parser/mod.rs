@@ -11,6 +11,7 @@ use bumpalo::Bump;
 use crate::Options;
 use crate::ast::BinaryOp;
 use crate::lexer::{Lexer, Tok, Token};
+use crate::lint::{Lint, Warning};
 use crate::raw::{self, Kind, Name, Node, NodeId, Part, PathName, Raw, RawLambda};
 use crate::report::Report;
 use crate::source::{FileId, Span};
@@ -34,6 +35,8 @@ pub(crate) struct Parser<'s, 'a, 'o> {
     nodes: Vec<NodeId>,
     parts: Vec<Part<'a>>,
     path: Vec<PathName>,
+    /// Where the last `e or` ended.
+    applied_or: u32,
 }
 
 impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
@@ -58,6 +61,7 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
             nodes: Vec::new(),
             parts: Vec::new(),
             path: Vec::new(),
+            applied_or: 0,
         }
     }
 
@@ -85,6 +89,47 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
 
     fn fail<T>(&self, start: u32, end: u32, title: impl Into<String>) -> Parsed<T> {
         Err(Box::new(Report::new(title, self.span(start, end))))
+    }
+
+    fn warn(&self, span: Span, text: String, place_first: bool) {
+        if let Some(warnings) = self.options.warnings {
+            warnings.borrow_mut().push(Warning { span, text, place_first });
+        }
+    }
+
+    /// Warns of `tok`, or refuses it, as the setting `name` says; `text` is told whether it is refused.
+    fn lint(
+        &self,
+        level: Lint,
+        name: &str,
+        tok: Token,
+        text: impl FnOnce(bool) -> String,
+    ) -> Parsed<()> {
+        if level == Lint::Ignore {
+            return Ok(());
+        }
+        let text = format!("{} ({name})", text(level == Lint::Fatal));
+        if level == Lint::Fatal {
+            return self.fail(tok.start, tok.end, text);
+        }
+        self.warn(self.span(tok.start, tok.end), text, false);
+        Ok(())
+    }
+
+    /// An argument, element or default. C++ Nix announces that `e or` will be no call there some day.
+    fn operand(&mut self) -> Parsed<NodeId> {
+        let node = self.select()?;
+        let Node { kind, start, end } = self.raw.nodes[node as usize];
+        if matches!(kind, Kind::Call(..)) && end == self.applied_or && self.last_end == end {
+            let written = &self.lexer.text[start as usize..end as usize];
+            let text = format!(
+                "This expression uses `or` as an identifier in a way that will change in a future Nix release.\n\
+                 Wrap this entire expression in parentheses to preserve its current meaning:\n    ({})",
+                String::from_utf8_lossy(written)
+            );
+            self.warn(self.span(start, end), text, true);
+        }
+        Ok(node)
     }
 
     /// An error at the token being looked at. `expected` is what C++ Nix lists there, which is nothing where it is more
@@ -286,7 +331,7 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
             _ => function,
         };
         while self.starts_simple() {
-            let arg = self.select()?;
+            let arg = self.operand()?;
             self.nodes.push(arg);
         }
         let args = raw::pool_run(&mut self.raw.lists, &mut self.nodes, from);
@@ -324,7 +369,7 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
                 let default = if self.tok.kind == Tok::OrKeyword {
                     self.advance();
                     self.enter()?;
-                    let default = self.select()?;
+                    let default = self.operand()?;
                     self.leave();
                     Some(default)
                 } else {
@@ -334,6 +379,7 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
             }
             Tok::OrKeyword => {
                 let or = self.tok;
+                self.applied_or = or.end;
                 self.advance();
                 let arg = self.node(Kind::Var(raw::OR), or.start);
                 let from = self.nodes.len();
@@ -381,6 +427,12 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
                 Ok(self.node(Kind::SearchPath(text), start))
             }
             Tok::Uri => {
+                let level = self.options.lints.url_literals;
+                self.lint(level, "lint-url-literals", tok, |fatal| {
+                    let what = if fatal { "disallowed" } else { "discouraged" };
+                    let text = String::from_utf8_lossy(self.text(tok));
+                    format!("URL literals are {what}. Consider using a string literal \"{text}\" instead")
+                })?;
                 let text = self.arena.alloc_slice_copy(self.text(tok));
                 self.advance();
                 Ok(self.node(Kind::Str(text), start))
@@ -396,7 +448,7 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
                 let from = self.nodes.len();
                 self.enter()?;
                 while self.starts_simple() {
-                    let element = self.select()?;
+                    let element = self.operand()?;
                     self.nodes.push(element);
                 }
                 self.leave();

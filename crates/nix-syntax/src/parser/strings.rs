@@ -45,10 +45,17 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
     }
 
     /// The node of the parts collected since `from`.
-    fn string_node(&mut self, from: usize, start: u32) -> NodeId {
+    fn string_node(&mut self, from: usize, start: u32, indented: bool) -> NodeId {
         let kind = match self.parts[from..] {
             [] => Kind::Str(b""),
             [Part::Text(text)] => Kind::Str(text),
+            // C++ Nix shows an indented string of one string in it as that string.
+            [Part::Expr(expr)]
+                if indented && matches!(self.raw.nodes[expr as usize].kind, Kind::Str(_)) =>
+            {
+                self.parts.truncate(from);
+                return expr;
+            }
             _ => Kind::Interpolated(raw::pool_run(&mut self.raw.parts, &mut self.parts, from)),
         };
         self.parts.truncate(from);
@@ -106,7 +113,7 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
             self.push_text(&owned);
         }
         self.resume(at + 1);
-        Ok(self.string_node(from, start))
+        Ok(self.string_node(from, start, false))
     }
 
     /// A null byte in a string whose text, up to here, is `text`.
@@ -187,7 +194,7 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
         let from = self.parts.len();
         self.strip(&pieces);
         self.resume(at + 2);
-        Ok(self.string_node(from, start))
+        Ok(self.string_node(from, start, true))
     }
 
     /// Takes the common indentation away and leaves the parts on `self.parts`.
@@ -247,6 +254,21 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
         let start = tok.start;
         let text = self.lexer.text;
         let written = self.text(tok);
+        let lints = self.options.lints;
+        let literal = || String::from_utf8_lossy(written);
+        let rather = "by a string, relative path, or parameter";
+        if tok.kind == Tok::Path && written[0] == b'/' {
+            self.lint(lints.absolute_path_literals, "lint-absolute-path-literals", tok, |_| {
+                format!("absolute path literals are not portable. Consider replacing path literal '{}' {rather}", literal())
+            })?;
+        } else if tok.kind == Tok::Path && written[0] != b'.' {
+            self.lint(lints.short_path_literals, "lint-short-path-literals", tok, |_| {
+                format!(
+                    "relative path literal '{0}' should be prefixed with '.' for clarity: './{0}'",
+                    literal()
+                )
+            })?;
+        }
         let mut first = if tok.kind == Tok::HomePath {
             let Some(home) = self.options.home else {
                 let shown = String::from_utf8_lossy(written).into_owned();
@@ -256,6 +278,9 @@ impl<'s, 'a: 's> Parser<'s, 'a, '_> {
                     format!("the path '{shown}' can not be resolved in pure mode"),
                 );
             };
+            self.lint(lints.absolute_path_literals, "lint-absolute-path-literals", tok, |_| {
+                format!("home path literals are not portable. Consider replacing path literal '{}' {rather}", literal())
+            })?;
             canonical(&[home, &written[1..]].concat())
         } else if written[0] == b'/' {
             canonical(written)
