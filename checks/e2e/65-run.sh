@@ -40,6 +40,19 @@ rm -f "$WORK/out"
 same "nothing of all that is left" "$(footprint | grep -v processes)" "$before"
 same "nor on disk" "$(ls /var/lib/hc/machines)" kiosk
 
+# Images of one name, as older generations keep them.
+mkdir -p "$WORK/tool/bin" && cp /bin/busybox "$WORK/tool/bin/sh"
+for which in one two; do
+	echo $which >"$WORK/tool/which"
+	tar -cf "$WORK/tool.tar" -C "$WORK/tool" .
+	for own in tool "$name"; do
+		check "another image called $own" hc image import --name "$own" --out-link "$WORK/$own-$which" "$WORK/tool.tar"
+	done
+	sleep 1.1 # the store knows seconds
+done
+same "of several the newest is meant" "$(hc run tool -- /bin/sh -c 'read x </which; echo $x')" two
+same "but before it what machines run from" "$(hc run "$name" -- id -un)" root
+
 "$HC" run --name guest kiosk -- sleep 300 &
 running=$!
 check "one that runs is known to others" bash -c 'for i in $(seq 100); do "$HC" exec guest -- true 2>/dev/null && exit; sleep 0.05; done; exit 1'

@@ -14,6 +14,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
 
 /// One image in the store.
 #[derive(Debug, Serialize)]
@@ -31,6 +32,8 @@ pub struct Image {
     pub disk: u64,
     /// How many of these are other images' too, and there once.
     pub shared: u64,
+    /// When it came into the store, in seconds since 1970.
+    pub since: u64,
     /// What it was made from and how it is run, where it says so.
     pub manifest: Option<Manifest>,
     /// What else its builder says: a kernel's version, an initrd's modules, Debian's packages.
@@ -127,6 +130,8 @@ pub fn all(globals: &Globals) -> anyhow::Result<Vec<Image>> {
             kind.beside().is_none_or(|file| at.join(file).is_file()).then_some((kind, found))
         };
         let Some((kind, found)) = Kind::FOUND.into_iter().find_map(file) else { continue };
+        let registered = store.info(&path)?.registered;
+        let since = registered.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let path = PathBuf::from(StoreDir::default().render_path(&path));
         let told = std::fs::read(at.join(kind.beside().unwrap_or(hc_image::config::MANIFEST))).ok();
         let manifest = told.as_ref().and_then(|text| serde_json::from_slice(text).ok());
@@ -139,6 +144,7 @@ pub fn all(globals: &Globals) -> anyhow::Result<Vec<Image>> {
             size: found.size(),
             disk: found.blocks() * 512,
             shared: 0,
+            since,
             about: about.and_then(|text| serde_json::from_slice(text).ok()),
             manifest,
             machines: users.get(&path.join(kind.file())).cloned().unwrap_or_default(),

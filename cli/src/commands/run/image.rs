@@ -77,16 +77,17 @@ impl Image {
         let mut found = found::all(globals)?;
         let is_one = |is: Kind| is == kind || kind == Kind::Rootfs && is == Kind::Nixos;
         found.retain(|image| image.name == name && is_one(image.kind));
-        match &found[..] {
-            [] => Err(none("there is none of that name in the store, and no machine")),
-            [image] => Self::at(globals, &image.path, kind).ok_or_else(|| none(&missing)),
-            several => {
-                let paths: Vec<_> = several.iter().map(|i| i.path.display().to_string()).collect();
-                let message = format!("there are several images '{name}': {}", paths.join(" "));
-                Err(Failure::new(Code::Failed, message).hint("name one by its path").into())
-            }
+        match choose(&found) {
+            None => Err(none("there is none of that name in the store, and no machine")),
+            Some(image) => Self::at(globals, &image.path, kind).ok_or_else(|| none(&missing)),
         }
     }
+}
+
+/// Of several images of one name, as older generations keep them, the one that machines of this generation
+/// run from, and of several of those or of none the one that came last.
+fn choose(found: &[found::Image]) -> Option<&found::Image> {
+    found.iter().max_by_key(|image| (!image.machines.is_empty(), image.since))
 }
 
 fn of_store(directory: &Path) -> Option<StorePath> {

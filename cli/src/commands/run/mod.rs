@@ -64,7 +64,8 @@ pub struct Args {
     #[command(flatten)]
     lock: LockArgs,
     /// A machine of this host whose image it has, the name of an image in the store (`hc image
-    /// ls`), its path, or FLAKE#ATTRIBUTE
+    /// ls`), its path, or FLAKE#ATTRIBUTE. Of several of one name it is the one that machines of this
+    /// generation run from, or else the newest
     image: String,
     /// Program and arguments; the image's own when there are none
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
