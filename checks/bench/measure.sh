@@ -32,6 +32,7 @@ $(uname -srm), $(nproc) cores, $(date -u +%Y-%m-%d). Milliseconds, if nothing el
 |---|---|---|---|---|---|---|
 $(row "container, start to end" run "$crun, no network" crun "ratio ≤ 1.0" )
 $(row "the same" run "$(nspawn_name), no network" nspawn "—")
+$(row "the same, right after another" run-after "$crun, no network" crun-after "—")
 $(row "request to the payload's first instruction" spawn "$crun, no network" crun-spawn "ratio ≤ 1.0, p95 ≤ 30")
 $(row "stop, the payload ends at once" stop "$crun, no network" crun-stop "≤ 20")
 $(row "evaluate 20 machines, cold process" eval "$(nix_name)" nix-eval "ratio ≤ 0.5")

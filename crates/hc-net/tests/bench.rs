@@ -127,6 +127,9 @@ fn spawn(existing: usize, runs: usize) {
         print("answer", start.elapsed());
         hc_net::links::retire(&[(place, &web)]).unwrap();
         running.set(starting.clone());
+        drop(netns);
+        // Until the kernel has taken its links away: while it does, nobody makes any.
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 
