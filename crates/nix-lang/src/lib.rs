@@ -44,6 +44,7 @@ mod print;
 mod report;
 mod run;
 mod scope;
+mod select;
 mod sets;
 mod slot;
 mod source;
