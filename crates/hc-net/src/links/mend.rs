@@ -4,6 +4,7 @@ use super::attach::attach;
 use super::port::Port;
 use crate::channel::Channel;
 use crate::error::Result;
+use crate::sysctl::Settings;
 use hc_spec::Name;
 use hc_spec::addr::Place;
 use netlink_packet_route::link::LinkAttribute;
@@ -30,7 +31,7 @@ pub fn reattach(
     };
     let (port, _) = Port::prepare(place, machine)?;
     if !link.attributes.contains(&LinkAttribute::Controller(port.bridge)) {
-        port.set_up()?;
+        port.set_up(&Settings::fresh())?;
         port.carries()?;
     }
     Ok(true)
