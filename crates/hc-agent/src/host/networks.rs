@@ -38,7 +38,41 @@ struct Dns {
     /// Taken out while it changes where it listens.
     server: Option<Server>,
     names: Option<Names>,
+    /// What the names follow from, with the machines.
+    host: Option<HostSpec>,
     resolver: Option<resolv::Host>,
+}
+
+impl Dns {
+    /// Says what machines are doing where that is all that changed, which is so whenever one becomes ready:
+    /// with many machines their names would be most of the work.
+    fn only_states(&mut self, host: &HostSpec, machines: &[MachineName]) -> bool {
+        let Self { server: Some(server), names: Some(names), host: Some(known), .. } = self else {
+            return false;
+        };
+        let same = |(known, new): ((&Name, &MachineNames), &MachineName)| {
+            *known.0 == new.name
+                && known.1.networks.len() == new.networks.len()
+                && new.networks.iter().all(|network| known.1.networks.contains(network))
+        };
+        let alike = known == host
+            && names.machines.len() == machines.len()
+            && names.machines.iter().zip(machines).all(same);
+        if !alike {
+            return false;
+        }
+        let changed = machines.iter().filter(|m| names.machines[&m.name].state != m.state);
+        let changed: Vec<_> = changed.map(|m| (&m.name, m.state)).collect();
+        if !server.set_states(&changed) {
+            return false;
+        }
+        for (machine, state) in changed {
+            if let Some(about) = names.machines.get_mut(machine) {
+                about.state = state;
+            }
+        }
+        true
+    }
 }
 
 impl HostNetworks {
@@ -152,14 +186,19 @@ impl HostNetworks {
 
     pub(super) fn tell(&self, host: &HostSpec, machines: &[MachineName]) {
         let mut told = self.told();
-        let running: BTreeSet<Name> =
-            machines.iter().filter(|machine| machine.runs).map(|m| m.name.clone()).collect();
-        let new = machines.iter().filter(|m| running.contains(&m.name) && !told.contains(&m.name));
+        let running = || machines.iter().filter(|machine| machine.runs);
+        let new: Vec<_> = running().filter(|machine| !told.contains(&machine.name)).collect();
+        if new.is_empty() && running().count() == told.len() {
+            return;
+        }
         let places: Vec<_> = new
+            .iter()
             .flat_map(|m| m.networks.iter().map(|network| (host.place(network), &m.name)))
             .collect();
         match links::readmit(&places) {
-            Ok(()) => *told = running,
+            Ok(()) => {
+                *told = running().map(|machine| machine.name.clone()).collect();
+            }
             Err(error) => tracing::warn!("cannot tell the packet filter who runs: {error}"),
         }
     }
@@ -270,14 +309,18 @@ impl Networks for HostNetworks {
 
     fn publish(&self, host: &HostSpec, machines: &[MachineName]) {
         self.tell(host, machines);
-        let names = names_of(host, machines);
         let mut dns = self.dns();
+        if dns.only_states(host, machines) {
+            return;
+        }
+        let names = names_of(host, machines);
         if let Some(server) = &dns.server
             && let Err(error) = server.set_names(&names)
         {
             tracing::warn!("names are as they were: {error}");
         }
         dns.names = Some(names);
+        dns.host = Some(host.clone());
     }
 
     fn stop_dns(&self) -> BoxFuture<'_, Result<(), PartError>> {
