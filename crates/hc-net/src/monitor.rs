@@ -27,7 +27,8 @@ const NEWRULE: u8 = 6;
 const DELRULE: u8 = 8;
 const DELSET: u8 = 11;
 const NEWGEN: u8 = 15;
-/// `RTM_DELLINK` and `IFLA_IFNAME` of `linux/rtnetlink.h`.
+/// `RTM_NEWLINK`, `RTM_DELLINK` and `IFLA_IFNAME` of `linux/rtnetlink.h`.
+const NEWLINK: u16 = 16;
 const DELLINK: u16 = 17;
 const IFNAME: u16 = 3;
 
@@ -45,6 +46,8 @@ pub enum Loss {
     Rules,
     /// A link that bears a name of hc's.
     Link(String),
+    /// A link of the host's own came, went or changed: those of machines may have gone with it.
+    Wire(String),
     /// Nobody knows: more happened than could be heard.
     Unknown,
 }
@@ -77,7 +80,7 @@ impl Monitor {
                     lost.then_some(Loss::Rules)
                 }),
                 heard = self.links.recv_from_full() => {
-                    heard.map(|(bytes, _)| messages(&bytes).find_map(|m| link(&m)).map(Loss::Link))
+                    heard.map(|(bytes, _)| messages(&bytes).find_map(|m| link(&m)))
                 }
             };
             match found {
@@ -150,15 +153,19 @@ impl Transaction {
     }
 }
 
-/// A link of hc's that was deleted.
-fn link(message: &Message<'_>) -> Option<String> {
-    if message.kind != DELLINK {
+/// A link of hc's that was deleted, or any news of another one.
+fn link(message: &Message<'_>) -> Option<Loss> {
+    if ![NEWLINK, DELLINK].contains(&message.kind) {
         return None;
     }
     // Behind `struct ifinfomsg`; an address family in it is about a bridge's port, which stays.
     let name = first(message.body.get(16..)?, IFNAME).filter(|_| message.body[0] == 0)?;
-    let name = std::str::from_utf8(name).ok()?.trim_end_matches('\0');
-    name.starts_with("hc").then(|| name.to_owned())
+    let name = std::str::from_utf8(name).ok()?.trim_end_matches('\0').to_owned();
+    match (name.starts_with("hc"), message.kind) {
+        (true, DELLINK) => Some(Loss::Link(name)),
+        (true, _) => None,
+        (false, _) => Some(Loss::Wire(name)),
+    }
 }
 
 #[cfg(test)]

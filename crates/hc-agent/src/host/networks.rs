@@ -29,6 +29,8 @@ pub struct HostNetworks {
     uplinks: PathBuf,
     /// What it was asked for last.
     host: Mutex<Option<HostSpec>>,
+    /// Links of the host on whose wires machines are.
+    wires: Mutex<BTreeSet<String>>,
     pub(super) watch: tokio::sync::Mutex<Watch>,
     tunnel: Mutex<Option<Tunnel>>,
 }
@@ -86,6 +88,7 @@ impl HostNetworks {
             keyring,
             uplinks: run_dir.join("uplinks"),
             host: Mutex::default(),
+            wires: Mutex::default(),
             watch: tokio::sync::Mutex::default(),
             tunnel: Mutex::default(),
         }
@@ -112,6 +115,10 @@ impl HostNetworks {
 
     pub(super) fn host(&self) -> MutexGuard<'_, Option<HostSpec>> {
         self.host.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn wires(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.wires.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn told(&self) -> MutexGuard<'_, BTreeSet<Name>> {
@@ -309,6 +316,7 @@ impl Networks for HostNetworks {
 
     fn publish(&self, host: &HostSpec, machines: &[MachineName]) {
         self.tell(host, machines);
+        *self.wires() = machines.iter().flat_map(|m| m.lan.keys().cloned()).collect();
         let mut dns = self.dns();
         if dns.only_states(host, machines) {
             return;

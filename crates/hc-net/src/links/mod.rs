@@ -15,7 +15,7 @@ mod tap;
 
 pub use attach::{Attached, attach, detach};
 pub use lan::{LanTap, attach_lan, attach_lan_tap};
-pub use mend::reattach;
+pub use mend::{reattach, reattach_lan};
 pub use roads::ensure_roads;
 pub use tap::{Tap, attach_tap, loose_taps};
 
