@@ -41,6 +41,7 @@ mod ops;
 mod packages;
 mod paths;
 mod print;
+mod reading;
 mod report;
 mod run;
 mod scope;
