@@ -216,7 +216,19 @@ mod tests {
     fn json_over_several_lines_is_what_it_was() {
         let text = r#"{"a":[],"b":{"c\\\"}":[1,{}]},"d":"e:{,"}"#;
         let shown = String::from_utf8(pretty(text)).unwrap();
-        insta::assert_snapshot!(shown, @"");
+        let lines = [
+            "{",
+            r#"  "a": [],"#,
+            r#"  "b": {"#,
+            r#"    "c\\\"}": ["#,
+            "      1,",
+            "      {}",
+            "    ]",
+            "  },",
+            r#"  "d": "e:{,""#,
+            "}",
+        ];
+        assert_eq!(shown, lines.join("\n"));
         let read = |text| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(read(text), read(&shown));
     }

@@ -176,9 +176,25 @@ mod tests {
 
     #[test]
     fn the_order_of_the_command_line_holds() {
-        insta::assert_debug_snapshot!(
-            of("hc --no-warn-dirty --option cores 3 --extra-allowed-uris a: --tarball-ttl 5 --refresh --binary-cache-public-keys k --warn-dirty --option cores 4"),
-            @""
+        let found = of(
+            "hc --no-warn-dirty --option cores 3 --extra-allowed-uris a: --tarball-ttl 5 --refresh \
+             --binary-cache-public-keys k --warn-dirty --option cores 4",
+        );
+        let found: Vec<String> =
+            found.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        assert_eq!(
+            found,
+            [
+                "warn-dirty = false",
+                "cores = 3",
+                "extra-allowed-uris = a:",
+                "tarball-ttl = 5",
+                "tarball-ttl = 0",
+                "narinfo-cache-negative-ttl = 0",
+                "trusted-public-keys = k",
+                "warn-dirty = true",
+                "cores = 4",
+            ]
         );
         assert!(of("hc").is_empty());
     }
