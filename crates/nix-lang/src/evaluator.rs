@@ -12,6 +12,7 @@ use nix_compat::{InputDerivationHash, StoreDir, StorePath};
 use nix_syntax::{Globals, Sources, Symbols};
 use rustc_hash::FxHashMap;
 
+use crate::ahead::Ahead;
 use crate::arena::{self, Arena};
 use crate::builtins;
 use crate::context::{Contexts, Ctx};
@@ -111,6 +112,7 @@ impl<'a> GlobalTable<'a> {
 /// Evaluates Nix expressions. Single-threaded; all values belong to its arena.
 pub struct Evaluator<'a> {
     pub(crate) arena: &'a Bump,
+    ahead: &'a Ahead,
     pub(crate) io: Box<dyn Io + 'a>,
     pub(crate) settings: Settings,
     pub(crate) store_dir: StoreDir,
@@ -136,6 +138,8 @@ pub struct Evaluator<'a> {
     pub(crate) fetches: Fetches,
     /// What warm evaluation records; see [`Evaluator::warm`].
     pub(crate) graph: Option<Rc<Graph<'a>>>,
+    /// What thunks failed with, by the numbers that they have.
+    pub(crate) failures: RefCell<Vec<Error>>,
     /// The list without elements: there are many.
     pub(crate) empty_list: &'a List<'a>,
     /// The set without attributes, as well.
@@ -149,7 +153,7 @@ pub struct Evaluator<'a> {
 impl<'a> Evaluator<'a> {
     /// An evaluator whose values live in `arena`.
     pub fn new(arena: &'a Arena, io: impl Io + 'a, settings: Settings) -> Self {
-        let arena = &arena.0;
+        let (arena, ahead) = (&arena.bump, &arena.ahead);
         let symbols = Symbols::new(arena);
         sym::intern_all(&symbols);
         let root_env = Env::new(arena, None, std::iter::empty());
@@ -164,6 +168,7 @@ impl<'a> Evaluator<'a> {
         let whole_trace = settings.show_trace;
         let evaluator = Evaluator {
             arena,
+            ahead,
             store_dir: io.store_dir(),
             io,
             deadline: Cell::new(settings.max_time.map(|time| Instant::now() + time)),
@@ -191,6 +196,7 @@ impl<'a> Evaluator<'a> {
             ignored_settings: RefCell::default(),
             fetches: Fetches::default(),
             graph: None,
+            failures: RefCell::default(),
             empty_list: arena.alloc(List::new(arena, &[])),
             empty_set: Attrs::new(arena, &[]),
             free_scopes: Cell::default(),
@@ -232,7 +238,9 @@ impl<'a> Evaluator<'a> {
             let message = "the evaluation takes longer than it may";
             return Err(Error::new(ErrorKind::Limit, message, pos));
         }
-        if self.settings.max_memory.is_some_and(|most| arena::used(self.arena) > most) {
+        let used = arena::used(self.arena);
+        self.ahead.is_used(used);
+        if self.settings.max_memory.is_some_and(|most| used > most) {
             return Err(too_much_memory(pos));
         }
         Ok(())

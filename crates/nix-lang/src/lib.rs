@@ -15,6 +15,7 @@
 //! Evaluation recurses natively: run it inside [`on_big_stack`], or deep programs are refused
 //! earlier than they need to be.
 
+mod ahead;
 mod api;
 mod arena;
 mod assert;
@@ -39,6 +40,7 @@ mod links;
 mod mentioned;
 mod ops;
 mod packages;
+mod parameters;
 mod paths;
 mod print;
 mod report;
