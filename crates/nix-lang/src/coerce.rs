@@ -103,12 +103,12 @@ impl<'a> Evaluator<'a> {
         match value {
             Value::String(_) => return Ok(value),
             // The text of a derivation is the one that it has.
-            Value::Attrs(attrs) if attrs.get(sym::TO_STRING).is_none() => {
-                if attrs.get(sym::OUT_PATH).is_some() {
-                    self.check_stack(pos)?;
-                    let path = self.select(attrs, sym::OUT_PATH, pos)?;
-                    return self.nested(pos, || self.coerce(path, mode, pos));
-                }
+            Value::Attrs(attrs)
+                if attrs.get(sym::TO_STRING).is_none() && attrs.get(sym::OUT_PATH).is_some() =>
+            {
+                self.check_stack(pos)?;
+                let path = self.select(attrs, sym::OUT_PATH, pos)?;
+                return self.nested(pos, || self.coerce(path, mode, pos));
             }
             _ => {}
         }

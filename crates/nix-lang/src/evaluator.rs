@@ -12,7 +12,6 @@ use nix_compat::{InputDerivationHash, StoreDir, StorePath};
 use nix_syntax::{Globals, Sources, Symbols};
 use rustc_hash::FxHashMap;
 
-use crate::ahead::Ahead;
 use crate::arena::{self, Arena};
 use crate::builtins;
 use crate::context::{Contexts, Ctx};
@@ -112,7 +111,6 @@ impl<'a> GlobalTable<'a> {
 /// Evaluates Nix expressions. Single-threaded; all values belong to its arena.
 pub struct Evaluator<'a> {
     pub(crate) arena: &'a Bump,
-    ahead: &'a Ahead,
     pub(crate) io: Box<dyn Io + 'a>,
     pub(crate) settings: Settings,
     pub(crate) store_dir: StoreDir,
@@ -153,7 +151,7 @@ pub struct Evaluator<'a> {
 impl<'a> Evaluator<'a> {
     /// An evaluator whose values live in `arena`.
     pub fn new(arena: &'a Arena, io: impl Io + 'a, settings: Settings) -> Self {
-        let (arena, ahead) = (&arena.bump, &arena.ahead);
+        let arena = &arena.0;
         let symbols = Symbols::new(arena);
         sym::intern_all(&symbols);
         let root_env = Env::new(arena, None, std::iter::empty());
@@ -168,7 +166,6 @@ impl<'a> Evaluator<'a> {
         let whole_trace = settings.show_trace;
         let evaluator = Evaluator {
             arena,
-            ahead,
             store_dir: io.store_dir(),
             io,
             deadline: Cell::new(settings.max_time.map(|time| Instant::now() + time)),
@@ -238,9 +235,7 @@ impl<'a> Evaluator<'a> {
             let message = "the evaluation takes longer than it may";
             return Err(Error::new(ErrorKind::Limit, message, pos));
         }
-        let used = arena::used(self.arena);
-        self.ahead.is_used(used);
-        if self.settings.max_memory.is_some_and(|most| used > most) {
+        if self.settings.max_memory.is_some_and(|most| arena::used(self.arena) > most) {
             return Err(too_much_memory(pos));
         }
         Ok(())

@@ -15,7 +15,6 @@
 //! Evaluation recurses natively: run it inside [`on_big_stack`], or deep programs are refused
 //! earlier than they need to be.
 
-mod ahead;
 mod api;
 mod arena;
 mod assert;
