@@ -329,6 +329,9 @@ impl<'a> Evaluator<'a> {
         let value = match value {
             Value::Thunk(thunk) => match thunk.get() {
                 ThunkState::Done(_, value) => value,
+                ThunkState::Failed(_) => {
+                    return Err(Error::ty("cannot convert an error to JSON", NO_POS));
+                }
                 _ => return Err(Error::ty("cannot convert a thunk to JSON", NO_POS)),
             },
             value => value,

@@ -39,6 +39,7 @@ mod links;
 mod mentioned;
 mod ops;
 mod packages;
+mod parameters;
 mod paths;
 mod print;
 mod reading;
