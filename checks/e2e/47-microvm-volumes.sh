@@ -26,10 +26,9 @@ describe() { # MORE-OF-db
 		}
 	NIX
 }
-describe 'binds."/srv".source = "/srv/x"; devices."/dev/fuse" = { }; vm.resume = true;'
+describe 'binds."/srv".source = "/srv/x"; devices."/dev/fuse" = { };'
 refuse 3 "binds is for containers.*none of the host's files; lay .files., use .volumes." "what a machine with a kernel cannot have is said" deploy
 says "devices is for containers" "each"
-says "vm.resume does not go with volumes" "and why"
 describe ''
 # Where snapshots share their blocks.
 truncate -s 4G "$WORK/xfs.img" && mkfs.xfs -q "$WORK/xfs.img" && mount -o loop "$WORK/xfs.img" /var/lib/hc || exit 1

@@ -272,6 +272,19 @@ impl Disks {
         Ok(disks)
     }
 
+    /// Bytes that a machine sees of a disk, or would see of one that is made now.
+    ///
+    /// # Errors
+    /// When it or its image cannot be read.
+    pub fn size(&self, request: &Request<'_>) -> Result<u64, ForkError> {
+        let (machine, disk) = (request.machine.as_str(), request.disk.as_str());
+        if let Some(there) = read(&self.dir(machine).join(disk), machine, disk)? {
+            return Ok(there.size);
+        }
+        let image = &request.image.physical;
+        wanted_size(request, image.metadata().doing("look at", image)?.len())
+    }
+
     /// Whether a fork, or a snapshot of one, reads `image` (the last part of its store path) in the
     /// store.
     ///
