@@ -177,7 +177,8 @@ mod tests {
     fn qemu_finds_nothing_wrong_with_one_that_grew() {
         for (from, to) in [(512, 1 << 30), (1 << 30, 4 << 40), (4 << 40, (4 << 40) + 512)] {
             let (_dir, over) = overlay(from, 512);
-            let file = File::options().read(true).write(true).open(&over).unwrap();
+            let flags = rustix::fs::OFlags::RDWR;
+            let file = rustix::fs::open(&over, flags, rustix::fs::Mode::empty()).unwrap().into();
             if to > 4 << 40 {
                 assert!(grow(&file, to).unwrap_err().to_string().contains("qemu-img resize"));
                 continue;

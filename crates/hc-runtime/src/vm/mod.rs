@@ -11,12 +11,13 @@
 //! | [`fork`] | a computer that begins as what another is now |
 //! | [`launch`], [`jail`] | a process of the machine's own, and what it sees |
 //! | [`qmp`], [`channel`], [`console`], [`own`] | what is said to QEMU and to the guest, the console, the command's streams |
-//! | [`still`] | a machine that stands still while its disks are kept |
+//! | [`still`], [`balloon`] | a machine that stands still while its disks are kept; how much memory it may use |
 //! | [`watch`], [`ask`], [`ending`] | all of that until it ends: whether it works, and what brought it down |
 //! | [`session`], [`client`], [`copy`] | `hc exec`, `hc console` and `hc screen`, `hc cp`: outside the supervisor |
 
 mod accelerator;
 mod ask;
+mod balloon;
 mod channel;
 pub(crate) mod client;
 mod command;
@@ -47,6 +48,7 @@ mod tpm;
 mod watch;
 
 pub use accelerator::{Accelerator, Kind, accelerators};
+pub use balloon::balloon;
 pub use fork::Disk as ForkedDisk;
 
 use crate::error::{Problem, Res, RunError};
@@ -90,6 +92,8 @@ struct Machine {
     doors: Vec<(Service, Door)>,
     /// Who it stands still for.
     still: Still,
+    /// Who says how much memory it may use.
+    balloon: balloon::Balloon,
     /// What a PC has besides.
     pc: Option<q35::Running>,
     /// This process's streams, where they are the command's.
@@ -132,6 +136,8 @@ enum Service {
     Fork,
     /// Standing still.
     Still,
+    /// More or less memory.
+    Memory,
 }
 
 impl Service {
@@ -143,6 +149,7 @@ impl Service {
             Self::Screen => client::SCREEN,
             Self::Fork => fork::SOCKET,
             Self::Still => client::STILL,
+            Self::Memory => balloon::MEMORY,
         };
         Ok((self, Door::open(run.join(name))?))
     }

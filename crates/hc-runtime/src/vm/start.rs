@@ -1,6 +1,7 @@
 //! A microVM from its description to a computer that is on.
 
 use super::accelerator::{self, Accelerator};
+use super::balloon::Balloon;
 use super::channel::Channel;
 use super::command::Memory;
 use super::console::Console;
@@ -96,8 +97,10 @@ impl Run<'_> {
         }
         // Streams of somebody's terminal are not had twice.
         let forks = own.is_none().then_some(Service::Fork);
-        let services: Vec<_> =
-            [Service::Sessions, Service::Console].into_iter().chain(forks).collect();
+        let services: Vec<_> = [Service::Sessions, Service::Console, Service::Memory]
+            .into_iter()
+            .chain(forks)
+            .collect();
         let doors = self.doors(&services).map_err(here)?;
         let copied = incoming.is_some();
         let (qemu, memory, unsaved) = match incoming {
@@ -212,6 +215,7 @@ impl Run<'_> {
             console: Console::open(qemu.console, &self.places)?,
             doors,
             still: Still::default(),
+            balloon: Balloon::default(),
             pc,
             own: None,
             identity,
