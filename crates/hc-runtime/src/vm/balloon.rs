@@ -72,7 +72,8 @@ pub fn balloon(run_dir: &Path, name: &str, bytes: u64) -> Result<(), RunError> {
         let mut socket = socket.doing_with(|| format!("use {}", path.display()))?;
         let action = "ask the machine's supervisor";
         socket.set_read_timeout(Some(PATIENCE)).doing(action)?;
-        writeln!(socket, "{bytes}").doing(action)?;
+        // In one go: it is answered as soon as some of it is there.
+        socket.write_all(format!("{bytes}\n").as_bytes()).doing(action)?;
         let mut answer = String::new();
         BufReader::new(socket).read_line(&mut answer).doing(action)?;
         match answer.trim_end() {
