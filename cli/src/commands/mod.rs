@@ -27,6 +27,7 @@ mod lifecycle;
 mod log;
 mod logs;
 mod machine;
+mod memory;
 mod net;
 mod plan;
 mod ps;
@@ -77,6 +78,7 @@ enum Verb {
     Run(Box<run::Args>),
     Exec(exec::Args),
     Fork(fork::Args),
+    Memory(memory::Args),
     Shell(shell::Args),
     Cp(cp::Args),
     Console(console::Args),
@@ -160,6 +162,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Net(args) => net::run(globals, args),
         Verb::Logs(args) => logs::run(globals, args),
         Verb::Fork(args) => fork::run(globals, args),
+        Verb::Memory(args) => memory::run(globals, args),
         Verb::Cp(args) => cp::run(globals, args),
         Verb::Console(args) => console::run(globals, args),
         Verb::Screen(args) => screen::run(globals, args),
