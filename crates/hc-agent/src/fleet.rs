@@ -6,6 +6,7 @@ use crate::machine::Keeper;
 use crate::machines::{Machines, boot_id};
 use crate::networks::MachineName;
 use crate::process::Process;
+use crate::restarts::Restarts;
 use crate::status::Phase;
 use crate::target::Target;
 use crate::wire::{Failure, MachineView};
@@ -14,7 +15,7 @@ use hc_runtime::volumes::VolumeName;
 use hc_spec::Name;
 use hc_spec::machine::Kind;
 use hc_spec::storage::Snapshots;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -83,7 +84,7 @@ impl Fleet {
             }),
             boot_id: Arc::clone(&self.boot_id),
             starts: Arc::clone(&self.starts),
-            history: VecDeque::new(),
+            restarts: Restarts::default(),
         };
         Member { goal, view, task: tokio::spawn(keeper.keep()) }
     }

@@ -27,6 +27,7 @@ mod machine;
 mod machines;
 mod networks;
 mod process;
+mod restarts;
 mod roots;
 mod serve;
 mod set;
@@ -51,6 +52,7 @@ pub use networks::{
     Carrier, MachineName, Networks, NoNetworks, OverlayView, Report, Reports, State,
 };
 pub use process::Process;
+pub use restarts::Restarts;
 pub use roots::{NoRoots, Roots};
 pub use serve::{Parts, run, serve};
 pub use set::read_set;

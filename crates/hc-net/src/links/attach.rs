@@ -132,39 +132,40 @@ pub(super) fn inside<T>(
 
 fn create(port: &Port<'_>, netns: BorrowedFd<'_>, ifname: &str) -> Result<()> {
     let link = port.link();
-    let mut peer = LinkMessageBuilder::<LinkUnspec>::new()
+    let peer = LinkMessageBuilder::<LinkUnspec>::new()
         .name(ifname)
         .mtu(port.mtu)
         .address(port.place.mac(port.machine).0.to_vec())
         .setns_by_fd(netns.as_raw_fd());
-    let mut pair = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
+    let peer = one_queue(peer);
+    let pair = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
         .name(link.as_str())
         .mtu(port.mtu)
-        .controller(port.bridge);
-    // One queue each, which is what they use. Without being told so, they are made with one for each
-    // processor, and taking the others away waits for a grace period of the kernel.
-    for queues in [LinkAttribute::NumTxQueues(1), LinkAttribute::NumRxQueues(1)] {
-        peer = peer.append_extra_attribute(queues.clone());
-        pair = pair.append_extra_attribute(queues);
-    }
-    let pair = pair.set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build()))).build();
+        .controller(port.bridge)
+        .set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build())));
+    let pair = one_queue(pair).build();
     let made = |link: &str| {
         let pair = Change::make(Message::NewLink(pair.clone())).doing("create the link", link);
         port.outside.change(vec![pair])
     };
-    // A link of that name is what a killed supervisor left, or is just going away with its
-    // namespace: delete it and try again.
-    let mut leftover = false;
+    // A link of that name is what a killed supervisor left, or is just going away with its namespace.
+    let (mut aside, mut again) = (None, false);
     loop {
         match made(&link) {
             Err(Error::Link { source, .. }) if source.raw_os_error() == Some(libc::EEXIST) => {
-                if !port.delete()? && leftover {
-                    return Err(Error::InterfaceTaken {
-                        machine: port.machine.clone(),
-                        ifname: ifname.into(),
-                    });
+                match (port.put_aside()?, aside.take()) {
+                    (Some(index), _) => aside = Some(index),
+                    // Its other end is in this very namespace, and has the name there.
+                    (None, Some(index)) => port.delete(index)?,
+                    (None, None) if again => {
+                        return Err(Error::InterfaceTaken {
+                            machine: port.machine.clone(),
+                            ifname: ifname.into(),
+                        });
+                    }
+                    (None, None) => {}
                 }
-                leftover = true;
+                again = true;
             }
             done => return done,
         }
@@ -181,6 +182,13 @@ fn hears(inside: &Channel, address: Ipv6Addr) -> Result<()> {
         std::thread::sleep(std::time::Duration::from_micros(50));
     }
     Ok(())
+}
+
+/// An end of a pair has one queue in use if nobody says more. Unless it is asked for by number, the kernel makes
+/// one for each processor and takes all but one away again, which costs a grace period an end.
+fn one_queue<T>(end: LinkMessageBuilder<T>) -> LinkMessageBuilder<T> {
+    end.append_extra_attribute(LinkAttribute::NumTxQueues(1))
+        .append_extra_attribute(LinkAttribute::NumRxQueues(1))
 }
 
 fn set_up_inside(

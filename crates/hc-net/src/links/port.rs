@@ -47,14 +47,30 @@ impl<'a> Port<'a> {
         self.place.link(self.machine)
     }
 
-    /// Deletes it; says whether it was there.
-    pub fn delete(&self) -> Result<bool> {
+    /// Takes a link of its name out of the way; says which. It is not deleted: whoever
+    /// deletes a link waits for several grace periods, tens of milliseconds, most of them with the lock that
+    /// everybody needs who makes one, and this one goes with its other end anyway. Down it carries
+    /// nothing, and no rule lets a link of its new name send.
+    pub fn put_aside(&self) -> Result<Option<u32>> {
         let link = self.link();
-        let Some(index) = self.outside.index(&link) else { return Ok(false) };
+        let Some(index) = self.outside.index(&link) else { return Ok(None) };
+        let aside = || LinkMessageBuilder::<LinkUnspec>::new().index(index);
+        // In this order, as kernels before 6.2 rename nothing that is up.
+        let changes = [aside().down(), aside().name(format!("hcx{index}"))];
+        let changes = changes.map(|change| {
+            // Its other end may go in the meantime, and take it along.
+            let change = Change::to(Message::SetLink(change.build())).unless(libc::ENODEV);
+            change.doing("put out of the way", &link)
+        });
+        self.outside.change(changes.into()).map(|()| Some(index))
+    }
+
+    /// Deletes the link of that index.
+    pub fn delete(&self, index: u32) -> Result<()> {
         let gone = LinkMessageBuilder::<LinkUnspec>::new().index(index).build();
         // Its other end's namespace may go away in the meantime, and take it along.
-        let gone = Change::to(Message::DelLink(gone)).unless(libc::ENODEV).doing("delete", link);
-        self.outside.change(vec![gone]).map(|()| true)
+        let gone = Change::to(Message::DelLink(gone)).unless(libc::ENODEV);
+        self.outside.change(vec![gone.doing("delete", self.link())])
     }
 
     /// Puts it up, and tells the host where the machine's addresses are.

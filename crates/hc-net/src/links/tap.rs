@@ -67,7 +67,7 @@ fn create(port: &Port<'_>) -> Result<OwnedFd> {
             // What a killed supervisor left is another kind of link, or still held by a process
             // that is just ending.
             Err(error) if is_taken(&error) => {
-                if !port.delete()? && leftover {
+                if port.put_aside()?.is_none() && leftover {
                     return Err(failed(&link, error));
                 }
                 leftover = true;
