@@ -191,8 +191,9 @@ async fn ensure_network(netlink: &Netlink, place: Place<'_>, spec: &NetworkSpec)
         sysctl::set(&format!("ipv6/conf/{name}/{setting}"), "0")?;
     }
     // Nobody asks who listens to which group, so that everybody gets everything either way; and each port
-    // that goes up would look after all of them.
-    let settings = LinkMessageBuilder::<LinkBridge>::new(&name)
+    // that goes up would look after all of them. Without its name: before Linux 6.2 none that is up is
+    // given any, be it its own.
+    let settings = LinkMessageBuilder::<LinkBridge>::new_with_info_kind(InfoKind::Bridge)
         .mcast_snooping(false)
         .index(index)
         .mtu(spec.mtu)
