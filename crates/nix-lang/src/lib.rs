@@ -42,6 +42,7 @@ mod packages;
 mod parameters;
 mod paths;
 mod print;
+mod reading;
 mod report;
 mod run;
 mod scope;
