@@ -44,7 +44,7 @@ mod watch;
 pub use build::{host_config, observe};
 
 use crate::context::Globals;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Hybrid Cloud: machines from Nix files
@@ -129,7 +129,10 @@ impl Cli {
             let MachineCli { globals, verb: MachineVerb::Machine(args) } = MachineCli::parse();
             return Self { globals, verb: Verb::Machine(args) };
         }
-        Self::parse()
+        let matches = Self::command().get_matches();
+        let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        crate::nix_conf::heed(crate::settings::given(&matches));
+        cli
     }
 }
 
@@ -186,7 +189,6 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_arguments_are_consistent() {

@@ -236,8 +236,8 @@ impl Fleet {
 
     pub(crate) fn names(&self) -> Vec<MachineName> {
         let name = |(name, m): (&Name, &Member)| {
-            let networks = m.goal.borrow().target.as_ref()?.networks.clone();
-            let kind = m.goal.borrow().target.as_ref()?.kind;
+            let target = m.goal.borrow().target.clone()?;
+            let (networks, lan, kind) = (target.networks.clone(), target.lan.clone(), target.kind);
             let (phase, payload) = {
                 let view = m.view.borrow();
                 (view.phase, view.payload)
@@ -245,7 +245,7 @@ impl Fleet {
             let state = phase.for_names();
             let runs = matches!(phase, Phase::Running | Phase::Ready);
             let inside = payload.filter(|_| runs && kind == Kind::Container);
-            Some(MachineName { name: name.clone(), networks, state, runs, inside })
+            Some(MachineName { name: name.clone(), networks, lan, state, runs, inside })
         };
         self.members().iter().filter_map(name).collect()
     }

@@ -4,7 +4,8 @@ use super::address;
 use super::port::{Port, host_route, neighbour};
 use crate::channel::{Change, Channel};
 use crate::error::{Error, Result};
-use crate::{firewall, netlink, sysctl};
+use crate::sysctl::Settings;
+use crate::{firewall, netlink};
 use hc_fs::Lingering;
 use hc_spec::Name;
 use hc_spec::addr::Place;
@@ -40,12 +41,15 @@ pub fn attach(
     index: u32,
 ) -> Result<(Attached, Lingering)> {
     let ifname = format!("eth{index}");
-    let inside = within(netns)?;
-    let (port, lingering) = Port::prepare(place, machine)?;
+    let settings = Settings::fresh();
+    let inside = within(netns, &settings)?;
+    let (port, mut lingering) = Port::prepare(place, machine)?;
     create(&port, netns, &ifname)?;
-    port.set_up()?;
+    port.set_up(&settings)?;
     set_up_inside(&inside, place, machine, &ifname, index == 0)?;
     port.carries()?;
+    hears(&inside, place.v6(machine))?;
+    lingering.join(settings.into());
     Ok((Attached { ifname, v6: place.v6(machine), v4: place.v4(machine) }, lingering))
 }
 
@@ -88,16 +92,16 @@ pub(super) fn forgotten(outside: &Channel, place: &Place<'_>, machine: &Name) ->
 }
 
 /// Connects to the routing tables of the machine's namespace.
-fn within(netns: BorrowedFd<'_>) -> Result<Channel> {
+fn within(netns: BorrowedFd<'_>, settings: &Settings) -> Result<Channel> {
     inside(netns, || {
         // Defaults for the links to come: all addresses are known, nobody needs asking. Where
         // /proc/sys is not writable the packet filter still keeps advertisements out.
         for (name, value) in [("accept_ra", "0"), ("accept_dad", "0")] {
-            let _ = sysctl::put(&format!("ipv6/conf/default/{name}"), value);
+            let _ = settings.put(&format!("ipv6/conf/default/{name}"), value);
         }
         // The way to another host may swallow packets that are too large for it and say nothing: TCP
         // then finds out by itself.
-        let _ = sysctl::put("ipv4/tcp_mtu_probing", "1");
+        let _ = settings.put("ipv4/tcp_mtu_probing", "1");
         netlink::socket()
     })
     .map(Channel::over)
@@ -166,6 +170,18 @@ fn create(port: &Port<'_>, netns: BorrowedFd<'_>, ifname: &str) -> Result<()> {
             done => return done,
         }
     }
+}
+
+/// Waits until the machine takes packets to its address: the kernel makes the way to it in a work queue,
+/// and what comes before that is dropped, so that a connection would be tried again only after a second.
+fn hears(inside: &Channel, address: Ipv6Addr) -> Result<()> {
+    for _ in 0..10_000 {
+        if inside.is_local(address)? {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_micros(50));
+    }
+    Ok(())
 }
 
 /// An end of a pair has one queue in use if nobody says more. Unless it is asked for by number, the kernel makes

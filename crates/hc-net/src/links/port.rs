@@ -2,7 +2,8 @@
 
 use crate::channel::{Change, Channel};
 use crate::error::{Error, Result};
-use crate::{firewall, sysctl};
+use crate::firewall;
+use crate::sysctl::Settings;
 use hc_fs::Lingering;
 use hc_spec::Name;
 use hc_spec::addr::Place;
@@ -73,11 +74,11 @@ impl<'a> Port<'a> {
     }
 
     /// Puts it up, and tells the host where the machine's addresses are.
-    pub fn set_up(&self) -> Result<()> {
+    pub fn set_up(&self, settings: &Settings) -> Result<()> {
         let Self { outside, place, machine, bridge, .. } = self;
         let link = self.link();
         // The port carries frames and has no addresses of its own.
-        sysctl::put(&format!("ipv6/conf/{link}/disable_ipv6"), "1")?;
+        settings.put(&format!("ipv6/conf/{link}/disable_ipv6"), "1")?;
         let up = LinkMessageBuilder::<LinkUnspec>::new()
             .name(link.as_str())
             .mtu(self.mtu)
