@@ -162,7 +162,7 @@ fn other_formats_go_through_qemu_and_keep_to_the_limit() {
         .find(|program| program.exists())
         .expect("tests need qemu-utils");
     let path = |path: &Path| path.to_str().unwrap().to_owned();
-    for format in ["vdi", "vmdk", "vhdx"] {
+    for format in ["vdi", "vmdk", "vhdx", "vpc"] {
         let image = dir.path().join(format);
         qemu(&["convert", "-f", "raw", "-O", format, &path(&source), &path(&image)]);
         let mut env: Env = [("src", path(&image)), ("out", path(&dir.path().join("built")))]
