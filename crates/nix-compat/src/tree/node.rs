@@ -4,6 +4,7 @@ use super::{Context, Filled};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::CWD;
 use rustix::io::Errno;
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -128,7 +129,7 @@ pub(crate) struct Large {
 
 #[derive(Debug, Default)]
 struct ToWrite {
-    pieces: Vec<Piece>,
+    pieces: VecDeque<Piece>,
     /// Somebody writes.
     writing: bool,
 }
@@ -167,13 +168,13 @@ impl Large {
     fn write(&self, piece: Piece) -> Result<(), Errno> {
         let file = self.open()?;
         let mut to_write = self.to_write();
-        to_write.pieces.push(piece);
+        to_write.pieces.push_back(piece);
         if std::mem::replace(&mut to_write.writing, true) {
             return Ok(());
         }
         let mut done = Ok(());
         while done.is_ok()
-            && let Some(Piece { block, contents, offset }) = to_write.pieces.pop()
+            && let Some(Piece { block, contents, offset }) = to_write.pieces.pop_front()
         {
             drop(to_write);
             done = all(&block[contents], |rest, done| {
