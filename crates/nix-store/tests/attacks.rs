@@ -223,9 +223,10 @@ fn thirty_two_bit_programs_run_and_get_no_set_id_bits_either() {
     let program = home.store.add_executable("program", &file).unwrap();
     let script =
         "touch f; status=0; $program || status=$?; echo $status > $out; stat -c %a f >> $out";
-    let mut builder =
-        home.script("i686", script).set("program", program.to_string()).input_source(program);
-    *builder.system_mut() = "i686-linux".into();
+    let builder = home
+        .script_on("i686-linux", "i686", script)
+        .set("program", program.to_string())
+        .input_source(program);
     let out = home.build(builder).unwrap();
     // EPERM, and the file is as it was.
     assert_eq!(std::fs::read_to_string(home.physical(&out)).unwrap(), "1\n644\n");

@@ -117,7 +117,7 @@ fn derivations_that_a_build_makes_are_built() {
     let drv = inner.drv_path().unwrap();
     assert_eq!(home.store.info(made).unwrap().deriver.as_ref(), Some(&drv));
     // It is an ordinary derivation of the store.
-    assert_eq!(home.store.derivation(&drv).unwrap(), *inner);
+    assert_eq!(home.store.derivation(&drv).unwrap(), inner);
     assert!(home.store.info(&drv).unwrap().ca.is_some());
     home.verify();
     home.nothing_left();
@@ -379,8 +379,7 @@ fn thirty_two_bit_builds_run_and_see_a_thirty_two_bit_machine() {
     let home = Home::new();
     // The program itself is a 64-bit one: it runs under the same filter, and asks who it is.
     let script = "cat /proc/self/personality > $out; echo x > f; chmod 755 f; if chmod 4755 f; then exit 1; fi";
-    let mut builder = home.script("i686", script);
-    *builder.system_mut() = "i686-linux".into();
+    let builder = home.script_on("i686-linux", "i686", script);
     let out = home.build(builder).unwrap();
     assert_eq!(read(&home, &out), "00040008\n");
 }

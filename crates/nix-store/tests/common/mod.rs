@@ -39,7 +39,12 @@ impl Home {
 
     /// A derivation that runs a script with busybox in its PATH.
     pub fn script(&self, name: &str, script: &str) -> Derivation {
-        Derivation::new(name, "x86_64-linux", format!("{}/bin/sh", self.busybox))
+        self.script_on("x86_64-linux", name, script)
+    }
+
+    /// The same for another system.
+    pub fn script_on(&self, system: &str, name: &str, script: &str) -> Derivation {
+        Derivation::new(name, system, format!("{}/bin/sh", self.busybox))
             .argument("-e")
             .argument("-c")
             .argument(script)
