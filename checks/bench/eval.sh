@@ -33,7 +33,7 @@ done
 # both NAME FILE RUNS: alternating runs of both, after one look whether they say the same.
 both() {
 	local name=$1 file=$2 runs=$3 round
-	local ours=("$HC" eval --impure --json --file "$file")
+	local ours=("$HC" eval --read-only --impure --json --file "$file")
 	local theirs=("$nix" --eval --json --strict "$file")
 	say "$name"
 	"${ours[@]}" | jq -S . >"$WORK/ours.json"

@@ -69,4 +69,36 @@ same "fetchGit" "$(hc eval --impure --expr "(builtins.fetchGit $here/lib).revCou
 same "fetchTarball" "$(hc eval --raw --impure --expr "builtins.readFile ((builtins.fetchTarball file://$here/plain.tar.gz) + \"/dir/file\")")" text
 refuse 3 "hash mismatch" "a wrong hash" hc eval --impure --expr \
 	"builtins.fetchurl { url = \"file://$here/plain.tar.gz\"; sha256 = \"\"; }"
+
+# What git does not track, and what it is called.
+mkdir tracked
+git -C tracked init -q -b main
+echo '{ outputs = _: { name = baseNameOf ./.; z = builtins.readFile ./file; }; }' >tracked/flake.nix
+refuse 3 "Path 'flake.nix' in the repository \"$here/tracked\" is not tracked by Git" "a flake that git does not track" hc eval ./tracked#z
+git -C tracked add flake.nix
+refuse 3 "Path 'file' does not exist in Git repository" "a file that is not there" hc eval ./tracked#z
+echo text >tracked/file
+refuse 3 "Path 'file' in the repository" "a file that git does not track" hc eval ./tracked#z
+says "git -C $here/tracked add file" "it says what helps"
+git -C tracked add file
+same "it is there then" "$(hc eval --raw ./tracked#z)" text
+check "its source has the name it has in the store" grep -Eqx '[a-z0-9]{32}-source' <(hc eval --raw ./tracked#name)
+
+# Names for one run, and whose lock file is written.
+printf '{"version":2,"flakes":[{"from":{"type":"indirect","id":"mine"},"to":{"type":"git","url":"file://%s/app"}}]}' "$here" >registry.json
+mkdir app
+git -C app init -q -b main
+echo '{ inputs.lib.url = "git+file://'"$here"'/lib"; outputs = { self, lib }: { ten = lib.one; }; }' >app/flake.nix
+git -C app add flake.nix
+refuse 3 "cannot write modified lock file of flake 'flake:mine'" "what a registry leads to stays as it is" \
+	hc eval --flake-registry "$here/registry.json" mine#ten
+same "it can be looked at" "$(hc eval --no-write-lock-file --flake-registry "$here/registry.json" mine#ten 2>/dev/null)" 10
+check "the lock file is committed, as is said" hc flake lock ./app --commit-lock-file --commit-lock-file-summary "inputs: lock"
+same "with those words" "$(git -C app log -1 --format=%s)" "inputs: lock"
+same "names of another flake's inputs" "$(hc eval --inputs-from ./app lib#one)" 10
+echo '# changed' >>lib/flake.nix
+check "a lock without a revision" hc flake lock ./app --override-input lib "git+file://$here/lib" --allow-dirty-locks
+hc eval ./app#ten >/dev/null 2>error
+check "is warned about" grep -q "Lock file entry .* is unlocked" error
+refuse 3 "zero-length input path" "no input is named" hc flake lock ./app --override-input "" "git+file://$here/lib"
 finish

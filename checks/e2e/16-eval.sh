@@ -125,6 +125,35 @@ for how in "" "--extra-experimental-features dynamic-derivations" "--experimenta
 	check "a cloud, $how" grep -q "it is $wanted" error
 done
 
+# Settings: arguments of every verb that evaluates, over $NIX_CONFIG and nix.conf.
+mkdir -p "$WORK/conf" "$WORK/seen/deep"
+echo text >"$WORK/seen/deep/file"
+echo "restrict-eval = true" >"$WORK/conf/nix.conf"
+reads="builtins.readFile $WORK/seen/deep/file"
+export NIX_CONF_DIR="$WORK/conf"
+refuse 3 "forbidden in restricted mode" "nix.conf restricts evaluation" hc eval --impure --expr "$reads"
+same "the command line counts over it" "$(hc eval --impure --raw --no-restrict-eval --expr "$reads")" text
+same "and so does --option" "$(hc eval --impure --raw --option restrict-eval false --expr "$reads")" text
+same "the search path may be read" "$(hc eval --impure --raw -I "x=$WORK/seen" --expr "$reads")" text
+same "of what is above it, the way there" "$(hc eval --impure --json -I "x=$WORK/seen" --expr "builtins.readDir $WORK")" '{"seen":"directory"}'
+unset NIX_CONF_DIR
+same "--extra-nix-path" "$(NIX_PATH=a=$WORK/seen hc instantiate --extra-nix-path "b=$WORK/conf" --find-file a b | tr '\n' ' ')" "$WORK/seen $WORK/conf "
+same "--nix-path" "$(NIX_PATH=a=$WORK/conf hc instantiate --nix-path "a=$WORK/seen" --find-file a)" "$WORK/seen"
+hc eval --option bogus 1 --expr 1 >/dev/null 2>error
+same "a setting that nobody knows" "$(cat error)" "warning: unknown setting 'bogus'"
+hc eval --option sandbox false --expr 1 >/dev/null 2>error
+same "one that is of no concern" "$(cat error)" "warning: the setting 'sandbox' of Nix has no effect here"
+refuse 2 "not compatible" "a file is not pure" hc eval --pure-eval --file default.nix
+
+# What is printed can be opened.
+same "a source that --raw names" "$(cat "$(hc eval --impure --raw --expr "\"\${$WORK/seen}\"")/deep/file")" text
+drv=$(hc eval --json --expr '(derivation { name = "named"; system = "s"; builder = "b"; }).drvPath' | jq -r .)
+check "a derivation that --json names" test -f "$drv"
+drv=$(hc eval --read-only --raw --expr '(derivation { name = "unwritten"; system = "s"; builder = "b"; }).drvPath')
+check "--read-only writes nothing" test ! -e "$drv"
+same "--json leaves paths as they are" "$(hc eval --impure --json --expr "$WORK/seen")" "\"$WORK/seen\""
+same "--pretty" "$(hc eval --json --pretty --expr '{ a = [ ]; b.c = 1; }' | tr '\n' ' ')" '{   "a": [],   "b": {     "c": 1   } } '
+
 if command -v nix-instantiate >/dev/null; then
 	for arguments in "" "-A list" "-A hello --argstr name you" "--eval -A text" "--eval --strict --json -A text" \
 		"--eval --strict -A deep" "--eval --strict --xml --no-location -A deep"; do

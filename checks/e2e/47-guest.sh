@@ -191,7 +191,7 @@ check "and random numbers" bash -c '[ -n "$(sed -n 6p first)" ] && [ "$(sed -n 6
 
 # --- Saved while it ran.
 boot microvm root.erofs ''
-watch='while :; do read up _ </proc/uptime; echo $up $(hostname); sleep 0.02; done >/tmp/log'
+watch='while :; do read up _ </proc/uptime; name=$(hostname); read now _ </proc/uptime; echo $up $name $now; sleep 0.02; done >/tmp/log'
 identity before 5 "$(jq -n --arg w "$watch" '{ command: ["sh", "-c", $w] }')" '"started"'
 guest identity identity.json >/dev/null
 sum "a machine stands still with all that runs in it" "Quiet" guest quiesce sh -c 'echo x; sleep 777'
@@ -204,7 +204,9 @@ identity after 6 '{}' '"started"'
 sum "until it is another" "Started Ready Identified" guest identity identity.json Identified
 sleep 1
 inside cat /tmp/log >log
+# A line that it stood still in is of neither.
 check "which is all that its payload sees" awk '
+	$3 - $1 >= 1 { next }
 	$2 == "before" { if (seen) exit bad = 1; last = $1 }
 	$2 == "after" { if (!seen) { seen = 1; if ($1 - last < 1) exit bad = 1 } }
 	END { exit !seen || bad }' log

@@ -26,10 +26,9 @@ describe() { # MORE-OF-db
 		}
 	NIX
 }
-describe 'binds."/srv".source = "/srv/x"; devices."/dev/fuse" = { }; vm.resume = true;'
+describe 'binds."/srv".source = "/srv/x"; devices."/dev/fuse" = { };'
 refuse 3 "binds is for containers.*none of the host's files; lay .files., use .volumes." "what a machine with a kernel cannot have is said" deploy
 says "devices is for containers" "each"
-says "vm.resume does not go with volumes" "and why"
 describe ''
 # Where snapshots share their blocks.
 truncate -s 4G "$WORK/xfs.img" && mkfs.xfs -q "$WORK/xfs.img" && mount -o loop "$WORK/xfs.img" /var/lib/hc || exit 1
@@ -57,6 +56,14 @@ inside 'head -c 80M /dev/urandom >/dev/shm/much'
 full=$(used)
 inside 'rm /dev/shm/much'
 check "what is freed inside is given back" bash -c 'for i in $(seq 100); do [ "$("$HC" status db --json | jq .usage.anonymousBytes)" -lt $(($1 - 50000000)) ] && exit; sleep 0.2; done; echo "$1"; "$HC" status db; exit 1' _ "$full"
+# left RELATION KIB: waits until its programs may use so much.
+left() { bash -c 'for i in $(seq 100); do [ "$("$HC" exec db -- awk "/^MemAvailable/ { print \$2 }" /proc/meminfo)" "$1" "$2" ] && exit; sleep 0.1; done; "$HC" exec db -- cat /proc/meminfo; exit 1' _ "$@"; }
+all=$(inside "awk '/^MemAvailable/ { print \$2 }' /proc/meminfo")
+check "it may be told to use less" hc memory db 200M
+check "and does" left -lt $((all - 40000))
+refuse 1 "from 1 to 268435456 bytes" "no more than it has" hc memory db 1G
+check "and all again" hc memory db 256M
+check "which it does" left -gt $((all - 20000))
 check "status" hc status db
 says "memory +[0-9.]+ MiB of the host.s, for a machine with 256.0 MiB" "tells how much of its memory it has taken"
 

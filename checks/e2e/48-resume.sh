@@ -16,6 +16,7 @@ describe() {
 		    image = images.debian;
 		    vm = { kernel = images.kernel { src = ./kernel.deb; }; layerSize = "1G"; resume = true; };
 		    command = [ "/bin/bash" "-c" "echo begun; exec sleep 100000" ];
+		    volumes.data = { path = "/srv"; size = "300M"; };
 		    ready.timeoutSec = 150;
 		  });
 		}
@@ -35,12 +36,12 @@ same "once" "$(find $saved -name saved.json | wc -l)" 1
 same "its memory is in no file that has a name" "$(ls /run/hc/machines/r-one/ram 2>/dev/null)" ""
 first=$(id r-one)
 made=$(stat -c %Y.%i $saved/*/ram)
-hc exec r-one -- sh -c 'echo kept >/root/kept; sync'
+hc exec r-one -- sh -c 'echo kept >/root/kept; echo kept >/srv/kept; sync'
 check "it is started again" hc restart r-one
 hc logs r-one >"$WORK/out"
 silent "cold" "not cold"
 same "the same machine" "$(id r-one)" "$first"
-same "with its disk" "$(hc exec r-one -- cat /root/kept)" kept
+same "with its disk and its volume" "$(hc exec r-one -- cat /root/kept /srv/kept | xargs)" "kept kept"
 now=$(date +%s)
 then=$(hc exec r-one -- date +%s)
 check "and the right time" test "$((then - now))" -ge 0 -a "$((then - $(date +%s)))" -le 0
@@ -53,7 +54,7 @@ same "each has its name" "$(hc exec r-two -- hostname) $(hc exec r-three -- host
 same "and its identity" "$(printf '%s\n' "$first" "$(id r-two)" "$(id r-three)" | sort -u | wc -l)" 3
 same "and address" "$(hc exec r-two -- getent ahostsv6 r-three | awk 'NR == 1 { print $1 }')" "$(machine r-three 'addresses[0]')"
 same "no two have the same random numbers" "$(for m in r-one r-two r-three; do hc exec $m -- sh -c 'head -c 16 /dev/urandom | od -An -x'; done | sort -u | wc -l)" 3
-same "none has another's files" "$(hc exec r-two -- sh -c 'ls /root/kept 2>/dev/null | wc -l')" 0
+same "none has another's files" "$(hc exec r-two -- sh -c 'ls /root/kept /srv/kept 2>/dev/null | wc -l')" 0
 same "they share the memory of the saved one" "$(pgrep qemu-system | while read -r pid; do grep -c '/ram$' "/proc/$pid/maps" | grep -vx 0; done | wc -l)" 3
 # What does not fit is not used.
 printf x >>"$(ls $saved/*/state)"

@@ -39,7 +39,7 @@ cloud <<-NIX
 	  hosts.here.machines.own = {
 	    kind = "microvm";
 	    image = images.disk { src = ./disk.raw; };
-	    vm.kernel = images.kernel { src = ./kernel.deb; };
+	    vm = { kernel = images.kernel { src = ./kernel.deb; }; resume = true; };
 	    stop.signal = "USR2";
 	    ready.timeoutSec = 150;
 	  };
@@ -55,6 +55,8 @@ inside own 'echo mine >/root/mine'
 check "it stops as its init does" hc stop own
 check "and starts again" hc start own
 begun 2
+hc logs own >"$WORK/out"
+silent "cold" "each time from memory that was saved without its disk"
 same "with what it wrote" "$(inside own 'cat /root/mine /root/starts' | tr '\n' ' ')" "mine 2 "
 check "it can be forked too" hc fork own copy
 same "with its disk" "$(inside copy 'hostname; cat /root/mine /root/starts' | tr '\n' ' ')" "copy mine 2 "

@@ -38,6 +38,12 @@ if [ "$(stat -f -c %T /var/lib/hc)" = ext2/ext3 ]; then
 	check "takes no room" bash -c '[ "$(du -k "$(cat one)" | cut -f1)" -lt 512 ]'
 	check "another, larger one" bash -c '"$HC" disk fork "$1" web data --size 1G >two' _ "$image"
 	same "has the size" "$(qemu-img info --output=json "$(cat two)" | jq '."virtual-size"')" 1073741824
+	check "one grows" hc disk grow web 2G data
+	says "web/data has 2.0 GiB" "as it is told"
+	check "and is whole" qemu-img check -q -f qcow2 "$(cat two)"
+	same "with its new size" "$(qemu-img info --output=json "$(cat two)" | jq '."virtual-size"')" 2147483648
+	refuse 1 "several disks: say which" "which is said, where there are two" hc disk grow web 3G
+	refuse 1 "does not shrink" "none shrinks" hc disk grow web 1G data
 	check "what is written to one" qemu-io -f qcow2 -c "write -P 7 0 1M" "$(cat one)"
 	check "is not in the other" bash -c 'qemu-img convert -O raw "$(cat two)" copy.raw && cmp -n 67108864 copy.raw raw'
 	check "and is kept" bash -c '"$HC" disk fork appliance web && qemu-io -f qcow2 -c "read -P 7 0 1M" "$(cat one)" | grep -q "read 1048576"'
@@ -65,6 +71,8 @@ check "eight forks" bash -c 'for i in 1 2 3 4 5 6 7 8; do "$HC" --state-dir xfs/
 silent "copying" "copy nothing"
 check "and take no room" bash -c '[ $(($(df --output=used -k xfs | tail -1) - $1)) -lt 8192 ]' _ "$before"
 check "they read as the image" forked xfs/hc/machines/vm8/disks/root/disk.raw raw
+check "one grows" h disk grow vm7 128M
+same "to that size" "$(stat -c %s xfs/hc/machines/vm7/disks/root/disk.raw)" 134217728
 check "ls shows the base" bash -c '"$HC" --state-dir xfs/hc image ls | grep appliance | grep -q "12.0 MiB.*vm1/root"'
 check "disk ls shows them" bash -c '[ "$("$HC" --state-dir xfs/hc disk ls --json | jq "map(select(.method == \"reflink\")) | length")" = 8 ]'
 refuse 1 "loses data" "a disk smaller than its image" h disk fork appliance vm9 --size 1M

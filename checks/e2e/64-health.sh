@@ -75,10 +75,10 @@ waits "no answer is a bad one" hangs '.restarts >= 1 and (.exit.unhealthy | test
 hc exec crashes -- touch /tmp/ill
 waits "a machine that ends again and again is left alone" crashes '.phase == "failed" and .restarts == 3 and .exit.code == 3'
 check "a new agent" hc agent restart
-waits "leaves it alone, too" crashes '.phase == "failed" and .exit.code == 3'
+waits "leaves it alone, too, and knows how often it was started" crashes '.phase == "failed" and .restarts == 3 and .exit.code == 3'
 hc stop crashes >/dev/null
 hc cp "$WORK/cloud/cloud.nix" crashes:/tmp/x >/dev/null 2>&1 # is not running
 check "start tries again" hc start crashes
-waits "as often as before" crashes '.phase == "failed" and .restarts == 3 and .exit.code == 3'
+waits "as often as before" crashes '.phase == "failed" and .restarts == 6 and .exit.code == 3'
 same "no process that asked is left" "$(pgrep -fc 'sleep 60')" 0
 finish

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 pub enum Code {
     /// Something failed that has no number of its own.
     Failed = 1,
+    /// What the arguments say does not go together.
+    Usage = 2,
     /// The Nix code is wrong.
     Evaluation = 3,
     /// Something could not be built or fetched.

@@ -2,13 +2,16 @@
 
 use crate::context::Globals;
 use crate::error::{Code, Coded, Failure};
-use crate::features::{self, FeatureArgs};
+use crate::features::FeatureArgs;
+use crate::locks::LockArgs;
+use crate::nix_conf::{self, Layers, truth};
 use crate::nix_io::{self, open_io};
 use crate::output;
 use crate::pages;
 use crate::search_path;
+use crate::settings::SettingArgs;
 use hc_deploy::StoreIo;
-use nix_lang::{Arena, Evaluator, FlakeOptions, Lint, LockMode, Settings, Value};
+use nix_lang::{Arena, Evaluator, Lint, Settings, Value};
 use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,6 +20,15 @@ use std::time::Duration;
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Evaluation")]
 pub struct EvalArgs {
+    #[command(flatten)]
+    call: CallArgs,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+/// What functions in files are called with, and where their `<names>` are.
+#[derive(Debug, Clone, Default, clap::Args)]
+struct CallArgs {
     /// Give functions the value of an expression as the argument NAME
     #[arg(long, num_args = 2, value_names = ["NAME", "NIX"], allow_hyphen_values = true)]
     arg: Vec<String>,
@@ -33,107 +45,28 @@ pub struct EvalArgs {
     /// or a URL, channel:NAME or flake:REF in the place of PATH
     #[arg(short = 'I', long, value_name = "[NAME=]PATH")]
     include: Vec<String>,
+}
+
+/// How evaluation goes, for every verb that evaluates.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Evaluation")]
+pub struct HowArgs {
     /// See only what has a hash: no environment, no time, no files but flakes and the store
     #[arg(long, conflicts_with = "impure")]
     pure_eval: bool,
     /// See the environment, the time and any file
-    #[arg(long)]
-    pub impure: bool,
-    /// Read only files below the search path
-    #[arg(long)]
-    restrict_eval: bool,
-    /// Do not build what evaluation has to read
-    #[arg(long)]
-    no_allow_import_from_derivation: bool,
-    /// What builtins.currentSystem says
-    #[arg(long, value_name = "SYSTEM")]
-    eval_system: Option<String>,
-    /// How deep calls may nest
-    #[arg(long, value_name = "COUNT")]
-    max_call_depth: Option<u32>,
+    #[arg(long, alias = "no-pure-eval")]
+    impure: bool,
     /// How long evaluation may take
     #[arg(long, value_name = "SECONDS")]
     max_time: Option<f64>,
     /// How much memory values may take
     #[arg(long, value_name = "MIB")]
     max_memory: Option<usize>,
-    /// Change a setting by the name that nix.conf has for it
-    #[arg(long, num_args = 2, value_names = ["NAME", "VALUE"], allow_hyphen_values = true)]
-    option: Vec<String>,
     #[command(flatten)]
     pub features: FeatureArgs,
-    /// Show every step of an error's trail
-    #[arg(long, overrides_with = "no_show_trace")]
-    show_trace: bool,
-    #[arg(long, hide = true)]
-    no_show_trace: bool,
-    /// Let builtins.traceVerbose speak
-    #[arg(long)]
-    trace_verbose: bool,
-    /// Stop where builtins.warn warns [env: NIX_ABORT_ON_WARN]
-    #[arg(long)]
-    abort_on_warn: bool,
     #[command(flatten)]
-    lints: LintArgs,
-}
-
-/// What the text of expressions may say: `ignore`, `warn` or `fatal`.
-#[derive(Debug, Clone, Default, clap::Args)]
-struct LintArgs {
-    /// Warn of URLs without quotation marks, or refuse them
-    #[arg(long, value_name = "warn|fatal")]
-    lint_url_literals: Option<String>,
-    /// Warn of relative paths that do not begin with a dot, or refuse them
-    #[arg(long, value_name = "warn|fatal")]
-    lint_short_path_literals: Option<String>,
-    /// Warn of paths that begin with / or ~, or refuse them
-    #[arg(long, value_name = "warn|fatal")]
-    lint_absolute_path_literals: Option<String>,
-}
-
-impl LintArgs {
-    /// Those that were given, by the names of the settings.
-    fn given(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        [
-            ("lint-url-literals", &self.lint_url_literals),
-            ("lint-short-path-literals", &self.lint_short_path_literals),
-            ("lint-absolute-path-literals", &self.lint_absolute_path_literals),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value.as_deref()?)))
-    }
-}
-
-/// Arguments for how the inputs of a flake are found.
-#[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Inputs of flakes")]
-pub struct LockArgs {
-    /// Use another flake for an input
-    #[arg(long, num_args = 2, value_names = ["INPUT", "FLAKE"])]
-    pub override_input: Vec<String>,
-    /// Do not write the lock file
-    #[arg(long)]
-    no_write_lock_file: bool,
-    /// Fail when the lock file does not have every input
-    #[arg(long)]
-    no_update_lock_file: bool,
-}
-
-impl LockArgs {
-    /// As the library wants it.
-    pub fn options(&self) -> FlakeOptions {
-        let lock = match (self.no_update_lock_file, self.no_write_lock_file) {
-            (true, _) => LockMode::Frozen,
-            (_, true) => LockMode::Memory,
-            _ => LockMode::Write,
-        };
-        let overrides = self
-            .override_input
-            .chunks_exact(2)
-            .map(|pair| (pair[0].clone(), pair[1].clone()))
-            .collect();
-        FlakeOptions { lock, overrides, ..FlakeOptions::default() }
-    }
+    settings: SettingArgs,
 }
 
 /// How to evaluate, put together from arguments, environment and defaults.
@@ -144,42 +77,38 @@ pub struct Plan {
     pub io: nix_io::Eval,
 }
 
-impl EvalArgs {
-    /// `pure` is what holds when nobody says otherwise.
-    pub fn plan(&self, pure: bool) -> anyhow::Result<Plan> {
+impl HowArgs {
+    /// `pure` is what holds when nobody says otherwise, `include` what is searched first.
+    pub fn plan(&self, pure: bool, include: &[String]) -> anyhow::Result<Plan> {
         let mut plan = Plan {
             settings: Settings {
-                pure: (pure || self.pure_eval) && !self.impure,
-                restrict: self.restrict_eval,
-                show_trace: self.show_trace,
-                trace_verbose: self.trace_verbose,
-                abort_on_warn: self.abort_on_warn
-                    || std::env::var("NIX_ABORT_ON_WARN")
-                        .is_ok_and(|value| truth(&value) == Some(true)),
+                abort_on_warn: std::env::var("NIX_ABORT_ON_WARN")
+                    .is_ok_and(|value| truth(&value) == Some(true)),
                 colour: output::colour(&std::io::stderr()),
                 home: std::env::home_dir(),
-                features: self.features.base()?,
+                features: self.features.all()?,
                 ..Settings::default()
             },
-            io: nix_io::Eval {
-                import_from_derivation: !self.no_allow_import_from_derivation,
-                system: self.eval_system.clone(),
-                ..nix_io::Eval::default()
-            },
+            io: nix_io::Eval::default(),
         };
-        let mut nix_path = None;
-        for pair in self.option.chunks_exact(2) {
-            plan.set(&pair[0], &pair[1], &mut nix_path)?;
+        let Layers { mut all, line } = nix_conf::layers()?;
+        // The older name of the same; which it was is for the newer one to say.
+        if let Some(value) = all.remove("warn-short-path-literals") {
+            let lint = if truth(&value) == Some(true) { "warn" } else { "ignore" };
+            all.entry("lint-short-path-literals".into()).or_insert_with(|| lint.into());
         }
-        for (name, value) in self.lints.given() {
-            plan.set(name, value, &mut nix_path)?;
+        for (name, value) in &all {
+            plan.set(name, value)?;
         }
         let settings = &mut plan.settings;
-        settings.features.extend(self.features.extra());
-        features::warn(&settings.features);
-        if let Some(depth) = self.max_call_depth {
-            settings.max_call_depth = depth;
-        }
+        // What is pure by itself is so whatever files say.
+        let files = settings.pure && !line.contains_key("pure-eval");
+        settings.pure = match line.get("pure-eval").and_then(|value| truth(value)) {
+            _ if self.impure => false,
+            _ if self.pure_eval => true,
+            Some(said) => said,
+            None => pure || files,
+        };
         if let Some(seconds) = self.max_time {
             settings.max_time = Some(seconds_of(seconds)?);
         }
@@ -187,13 +116,47 @@ impl EvalArgs {
             settings.max_memory = Some(mebibytes.saturating_mul(1 << 20));
         }
         if !settings.pure {
-            settings.search_path = search_path::entries(&self.include, nix_path.as_deref());
+            let nix_path = all.get("nix-path").map(String::as_str);
+            settings.search_path = search_path::entries(include, nix_path);
         }
         if settings.restrict {
             settings.allowed_paths.extend(search_path::directories(&settings.search_path));
         }
         plan.io.environment = !settings.pure && !settings.restrict;
         Ok(plan)
+    }
+}
+
+impl EvalArgs {
+    /// `pure` is what holds when nobody says otherwise.
+    pub fn plan(&self, pure: bool) -> anyhow::Result<Plan> {
+        self.how.plan(pure, &self.call.include)
+    }
+
+    /// The same, with what short names of flakes stand for in this run.
+    pub fn plan_with(
+        &self,
+        globals: &Globals,
+        pure: bool,
+        lock: &LockArgs,
+    ) -> anyhow::Result<Plan> {
+        let mut plan = self.plan(pure)?;
+        lock.name(globals, &self.how, &mut plan.io)?;
+        Ok(plan)
+    }
+
+    /// Fails where a file is to be evaluated and purity was asked for: it could not be read.
+    pub fn file_allowed(&self) -> anyhow::Result<()> {
+        if !self.how.pure_eval {
+            return Ok(());
+        }
+        let message = "--file and --pure-eval are not compatible: a file has no hash";
+        Err(Failure::new(Code::Usage, message).into())
+    }
+
+    /// The features that are on.
+    pub fn features(&self) -> &FeatureArgs {
+        &self.how.features
     }
 
     /// The values of `--arg` and its like, for functions.
@@ -203,18 +166,18 @@ impl EvalArgs {
             found.retain(|(known, _)| known != name);
             found.push((name.to_owned(), value));
         };
-        for pair in self.arg.chunks_exact(2) {
+        for pair in self.call.arg.chunks_exact(2) {
             put(&pair[0], nix.delay_str(&pair[1], here()).map_err(failure)?);
         }
-        for pair in self.argstr.chunks_exact(2) {
+        for pair in self.call.argstr.chunks_exact(2) {
             put(&pair[0], nix.string_with_context(&pair[1], []));
         }
-        for pair in self.arg_from_file.chunks_exact(2) {
+        for pair in self.call.arg_from_file.chunks_exact(2) {
             let text = std::fs::read(&pair[1])
                 .map_err(|error| anyhow::anyhow!("reading '{}': {error}", pair[1]))?;
             put(&pair[0], nix.bytes(&text));
         }
-        if let Some(name) = &self.arg_from_stdin {
+        if let Some(name) = &self.call.arg_from_stdin {
             put(name, nix.bytes(&stdin()?));
         }
         Ok(found)
@@ -222,21 +185,15 @@ impl EvalArgs {
 
     /// Whether any argument for functions was given.
     pub fn has_arguments(&self) -> bool {
-        !self.arg.is_empty()
-            || !self.argstr.is_empty()
-            || !self.arg_from_file.is_empty()
-            || self.arg_from_stdin.is_some()
+        let CallArgs { arg, argstr, arg_from_file, arg_from_stdin, .. } = &self.call;
+        !(arg.is_empty() && argstr.is_empty() && arg_from_file.is_empty())
+            || arg_from_stdin.is_some()
     }
 }
 
 impl Plan {
-    /// A setting by the name that nix.conf has for it.
-    fn set(
-        &mut self,
-        name: &str,
-        value: &str,
-        nix_path: &mut Option<String>,
-    ) -> anyhow::Result<()> {
+    /// A setting by the name that nix.conf has for it; what is not for evaluation is for others.
+    fn set(&mut self, name: &str, value: &str) -> anyhow::Result<()> {
         let wrong = |wanted: &str| {
             Failure::new(Code::Failed, format!("setting '{name}' wants {wanted}, not '{value}'"))
         };
@@ -246,17 +203,16 @@ impl Plan {
         match name {
             "pure-eval" => settings.pure = flag()?,
             "restrict-eval" => settings.restrict = flag()?,
+            "trace-import-from-derivation" => self.io.trace_builds = flag()?,
             "allow-import-from-derivation" => self.io.import_from_derivation = flag()?,
-            "eval-system" | "system" => self.io.system = Some(value.to_owned()),
+            // That of evaluation counts for more, and comes first.
+            "system" if self.io.system.is_none() => self.io.system = Some(value.to_owned()),
+            "eval-system" if !value.is_empty() => self.io.system = Some(value.to_owned()),
             "show-trace" => settings.show_trace = flag()?,
             "trace-verbose" => settings.trace_verbose = flag()?,
-            "abort-on-warn" => settings.abort_on_warn = flag()?,
+            "abort-on-warn" => settings.abort_on_warn |= flag()?,
             "lint-url-literals" => settings.lints.url_literals = lint()?,
             "lint-short-path-literals" => settings.lints.short_path_literals = lint()?,
-            "warn-short-path-literals" if flag()? => {
-                settings.lints.short_path_literals = Lint::Warn;
-            }
-            "warn-short-path-literals" => settings.lints.short_path_literals = Lint::Ignore,
             "lint-absolute-path-literals" => settings.lints.absolute_path_literals = lint()?,
             "max-call-depth" => {
                 settings.max_call_depth = value.parse().map_err(|_| wrong("a number"))?;
@@ -264,33 +220,9 @@ impl Plan {
             "allowed-uris" => {
                 settings.allowed_uris = value.split_whitespace().map(str::to_owned).collect();
             }
-            "experimental-features" => settings.features = features::named(value),
-            "extra-experimental-features" => settings.features.extend(features::named(value)),
-            "nix-path" => *nix_path = Some(value.split_whitespace().collect::<Vec<_>>().join(":")),
-            _ => {
-                return Err(Failure::new(
-                    Code::Failed,
-                    format!("the setting '{name}' is not one of evaluation"),
-                )
-                .hint(
-                    "known are pure-eval, restrict-eval, allow-import-from-derivation, \
-                     eval-system, show-trace, trace-verbose, abort-on-warn, max-call-depth, \
-                     allowed-uris, nix-path, experimental-features, lint-url-literals, \
-                     lint-short-path-literals, lint-absolute-path-literals",
-                )
-                .into());
-            }
+            _ => {}
         }
         Ok(())
-    }
-}
-
-/// What a setting that is true or false says.
-fn truth(value: &str) -> Option<bool> {
-    match value {
-        "true" | "yes" | "1" => Some(true),
-        "false" | "no" | "0" => Some(false),
-        _ => None,
     }
 }
 

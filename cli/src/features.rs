@@ -41,7 +41,7 @@ pub struct FeatureArgs {
 
 impl FeatureArgs {
     /// Those that hold before others are added.
-    pub fn base(&self) -> anyhow::Result<Vec<String>> {
+    fn base(&self) -> anyhow::Result<Vec<String>> {
         match &self.experimental_features {
             Some(names) => Ok(named(names)),
             None => crate::nix_conf::experimental_features(),
@@ -49,7 +49,7 @@ impl FeatureArgs {
     }
 
     /// Those that are added.
-    pub fn extra(&self) -> impl Iterator<Item = String> {
+    fn extra(&self) -> impl Iterator<Item = String> {
         self.extra_experimental_features.iter().flat_map(named)
     }
 
@@ -63,13 +63,20 @@ impl FeatureArgs {
 }
 
 /// The names in a text.
-pub fn named(text: impl AsRef<str>) -> Vec<String> {
+fn named(text: impl AsRef<str>) -> Vec<String> {
     text.as_ref().split_whitespace().map(str::to_owned).collect()
 }
 
 /// Says which of them nobody knows.
-pub fn warn(features: &[String]) {
+fn warn(features: &[String]) {
     for feature in features.iter().filter(|feature| !KNOWN.contains(&feature.as_str())) {
-        output::warn_once(format!("unknown experimental feature '{feature}'"));
+        output::warn_once(match feature.as_str() {
+            "no-url-literals" => {
+                "experimental feature 'no-url-literals' has been stabilized and renamed; use \
+                 'lint-url-literals = fatal' setting instead"
+                    .to_owned()
+            }
+            _ => format!("unknown experimental feature '{feature}'"),
+        });
     }
 }

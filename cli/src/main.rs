@@ -8,6 +8,7 @@ mod evaluation;
 mod features;
 mod host_keys;
 mod installable;
+mod locks;
 mod nix_conf;
 mod nix_io;
 mod output;
@@ -15,6 +16,7 @@ mod pages;
 mod progress;
 mod remote;
 mod search_path;
+mod settings;
 mod store_place;
 mod warm;
 

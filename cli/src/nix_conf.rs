@@ -1,12 +1,64 @@
-//! Settings that this host's `nix.conf` has: both share one store, and one opinion.
+//! Settings that this host's `nix.conf` has: both share one store, and one opinion. What the command
+//! line says counts over it.
 
 use crate::error::{Code, Failure};
+use crate::output;
+use crate::search_path;
+use crate::settings::{self, Part};
 use nix_compat::narinfo::TrustedPublicKey;
 use nix_store::http::Proxies;
 use nix_store::{Keep, StoreConfig};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
+
+/// What the command line of this process says, in its order.
+static COMMAND_LINE: OnceLock<Vec<(String, String)>> = OnceLock::new();
+
+/// Takes what the command line of this process says, once, and says what of it has no effect.
+pub fn heed(given: Vec<(String, String)>) {
+    for (name, _) in &given {
+        let known = settings::find(name.strip_prefix("extra-").unwrap_or(name));
+        match known.map(|setting| setting.part) {
+            None => output::warn_once(format!("unknown setting '{name}'")),
+            Some(Part::None) => {
+                output::warn_once(format!("the setting '{name}' of Nix has no effect here"));
+            }
+            Some(_) => {}
+        }
+    }
+    // There is one command line, and this is called for it.
+    let _ = COMMAND_LINE.set(given);
+}
+
+/// What files say, and below it what the command line does.
+pub struct Layers {
+    /// What holds.
+    pub all: Settings,
+    /// What of it the command line says.
+    pub line: Settings,
+}
+
+/// All settings.
+pub fn layers() -> anyhow::Result<Layers> {
+    let mut all = of_files()?;
+    // `NIX_PATH` counts over files.
+    if let Some(entries) = search_path::of_environment() {
+        all.insert("nix-path".into(), entries.join(" "));
+    }
+    let mut line = Settings::new();
+    for (name, value) in COMMAND_LINE.get().into_iter().flatten() {
+        put(&mut all, name, value);
+        let name = name.strip_prefix("extra-").unwrap_or(name);
+        let name = settings::find(name).map_or(name, |setting| setting.name);
+        line.extend(all.get_key_value(name).map(|(name, value)| (name.clone(), value.clone())));
+    }
+    Ok(Layers { all, line })
+}
+
+/// Values by their names.
+pub type Settings = BTreeMap<String, String>;
 
 /// Files that may include each other, at most so deep.
 const DEPTH: u32 = 16;
@@ -16,30 +68,20 @@ pub fn keep() -> anyhow::Result<Keep> {
     let settings = read()?;
     let default = Keep::default();
     Ok(Keep {
-        derivations: boolean(
-            &settings,
-            &["keep-derivations", "gc-keep-derivations"],
-            default.derivations,
-        )?,
-        outputs: boolean(&settings, &["keep-outputs", "gc-keep-outputs"], default.outputs)?,
+        derivations: boolean(&settings, "keep-derivations")?.unwrap_or(default.derivations),
+        outputs: boolean(&settings, "keep-outputs")?.unwrap_or(default.outputs),
     })
 }
 
 /// `auto-optimise-store`.
 pub fn auto_optimise() -> anyhow::Result<bool> {
-    boolean(&read()?, &["auto-optimise-store"], false)
+    Ok(boolean(&read()?, "auto-optimise-store")?.unwrap_or(false))
 }
 
 /// `experimental-features`: their names.
 pub fn experimental_features() -> anyhow::Result<Vec<String>> {
     let found = read()?.remove("experimental-features").unwrap_or_default();
     Ok(found.split_whitespace().map(str::to_owned).collect())
-}
-
-/// `nix-path`, where it is set: its entries.
-pub fn nix_path() -> Option<Vec<String>> {
-    let text = read().ok()?.remove("nix-path")?;
-    Some(text.split_whitespace().map(str::to_owned).collect())
 }
 
 /// Where built paths may come from, and who must have signed them.
@@ -57,8 +99,8 @@ pub struct Substitution {
 pub fn substitution() -> anyhow::Result<Substitution> {
     let settings = read()?;
     let wanted = substitute_of(&settings)?;
-    let substituters = words(&settings, &["substituters", "binary-caches"]);
-    let keys = words(&settings, &["trusted-public-keys", "binary-cache-public-keys"]);
+    let substituters = words(&settings, "substituters");
+    let keys = words(&settings, "trusted-public-keys");
     let keys = keys.iter().map(|text| {
         TrustedPublicKey::parse(text).map_err(|error| {
             let message = format!("nix.conf: trusted-public-keys has {text:?}: {error}");
@@ -68,7 +110,7 @@ pub fn substitution() -> anyhow::Result<Substitution> {
     Ok(Substitution {
         substituters: if wanted { substituters } else { Vec::new() },
         trusted_keys: keys.collect::<anyhow::Result<_>>()?,
-        require_signatures: boolean(&settings, &["require-sigs"], true)?,
+        require_signatures: boolean(&settings, "require-sigs")?.unwrap_or(true),
     })
 }
 
@@ -77,8 +119,82 @@ pub fn substitute() -> anyhow::Result<bool> {
     substitute_of(&read()?)
 }
 
-fn substitute_of(settings: &BTreeMap<String, String>) -> anyhow::Result<bool> {
-    boolean(settings, &["substitute", "build-use-substitutes"], true)
+fn substitute_of(settings: &Settings) -> anyhow::Result<bool> {
+    Ok(boolean(settings, "substitute")?.unwrap_or(true))
+}
+
+/// How much is built at once and how long: `max-jobs`, `cores`, `timeout`, `max-silent-time`,
+/// `max-build-log-size`, `keep-failed`, `keep-going` and `sandbox-paths`.
+pub fn building(config: &mut StoreConfig) -> anyhow::Result<()> {
+    let settings = read()?;
+    let processors = config.cores;
+    // Both have a word, or a number, for as many as there are processors.
+    let count = |name: &str, all: &str| match settings.get(name) {
+        Some(value) if value == all => Ok(Some(processors)),
+        _ => number(&settings, name),
+    };
+    config.jobs = count("max-jobs", "auto")?.filter(|jobs| *jobs > 0).unwrap_or(config.jobs);
+    config.cores = count("cores", "0")?.unwrap_or(config.cores);
+    // Zero is no limit.
+    let limit = |name: &str| -> anyhow::Result<Option<u64>> {
+        Ok(number(&settings, name)?.filter(|limit| *limit > 0).map(|limit| limit as u64))
+    };
+    config.build_timeout = limit("timeout")?.map(Duration::from_secs);
+    config.max_silent_time = limit("max-silent-time")?.map(Duration::from_secs);
+    config.max_log_size = limit("max-build-log-size")?;
+    config.keep_failed = boolean(&settings, "keep-failed")?.unwrap_or(false);
+    config.keep_going = boolean(&settings, "keep-going")?.unwrap_or(false);
+    for pair in words(&settings, "sandbox-paths") {
+        // `?` at the end: where it is there.
+        let (pair, optional) =
+            pair.strip_suffix('?').map_or((pair.as_str(), false), |pair| (pair, true));
+        let (target, source) = pair.split_once('=').unwrap_or((pair, pair));
+        if !optional || Path::new(source).exists() {
+            config.sandbox_paths.push((target.into(), source.into()));
+        }
+    }
+    Ok(())
+}
+
+/// How sources are fetched: `tarball-ttl`, `access-tokens`, `allow-dirty`, `warn-dirty`, and what
+/// [`network`] reads.
+pub fn fetching(config: &mut nix_fetch::Config) -> anyhow::Result<()> {
+    network(&mut config.http)?;
+    let settings = read()?;
+    if let Some(seconds) = number(&settings, "tarball-ttl")? {
+        config.ttl = Duration::from_secs(seconds as u64);
+    }
+    config.allow_dirty = boolean(&settings, "allow-dirty")?.unwrap_or(config.allow_dirty);
+    config.warn_dirty = boolean(&settings, "warn-dirty")?.unwrap_or(config.warn_dirty);
+    let tokens = words(&settings, "access-tokens");
+    let pairs = tokens.iter().filter_map(|pair| pair.split_once('='));
+    config.access_tokens.extend(pairs.map(|(host, token)| (host.to_owned(), token.to_owned())));
+    Ok(())
+}
+
+/// `flake-registry`, where it is set.
+pub fn flake_registry() -> anyhow::Result<Option<String>> {
+    Ok(read()?.remove("flake-registry"))
+}
+
+/// What is done with lock files.
+pub struct Locking {
+    /// `use-registries`: look short names up.
+    pub registries: bool,
+    /// `allow-dirty-locks`: write down inputs that have no revision.
+    pub unlocked: bool,
+    /// `commit-lock-file-summary`: the first line of the commit.
+    pub summary: Option<String>,
+}
+
+/// How lock files are written.
+pub fn locking() -> anyhow::Result<Locking> {
+    let mut settings = read()?;
+    Ok(Locking {
+        registries: boolean(&settings, "use-registries")?.unwrap_or(true),
+        unlocked: boolean(&settings, "allow-dirty-locks")?.unwrap_or(false),
+        summary: settings.remove("commit-lock-file-summary").filter(|text| !text.is_empty()),
+    })
 }
 
 /// How servers are asked: `http-connections`, `max-substitution-jobs`, `download-attempts`,
@@ -86,28 +202,27 @@ fn substitute_of(settings: &BTreeMap<String, String>) -> anyhow::Result<bool> {
 /// `netrc-file` and `ssl-cert-file` (or `$NIX_SSL_CERT_FILE`, or `$SSL_CERT_FILE`).
 pub fn network(config: &mut StoreConfig) -> anyhow::Result<()> {
     let settings = read()?;
-    let number = |names: &[&str]| number(&settings, names);
-    if let Some(connections) = number(&["http-connections", "binary-caches-parallel-connections"])?
-    {
+    let number = |name: &str| number(&settings, name);
+    if let Some(connections) = number("http-connections")? {
         // Zero is as many as there is work for.
         config.connections = if connections == 0 { 64 } else { connections };
     }
-    if let Some(jobs) = number(&["max-substitution-jobs", "substitution-max-jobs"])? {
+    if let Some(jobs) = number("max-substitution-jobs")? {
         config.fetches = jobs.max(1);
     }
-    if let Some(tries) = number(&["download-attempts"])? {
+    if let Some(tries) = number("download-attempts")? {
         config.fetch_tries = u32::try_from(tries).unwrap_or(u32::MAX);
     }
-    let seconds = |names: &[&str]| -> anyhow::Result<Option<Duration>> {
-        Ok(number(names)?.map(|seconds| Duration::from_secs(seconds as u64)))
+    let seconds = |name: &str| -> anyhow::Result<Option<Duration>> {
+        Ok(number(name)?.map(|seconds| Duration::from_secs(seconds as u64)))
     };
-    if let Some(timeout) = seconds(&["stalled-download-timeout"])? {
+    if let Some(timeout) = seconds("stalled-download-timeout")? {
         config.fetch_timeout = timeout;
     }
-    if let Some(ttl) = seconds(&["narinfo-cache-positive-ttl"])? {
+    if let Some(ttl) = seconds("narinfo-cache-positive-ttl")? {
         config.positive_ttl = ttl;
     }
-    if let Some(ttl) = seconds(&["narinfo-cache-negative-ttl"])? {
+    if let Some(ttl) = seconds("narinfo-cache-negative-ttl")? {
         config.negative_ttl = ttl;
     }
     let netrc = settings.get("netrc-file").map(PathBuf::from);
@@ -137,20 +252,18 @@ fn proxies() -> Proxies {
     }
 }
 
-fn number(settings: &BTreeMap<String, String>, names: &[&str]) -> anyhow::Result<Option<usize>> {
-    let found = names.iter().find_map(|name| Some((name, settings.get(*name)?)));
-    let Some((name, value)) = found else { return Ok(None) };
+fn number(settings: &Settings, name: &str) -> anyhow::Result<Option<usize>> {
+    let Some(value) = settings.get(name) else { return Ok(None) };
     value.parse().map(Some).map_err(|_| {
-        let message = format!("nix.conf: {name} must be a number, not {value:?}");
+        let message = format!("the setting {name} must be a number, not {value:?}");
         Failure::new(Code::Host, message).into()
     })
 }
 
-/// A list, by all of its names; each word once.
-fn words(settings: &BTreeMap<String, String>, names: &[&str]) -> Vec<String> {
+/// A list; each word once.
+fn words(settings: &Settings, name: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
-    let values = names.iter().filter_map(|name| settings.get(*name));
-    for word in values.flat_map(|value| value.split_ascii_whitespace()) {
+    for word in settings.get(name).into_iter().flat_map(|value| value.split_ascii_whitespace()) {
         if !words.iter().any(|known| known == word) {
             words.push(word.to_owned());
         }
@@ -158,9 +271,14 @@ fn words(settings: &BTreeMap<String, String>, names: &[&str]) -> Vec<String> {
     words
 }
 
+/// What holds: what the command line says, and files where it says nothing.
+fn read() -> anyhow::Result<Settings> {
+    Ok(layers()?.all)
+}
+
 /// The system's file, those of the user and `$NIX_CONFIG`, in the order in which C++ Nix reads them.
-fn read() -> anyhow::Result<BTreeMap<String, String>> {
-    let mut settings = BTreeMap::new();
+fn of_files() -> anyhow::Result<Settings> {
+    let mut settings = Settings::new();
     let files = std::iter::once(directory().join("nix.conf")).chain(user_files());
     for file in files {
         match std::fs::read_to_string(&file) {
@@ -179,7 +297,7 @@ fn read() -> anyhow::Result<BTreeMap<String, String>> {
 }
 
 /// Where the system's file is.
-fn directory() -> PathBuf {
+pub fn directory() -> PathBuf {
     std::env::var_os("NIX_CONF_DIR").map_or_else(|| "/etc/nix".into(), PathBuf::from)
 }
 
@@ -208,12 +326,7 @@ fn user_files() -> Vec<PathBuf> {
 
 /// `name = value` lines with `#` comments, `include` and `!include` (which may be missing).
 /// `extra-name` adds to what `name` is.
-fn parse(
-    text: &str,
-    file: &Path,
-    depth: u32,
-    to: &mut BTreeMap<String, String>,
-) -> anyhow::Result<()> {
+fn parse(text: &str, file: &Path, depth: u32, to: &mut Settings) -> anyhow::Result<()> {
     for line in text.lines() {
         let line = line.split('#').next().unwrap_or_default();
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -233,18 +346,7 @@ fn parse(
                     }
                 }
             }
-            [name, "=", value @ ..] => {
-                let value = value.join(" ");
-                match name.strip_prefix("extra-") {
-                    Some(name) => {
-                        let known = to.entry(name.to_owned()).or_default();
-                        *known = format!("{known} {value}").trim().to_owned();
-                    }
-                    None => {
-                        to.insert((*name).to_owned(), value);
-                    }
-                }
-            }
+            [name, "=", value @ ..] => put(to, name, &value.join(" ")),
             // What else is wrong with it is for Nix to say.
             _ => {}
         }
@@ -252,23 +354,38 @@ fn parse(
     Ok(())
 }
 
-fn boolean(
-    settings: &BTreeMap<String, String>,
-    names: &[&str],
-    default: bool,
-) -> anyhow::Result<bool> {
-    let Some((name, value)) = names.iter().find_map(|name| Some((name, settings.get(*name)?)))
-    else {
-        return Ok(default);
-    };
-    match value.as_str() {
-        "true" | "yes" | "1" => Ok(true),
-        "false" | "no" | "0" => Ok(false),
-        _ => {
-            let message = format!("nix.conf: {name} must be true or false, not {value:?}");
-            Err(Failure::new(Code::Host, message).into())
+/// Sets one, or adds to it, by any of its names.
+fn put(to: &mut Settings, name: &str, value: &str) {
+    let known = |name| settings::find(name).map_or(name, |setting| setting.name).to_owned();
+    match name.strip_prefix("extra-") {
+        Some(name) => {
+            let usual = || {
+                if name == "nix-path" { search_path::defaults().join(" ") } else { String::new() }
+            };
+            let value_so_far = to.entry(known(name)).or_insert_with(usual);
+            *value_so_far = format!("{value_so_far} {value}").trim().to_owned();
+        }
+        None => {
+            to.insert(known(name), value.to_owned());
         }
     }
+}
+
+/// What a setting that is true or false says.
+pub fn truth(value: &str) -> Option<bool> {
+    match value {
+        "true" | "yes" | "1" => Some(true),
+        "false" | "no" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+fn boolean(settings: &Settings, name: &str) -> anyhow::Result<Option<bool>> {
+    let Some(value) = settings.get(name) else { return Ok(None) };
+    truth(value).map(Some).ok_or_else(|| {
+        let message = format!("the setting {name} must be true or false, not {value:?}");
+        Failure::new(Code::Host, message).into()
+    })
 }
 
 #[cfg(test)]
@@ -277,7 +394,7 @@ mod tests {
 
     #[test]
     fn what_is_extra_is_added() {
-        let mut settings = BTreeMap::new();
+        let mut settings = Settings::new();
         let text = "extra-a = 1\na = 2\nextra-a = 3 4";
         parse(text, Path::new("/x/nix.conf"), 0, &mut settings).unwrap();
         assert_eq!(settings["a"], "2 3 4");
@@ -285,16 +402,15 @@ mod tests {
 
     #[test]
     fn settings_are_read_as_nix_reads_them() {
-        let mut settings = BTreeMap::new();
+        let mut settings = Settings::new();
         let text = "keep-outputs = true # why not\n\nbad line\n!include /no/such/file\nkeep-derivations = maybe";
         parse(text, Path::new("/x/nix.conf"), 0, &mut settings).unwrap();
-        assert!(boolean(&settings, &["keep-outputs"], false).unwrap());
-        assert!(!boolean(&settings, &["auto-optimise-store"], false).unwrap());
-        assert!(boolean(&settings, &["keep-derivations"], true).is_err());
-        let text = "substituters = http://a http://b\nextra-substituters = file:///c\nextra-substituters = http://a";
+        assert_eq!(boolean(&settings, "keep-outputs").unwrap(), Some(true));
+        assert_eq!(boolean(&settings, "auto-optimise-store").unwrap(), None);
+        assert!(boolean(&settings, "keep-derivations").is_err());
+        let text = "substituters = http://a http://b\nextra-substituters = file:///c\nextra-binary-caches = http://a";
         parse(text, Path::new("/x/nix.conf"), 0, &mut settings).unwrap();
-        let names = ["substituters", "binary-caches"];
-        assert_eq!(words(&settings, &names), ["http://a", "http://b", "file:///c"]);
+        assert_eq!(words(&settings, "substituters"), ["http://a", "http://b", "file:///c"]);
         assert!(parse("include /no/such", Path::new("/x"), 0, &mut settings).is_err());
     }
 }

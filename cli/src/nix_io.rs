@@ -17,12 +17,14 @@ pub struct Eval {
     pub system: Option<String>,
     /// Build what evaluation wants to read (`allow-import-from-derivation`).
     pub import_from_derivation: bool,
+    /// Say what is built for it (`trace-import-from-derivation`).
+    pub trace_builds: bool,
     /// Where short names of flakes are looked up.
     pub registries: Registries,
     /// Write nothing to the store.
     pub read_only: bool,
-    /// How long what names stand for counts without asking again, when it is not as usual.
-    pub ttl: Option<Duration>,
+    /// Ask again what names stand for.
+    pub fresh: bool,
 }
 
 impl Default for Eval {
@@ -31,9 +33,10 @@ impl Default for Eval {
             environment: false,
             system: None,
             import_from_derivation: true,
+            trace_builds: false,
             registries: registries(),
             read_only: false,
-            ttl: None,
+            fresh: false,
         }
     }
 }
@@ -44,12 +47,13 @@ pub fn open_io(globals: &Globals, eval: Eval) -> StoreIo {
         store: host_config(globals),
         environment: eval.environment,
         system: eval.system,
-        fetch: fetch_config().map(|config| match eval.ttl {
-            Some(ttl) => nix_fetch::Config { ttl, ..config },
-            None => config,
+        fetch: fetch_config().map(|config| match eval.fresh {
+            true => nix_fetch::Config { ttl: Duration::ZERO, ..config },
+            false => config,
         }),
         registries: eval.registries,
         import_from_derivation: eval.import_from_derivation && !eval.read_only,
+        trace_builds: eval.trace_builds,
         message: |text| {
             eprintln!("{}", nix_lang::coloured(text, output::colour(&std::io::stderr())));
         },
@@ -66,10 +70,12 @@ fn user_directory(variable: &str, below_home: &str) -> Option<PathBuf> {
 
 /// The registries of this user and this host.
 pub fn registries() -> Registries {
+    let usual = Registries::default();
     Registries {
+        global: crate::nix_conf::flake_registry().ok().flatten().unwrap_or(usual.global),
         user: user_directory("XDG_CONFIG_HOME", ".config").map(|dir| dir.join("nix/registry.json")),
-        system: Some("/etc/nix/registry.json".into()),
-        ..Registries::default()
+        system: Some(crate::nix_conf::directory().join("registry.json")),
+        flag: usual.flag,
     }
 }
 
@@ -88,7 +94,7 @@ pub fn fetch_config() -> Option<nix_fetch::Config> {
     let mut config = nix_fetch::Config::new(cache_directory().join("hc/fetch"));
     config.message = |text| eprintln!("{text}");
     // What is wrong with nix.conf is no reason not to evaluate.
-    if let Err(error) = crate::nix_conf::network(&mut config.http) {
+    if let Err(error) = crate::nix_conf::fetching(&mut config) {
         eprintln!("warning: {error}");
     }
     Some(config)

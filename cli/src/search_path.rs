@@ -2,15 +2,19 @@
 
 use std::path::{Component, Path, PathBuf};
 
-/// The entries that hold: what arguments say first, then the setting, NIX_PATH, nix.conf or the defaults.
-/// Relative directories start from the current one.
+/// The entries that hold: what arguments say first, then the setting (where `NIX_PATH` is in), or the
+/// defaults. Relative directories start from the current one.
 pub fn entries(include: &[String], setting: Option<&str>) -> Vec<String> {
-    let rest = match (setting, std::env::var("NIX_PATH")) {
-        (Some(setting), _) => split(setting),
-        (None, Ok(text)) => split(&text),
-        (None, Err(_)) => crate::nix_conf::nix_path().unwrap_or_else(defaults),
+    let rest = match setting {
+        Some(words) => words.split_ascii_whitespace().map(str::to_owned).collect(),
+        None => defaults(),
     };
     include.iter().cloned().chain(rest).map(|entry| absolute(&entry)).collect()
+}
+
+/// What `NIX_PATH` says.
+pub fn of_environment() -> Option<Vec<String>> {
+    std::env::var("NIX_PATH").ok().map(|text| split(&text))
 }
 
 /// The local directories of a search path.
@@ -77,7 +81,7 @@ fn split(text: &str) -> Vec<String> {
 }
 
 /// Where channels are, as far as they are there.
-fn defaults() -> Vec<String> {
+pub fn defaults() -> Vec<String> {
     const CHANNELS: &str = "/nix/var/nix/profiles/per-user/root/channels";
     let home = std::env::home_dir().map(|home| home.join(".nix-defexpr/channels"));
     let home = home.map(|path| (None, path));

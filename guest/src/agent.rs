@@ -229,7 +229,7 @@ impl Agent<'_> {
         let was_another =
             self.identity.as_ref().is_some_and(|old| old.machine_id != new.machine_id);
         if self.identity.as_ref() != Some(&new) {
-            identity::apply(&new, self.wanted.read_only)?;
+            identity::apply(&new, self.wanted.read_only, self.identity.is_some())?;
             self.identity = Some(new);
         }
         if self.frozen {

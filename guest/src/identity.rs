@@ -1,7 +1,7 @@
 //! Becoming who the host says.
 
 use crate::network;
-use crate::sys::{self, Errno, at, io, process};
+use crate::sys::{self, Errno, File, at, io, process};
 use crate::wire::{Identity, LaidFile};
 use alloc::format;
 use alloc::string::String;
@@ -9,6 +9,8 @@ use alloc::vec::Vec;
 
 /// A clock that is off by more is set.
 const TOLERANCE_NS: u64 = 1_000_000_000;
+/// What a file is called until it is whole.
+const NEW: &[u8] = b".hc-laid";
 const SSH: &str = "/etc/ssh";
 const KEYGEN: &str = "/usr/bin/ssh-keygen";
 /// What one machine must not have of another, beside SSH's host keys: what the random numbers are seeded
@@ -16,11 +18,11 @@ const KEYGEN: &str = "/usr/bin/ssh-keygen";
 const SECRETS: [&str; 2] = ["/var/lib/systemd/random-seed", "/var/lib/systemd/credential.secret"];
 
 /// Makes the machine the one that `identity` describes. `read_only`: its root cannot be written but
-/// for this.
+/// for this. `again`: it was one before.
 ///
 /// # Errors
 /// A sentence on what could not be done.
-pub fn apply(identity: &Identity, read_only: bool) -> Result<(), String> {
+pub fn apply(identity: &Identity, read_only: bool, again: bool) -> Result<(), String> {
     if read_only {
         remount(0)?;
     }
@@ -29,7 +31,7 @@ pub fn apply(identity: &Identity, read_only: bool) -> Result<(), String> {
         remount(sys::MS_RDONLY)?;
     }
     applied?;
-    network::set_up(identity)
+    network::set_up(identity, again)
 }
 
 fn remount(flags: usize) -> Result<(), String> {
@@ -69,7 +71,8 @@ fn text(path: &str, contents: &str) -> LaidFile {
     LaidFile { path: path.into(), mode: 0o644, uid: 0, gid: 0, contents }
 }
 
-/// Puts a file where it belongs, in place of what is there.
+/// Puts a file where it belongs, in place of what is there, unless that is the same. By renaming it: over an
+/// image, to delete what is there takes several times as long, and to make it again once more.
 ///
 /// # Errors
 /// A sentence.
@@ -86,12 +89,30 @@ pub fn lay(file: &LaidFile) -> Result<(), String> {
         }
     }
     let dir = sys::open(&format!("{parent}/"), at::DIRECTORY).map_err(wrong)?;
-    at::unlink(&dir, name.as_bytes()).map_err(wrong)?;
-    let made = at::open(&dir, name.as_bytes(), at::WRITE | at::NEW, 0o600).map_err(wrong)?;
+    if is_laid(file, &dir, name) {
+        return Ok(());
+    }
+    at::unlink(&dir, NEW).map_err(wrong)?;
+    let made = at::open(&dir, NEW, at::WRITE | at::NEW, 0o600).map_err(wrong)?;
     sys::write(&made, &file.contents)
         .and_then(|()| at::chown(&made, b"", file.uid, file.gid))
         .and_then(|()| at::chmod(&made, file.mode))
-        .map_err(wrong)
+        .and_then(|()| at::rename(&dir, NEW, name.as_bytes()))
+        .map_err(|error| {
+            let _ = at::unlink(&dir, NEW);
+            wrong(error)
+        })
+}
+
+/// Whether a file is there just as it would be laid.
+fn is_laid(file: &LaidFile, dir: &File, name: &str) -> bool {
+    let flags = sys::READ | at::NOFOLLOW | at::NONBLOCK;
+    let Ok(there) = at::open(dir, name.as_bytes(), flags, 0) else { return false };
+    at::stat(&there).is_ok_and(|found| {
+        found.mode == at::TYPE_FILE | file.mode & 0o7777
+            && (found.uid, found.gid, found.links) == (file.uid, file.gid, 1)
+            && found.size == file.contents.len() as u64
+    }) && sys::read_all(&there).is_ok_and(|contents| contents == file.contents)
 }
 
 /// Keys of SSH's host among the names in its directory.

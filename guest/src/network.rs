@@ -22,20 +22,19 @@ const SCOPE_LINK: u8 = 253;
 pub fn begin() {
     quiet("default");
     if let Ok(netlink) = Netlink::open() {
-        // What is not there now is complained of later.
+        // A machine without a loopback is one all the same.
         let _ = set_link(&netlink, LOOPBACK, true, &[]);
     }
 }
 
 /// Sets everything up. An interface that was set up before is taken down first, with all its routes.
+/// `again`: that may have been by this very function, with other addresses.
 ///
 /// # Errors
 /// A sentence: which device is not there, or what the kernel refused.
-pub fn set_up(identity: &Identity) -> Result<(), String> {
+pub fn set_up(identity: &Identity, again: bool) -> Result<(), String> {
     let netlink = Netlink::open().map_err(|error| format!("cannot ask for links: {error}"))?;
-    quiet("default");
     let refused = |what: String| move |error: Errno| format!("cannot {what}: {error}");
-    set_link(&netlink, LOOPBACK, true, &[]).map_err(refused("set up lo".into()))?;
     let links = netlink.all(GET_LINK, &[0; 16]).map_err(refused("list the links".into()))?;
     let mut indexes = Vec::new();
     for interface in &identity.interfaces {
@@ -56,7 +55,7 @@ pub fn set_up(identity: &Identity) -> Result<(), String> {
             .map_err(refused(format!("take {name} down")))?;
     }
     for (interface, index) in identity.interfaces.iter().zip(&indexes) {
-        set_up_one(&netlink, interface, *index)?;
+        set_up_one(&netlink, interface, *index, again)?;
     }
     for route in &identity.routes {
         let of = identity.interfaces.iter().position(|i| i.name == route.interface);
@@ -117,7 +116,12 @@ fn set_link(netlink: &Netlink, index: u32, up: bool, with: &[Attribute<'_>]) -> 
     netlink.set(NEW_LINK, &fixed, with)
 }
 
-fn set_up_one(netlink: &Netlink, interface: &Interface, index: u32) -> Result<(), String> {
+fn set_up_one(
+    netlink: &Netlink,
+    interface: &Interface,
+    index: u32,
+    again: bool,
+) -> Result<(), String> {
     let name = &interface.name;
     let refused = |what: &str| {
         let what = String::from(what);
@@ -134,7 +138,10 @@ fn set_up_one(netlink: &Netlink, interface: &Interface, index: u32) -> Result<()
     } else {
         quiet(name)
     }
-    let there = netlink.all(GET_ADDRESS, &[0; 8]).map_err(refused("list addresses"))?;
+    let there = match again {
+        true => netlink.all(GET_ADDRESS, &[0; 8]).map_err(refused("list addresses"))?,
+        false => Vec::new(),
+    };
     for address in there.iter().filter(|a| a.get(4..8) == Some(&index.to_le_bytes())) {
         let value = |number| attributes(address, 8).find(|(n, _)| *n == number);
         if let (Some(fixed), Some((_, ip))) = (address.get(..8), value(2).or(value(1))) {

@@ -38,6 +38,9 @@ pub fn mount(wanted: &Wanted, channel: bool, below: bool) -> Result<(), String> 
         make(ROOT)?;
         return mount_above(wanted, LOWER);
     }
+    if channel {
+        look_again(wanted);
+    }
     let (disk, kind) = patiently(|| find(wanted)).ok_or_else(|| missing(wanted))?;
     let kind = wanted.kind.clone().unwrap_or(kind);
     let at = |target: &str, flags: usize| {
@@ -82,6 +85,17 @@ fn layer(wanted: &Wanted) -> Result<(), String> {
     })?;
     sys::mount(&path, LAYER, &kind, sys::MS_NODEV, "")
         .map_err(|error| format!("cannot mount {path} ({kind}): {error}"))
+}
+
+/// Has the kernel read the root's partitions anew: a machine that was saved goes on with another disk than
+/// it came up with.
+fn look_again(wanted: &Wanted) {
+    const READ_PARTITIONS: usize = 0x125f; // BLKRRPART
+    let disk = wanted.root.as_ref().and_then(device);
+    if let Some(disk) = disk.and_then(|path| sys::open(&path, sys::READ).ok()) {
+        // One that cannot have any refuses.
+        let _ = sys::io::control(&disk, READ_PARTITIONS, &0u64);
+    }
 }
 
 fn make(path: &str) -> Result<(), String> {

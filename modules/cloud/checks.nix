@@ -124,9 +124,6 @@ let
       (notShared check "binds" (machine.binds != { }) "files; lay `files`, use `volumes`, or copy with `hc cp`")
       (notShared check "devices" (machine.devices != { }) "devices")
       (notShared check "limits.swap" (limits.swap != null) "swap")
-      (check "vm.resume" (
-        !vm.resume || machine.volumes == { }
-      ) "does not go with volumes: their disks are no part of what was saved")
       (check "volumes" (
         builtins.length (builtins.attrNames machine.volumes) <= 8
       ) "has more than 8, which is all that a virtual machine has room for")

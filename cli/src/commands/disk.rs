@@ -10,7 +10,7 @@ use crate::output;
 use crate::progress::Progress;
 use clap::Subcommand;
 use hc_runtime::base::{Copying, ImageFile};
-use hc_runtime::disk::{Disks, Method, Plan, Request, probe};
+use hc_runtime::disk::{Disk, Disks, Method, Plan, Request, probe};
 use hc_spec::Name;
 use std::path::Path;
 
@@ -33,6 +33,7 @@ enum What {
         json: bool,
     },
     Fork(ForkArgs),
+    Grow(GrowArgs),
     Snapshot(snapshot::Take),
     Restore(snapshot::Restore),
     /// Remove a disk of a machine that does not run, and what was written to it; or a snapshot
@@ -69,11 +70,29 @@ struct ForkArgs {
     json: bool,
 }
 
+/// Make a disk of a machine that does not run larger
+///
+/// Partitions and file systems on it are the machine's to grow.
+#[derive(Debug, clap::Args)]
+struct GrowArgs {
+    /// The machine
+    machine: Name,
+    /// Its new size, such as 40G (1024 each)
+    #[arg(value_parser = super::gc::size)]
+    size: u64,
+    /// Its disk, where it has several
+    disk: Option<Name>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     match &args.what {
         What::Ls { machines, json } if machines.is_empty() => ls(globals, *json),
         What::Ls { machines, json } => snapshot::list(globals, machines, *json),
         What::Fork(args) => fork(globals, args),
+        What::Grow(args) => grow(globals, args),
         What::Snapshot(args) => snapshot::take(globals, args),
         What::Restore(args) => snapshot::restore(globals, args),
         What::Rm { machine: snapshot::Which { machine, snapshot: None }, disk } => {
@@ -129,14 +148,48 @@ fn fork(globals: &Globals, args: &ForkArgs) -> anyhow::Result<()> {
     output::line(disk.path.display())
 }
 
+fn grow(globals: &Globals, args: &GrowArgs) -> anyhow::Result<()> {
+    Globals::need_root("disk grow")?;
+    let machine = &args.machine;
+    idle(globals, machine, true)?;
+    let disks = Disks::new(&globals.state_dir);
+    let disk = match &args.disk {
+        Some(disk) => disk.clone(),
+        None => only(machine, disks.list()?)?,
+    };
+    match disks.grow(machine, &disk, args.size)? {
+        None => Err(missing(machine, &disk)),
+        Some(disk) if args.json => output::json(&disk),
+        Some(disk) => {
+            let size = output::bytes(disk.size);
+            output::line(format_args!("{}/{} has {size}", disk.machine, disk.disk))
+        }
+    }
+}
+
+/// The one disk that a machine has.
+fn only(machine: &Name, mut disks: Vec<Disk>) -> anyhow::Result<Name> {
+    disks.retain(|disk| disk.machine == machine.as_str());
+    let message = match &disks[..] {
+        [disk] => return Ok(Name::new(&disk.disk)?),
+        [] => format!("machine '{machine}' has no disk"),
+        _ => format!("machine '{machine}' has several disks: say which"),
+    };
+    Err(Failure::new(Code::Failed, message).hint("`hc disk ls` lists them").into())
+}
+
+fn missing(machine: &Name, disk: &Name) -> anyhow::Error {
+    let message = format!("machine '{machine}' has no disk '{disk}'");
+    Failure::new(Code::Failed, message).hint("`hc disk ls` lists them").into()
+}
+
 fn rm(globals: &Globals, machine: &Name, disk: &Name) -> anyhow::Result<()> {
     Globals::need_root("disk rm")?;
     idle(globals, machine, true)?;
     if Disks::new(&globals.state_dir).remove(machine, disk)? {
         return Ok(());
     }
-    let message = format!("machine '{machine}' has no disk '{disk}'");
-    Err(Failure::new(Code::Failed, message).hint("`hc disk ls` lists them").into())
+    Err(missing(machine, disk))
 }
 
 /// Fails when the machine runs and would lose what it writes to.

@@ -1,11 +1,12 @@
 //! `hc eval`: evaluate Nix.
 
 use crate::context::Globals;
-use crate::error::{Code, Failure};
-use crate::evaluation::{EvalArgs, LockArgs, failure, file, here, with_evaluator};
+use crate::error::{Code, Coded, Failure};
+use crate::evaluation::{EvalArgs, failure, file, here, with_evaluator};
 use crate::installable::{Installable, without_outputs};
-use nix_lang::{Evaluator, PrintErrors, PrintOptions, Value};
-use std::io::Write;
+use crate::locks::LockArgs;
+use nix_lang::{ContextElem, Evaluator, PrintErrors, PrintOptions, Value};
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 /// Evaluate Nix: an output of a flake, a file, or an expression
@@ -15,7 +16,8 @@ use std::path::{Path, PathBuf};
 /// packages.SYSTEM.default is taken; with a dot in front, it is an output and nothing else.
 /// Flakes and --expr are pure, --file is not.
 ///
-/// Nothing is written or built but what evaluation has to read (import from derivation).
+/// Nothing is built but what evaluation has to read (import from derivation). The sources and
+/// derivations that --raw and --json name are then in the store, where this user may write it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Flake and attribute, as FLAKE#ATTRIBUTE; with --file or --expr the attribute alone
@@ -32,6 +34,12 @@ pub struct Args {
     /// Print JSON
     #[arg(long, conflicts_with_all = ["raw", "write_to"])]
     json: bool,
+    /// With --json: over several lines, as it is on terminals
+    #[arg(long, overrides_with = "no_pretty")]
+    pretty: bool,
+    /// With --json: on one line, also on terminals
+    #[arg(long)]
+    no_pretty: bool,
     /// Print a string as it is
     #[arg(long, conflicts_with = "write_to")]
     raw: bool,
@@ -42,7 +50,7 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     write_to: Option<PathBuf>,
     /// Neither write nor build anything
-    #[arg(long)]
+    #[arg(long, alias = "readonly-mode")]
     read_only: bool,
     #[command(flatten)]
     evaluation: EvalArgs,
@@ -51,16 +59,27 @@ pub struct Args {
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
-    let mut plan = args.evaluation.plan(args.file.is_none())?;
+    if args.file.is_some() {
+        args.evaluation.file_allowed()?;
+    }
+    let mut plan = args.evaluation.plan_with(globals, args.file.is_none(), &args.lock)?;
     if args.read_only {
         plan.io.read_only = true;
     }
-    let text = with_evaluator(globals, plan, |nix, _| text(nix, args))?;
+    let text = with_evaluator(globals, plan, |nix, io| {
+        let (text, context) = text(nix, args)?;
+        // Whoever gets the name of a source or derivation can then open it, where this user has a store.
+        if !args.read_only && !context.is_empty() && io.store().is_ok() {
+            io.write(&context).code(Code::Build)?;
+        }
+        Ok(text)
+    })?;
     std::io::stdout().lock().write_all(&text)?;
     Ok(())
 }
 
-fn text(nix: &Evaluator<'_>, args: &Args) -> anyhow::Result<Vec<u8>> {
+/// What is printed, and what it depends on.
+fn text(nix: &Evaluator<'_>, args: &Args) -> anyhow::Result<(Vec<u8>, Vec<ContextElem>)> {
     let mut value = value(nix, args)?;
     if let Some(function) = &args.apply {
         let function = nix.eval_str(function, here()).map_err(failure)?;
@@ -75,20 +94,70 @@ fn text(nix: &Evaluator<'_>, args: &Args) -> anyhow::Result<Vec<u8>> {
             .into());
         }
         write(nix, value, path)?;
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     }
     if args.raw {
-        return nix.to_text(value).map(|(text, _)| text).map_err(failure);
+        return nix.to_text(value).map_err(failure);
     }
+    let mut context = Vec::new();
     let mut text = if args.json {
-        nix.to_json_text(value).map_err(failure)?.into_bytes()
+        let (text, depends) = nix.json_text(value).map_err(failure)?;
+        context = depends;
+        let terminal = std::io::stdout().is_terminal();
+        if args.pretty || (terminal && !args.no_pretty) { pretty(&text) } else { text.into_bytes() }
     } else {
         let errors = if args.strict { PrintErrors::Fail } else { PrintErrors::FailOutermost };
         let options = PrintOptions { errors, ..PrintOptions::default() };
         nix.print_with(value, &options).map_err(failure)?
     };
     text.push(b'\n');
-    Ok(text)
+    Ok((text, context))
+}
+
+/// JSON over several lines, two spaces a level. What it says stays the text it is.
+fn pretty(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() * 2);
+    let (mut depth, mut quoted, mut escaped) = (0, false, false);
+    let line = |out: &mut Vec<u8>, depth: usize| {
+        out.push(b'\n');
+        out.resize(out.len() + 2 * depth, b' ');
+    };
+    let mut bytes = text.bytes().peekable();
+    while let Some(byte) = bytes.next() {
+        if quoted {
+            quoted = byte != b'"' || escaped;
+            escaped = byte == b'\\' && !escaped;
+            out.push(byte);
+            continue;
+        }
+        match byte {
+            b'{' | b'[' => {
+                out.push(byte);
+                match bytes.next_if(|next| matches!(next, b'}' | b']')) {
+                    Some(end) => out.push(end),
+                    None => {
+                        depth += 1;
+                        line(&mut out, depth);
+                    }
+                }
+            }
+            b'}' | b']' => {
+                depth -= 1;
+                line(&mut out, depth);
+                out.push(byte);
+            }
+            b',' => {
+                out.push(byte);
+                line(&mut out, depth);
+            }
+            b':' => out.extend_from_slice(b": "),
+            _ => {
+                quoted = byte == b'"';
+                out.push(byte);
+            }
+        }
+    }
+    out
 }
 
 fn value<'a>(nix: &Evaluator<'a>, args: &Args) -> anyhow::Result<Value<'a>> {
@@ -103,7 +172,7 @@ fn value<'a>(nix: &Evaluator<'a>, args: &Args) -> anyhow::Result<Value<'a>> {
             let message = "--arg and --argstr are for functions in files; flakes take none";
             return Err(Failure::new(Code::Failed, message).into());
         }
-        return Installable::parse(nix, target.unwrap_or("."))?.select(nix, &args.lock.options());
+        return Installable::parse(nix, target.unwrap_or("."))?.select(nix, &args.lock.options()?);
     };
     let path = match without_outputs(target.unwrap_or_default()) {
         "." => "",
@@ -136,5 +205,31 @@ fn write<'a>(nix: &Evaluator<'a>, value: Value<'a>, path: &Path) -> anyhow::Resu
             );
             Err(Failure::new(Code::Evaluation, message).into())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pretty;
+
+    #[test]
+    fn json_over_several_lines_is_what_it_was() {
+        let text = r#"{"a":[],"b":{"c\\\"}":[1,{}]},"d":"e:{,"}"#;
+        let shown = String::from_utf8(pretty(text)).unwrap();
+        let lines = [
+            "{",
+            r#"  "a": [],"#,
+            r#"  "b": {"#,
+            r#"    "c\\\"}": ["#,
+            "      1,",
+            "      {}",
+            "    ]",
+            "  },",
+            r#"  "d": "e:{,""#,
+            "}",
+        ];
+        assert_eq!(shown, lines.join("\n"));
+        let read = |text| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(read(text), read(&shown));
     }
 }

@@ -52,7 +52,7 @@ pub struct Args {
     #[arg(long)]
     read_write_mode: bool,
     /// Write nothing to the store
-    #[arg(long, conflicts_with = "read_write_mode")]
+    #[arg(long, alias = "readonly-mode", conflicts_with = "read_write_mode")]
     dry_run: bool,
     /// Make a symlink to the derivation, and keep what it points at from being collected
     #[arg(long, value_name = "LINK")]

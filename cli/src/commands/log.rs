@@ -3,7 +3,8 @@
 use super::build::{self, Source};
 use crate::context::Globals;
 use crate::error::{Code, Coded, Failure};
-use crate::evaluation::{EvalArgs, LockArgs};
+use crate::evaluation::EvalArgs;
+use crate::locks::LockArgs;
 use crate::output;
 use nix_store::{HostStore, StorePath};
 use serde_json::json;

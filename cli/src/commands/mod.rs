@@ -27,6 +27,7 @@ mod lifecycle;
 mod log;
 mod logs;
 mod machine;
+mod memory;
 mod net;
 mod plan;
 mod ps;
@@ -43,7 +44,7 @@ mod watch;
 pub use build::{host_config, observe};
 
 use crate::context::Globals;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Hybrid Cloud: machines from Nix files
@@ -77,6 +78,7 @@ enum Verb {
     Run(Box<run::Args>),
     Exec(exec::Args),
     Fork(fork::Args),
+    Memory(memory::Args),
     Shell(shell::Args),
     Cp(cp::Args),
     Console(console::Args),
@@ -127,7 +129,10 @@ impl Cli {
             let MachineCli { globals, verb: MachineVerb::Machine(args) } = MachineCli::parse();
             return Self { globals, verb: Verb::Machine(args) };
         }
-        Self::parse()
+        let matches = Self::command().get_matches();
+        let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        crate::nix_conf::heed(crate::settings::given(&matches));
+        cli
     }
 }
 
@@ -157,6 +162,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Net(args) => net::run(globals, args),
         Verb::Logs(args) => logs::run(globals, args),
         Verb::Fork(args) => fork::run(globals, args),
+        Verb::Memory(args) => memory::run(globals, args),
         Verb::Cp(args) => cp::run(globals, args),
         Verb::Console(args) => console::run(globals, args),
         Verb::Screen(args) => screen::run(globals, args),
@@ -183,7 +189,6 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_arguments_are_consistent() {

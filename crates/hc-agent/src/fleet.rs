@@ -6,6 +6,7 @@ use crate::machine::Keeper;
 use crate::machines::{Machines, boot_id};
 use crate::networks::MachineName;
 use crate::process::Process;
+use crate::restarts::Restarts;
 use crate::status::Phase;
 use crate::target::Target;
 use crate::wire::{Failure, MachineView};
@@ -14,7 +15,7 @@ use hc_runtime::volumes::VolumeName;
 use hc_spec::Name;
 use hc_spec::machine::Kind;
 use hc_spec::storage::Snapshots;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -83,7 +84,7 @@ impl Fleet {
             }),
             boot_id: Arc::clone(&self.boot_id),
             starts: Arc::clone(&self.starts),
-            history: VecDeque::new(),
+            restarts: Restarts::default(),
         };
         Member { goal, view, task: tokio::spawn(keeper.keep()) }
     }
@@ -235,8 +236,8 @@ impl Fleet {
 
     pub(crate) fn names(&self) -> Vec<MachineName> {
         let name = |(name, m): (&Name, &Member)| {
-            let networks = m.goal.borrow().target.as_ref()?.networks.clone();
-            let kind = m.goal.borrow().target.as_ref()?.kind;
+            let target = m.goal.borrow().target.clone()?;
+            let (networks, lan, kind) = (target.networks.clone(), target.lan.clone(), target.kind);
             let (phase, payload) = {
                 let view = m.view.borrow();
                 (view.phase, view.payload)
@@ -244,7 +245,7 @@ impl Fleet {
             let state = phase.for_names();
             let runs = matches!(phase, Phase::Running | Phase::Ready);
             let inside = payload.filter(|_| runs && kind == Kind::Container);
-            Some(MachineName { name: name.clone(), networks, state, runs, inside })
+            Some(MachineName { name: name.clone(), networks, lan, state, runs, inside })
         };
         self.members().iter().filter_map(name).collect()
     }

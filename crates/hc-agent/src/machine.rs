@@ -3,12 +3,12 @@
 use crate::goal::{Goal, View};
 use crate::machines::Machines;
 use crate::process::Process;
+use crate::restarts::{self, Restarts};
 use crate::status::{Exit, Phase, Status};
 use crate::target::Target;
 use hc_spec::Name;
-use hc_spec::machine::{ReadyWhen, Restart, RestartPolicy};
+use hc_spec::machine::{ReadyWhen, RestartPolicy};
 use rustix::process::Signal;
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,8 +52,8 @@ pub(crate) struct Keeper {
     /// How many machines may be starting at once: more would only slow each other down, and all
     /// would miss their time.
     pub starts: Arc<Semaphore>,
-    /// When it was last started again by itself, for this goal.
-    pub history: VecDeque<Instant>,
+    /// How often it was started again by itself.
+    pub restarts: Restarts,
 }
 
 /// A start that takes longer no longer keeps others from theirs.
@@ -65,6 +65,8 @@ impl Keeper {
         let first = self.goal.borrow().clone();
         let mut running = self.adopt(first.run);
         let mut idle = if running.is_none() { self.left_over(&first) } else { Idle::Due };
+        self.restarts = self.machines.restarts(&self.name);
+        self.set(|view| view.restarts = self.restarts.count);
         let mut version = None;
         let mut quick = 0u32;
         loop {
@@ -73,9 +75,11 @@ impl Keeper {
                 if version.replace(goal.version).is_some() {
                     idle = Idle::Due;
                     self.begin();
+                    if !std::mem::take(&mut self.restarts.recent).is_empty() {
+                        self.remember();
+                    }
                 }
                 quick = 0;
-                self.history.clear();
                 self.set(|view| view.version = goal.version);
             }
             let target = goal.target.as_ref().filter(|_| !goal.stopped);
@@ -143,7 +147,9 @@ impl Keeper {
                     }
                     () = tokio::time::sleep_until(then) => {
                         idle = Idle::Due;
-                        self.view.send_modify(|view| view.restarts += 1);
+                        self.restarts.count += 1;
+                        self.view.send_modify(|view| view.restarts = self.restarts.count);
+                        self.remember();
                     }
                 },
                 Idle::Over => {
@@ -325,7 +331,11 @@ impl Keeper {
 
     fn idle(&mut self, exit: Exit, unstartable: bool, target: &Target, quick: u32) -> Idle {
         let again = restarts(target.restart.policy, &exit);
-        let gave_up = again && self.is_enough(&target.restart);
+        let gave_up =
+            again && self.restarts.is_enough(&target.restart, &target.closure, restarts::now());
+        if gave_up {
+            tracing::warn!(machine = %self.name, "started again too often: left alone");
+        }
         if gave_up && let Err(error) = self.machines.leave_alone(&self.name, &target.closure) {
             tracing::warn!(machine = %self.name, %error, "another agent will start it again");
         }
@@ -346,18 +356,11 @@ impl Keeper {
         if again { Idle::Until(Instant::now() + delay) } else { Idle::Over }
     }
 
-    /// Counts one more start by itself; whether it was one too many.
-    fn is_enough(&mut self, restart: &Restart) -> bool {
-        let Some(most) = restart.max_restarts else { return false };
-        let window = Duration::from_secs(restart.window_sec.unwrap_or(600).into());
-        let now = Instant::now();
-        self.history.retain(|at| now.duration_since(*at) < window);
-        if self.history.len() >= usize::try_from(most).unwrap_or(usize::MAX) {
-            tracing::warn!(machine = %self.name, restarts = most, "started again too often: left alone");
-            return true;
+    /// Writes down how often it was started again, for another agent.
+    fn remember(&self) {
+        if let Err(error) = self.machines.remember(&self.name, &self.restarts) {
+            tracing::warn!(machine = %self.name, %error, "another agent will count its restarts anew");
         }
-        self.history.push_back(now);
-        false
     }
 
     fn forget(&self) {

@@ -3,6 +3,7 @@
 use crate::config::AgentConfig;
 use crate::error::{AgentError, Context, Result};
 use crate::process::{Process, parse_stat};
+use crate::restarts::Restarts;
 use crate::status::Status;
 use crate::watch::Watcher;
 use hc_spec::Name;
@@ -15,6 +16,9 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tokio::sync::watch;
+
+/// Where it is written down how often a machine was started again, in its directory.
+const RESTARTS: &str = "restarts.json";
 
 /// What runs machines: one process each, which outlives the agent.
 pub trait Machines: Send + Sync {
@@ -51,6 +55,15 @@ pub trait Machines: Send + Sync {
 
     /// Whether that was said of it.
     fn is_left_alone(&self, name: &Name, closure: &Path) -> bool;
+
+    /// Writes down how often a machine was started again by itself.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    fn remember(&self, name: &Name, restarts: &Restarts) -> Result<()>;
+
+    /// What was written down of that since the host booted.
+    fn restarts(&self, name: &Name) -> Restarts;
 
     /// Removes what `/run` holds about a machine that does not run and is not to.
     ///
@@ -221,6 +234,16 @@ impl Machines for ProcessMachines {
 
     fn is_left_alone(&self, name: &Name, closure: &Path) -> bool {
         std::fs::read(self.left_alone(name)).is_ok_and(|of| of == closure.as_os_str().as_bytes())
+    }
+
+    fn remember(&self, name: &Name, restarts: &Restarts) -> Result<()> {
+        let text = serde_json::to_vec(restarts).expect("it has string keys only");
+        Ok(hc_fs::plain::write(&self.directory(name).join(RESTARTS), &text, 0o644)?)
+    }
+
+    fn restarts(&self, name: &Name) -> Restarts {
+        let text = std::fs::read(self.directory(name).join(RESTARTS)).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
     }
 
     fn forget(&self, name: &Name) -> Result<()> {

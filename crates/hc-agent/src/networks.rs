@@ -3,7 +3,9 @@
 use crate::error::PartError;
 use futures_util::future::{BoxFuture, FutureExt};
 pub use hc_net::dns::State;
+use hc_spec::lan::Lan;
 use hc_spec::{HostSpec, Name};
+use std::collections::BTreeMap;
 
 /// A machine as the name server sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +14,8 @@ pub struct MachineName {
     pub name: Name,
     /// Networks it has a name in.
     pub networks: Vec<Name>,
+    /// Links of the host on whose wires it is.
+    pub lan: BTreeMap<String, Lan>,
     /// Whether it answers; only then it has address records.
     pub state: State,
     /// Whether it may be on its networks by now.

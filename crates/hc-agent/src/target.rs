@@ -2,6 +2,7 @@
 
 use crate::error::{AgentError, Result};
 use crate::set::{physical, read_set};
+use hc_spec::lan::Lan;
 use hc_spec::machine::{Kind, MachineSpec, Ready, Restart};
 use hc_spec::storage::Snapshots;
 use hc_spec::{HostSpec, MachineSet, Name};
@@ -16,6 +17,8 @@ pub(crate) struct Target {
     pub closure: PathBuf,
     pub kind: Kind,
     pub networks: Vec<Name>,
+    /// Links of the host on whose wires it is.
+    pub lan: BTreeMap<String, Lan>,
     pub ready: Ready,
     pub restart: Restart,
     pub stop_timeout: Duration,
@@ -46,6 +49,7 @@ impl Target {
             closure: closure.into(),
             kind: spec.kind,
             networks: spec.networks,
+            lan: spec.lan,
             ready: spec.ready,
             restart: spec.restart,
             stop_timeout: Duration::from_secs(spec.stop.timeout_sec.into()),

@@ -85,6 +85,12 @@ impl StoreIo {
                 return Ok(stored(input.clone(), path));
             }
         }
+        // What evaluation made itself is there for the fetcher once it is written.
+        if let Some(path) = input.text("path").map(Path::new)
+            && Self::object(path).is_some_and(|object| self.is_remembered(&object))
+        {
+            self.written(path).map_err(words)?;
+        }
         let tree = self.fetcher()?.fetch(input).map_err(words)?;
         let mut found = tree.input;
         let facts = tree.facts.to_vec();

@@ -25,6 +25,8 @@ pub struct IoOptions {
     pub system: Option<String>,
     /// Build what evaluation wants to read (`allow-import-from-derivation`).
     pub import_from_derivation: bool,
+    /// Say so (`trace-import-from-derivation`).
+    pub trace_builds: bool,
     /// Where what is fetched is kept, and how it is fetched; nothing is fetched without it.
     pub fetch: Option<nix_fetch::Config>,
     /// What short names of flakes stand for.
@@ -42,6 +44,7 @@ impl Default for IoOptions {
             environment: false,
             system: None,
             import_from_derivation: true,
+            trace_builds: false,
             fetch: None,
             registries: Registries::default(),
             message: |_| {},
@@ -259,7 +262,7 @@ impl StoreIo {
     }
 
     /// What of the store a path is in or is.
-    fn object(path: &Path) -> Option<StorePath> {
+    pub(crate) fn object(path: &Path) -> Option<StorePath> {
         use std::os::unix::ffi::OsStrExt;
         if !path.starts_with(nix_compat::STORE_DIR) {
             return None;
@@ -268,7 +271,7 @@ impl StoreIo {
     }
 
     /// Where a text that evaluation made lies, which is written for that.
-    fn written(&self, path: &Path) -> io::Result<PathBuf> {
+    pub(crate) fn written(&self, path: &Path) -> io::Result<PathBuf> {
         let object = Self::object(path).ok_or(io::ErrorKind::NotFound)?;
         let store = self.store().map_err(io::Error::other)?;
         self.add(&store, &object).map_err(io::Error::other)?;
@@ -320,6 +323,14 @@ impl StoreIo {
             return Ok(Vec::new());
         }
         let made = self.make(missing).map_err(|error| IoError::Other(error.to_string()))?;
+        if self.options.trace_builds {
+            for (element, _) in &made {
+                let what = element.to_installable(&StoreDir::default());
+                (self.options.message)(&format!(
+                    "warning: built '{what}' during evaluation due to an import from derivation"
+                ));
+            }
+        }
         Ok(made.into_iter().map(|(element, path)| (element.clone(), path)).collect())
     }
 }

@@ -40,6 +40,15 @@ impl StoreIo {
         Ok(wanted)
     }
 
+    /// Adds the sources and derivations that a context names, and builds nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be opened or written.
+    pub fn write<'e>(&self, context: impl IntoIterator<Item = &'e ContextElem>) -> Result<()> {
+        let store = self.store()?;
+        self.add_all(&store, context).map(|_| ())
+    }
+
     /// Adds a path that evaluation named; one it did not make must be in the store already.
     ///
     /// # Errors

@@ -51,6 +51,18 @@ pub fn attach_lan(netns: BorrowedFd<'_>, foot: &Foot<'_>, first: Option<&Place<'
     run(links::attach_lan(netns, foot, first))
 }
 
+/// See [`links::reattach_lan`].
+///
+/// # Errors
+/// The same.
+pub fn reattach_lan(
+    netns: Option<BorrowedFd<'_>>,
+    foot: &Foot<'_>,
+    first: Option<&Place<'_>>,
+) -> Result<bool> {
+    run(links::reattach_lan(netns, foot, first))
+}
+
 /// See [`links::attach_lan_tap`].
 ///
 /// # Errors

@@ -7,12 +7,15 @@ use crate::error::{Error, Result};
 use crate::netlink::socket;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
+use netlink_packet_route::route::RouteType;
+use rtnetlink::RouteMessageBuilder;
 use rtnetlink::packet_core::{
     ErrorMessage, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
     NetlinkMessage, NetlinkPayload,
 };
 use rtnetlink::sys::{Socket, SocketAddr};
 use std::io;
+use std::net::Ipv6Addr;
 use std::os::fd::AsRawFd;
 
 /// A connection to the routing tables of one network namespace.
@@ -136,6 +139,25 @@ impl Channel {
                 Err(Error::Link { action: "look for", what, source })
             }
         }
+    }
+
+    /// Whether packets to that address are for whoever is in this network namespace.
+    pub fn is_local(&self, address: Ipv6Addr) -> Result<bool> {
+        let route = RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(address, 128);
+        let mut message = NetlinkMessage::from(RouteNetlinkMessage::GetRoute(route.build()));
+        message.header.flags = NLM_F_REQUEST;
+        let mut local = false;
+        let answered = self.exchange(vec![message], |_, answer| {
+            if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route)) = answer {
+                local |= route.header.kind == RouteType::Local;
+            }
+        });
+        let what = address.to_string();
+        answered.map(|()| local).map_err(|source| Error::Link {
+            action: "look for the way to",
+            what,
+            source,
+        })
     }
 
     /// Index of the link of that name.

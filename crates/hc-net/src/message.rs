@@ -20,6 +20,43 @@ pub(crate) fn check(mut answer: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// One of a datagram's messages.
+pub(crate) struct Message<'a> {
+    pub kind: u16,
+    pub flags: u16,
+    pub body: &'a [u8],
+}
+
+/// The messages of a datagram; what is cut off is left out.
+pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
+    std::iter::from_fn(move || {
+        let length = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
+        let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
+        let flags = u16::from_ne_bytes(bytes.get(6..8)?.try_into().ok()?);
+        let body = bytes.get(16..length)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(Message { kind, flags, body })
+    })
+}
+
+/// Kinds and values of attributes; what is cut off is left out.
+pub(crate) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    /// `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER` are no part of the kind.
+    const KIND: u16 = 0x3fff;
+    std::iter::from_fn(move || {
+        let length = usize::from(u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?));
+        let kind = u16::from_ne_bytes(bytes.get(2..4)?.try_into().ok()?);
+        let value = bytes.get(4..length)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind & KIND, value))
+    })
+}
+
+/// The value of the first attribute of a kind.
+pub(crate) fn first(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+    attributes(bytes).find(|(kind, _)| *kind == wanted).map(|(_, value)| value)
+}
+
 fn field(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }

@@ -6,6 +6,7 @@
 //! for good.
 
 use crate::error::{Error, Result};
+use crate::message::{Message, first, messages};
 use rtnetlink::sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, Socket, SocketAddr, TokioSocket};
 use std::io;
@@ -26,7 +27,8 @@ const NEWRULE: u8 = 6;
 const DELRULE: u8 = 8;
 const DELSET: u8 = 11;
 const NEWGEN: u8 = 15;
-/// `RTM_DELLINK` and `IFLA_IFNAME` of `linux/rtnetlink.h`.
+/// `RTM_NEWLINK`, `RTM_DELLINK` and `IFLA_IFNAME` of `linux/rtnetlink.h`.
+const NEWLINK: u16 = 16;
 const DELLINK: u16 = 17;
 const IFNAME: u16 = 3;
 
@@ -44,6 +46,8 @@ pub enum Loss {
     Rules,
     /// A link that bears a name of hc's.
     Link(String),
+    /// A link of the host's own came, went or changed: those of machines may have gone with it.
+    Wire(String),
     /// Nobody knows: more happened than could be heard.
     Unknown,
 }
@@ -76,7 +80,7 @@ impl Monitor {
                     lost.then_some(Loss::Rules)
                 }),
                 heard = self.links.recv_from_full() => {
-                    heard.map(|(bytes, _)| messages(&bytes).find_map(|m| m.link()).map(Loss::Link))
+                    heard.map(|(bytes, _)| messages(&bytes).find_map(|m| link(&m)))
                 }
             };
             match found {
@@ -134,7 +138,7 @@ impl Transaction {
             return gone || (taken && !made);
         }
         // Behind `struct nfgenmsg`; the first attribute of each kind is the table's name.
-        if attribute(message.body.get(4..).unwrap_or_default(), 1) != Some(b"hc\0") {
+        if first(message.body.get(4..).unwrap_or_default(), 1) != Some(b"hc\0") {
             return false;
         }
         match kind {
@@ -149,45 +153,18 @@ impl Transaction {
     }
 }
 
-struct Message<'a> {
-    kind: u16,
-    body: &'a [u8],
-}
-
-impl Message<'_> {
-    /// A link of hc's that was deleted.
-    fn link(&self) -> Option<String> {
-        if self.kind != DELLINK {
-            return None;
-        }
-        // Behind `struct ifinfomsg`; an address family in it is about a bridge's port, which stays.
-        let name = attribute(self.body.get(16..)?, IFNAME).filter(|_| self.body[0] == 0)?;
-        let name = std::str::from_utf8(name).ok()?.trim_end_matches('\0');
-        name.starts_with("hc").then(|| name.to_owned())
+/// A link of hc's that was deleted, or any news of another one.
+fn link(message: &Message<'_>) -> Option<Loss> {
+    if ![NEWLINK, DELLINK].contains(&message.kind) {
+        return None;
     }
-}
-
-/// The messages of a datagram; what is cut off is left out.
-fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
-    std::iter::from_fn(move || {
-        let length = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
-        let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
-        let body = bytes.get(16..length)?;
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some(Message { kind, body })
-    })
-}
-
-/// The value of the first attribute of a kind.
-pub(crate) fn attribute(mut bytes: &[u8], wanted: u16) -> Option<&[u8]> {
-    loop {
-        let length = usize::from(u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?));
-        let kind = u16::from_ne_bytes(bytes.get(2..4)?.try_into().ok()?);
-        let value = bytes.get(4..length)?;
-        if kind == wanted {
-            return Some(value);
-        }
-        bytes = bytes.get(length.next_multiple_of(4)..)?;
+    // Behind `struct ifinfomsg`; an address family in it is about a bridge's port, which stays.
+    let name = first(message.body.get(16..)?, IFNAME).filter(|_| message.body[0] == 0)?;
+    let name = std::str::from_utf8(name).ok()?.trim_end_matches('\0').to_owned();
+    match (name.starts_with("hc"), message.kind) {
+        (true, DELLINK) => Some(Loss::Link(name)),
+        (true, _) => None,
+        (false, _) => Some(Loss::Wire(name)),
     }
 }
 
@@ -199,7 +176,7 @@ mod tests {
         #[test]
         fn any_datagram_is_read_to_its_end(bytes: Vec<u8>) {
             for message in messages(&bytes) {
-                let _ = message.link();
+                let _ = link(&message);
                 let _ = Transaction::default().take(&message);
             }
         }
@@ -214,7 +191,7 @@ mod tests {
         let after = |kinds: &[(u8, &[u8])]| {
             let mut all = Transaction::default();
             kinds.iter().fold(false, |_, (kind, body)| {
-                all.take(&Message { kind: u16::from_le_bytes([*kind, NFTABLES]), body })
+                all.take(&Message { kind: u16::from_le_bytes([*kind, NFTABLES]), flags: 0, body })
             })
         };
         let end: (u8, &[u8]) = (NEWGEN, &[]);

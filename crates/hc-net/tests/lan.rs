@@ -4,7 +4,7 @@
 mod common;
 
 use common::{LONG, Machine, Netns, SHORT, connects, host, machine, name, on_a_host, place, run};
-use hc_net::blocking::{attach_lan, attach_lan_tap, ensure_networks};
+use hc_net::blocking::{attach_lan, attach_lan_tap, ensure_networks, reattach_lan};
 use hc_spec::addr::lan_mac;
 use hc_spec::lan::{Foot, Lan};
 use std::io::ErrorKind;
@@ -67,6 +67,35 @@ fn a_container_is_a_computer_of_its_own_there() {
         let neighbour = machine(&host, "lan", "db");
         assert!(connects(&neighbour.netns, &netns, v4, LONG), "its network is what it was");
         assert!(!connects(&other, &netns, v4, SHORT), "and stays closed");
+    });
+}
+
+#[test]
+fn a_machine_is_on_a_wire_that_comes_back() {
+    on_a_host(|| {
+        let other = wire();
+        let host = host(&["lan"]);
+        ensure_networks(&host).unwrap();
+        let Machine { netns, .. } = machine(&host, "lan", "web");
+        let (lan, network) =
+            (lan(&["192.0.2.7/24", "2001:db8::7/64"], &["192.0.2.9"]), name("lan"));
+        let (foot, place) = (foot(&lan, "web"), place(&host, &network));
+        attach_lan(netns.0.as_fd(), &foot, Some(&place)).unwrap();
+        assert!(connects(&other, &netns, ip("192.0.2.7"), LONG));
+        let inside = || netns.run(|| run("ip", &["-o", "link"]));
+        run("ip", &["link", "del", "wire0"]);
+        assert!(!inside().contains("lan0"), "it goes with the host's link");
+        let other = wire();
+        let back = || reattach_lan(Some(netns.0.as_fd()), &foot, Some(&place)).unwrap();
+        assert!(back());
+        let before = inside();
+        for address in ["192.0.2.7", "2001:db8::7"] {
+            assert!(connects(&other, &netns, ip(address), LONG), "{address}");
+        }
+        assert!(connects(&netns, &other, ip("203.0.113.1"), LONG), "over the router it was told");
+        assert!(back());
+        assert_eq!(inside(), before, "what is there stays");
+        assert!(!reattach_lan(None, &foot, None).unwrap(), "a virtual machine's is not put back");
     });
 }
 

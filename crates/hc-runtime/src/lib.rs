@@ -55,4 +55,4 @@ pub use timing::{Stage, Step, now_ns};
 pub use usage::Usage;
 pub use vm::client::screen;
 pub use vm::saved::{Collected, collect as collect_saved};
-pub use vm::{Accelerator, Kind as AcceleratorKind, prepare};
+pub use vm::{Accelerator, Kind as AcceleratorKind, balloon, prepare};

@@ -2,7 +2,9 @@
 
 use crate::addr::Mac;
 use crate::machine::MachineSpec;
+use crate::name::Name;
 use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -57,13 +59,23 @@ impl Foot<'_> {
     }
 }
 
+/// The wires that a machine of a host is on.
+pub fn feet<'a>(
+    cloud: &'a Name,
+    host: &'a Name,
+    machine: &'a Name,
+    lan: &'a BTreeMap<String, Lan>,
+) -> impl Iterator<Item = Foot<'a>> {
+    lan.iter().enumerate().map(move |(index, (parent, lan))| {
+        let mac = crate::addr::lan_mac(cloud, host, parent, machine);
+        Foot { parent, index, mac, lan }
+    })
+}
+
 impl MachineSpec {
     /// The wires of its host that it is on.
     pub fn feet(&self) -> impl Iterator<Item = Foot<'_>> {
-        self.lan.iter().enumerate().map(|(index, (parent, lan))| {
-            let mac = crate::addr::lan_mac(&self.cloud, &self.host, parent, &self.name);
-            Foot { parent, index, mac, lan }
-        })
+        feet(&self.cloud, &self.host, &self.name, &self.lan)
     }
 
     /// Says what is wrong with them.

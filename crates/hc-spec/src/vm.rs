@@ -90,16 +90,8 @@ impl MachineSpec {
                 return Err((option, format!("{others}{what}")));
             }
         }
-        if vm.resume && !self.volumes.is_empty() {
-            let problem = "does not go with volumes: their disks are no part of what was saved";
-            return Err(("vm.resume", problem.into()));
-        }
         if self.volumes.len() > MOST_VOLUMES {
             return Err(("volumes", format!("a virtual machine has at most {MOST_VOLUMES}")));
-        }
-        if vm.resume && self.image.disk.is_some() {
-            let problem = "is for machines whose image is a root file system, not a disk";
-            return Err(("vm.resume", problem.into()));
         }
         if vm.memory < LEAST_MEMORY || vm.memory % (1 << 20) != 0 {
             let least = LEAST_MEMORY >> 20;
@@ -167,12 +159,7 @@ mod tests {
         }
         parse(|spec| spec["tmpfs"] = serde_json::json!({"/x": {}})).unwrap();
         let volumes = serde_json::json!({"a": {"path": "/x", "size": 1 << 30}});
-        parse(|spec| spec["volumes"] = volumes.clone()).unwrap();
-        let resumed = parse(|spec| {
-            spec["volumes"] = volumes.clone();
-            spec["vm"]["resume"] = true.into();
-        });
-        assert!(resumed.unwrap_err().contains("vm.resume: does not go with volumes"));
+        parse(|spec| spec["volumes"] = volumes).unwrap();
         parse(|spec| spec["limits"] = serde_json::json!({"cpus": 0.5})).unwrap();
         let asked = serde_json::json!({"when": "command", "command": ["x"]});
         parse(|spec| spec["ready"] = asked).unwrap();
@@ -205,11 +192,6 @@ mod tests {
             let message = message.unwrap_err();
             assert!(message.contains(says), "{message}");
         }
-        let message = parse(|spec| {
-            spec["image"] = disk.clone();
-            spec["vm"]["resume"] = true.into();
-        });
-        assert!(message.unwrap_err().contains("vm.resume"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub use nix_derivation::hash::{
 };
 
 use base64::Engine as _;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use std::io::{Read, Write};
 
 /// A writer that hashes what is written to it.
@@ -90,14 +91,39 @@ pub fn parse(input: &str, algorithm: Option<HashAlgorithm>) -> Result<NixHash, E
         return NixHash::from_algorithm_and_digest(algorithm, &vec![0; digest_len(algorithm)]);
     }
     if input.contains([':', '-']) {
-        let hash = NixHash::parse(input)?;
+        let hash = read(input)?;
         return match algorithm {
             Some(told) if told != hash.algorithm() => Err(unparseable()),
             _ => Ok(hash),
         };
     }
     let algorithm = algorithm.ok_or_else(unparseable)?;
-    NixHash::parse(&format!("{algorithm}:{input}"))
+    read(&format!("{algorithm}:{input}"))
+}
+
+/// Reads `algorithm-base64` or `algorithm:digest`. As in Nix, base64 ends at its first `=` (SRI needs
+/// none), and the bits that its last digit has too many count for nothing.
+///
+/// # Errors
+/// When it is neither.
+pub fn read(text: &str) -> Result<NixHash, Error> {
+    NixHash::parse(text).or_else(|error| loose(text).ok_or(error))
+}
+
+/// A digest in base64 that nobody would write.
+fn loose(text: &str) -> Option<NixHash> {
+    let at = text.find(['-', ':'])?;
+    let (algorithm, digest) = (text[..at].parse().ok()?, &text[at + 1..]);
+    let len = digest_len(algorithm);
+    if text.as_bytes()[at] == b':' && digest.len() != len.div_ceil(3) * 4 {
+        return None;
+    }
+    let config = GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone);
+    let engine = GeneralPurpose::new(&base64::alphabet::STANDARD, config);
+    let digest = engine.decode(digest.split('=').next()?).ok()?;
+    NixHash::from_algorithm_and_digest(algorithm, &digest).ok()
 }
 
 /// The number of bytes of a digest.
@@ -125,6 +151,23 @@ mod tests {
         insta::assert_snapshot!(zero.to_sri_string(), @"sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
         assert!(parse("", None).is_err());
         assert!(parse("md5:d41d8cd98f00b204e9800998ecf8427e", Some(HashAlgorithm::Sha1)).is_err());
+    }
+
+    #[test]
+    fn base64_is_read_as_loosely_as_nix_reads_it() {
+        const DIGEST: &str = "1ebf20e80a8035bdf1a97dbc7aed579e32bfdda6fc1afe932529e46f52decc6f";
+        let of = |text: &str, algorithm| {
+            parse(text, algorithm).map(|hash| format(&hash, HashFormat::Base16)).ok()
+        };
+        let last = "Hr8g6AqANb3xqX28eu1XnjK/3ab8Gv6TJSnkb1LezG9=";
+        let sha256 = Some(HashAlgorithm::Sha256);
+        for text in [["sha256-", last].concat(), ["sha256:", last].concat()] {
+            assert_eq!(of(&text, None).as_deref(), Some(DIGEST));
+        }
+        assert_eq!(of(last, sha256).as_deref(), Some(DIGEST));
+        assert_eq!(of(&["sha256-", &last[..43]].concat(), None).as_deref(), Some(DIGEST));
+        assert_eq!(of(&last[..43], sha256), None);
+        assert_eq!(of("sha256-Hr8g6AqANb3xqX28eu1XnjK/3ab8Gv6TJSnkb1L==ezG9=", None), None);
     }
 
     proptest! {

@@ -248,15 +248,26 @@ impl<'a> Evaluator<'a> {
         Ok((json, self.context(self.contexts.sum(&ctx))))
     }
 
-    /// The value as the text that `builtins.toJSON` gives.
+    /// The value as JSON text, as `nix eval --json` prints it: paths are not copied to the store.
     ///
     /// # Errors
     ///
     /// As [`Evaluator::to_json`].
     pub fn to_json_text(&self, value: Value<'a>) -> Result<String> {
+        self.json_text(value).map(|(text, _)| text)
+    }
+
+    /// The same, with what the strings in it depend on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Evaluator::to_json`].
+    pub fn json_text(&self, value: Value<'a>) -> Result<(String, Vec<ContextElem>)> {
         let (mut out, mut ctx) = (Vec::new(), Gathered::new());
-        self.write_json(value, &mut out, &mut ctx, NO_POS).map_err(|error| self.finish(error))?;
-        Ok(String::from_utf8_lossy(&out).into_owned())
+        self.write_json(value, false, &mut out, &mut ctx, NO_POS)
+            .map_err(|error| self.finish(error))?;
+        let text = String::from_utf8_lossy(&out).into_owned();
+        Ok((text, self.context(self.contexts.sum(&ctx))))
     }
 
     /// The value as the text that `builtins.toXML` gives.
@@ -318,6 +329,9 @@ impl<'a> Evaluator<'a> {
         let value = match value {
             Value::Thunk(thunk) => match thunk.get() {
                 ThunkState::Done(_, value) => value,
+                ThunkState::Failed(_) => {
+                    return Err(Error::ty("cannot convert an error to JSON", NO_POS));
+                }
                 _ => return Err(Error::ty("cannot convert a thunk to JSON", NO_POS)),
             },
             value => value,

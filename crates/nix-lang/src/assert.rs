@@ -27,9 +27,11 @@ impl<'a> Evaluator<'a> {
         {
             return error.frame(pos, "while evaluating the condition of the assertion");
         }
-        let source = self.sources.get(condition.span.file);
-        let shown =
-            nix_syntax::show_part(condition, &self.symbols, &self.globals.names, &source.text);
+        let shown = self.sources.part(condition.span).map(|part| {
+            let source = self.sources.get(part.file);
+            nix_syntax::show_part(condition, &self.symbols, &self.globals.names, &source)
+        });
+        let shown = shown.unwrap_or_default();
         let text = String::from_utf8_lossy(&shown);
         Error::new(ErrorKind::Assert, format!("assertion '{text}' failed"), pos)
     }

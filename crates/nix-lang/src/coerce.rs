@@ -100,8 +100,17 @@ impl<'a> Evaluator<'a> {
 
     pub(crate) fn coerce(&self, value: Value<'a>, mode: Coercion, pos: Pos) -> Result<Value<'a>> {
         let value = self.force(value, pos)?;
-        if let Value::String(_) = value {
-            return Ok(value);
+        match value {
+            Value::String(_) => return Ok(value),
+            // The text of a derivation is the one that it has.
+            Value::Attrs(attrs)
+                if attrs.get(sym::TO_STRING).is_none() && attrs.get(sym::OUT_PATH).is_some() =>
+            {
+                self.check_stack(pos)?;
+                let path = self.select(attrs, sym::OUT_PATH, pos)?;
+                return self.nested(pos, || self.coerce(path, mode, pos));
+            }
+            _ => {}
         }
         let (bytes, ctx) = self.coerce_bytes(value, mode, pos)?;
         Ok(self.string_with(&bytes, ctx))

@@ -1,6 +1,7 @@
 //! An [`Io`] that reads the file system and only computes store paths: nothing is written.
 
 use std::cell::RefCell;
+use std::collections::hash_map::Entry;
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
@@ -10,6 +11,7 @@ use nix_compat::flake_ref::Attr as RefAttr;
 use nix_compat::nar::Encoder;
 use nix_compat::url::Url;
 use nix_compat::{CAHash, Derivation, HashAlgorithm, NixHash, NixHasher, StoreDir, StorePath};
+use nix_syntax::PackedTexts;
 use rustc_hash::FxHashMap;
 
 use crate::context::ContextElem;
@@ -23,8 +25,10 @@ pub struct ComputeIo {
     system: String,
     environment: bool,
     messages: Option<fn(&str)>,
-    /// As they would be written: read back seldom, and a third of the size.
-    derivations: RefCell<FxHashMap<StorePath, Box<[u8]>>>,
+    /// The numbers of their texts.
+    derivations: RefCell<FxHashMap<StorePath, usize>>,
+    /// Derivations as they would be written: read back seldom.
+    texts: RefCell<PackedTexts>,
     references: RefCell<FxHashMap<StorePath, Vec<StorePath>>>,
 }
 
@@ -38,6 +42,7 @@ impl ComputeIo {
             environment: false,
             messages: None,
             derivations: RefCell::default(),
+            texts: RefCell::default(),
             references: RefCell::default(),
         }
     }
@@ -66,14 +71,14 @@ impl ComputeIo {
     /// The derivations that evaluation has made so far.
     #[must_use]
     pub fn derivation(&self, path: &StorePath) -> Option<Derivation> {
-        let derivations = self.derivations.borrow();
-        parse_derivation(derivations.get(path)?, path, &self.store_dir).ok()
+        parse_derivation(&self.derivation_text(path)?, path, &self.store_dir).ok()
     }
 
     /// What is in the file of a derivation that evaluation has made.
     #[must_use]
     pub fn derivation_text(&self, path: &StorePath) -> Option<Box<[u8]>> {
-        self.derivations.borrow().get(path).cloned()
+        let number = *self.derivations.borrow().get(path)?;
+        self.texts.borrow_mut().get(number).map(Box::from)
     }
 }
 
@@ -154,7 +159,12 @@ impl Io for ComputeIo {
     }
 
     fn add_derivation(&self, path: &StorePath, text: Vec<u8>) -> Result<(), IoError> {
-        self.derivations.borrow_mut().insert(path.clone(), text.into());
+        // The same path has the same text.
+        if let Entry::Vacant(free) = self.derivations.borrow_mut().entry(path.clone()) {
+            let mut texts = self.texts.borrow_mut();
+            free.insert(texts.len());
+            texts.add(&text);
+        }
         Ok(())
     }
 

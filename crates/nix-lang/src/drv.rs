@@ -296,7 +296,7 @@ impl<'a> Evaluator<'a> {
                 return Ok(());
             }
             let mut text = Vec::new();
-            self.write_json(attr.value(), &mut text, ctx, pos)?;
+            self.write_json(attr.value(), true, &mut text, ctx, pos)?;
             json.push((utf8(name, pos)?.to_owned(), text));
             if attr.name == sym::BUILDER {
                 let text = self.force_string(attr.value(), pos)?;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::source::{Location, Pos, is_none};
 
@@ -41,45 +42,67 @@ pub enum ErrorKind {
     Eval,
 }
 
-/// One step of the trail.
-#[derive(Clone, Debug)]
+/// One step of the trail, and those before it: what failed on the way shares them.
+#[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) pos: Pos,
     pub(crate) message: Cow<'static, str>,
+    before: Option<Arc<Frame>>,
+    /// How many there are, this one included.
+    count: usize,
 }
 
-#[derive(Debug)]
+impl Drop for Frame {
+    /// One after the other: a trail is as long as calls are deep.
+    fn drop(&mut self) {
+        let mut next = self.before.take();
+        while let Some(mut frame) = next.and_then(Arc::into_inner) {
+            next = frame.before.take();
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
 struct Inner {
     kind: ErrorKind,
-    message: String,
+    message: Arc<str>,
     pos: Pos,
-    hint: Option<String>,
-    trace: Vec<Frame>,
+    hint: Option<Arc<str>>,
+    trail: Option<Arc<Frame>>,
+    told: Option<Box<Told>>,
+}
+
+/// What is said of an error that leaves the evaluator.
+#[derive(Clone, Debug)]
+struct Told {
     location: Option<Location>,
-    report: Option<String>,
+    report: String,
 }
 
 /// An evaluation error. [`fmt::Display`] gives the message alone; [`Error::report`] gives the
 /// source lines, the caret and the trail.
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
 /// The result of evaluating something.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A trail longer than this keeps its beginning and its end only.
+/// Of a trail longer than this only the beginning and the end are told.
 const TRACE_MAX: usize = 64;
+
+/// A trail longer than this does not grow: the last step takes the place of the one before it.
+const TRAIL_MAX: usize = 1 << 16;
 
 impl Error {
     #[cold]
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>, pos: Pos) -> Self {
         Error(Box::new(Inner {
             kind,
-            message: message.into(),
+            message: message.into().into(),
             pos,
             hint: None,
-            trace: Vec::new(),
-            location: None,
-            report: None,
+            trail: None,
+            told: None,
         }))
     }
 
@@ -95,7 +118,7 @@ impl Error {
 
     #[cold]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.0.hint = Some(hint.into());
+        self.0.hint = Some(hint.into().into());
         self
     }
 
@@ -110,11 +133,12 @@ impl Error {
 
     #[cold]
     pub(crate) fn frame(mut self, pos: Pos, message: impl Into<Cow<'static, str>>) -> Self {
-        let trace = &mut self.0.trace;
-        if trace.len() >= TRACE_MAX {
-            trace.remove(TRACE_MAX / 2);
+        let mut before = self.0.trail.take();
+        if before.as_ref().is_some_and(|frame| frame.count >= TRAIL_MAX) {
+            before = before.and_then(|frame| frame.before.clone());
         }
-        trace.push(Frame { pos, message: message.into() });
+        let count = before.as_ref().map_or(0, |frame| frame.count) + 1;
+        self.0.trail = Some(Arc::new(Frame { pos, message: message.into(), before, count }));
         self
     }
 
@@ -122,17 +146,23 @@ impl Error {
         self.0.pos
     }
 
-    pub(crate) fn trace(&self) -> &[Frame] {
-        &self.0.trace
+    /// The steps to tell of, innermost first.
+    pub(crate) fn trace(&self) -> Vec<&Frame> {
+        let steps = std::iter::successors(self.0.trail.as_deref(), |step| step.before.as_deref());
+        let mut steps: Vec<&Frame> = steps.collect();
+        steps.reverse();
+        if steps.len() > TRACE_MAX {
+            steps.drain(TRACE_MAX / 2..steps.len() - TRACE_MAX / 2);
+        }
+        steps
     }
 
     pub(crate) fn set_report(&mut self, location: Option<Location>, report: String) {
-        self.0.location = location;
-        self.0.report = Some(report);
+        self.0.told = Some(Box::new(Told { location, report }));
     }
 
     pub(crate) fn has_report(&self) -> bool {
-        self.0.report.is_some()
+        self.0.told.is_some()
     }
 
     /// The class of the error.
@@ -156,13 +186,20 @@ impl Error {
     /// Where it went wrong.
     #[must_use]
     pub fn location(&self) -> Option<&Location> {
-        self.0.location.as_ref()
+        self.0.told.as_ref()?.location.as_ref()
     }
 
     /// The whole story for a person: message, source line with a caret, trail of calls.
     #[must_use]
     pub fn report(&self) -> &str {
-        self.0.report.as_deref().unwrap_or(&self.0.message)
+        self.0.told.as_ref().map_or(&*self.0.message, |told| &told.report)
+    }
+
+    /// Whether whatever failed with this fails with it whenever it is asked for: not where how deep
+    /// the calls were, the time, the memory or somebody's wish was the reason.
+    pub(crate) fn lasts(&self) -> bool {
+        let kind = self.0.kind;
+        !matches!(kind, ErrorKind::StackOverflow | ErrorKind::Limit | ErrorKind::Interrupted)
     }
 
     /// Whether `builtins.tryEval` turns this into `success = false`.

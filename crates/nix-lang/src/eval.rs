@@ -1,6 +1,6 @@
 //! From expression to value: the interpreter's inner loop.
 
-use nix_syntax::ast::{Assert, AttrSet, AttrValue, Expr, ExprKind, If, Let, With};
+use nix_syntax::ast::{Assert, AttrSet, AttrValue, Expr, ExprKind, If, Let, With, WithVar};
 use nix_syntax::{Place, Symbol, written_name};
 
 use crate::Evaluator;
@@ -109,7 +109,7 @@ impl<'a> Evaluator<'a> {
             ExprKind::Int(value) => Value::Int(value),
             ExprKind::Float(value) => Value::Float(value),
             ExprKind::Path(path) => Value::Path(PathValue::of_literal(path)),
-            ExprKind::WithVar { name, withs } => self.eval_with_var(name, withs, env, expr)?,
+            ExprKind::WithVar(node) => self.eval_with_var(node, env, expr)?,
             ExprKind::Negate(inner) => self.eval_negate(inner, env, expr.span)?,
             ExprKind::InterpolatedPath(parts) => {
                 self.eval_interpolated_path(parts, env, expr.span)?
@@ -217,11 +217,7 @@ impl<'a> Evaluator<'a> {
                 thunk.set_done(0, slot);
                 Ok(slot)
             }
-            // A failed thunk may be asked again, and must fail the same way again.
-            Err(error) => {
-                thunk.set_delayed(0, Delayed::Expr(expr, env));
-                Err(error)
-            }
+            Err(error) => Err(self.failed(thunk, Delayed::Expr(expr, env), error)),
         }
     }
 
@@ -231,6 +227,7 @@ impl<'a> Evaluator<'a> {
             ThunkState::Done(0, value) => return Ok(self.slot(value)),
             ThunkState::Blackhole(0) => return Err(infinite_recursion(*pos)),
             ThunkState::Delayed(0, delayed) => delayed,
+            ThunkState::Failed(error) => return Err(self.failures.borrow()[error].clone()),
             recorded => {
                 let value = self.force_recorded(thunk, recorded.node(), *pos)?;
                 return Ok(self.slot(value));
@@ -239,12 +236,27 @@ impl<'a> Evaluator<'a> {
         if !delayed.is_application() {
             thunk.set_running(0);
         }
-        let result = self.compute(delayed, *pos);
-        match &result {
-            Ok(slot) => thunk.set_done(0, *slot),
-            Err(_) => thunk.set_delayed(0, delayed),
+        match self.compute(delayed, *pos) {
+            Ok(slot) => {
+                thunk.set_done(0, slot);
+                Ok(slot)
+            }
+            Err(error) => Err(self.failed(thunk, delayed, error)),
         }
-        result
+    }
+
+    /// A thunk failed: it is not run again, as in C++ Nix, unless it may come to a value then.
+    #[cold]
+    #[inline(never)]
+    fn failed(&self, thunk: &'a Thunk<'a>, delayed: Delayed<'a>, error: Error) -> Error {
+        if error.lasts() {
+            let mut failures = self.failures.borrow_mut();
+            thunk.set_failed(failures.len());
+            failures.push(error.clone());
+        } else {
+            thunk.set_delayed(0, delayed);
+        }
+        error
     }
 
     /// What a thunk computes, evaluated.
@@ -400,12 +412,12 @@ impl<'a> Evaluator<'a> {
     #[inline(never)]
     fn eval_with_var(
         &self,
-        name: Symbol,
-        withs: &'a [u32],
+        node: &'a WithVar<'a>,
         env: &'a Env<'a>,
         expr: &'a Expr<'a>,
     ) -> Result<Value<'a>> {
-        for level in withs {
+        let name = node.name;
+        for level in node.withs {
             let slot = &env.at(*level).slots()[0];
             let namespace = self.force(slot.get().get(), expr.span)?;
             let Value::Attrs(attrs) = namespace else {

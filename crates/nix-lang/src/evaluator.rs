@@ -136,6 +136,8 @@ pub struct Evaluator<'a> {
     pub(crate) fetches: Fetches,
     /// What warm evaluation records; see [`Evaluator::warm`].
     pub(crate) graph: Option<Rc<Graph<'a>>>,
+    /// What thunks failed with, by the numbers that they have.
+    pub(crate) failures: RefCell<Vec<Error>>,
     /// The list without elements: there are many.
     pub(crate) empty_list: &'a List<'a>,
     /// The set without attributes, as well.
@@ -191,6 +193,7 @@ impl<'a> Evaluator<'a> {
             ignored_settings: RefCell::default(),
             fetches: Fetches::default(),
             graph: None,
+            failures: RefCell::default(),
             empty_list: arena.alloc(List::new(arena, &[])),
             empty_set: Attrs::new(arena, &[]),
             free_scopes: Cell::default(),

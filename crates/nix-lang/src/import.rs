@@ -38,7 +38,9 @@ impl<'a> Evaluator<'a> {
             None => self.load(&file, None, self.root_env, pos)?,
         };
         let mut imports = self.imports.borrow_mut();
-        imports.insert(path.to_vec(), value);
+        if file != path {
+            imports.insert(path.to_vec(), value);
+        }
         imports.insert(file, value);
         Ok(value)
     }

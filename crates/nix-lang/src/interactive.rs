@@ -102,8 +102,9 @@ impl<'a> Evaluator<'a> {
             Value::PrimOpApp(app) => self.documentation(Value::PrimOp(app.op)),
             Value::Lambda(closure) => {
                 let head = closure.lambda.head;
-                let text = self.sources.get(head.file).text;
-                let before = text.get(..head.start as usize)?;
+                let part = self.sources.part(head)?;
+                let text = self.sources.get(part.file).text;
+                let before = text.get(..part.start as usize)?;
                 let comment = comment_before(&String::from_utf8_lossy(before))?;
                 let name = self.lambda_name(closure.lambda);
                 let place = locate(&self.sources, head)

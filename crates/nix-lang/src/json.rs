@@ -87,7 +87,7 @@ impl<'a> Evaluator<'a> {
         let Value::Attrs(attrs) = value else { return Ok(Stand::Itself) };
         if let Some(to_string) = attrs.value(sym::TO_STRING) {
             let text = self.call(to_string, &[value], pos)?;
-            return Ok(Stand::For(self.coerce(text, Coercion::INTERPOLATE, pos)?));
+            return Ok(Stand::For(self.coerce(text, Coercion::APPEND, pos)?));
         }
         if attrs.get(sym::OUT_PATH).is_some() {
             return Ok(Stand::For(self.select(attrs, sym::OUT_PATH, pos)?));
@@ -95,20 +95,22 @@ impl<'a> Evaluator<'a> {
         Ok(Stand::Itself)
     }
 
-    /// The JSON of `value` as `builtins.toJSON` writes it.
+    /// The JSON of `value` as `builtins.toJSON` writes it; without `copy`, paths stay what they are.
     pub(crate) fn write_json(
         &self,
         value: Value<'a>,
+        copy: bool,
         out: &mut Vec<u8>,
         ctx: &mut Gathered,
         pos: Pos,
     ) -> Result<()> {
-        self.nested(pos, || self.write_json_value(value, out, ctx, pos))
+        self.nested(pos, || self.write_json_value(value, copy, out, ctx, pos))
     }
 
     fn write_json_value(
         &self,
         value: Value<'a>,
+        copy: bool,
         out: &mut Vec<u8>,
         ctx: &mut Gathered,
         pos: Pos,
@@ -125,10 +127,14 @@ impl<'a> Evaluator<'a> {
                 ctx.add(string.ctx);
                 push_json_string(out, string.bytes, pos)?;
             }
-            Value::Path(path) => {
+            Value::Path(path) if copy => {
                 let (text, added) = self.copy_to_store(path.bytes, pos)?;
                 ctx.add(added);
                 push_json_string(out, text.as_bytes(), pos)?;
+            }
+            Value::Path(path) => {
+                let (text, _) = self.path_text_for(path.bytes, pos)?;
+                push_json_string(out, &text, pos)?;
             }
             Value::List(list) => {
                 out.push(b'[');
@@ -136,13 +142,13 @@ impl<'a> Evaluator<'a> {
                     if index > 0 {
                         out.push(b',');
                     }
-                    self.write_json(item, out, ctx, pos)?;
+                    self.write_json(item, copy, out, ctx, pos)?;
                 }
                 out.push(b']');
             }
             Value::Attrs(attrs) => {
                 if let Stand::For(other) = self.stands_for(value, pos)? {
-                    return self.write_json(other, out, ctx, pos);
+                    return self.write_json(other, copy, out, ctx, pos);
                 }
                 out.push(b'{');
                 for (index, attr) in self.sorted(attrs).into_iter().enumerate() {
@@ -151,7 +157,7 @@ impl<'a> Evaluator<'a> {
                     }
                     push_json_string(out, self.symbols.name(attr.name), attr.pos())?;
                     out.push(b':');
-                    self.write_json(attr.value(), out, ctx, attr.pos()).map_err(|error| {
+                    self.write_json(attr.value(), copy, out, ctx, attr.pos()).map_err(|error| {
                         let name = self.name(attr.name);
                         error.frame(attr.pos(), format!("while evaluating the attribute '{name}'"))
                     })?;

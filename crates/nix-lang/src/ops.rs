@@ -173,7 +173,53 @@ impl<'a> Evaluator<'a> {
     }
 
     fn eval_add(&self, node: &'a Binary<'a>, env: &'a Env<'a>) -> Result<Value<'a>> {
+        if let ExprKind::Binary(inner) = node.left.kind
+            && inner.op == BinaryOp::Add
+        {
+            return self.eval_sum(node, inner, env);
+        }
         let left = self.eval(node.left, env)?;
+        self.add_to(left, node, env)
+    }
+
+    /// `a + b + c …`: where `a` is a string, one string is made and none on the way.
+    #[inline(never)]
+    fn eval_sum(
+        &self,
+        node: &'a Binary<'a>,
+        mut inner: &'a Binary<'a>,
+        env: &'a Env<'a>,
+    ) -> Result<Value<'a>> {
+        let mut terms = vec![node, inner];
+        while let ExprKind::Binary(next) = inner.left.kind
+            && next.op == BinaryOp::Add
+        {
+            terms.push(next);
+            inner = next;
+        }
+        let mut left = self.eval(inner.left, env)?;
+        let Value::String(first) = left else {
+            for term in terms.into_iter().rev() {
+                left = self.add_to(left, term, env)?;
+            }
+            return Ok(left);
+        };
+        let mut bytes = self.buffer();
+        let mut ctx = Gathered::new();
+        bytes.extend_from_slice(first.bytes);
+        ctx.add(first.ctx);
+        let mode = Coercion { more: false, copy: true };
+        for term in terms.into_iter().rev() {
+            let right = self.eval(term.right, env)?;
+            self.coerce_into(right, &mut bytes, &mut ctx, mode, term.right.span)?;
+        }
+        let value = self.string_with(&bytes, self.contexts.sum(&ctx));
+        self.give_buffer(bytes);
+        Ok(value)
+    }
+
+    /// A value, and what the right side of an addition adds to it.
+    fn add_to(&self, left: Value<'a>, node: &'a Binary<'a>, env: &'a Env<'a>) -> Result<Value<'a>> {
         if let Value::Int(_) | Value::Float(_) = left {
             let right = self.eval(node.right, env)?;
             return match right {
@@ -224,6 +270,10 @@ impl<'a> Evaluator<'a> {
         parts: &'a [StrPart<'a>],
         env: &'a Env<'a>,
     ) -> Result<Slot<'a>> {
+        if let [StrPart::Expr(expr)] = parts {
+            let value = self.eval(expr, env)?;
+            return Ok(self.slot(self.coerce(value, Coercion::INTERPOLATE, expr.span)?));
+        }
         let mut bytes = self.buffer();
         let mut ctx = Gathered::new();
         for part in parts {

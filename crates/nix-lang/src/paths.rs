@@ -1,5 +1,6 @@
 //! Paths: canonical form, what pure evaluation may read, trees of flakes, importing files.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -13,7 +14,7 @@ use nix_compat::{CAHash, StorePath};
 use crate::Evaluator;
 use crate::context::{ContextElem, Ctx};
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::{FileType, Ingestion, IoError};
+use crate::io::{Ingestion, IoError};
 use crate::source::Pos;
 use crate::value::Value;
 
@@ -64,7 +65,7 @@ pub(crate) fn dir_name(path: &[u8]) -> &[u8] {
 pub(crate) const CORE: &[u8] = b"/__corepkgs__/";
 
 /// One of them.
-fn core_file(path: &[u8]) -> Option<&'static [u8]> {
+pub(crate) fn core_file(path: &[u8]) -> Option<&'static [u8]> {
     match path.strip_prefix(CORE)? {
         b"fetchurl.nix" => Some(include_bytes!("builtins/fetchurl.nix")),
         _ => None,
@@ -87,12 +88,12 @@ pub(crate) struct Tree {
 
 impl Tree {
     /// Whether the tree has this file, said relative to the tree.
-    fn shows(&self, relative: &[u8]) -> bool {
+    pub(crate) fn shows(&self, relative: &[u8]) -> bool {
         relative.is_empty()
             || self.tracked.as_ref().is_none_or(|tracked| tracked.contains(relative))
     }
 
-    fn relative<'p>(&self, path: &'p [u8]) -> &'p [u8] {
+    pub(crate) fn relative<'p>(&self, path: &'p [u8]) -> &'p [u8] {
         let rest = path.get(self.disk.len()..).unwrap_or_default();
         rest.strip_prefix(b"/").unwrap_or(rest)
     }
@@ -188,6 +189,14 @@ impl<'a> Evaluator<'a> {
         Ok((text, Ctx::NONE))
     }
 
+    /// A path whose last name counts: that of a source is what it has in the store.
+    pub(crate) fn logical<'p>(&self, path: &'p [u8], pos: Pos) -> Result<Cow<'p, [u8]>> {
+        Ok(match self.tree_of(path) {
+            Some(tree) if tree.disk == path => self.path_text_for(path, pos)?.0.into(),
+            _ => path.into(),
+        })
+    }
+
     /// The store path of a file or tree that is copied there, as text with context.
     pub(crate) fn copy_to_store(&self, path: &[u8], pos: Pos) -> Result<(Rc<str>, Ctx)> {
         // Warm evaluation must see who asks, each time.
@@ -196,10 +205,7 @@ impl<'a> Evaluator<'a> {
         {
             return Ok((text.clone(), *ctx));
         }
-        let logical = match self.tree_of(path) {
-            Some(tree) if tree.disk == path => self.path_text_for(path, pos)?.0,
-            _ => path.to_vec(),
-        };
+        let logical = self.logical(path, pos)?;
         let name = String::from_utf8_lossy(base_name(&logical)).into_owned();
         if name.ends_with(".drv") {
             let message = "file names are not allowed to end in '.drv'";
@@ -224,6 +230,9 @@ impl<'a> Evaluator<'a> {
         let physical = self.readable(path, pos)?;
         let tree = self.tree_of(&physical);
         if self.lstat(path, pos)?.is_none() {
+            if let Some(error) = self.untracked(&physical, pos) {
+                return Err(error);
+            }
             let error = io::Error::from(io::ErrorKind::NotFound);
             return Err(file_error("reading", path, error, pos));
         }
@@ -237,96 +246,6 @@ impl<'a> Evaluator<'a> {
         self.io
             .add_path(name, as_path(&physical), ingestion, filter)
             .map_err(|error| io_error(error, pos))
-    }
-
-    /// Where a path is really read, if evaluation may read it.
-    pub(crate) fn readable(&self, path: &[u8], pos: Pos) -> Result<Vec<u8>> {
-        let store = self.store_dir.as_str().as_bytes();
-        if is_within(path, store) && path.len() > store.len() {
-            for tree in self.trees.borrow().iter() {
-                let stored = tree.stored.borrow();
-                let Some((stored, _)) = &*stored else { continue };
-                let text = self.store_dir.render_path(stored);
-                if is_within(path, text.as_bytes()) {
-                    let mut disk = tree.disk.clone();
-                    disk.extend_from_slice(&path[text.len()..]);
-                    return Ok(disk);
-                }
-            }
-            return Ok(self.io.physical(as_path(path)).into_os_string().into_vec());
-        }
-        if (self.settings.pure || self.settings.restrict)
-            && !self.allowed.borrow().iter().any(|allowed| is_within(path, allowed))
-        {
-            let (mode, hint) = if self.settings.pure {
-                ("pure evaluation", "use a path relative to the flake, or evaluate with --impure")
-            } else {
-                ("restricted", "add its directory to the search path")
-            };
-            let text = String::from_utf8_lossy(path);
-            let message = format!("access to absolute path '{text}' is forbidden in {mode} mode");
-            return Err(Error::new(ErrorKind::Impure, message, pos).hint(hint));
-        }
-        Ok(path.to_vec())
-    }
-
-    /// Whether the tree around a disk path hides it.
-    fn is_hidden(&self, physical: &[u8]) -> bool {
-        self.tree_of(physical).is_some_and(|tree| !tree.shows(tree.relative(physical)))
-    }
-
-    pub(crate) fn read_file(&self, path: &[u8], pos: Pos) -> Result<Vec<u8>> {
-        if let Some(text) = core_file(path) {
-            return Ok(text.to_vec());
-        }
-        let physical = self.readable(path, pos)?;
-        let result = if self.is_hidden(&physical) {
-            Err(io::Error::from(io::ErrorKind::NotFound))
-        } else {
-            self.io.read_file(as_path(&physical))
-        };
-        result.map_err(|error| {
-            let hidden = self.is_hidden(&physical);
-            let error = file_error("opening", path, error, pos);
-            if hidden { error.hint("git does not track this file: `git add` it") } else { error }
-        })
-    }
-
-    pub(crate) fn read_dir(&self, path: &[u8], pos: Pos) -> Result<Vec<(Vec<u8>, FileType)>> {
-        let physical = self.readable(path, pos)?;
-        let mut entries =
-            self.io.read_dir(as_path(&physical)).map_err(|error| match error.kind() {
-                io::ErrorKind::NotADirectory => {
-                    let text = String::from_utf8_lossy(path);
-                    let message = format!("cannot read directory \"{text}\": Not a directory");
-                    Error::new(ErrorKind::Io, message, pos)
-                }
-                _ => file_error("reading the directory", path, error, pos),
-            })?;
-        if let Some(tree) = self.tree_of(&physical)
-            && tree.tracked.is_some()
-        {
-            entries.retain(|(name, _)| {
-                let child = [&physical, b"/".as_slice(), name].concat();
-                tree.shows(tree.relative(&child))
-            });
-        }
-        entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        Ok(entries)
-    }
-
-    /// The type of a path, the last symlink not followed.
-    pub(crate) fn lstat(&self, path: &[u8], pos: Pos) -> Result<Option<FileType>> {
-        if path.starts_with(CORE) {
-            return Ok(core_file(path).map(|_| FileType::Regular));
-        }
-        let physical = self.readable(path, pos)?;
-        if self.is_hidden(&physical) {
-            return Ok(None);
-        }
-        self.io
-            .file_type(as_path(&physical))
-            .map_err(|error| file_error("reading", path, error, pos))
     }
 
     /// The path that a value means, as a path or as text of an absolute path.

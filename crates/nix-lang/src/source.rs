@@ -1,33 +1,31 @@
 //! Places in source texts.
 
 pub(crate) use nix_syntax::Place;
-use nix_syntax::{FileId, Origin, Sources, Span};
+use nix_syntax::{Origin, Sources, Span};
 
 /// A place in a source text.
 pub(crate) type Pos = Span;
 
 /// The place of what no text says.
-pub(crate) const NO_POS: Pos = Span { file: FileId(u32::MAX), start: 0, end: 0 };
+pub(crate) const NO_POS: Pos = Span { start: u32::MAX, end: u32::MAX };
 
 /// The same, to point to.
 pub(crate) static NOWHERE: Pos = NO_POS;
 
-/// The file of a [`Pos`] that only tells the number of a place.
-const PLACES: FileId = FileId(u32::MAX - 1);
-
-/// A place by its number; [`direct`] looks it up when somebody wants to know.
+/// A place by its number; [`direct`] looks it up when somebody wants to know. Such a [`Pos`] ends
+/// before it begins.
 #[inline]
 pub(crate) fn at(place: Place) -> Pos {
-    if place == Place::NONE { NO_POS } else { Span { file: PLACES, start: place.0, end: 0 } }
+    if place == Place::NONE { NO_POS } else { Span { start: place.0 + 1, end: 0 } }
 }
 
-/// A place by its file and offsets.
+/// A place as texts count it.
 pub(crate) fn direct(sources: &Sources, pos: Pos) -> Pos {
-    if pos.file == PLACES { sources.span(Place(pos.start)).unwrap_or(NO_POS) } else { pos }
+    if pos.end < pos.start { sources.span(Place(pos.start - 1)).unwrap_or(NO_POS) } else { pos }
 }
 
 pub(crate) fn is_none(pos: Pos) -> bool {
-    pos.file.0 == u32::MAX
+    pos == NO_POS
 }
 
 /// A position as people read it.
@@ -48,8 +46,9 @@ pub(crate) fn locate(sources: &Sources, pos: Pos) -> Option<Location> {
     if is_none(pos) {
         return None;
     }
-    let (line, column) = sources.line_column(pos.file, pos.start);
-    let (file, is_file) = match sources.get(pos.file).origin {
+    let part = sources.part(pos)?;
+    let (line, column) = sources.line_column(part.file, part.start);
+    let (file, is_file) = match sources.origin(part.file) {
         Origin::Path(path) => (String::from_utf8_lossy(&path).into_owned(), true),
         Origin::Text(label) => (label.to_string(), false),
     };

@@ -46,6 +46,8 @@ pub(crate) enum ThunkState<'a> {
     Done(NodeId, Value<'a>),
     Delayed(NodeId, Delayed<'a>),
     Blackhole(NodeId),
+    /// It failed with the error of this number; nothing is recorded of it.
+    Failed(usize),
 }
 
 impl ThunkState<'_> {
@@ -55,6 +57,7 @@ impl ThunkState<'_> {
             ThunkState::Done(node, _)
             | ThunkState::Delayed(node, _)
             | ThunkState::Blackhole(node) => node,
+            ThunkState::Failed(_) => 0,
         }
     }
 }
@@ -84,6 +87,7 @@ const SELECT: u64 = 3;
 const APPLY: u64 = 4;
 const APPLY_ATTR: u64 = 5;
 const NATIVE: u64 = 6;
+const FAILED: u64 = 7;
 
 /// Where in a word the number of the record begins, and how much of it is in the first one.
 const NODE: u32 = 45;
@@ -139,6 +143,9 @@ impl<'a> Thunk<'a> {
             // SAFETY: with such a first word, the second one is a slot for `'a`.
             return ThunkState::Done(first as NodeId, unsafe { Slot::from_bits(second) }.get());
         }
+        if kind == FAILED {
+            return ThunkState::Failed(second as usize);
+        }
         let low = first >> NODE & ((1 << FIRST_BITS) - 1);
         let node = (low | second >> NODE << FIRST_BITS) as NodeId;
         if kind == BLACKHOLE {
@@ -171,6 +178,11 @@ impl<'a> Thunk<'a> {
         self.state.set(packed(BLACKHOLE, node, 0, 0));
     }
 
+    /// The thunk failed, of which nothing is recorded, with the error of this number.
+    pub(crate) fn set_failed(&self, error: usize) {
+        self.state.set([FAILED << KIND, error as u64]);
+    }
+
     /// The thunk waits to be run.
     #[inline]
     pub(crate) fn set_delayed(&self, node: NodeId, computes: Delayed<'a>) {
@@ -200,6 +212,8 @@ mod tests {
             thunk.set_done(node, *slot);
             assert!(matches!(thunk.get(), ThunkState::Done(found, Value::Int(1)) if found == node));
             assert_eq!(thunk.plain_slot().is_some(), node == 0);
+            thunk.set_failed(7);
+            assert!(matches!(thunk.get(), ThunkState::Failed(7)) && thunk.plain_slot().is_none());
         }
     }
 }

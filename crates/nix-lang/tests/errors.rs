@@ -128,3 +128,38 @@ fn reports_show_the_place_and_the_trail() {
     let (_, report) = fails("{ packages = 1; }.packagse", Settings::default());
     assert!(report.contains("Did you mean packages?"), "{report}");
 }
+
+thread_local! {
+    static SAID: std::cell::RefCell<Vec<String>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// What a thunk failed with is remembered: it does not run twice, and its report is the same again.
+#[test]
+fn what_failed_fails_again_without_running() {
+    let arena = Arena::new();
+    let io = ComputeIo::new()
+        .with_messages(|line| SAID.with_borrow_mut(|said| said.push(line.to_owned())));
+    let nix = Evaluator::new(&arena, io, Settings::default());
+    let text = "let
+          failed = value: !(builtins.tryEval value).success;
+          x = builtins.trace \"let\" (throw \"x\");
+          f = { y ? builtins.trace \"default\" (throw \"y\") }: failed y && failed y;
+          l = map (n: builtins.trace \"map\" (assert false; n)) [ 1 ];
+          inherit (builtins.trace \"set\" (throw \"set\")) p q;
+          ten = builtins.genList (n: x) 10;
+        in failed x && builtins.all failed ten && f { } && failed (builtins.head l) && failed (builtins.elemAt l 0)
+          && failed p && failed q && failed p";
+    assert_eq!(nix.print(nix.eval_str(text, "/").unwrap()).unwrap(), "true");
+    let said = SAID.with_borrow(|said| said.join(", "));
+    assert_eq!(said, "trace: let, trace: default, trace: map, trace: set");
+
+    let trail = "a = builtins.addErrorContext \"in a\" b; b = builtins.addErrorContext \"in b\" (throw \"b\");";
+    let once = nix.eval_str(&format!("let {trail} in a"), "/").unwrap_err();
+    let again = nix
+        .eval_str(&format!("let {trail} in builtins.seq (builtins.tryEval a).success a"), "/")
+        .unwrap_err();
+    for step in ["note: … in a", "note: … in b"] {
+        assert_eq!(once.report().matches(step).count(), 1, "{}", once.report());
+        assert_eq!(again.report().matches(step).count(), 1, "{}", again.report());
+    }
+}

@@ -11,7 +11,7 @@ use crate::ast::{
     Assert, Attr, AttrName, AttrSet, AttrValue, Binary, Call, DynamicAttr, Expr, ExprKind, Formal,
     Formals, HasAttr, If, Lambda, Let, SearchPath, Select, StrPart, With,
 };
-use crate::source::{FileId, Place, Sources, Span};
+use crate::source::{FileId, Part, Place, Sources, Span};
 
 /// Where the bytes of one version of a text are in the next: what is the same at the beginning and
 /// at the end keeps its place, counted from there.
@@ -43,7 +43,7 @@ impl Moved {
     }
 
     /// The place of an old place in the new text, unless it was edited.
-    pub fn span(&self, span: Span) -> Option<Span> {
+    pub fn part(&self, part: Part) -> Option<Part> {
         // Where one part ends and the other begins at once, both answers are good.
         let offset = |at: u32, is_end: bool| {
             if at < self.prefix || (is_end && at == self.prefix) {
@@ -54,10 +54,10 @@ impl Moved {
                 None
             }
         };
-        Some(Span {
+        Some(Part {
             file: self.to,
-            start: offset(span.start, false)?,
-            end: offset(span.end, true)?,
+            start: offset(part.start, false)?,
+            end: offset(part.end, true)?,
         })
     }
 }
@@ -131,11 +131,11 @@ impl<'a> Adopter<'a, '_> {
             }
             (ExprKind::Interpolated(a), ExprKind::Interpolated(b)) => {
                 let (parts, same) = self.parts(a, b);
-                Some((ExprKind::Interpolated(parts), same))
+                Some((ExprKind::Interpolated(self.pick(a, parts, same)), same))
             }
             (ExprKind::InterpolatedPath(a), ExprKind::InterpolatedPath(b)) => {
                 let (parts, same) = self.parts(a, b);
-                Some((ExprKind::InterpolatedPath(parts), same))
+                Some((ExprKind::InterpolatedPath(self.pick(a, parts, same)), same))
             }
             (ExprKind::SearchPath(a), ExprKind::SearchPath(b)) => {
                 let made = SearchPath {
@@ -152,12 +152,10 @@ impl<'a> Adopter<'a, '_> {
                 plain(a == b && i == j)
             }
             (ExprKind::Global(a), ExprKind::Global(b)) => plain(a == b),
-            (ExprKind::WithVar { name: a, withs: i }, ExprKind::WithVar { name: b, withs: j }) => {
-                plain(a == b && i == j)
-            }
+            (ExprKind::WithVar(a), ExprKind::WithVar(b)) => plain(a == b),
             (ExprKind::List(a), ExprKind::List(b)) => {
                 let (items, same) = self.exprs(a, b);
-                Some((ExprKind::List(items), same))
+                Some((ExprKind::List(self.pick(a, items, same)), same))
             }
             (ExprKind::Attrs(a), ExprKind::Attrs(b)) => {
                 let (set, same) = self.set(a, b);
@@ -499,7 +497,8 @@ mod tests {
         let (to, second) = read(new);
         let moved = Moved::between(old.as_bytes(), new.as_bytes(), to);
         let mut twins = Twins::default();
-        let made = adopt(&arena, &sources, &|span| moved.span(span), &mut twins, first, second);
+        let place = |span| Some(sources.span_of(moved.part(sources.part(span)?)?));
+        let made = adopt(&arena, &sources, &place, &mut twins, first, second);
         let shown = |expr| show(expr, &symbols, &globals, None);
         assert_eq!(shown(made), shown(second));
         twins.len()
@@ -521,11 +520,11 @@ mod tests {
     #[test]
     fn places_follow_the_text() {
         let moved = Moved::between(b"ab cd ef", b"ab XXXX ef", FileId(1));
-        let span = |start, end| Span { file: FileId(0), start, end };
-        let to = |start, end| Some(Span { file: FileId(1), start, end });
-        assert_eq!(moved.span(span(0, 2)), to(0, 2));
-        assert_eq!(moved.span(span(6, 8)), to(8, 10));
-        assert_eq!(moved.span(span(3, 5)), None);
-        assert_eq!(moved.span(span(0, 8)), to(0, 10));
+        let part = |start, end| Part { file: FileId(0), start, end };
+        let to = |start, end| Some(Part { file: FileId(1), start, end });
+        assert_eq!(moved.part(part(0, 2)), to(0, 2));
+        assert_eq!(moved.part(part(6, 8)), to(8, 10));
+        assert_eq!(moved.part(part(3, 5)), None);
+        assert_eq!(moved.part(part(0, 8)), to(0, 10));
     }
 }

@@ -28,6 +28,9 @@ pub struct Expr<'a> {
     pub span: Span,
 }
 
+// There are more of these than of all else in a tree: what is wider than a word is behind a reference.
+const _: () = assert!(size_of::<Expr<'_>>() == 24);
+
 /// The kinds of expressions.
 #[derive(Clone, Copy, Debug)]
 pub enum ExprKind<'a> {
@@ -38,12 +41,12 @@ pub enum ExprKind<'a> {
     /// A string without interpolation (also a URI literal), escapes and indentation resolved.
     Str(&'a Literal<'a>),
     /// A string with interpolation; the result is a string also when there is one part only.
-    Interpolated(&'a [StrPart<'a>]),
+    Interpolated(&'a &'a [StrPart<'a>]),
     /// A path literal: absolute and canonical.
     Path(&'a Literal<'a>),
     /// A path with interpolation: join the parts, then canonicalise. The first part is text: absolute, its trailing `/` kept.
     /// Text in parts may not carry context.
-    InterpolatedPath(&'a [StrPart<'a>]),
+    InterpolatedPath(&'a &'a [StrPart<'a>]),
     /// `<nixpkgs/lib>`
     SearchPath(&'a SearchPath<'a>),
     /// A variable bound in the file: `level` frames outwards, slot `index`.
@@ -56,14 +59,9 @@ pub enum ExprKind<'a> {
     /// A variable of [`crate::Globals`], by its index there.
     Global(u32),
     /// A variable that only an enclosing `with` can give.
-    WithVar {
-        /// The name to look for.
-        name: Symbol,
-        /// Levels of the frames of the enclosing `with`s, innermost first; never empty.
-        withs: &'a [u32],
-    },
+    WithVar(&'a WithVar<'a>),
     /// `[ a b ]`
-    List(&'a [&'a Expr<'a>]),
+    List(&'a &'a [&'a Expr<'a>]),
     /// `{ … }` and `rec { … }`
     Attrs(&'a AttrSet<'a>),
     /// `let … in body`
@@ -102,6 +100,15 @@ pub struct Literal<'a> {
     pub context: u32,
     /// For the evaluator, which notes here the symbol of this name; 0 at first.
     pub symbol: Cell<u32>,
+}
+
+/// A variable that an enclosing `with` may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WithVar<'a> {
+    /// The name to look for.
+    pub name: Symbol,
+    /// Levels of the frames of the enclosing `with`s, innermost first; never empty.
+    pub withs: &'a [u32],
 }
 
 /// A part of a string or path.

@@ -12,7 +12,7 @@ fn keeps_frame(expr: &Expr<'_>) -> bool {
         | ExprKind::Path(_)
         | ExprKind::Local { .. }
         | ExprKind::Global(_)
-        | ExprKind::WithVar { .. }
+        | ExprKind::WithVar(_)
         | ExprKind::CurPos => false,
         ExprKind::Lambda(_) | ExprKind::Let(_) | ExprKind::With(_) => true,
         ExprKind::SearchPath(search) => keeps_frame(search.find_file) || waits(search.nix_path),

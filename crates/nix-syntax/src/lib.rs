@@ -16,6 +16,7 @@ mod frames;
 mod lexer;
 mod lint;
 mod name;
+mod packed;
 mod parser;
 mod raw;
 mod report;
@@ -40,10 +41,11 @@ pub use adopt::{Moved, Twins, adopt};
 pub use ast::Expr;
 pub use lint::{Lint, Lints, Warning};
 pub use name::{is_identifier, push_name, push_string, written_name};
+pub use packed::PackedTexts;
 pub use parser::canonical;
 pub use report::{Report, coloured, render};
 pub use show::{float, show, show_part};
-pub use source::{FileId, Origin, Place, Source, Sources, Span};
+pub use source::{FileId, Origin, Part, Place, Source, Sources, Span};
 pub use suggest::nearest;
 pub use symbol::{Symbol, Symbols};
 
@@ -126,14 +128,14 @@ pub fn parse<'a>(
     file: FileId,
     options: &Options<'_>,
 ) -> Result<&'a Expr<'a>, Vec<Report>> {
-    let text = sources.get(file).text;
-    if u32::try_from(text.len()).is_err() {
+    let Source { text, base, .. } = sources.get(file);
+    if !sources.is_countable() {
         return Err(vec![Report::new(
             "source texts of 4 GiB and more are not supported",
-            Span { file, start: 0, end: 0 },
+            Span { start: base, end: base },
         )]);
     }
-    let mut parser = Parser::new(&text, arena, file, options);
+    let mut parser = Parser::new(&text, arena, base, options);
     let root = match parser.file() {
         Ok(root) => root,
         Err(report) => {
@@ -141,7 +143,7 @@ pub fn parse<'a>(
             return Err(with_places(parser.errors, sources));
         }
     };
-    let mut resolver = Resolver::new(&parser.raw, arena, symbols, sources, options, file);
+    let mut resolver = Resolver::new(&parser.raw, arena, symbols, sources, options, base);
     let expr = resolver.expr(root);
     let mut errors = std::mem::take(&mut resolver.errors);
     if parser.errors.is_empty() && errors.is_empty() {
@@ -157,11 +159,11 @@ pub fn parse<'a>(
 fn with_places(mut reports: Vec<Report>, sources: &Sources) -> Vec<Report> {
     for report in &mut reports {
         let first = report.notes.first().and_then(|(place, _)| *place);
-        if let Some(first) = first
-            && report.title.ends_with("already defined")
+        if report.title.ends_with("already defined")
+            && let Some(first) = first.and_then(|first| sources.part(first))
         {
             let (line, column) = sources.line_column(first.file, first.start);
-            let name = match sources.get(first.file).origin {
+            let name = match sources.origin(first.file) {
                 Origin::Path(path) => String::from_utf8_lossy(&path).into_owned(),
                 Origin::Text(label) => label.to_string(),
             };

@@ -2,7 +2,7 @@
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, normalize_untrusted_str};
 
-use crate::source::{Origin, Source, Sources, Span, ends_line};
+use crate::source::{FileId, Origin, Part, Source, Sources, Span, ends_line};
 
 /// An error (or warning) with the places that explain it. The evaluator uses it for its trail of calls as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,17 +109,18 @@ fn snippet<'t>(
     span: Span,
     label: &'t str,
 ) -> Snippet<'t, annotate_snippets::Annotation<'t>> {
-    let Source { origin, text } = sources.get(span.file);
-    let start = (span.start as usize).min(text.len());
+    let part = sources.part(span).unwrap_or(Part { file: FileId(0), start: 0, end: 0 });
+    let Source { origin, text, .. } = sources.get(part.file);
+    let start = (part.start as usize).min(text.len());
     let line_start = (0..start).rev().find(|at| ends_line(&text, *at)).map_or(0, |at| at + 1);
     let line_end = (start..text.len()).find(|at| ends_line(&text, *at)).unwrap_or(text.len());
-    let end = (span.end as usize).clamp(start, line_end);
+    let end = (part.end as usize).clamp(start, line_end);
     let mut line = String::from_utf8_lossy(&text[line_start..start]).into_owned();
     let from = line.len();
     line += &String::from_utf8_lossy(&text[start..end]);
     let to = line.len();
     line += &String::from_utf8_lossy(&text[end..line_end]);
-    let (number, _) = sources.line_column(span.file, span.start);
+    let (number, _) = sources.line_column(part.file, part.start);
     let path = match origin {
         Origin::Path(path) => String::from_utf8_lossy(&path).into_owned(),
         Origin::Text(label) => label.to_string(),

@@ -15,7 +15,7 @@ use crate::raw::{
     self, Kind, Name, NodeId, Part, PathName, Raw, RawAttr, RawSet, Run, SetId, Value,
 };
 use crate::report::Report;
-use crate::source::{FileId, Place, Sources, Span};
+use crate::source::{Place, Sources, Span};
 use crate::suggest;
 use crate::symbol::{Symbol, Symbols};
 
@@ -37,7 +37,8 @@ pub(crate) struct Resolver<'r, 's, 'a> {
     symbols: &'r Symbols<'a>,
     sources: &'r Sources,
     options: &'r Options<'r>,
-    file: FileId,
+    /// Where the text begins, as spans count.
+    base: u32,
     /// Symbols of the names of this file.
     names: Vec<Symbol>,
     /// The innermost binding of each name.
@@ -60,7 +61,7 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
         symbols: &'r Symbols<'a>,
         sources: &'r Sources,
         options: &'r Options<'r>,
-        file: FileId,
+        base: u32,
     ) -> Self {
         let names: Vec<Symbol> = raw.names.iter().map(|name| symbols.intern(name)).collect();
         let mut resolver = Self {
@@ -69,7 +70,7 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
             symbols,
             sources,
             options,
-            file,
+            base,
             heads: vec![NONE; names.len()],
             names,
             bindings: Vec::new(),
@@ -93,7 +94,7 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
     }
 
     fn span(&self, start: u32, end: u32) -> Span {
-        Span { file: self.file, start, end }
+        Span { start: self.base + start, end: self.base + end }
     }
 
     fn place(&self, start: u32, end: u32) -> Place {
@@ -133,7 +134,8 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
             return ExprKind::Global(index);
         }
         if !self.withs.is_empty() {
-            return ExprKind::WithVar { name: symbol, withs: self.with_levels() };
+            let withs = self.with_levels();
+            return ExprKind::WithVar(self.arena.alloc(WithVar { name: symbol, withs }));
         }
         let shown = written_name(self.raw.names[name as usize]);
         let mut report =
@@ -169,7 +171,11 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
     }
 
     fn alloc(&self, kind: ExprKind<'a>, start: u32, end: u32) -> &'a Expr<'a> {
-        self.arena.alloc(Expr { kind, span: self.span(start, end) })
+        self.spanning(kind, self.span(start, end))
+    }
+
+    fn spanning(&self, kind: ExprKind<'a>, span: Span) -> &'a Expr<'a> {
+        self.arena.alloc(Expr { kind, span })
     }
 
     fn all(&mut self, run: Run) -> &'a [&'a Expr<'a>] {
@@ -185,13 +191,14 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
         self.arena.alloc_slice_copy(&all)
     }
 
-    fn parts(&mut self, run: Run) -> &'a [StrPart<'a>] {
+    fn parts(&mut self, run: Run) -> &'a &'a [StrPart<'a>] {
         let raw = self.raw;
         let parts = run.of(&raw.parts);
-        self.arena.alloc_slice_fill_iter(parts.iter().map(|part| match part {
+        let parts = self.arena.alloc_slice_fill_iter(parts.iter().map(|part| match part {
             Part::Text(text) => StrPart::Text(text),
             Part::Expr(node) => StrPart::Expr(self.expr(*node)),
-        }))
+        }));
+        self.arena.alloc(&*parts)
     }
 
     fn path(&mut self, run: Run) -> &'a [AttrName<'a>] {
@@ -235,7 +242,7 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
             Kind::SearchPath(path) => self.search_path(path, start, end),
             Kind::Interpolated(parts) => ExprKind::Interpolated(self.parts(parts)),
             Kind::InterpolatedPath(parts) => ExprKind::InterpolatedPath(self.parts(parts)),
-            Kind::List(run) => ExprKind::List(self.all(run)),
+            Kind::List(run) => ExprKind::List(self.arena.alloc(self.all(run))),
             Kind::Set(set) => self.set(set),
             Kind::Let(set, body) => self.let_in(set, body),
             Kind::Lambda(id) => self.lambda(id, name, start),
@@ -329,7 +336,7 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
         for (i, (op, right, at)) in spine.iter().rev().enumerate() {
             if i > 0 {
                 let end = self.raw.nodes[spine[spine.len() - i].1 as usize].end;
-                left = self.alloc(result, left.span.start, end);
+                left = self.alloc(result, left.span.start - self.base, end);
             }
             let right = self.expr(*right);
             result = self.operation(*op, left, right, *at);
@@ -358,7 +365,7 @@ impl<'r, 's, 'a> Resolver<'r, 's, 'a> {
             let (a, b) = if swap { (right, left) } else { (left, right) };
             let call = self.operator_call(function, a, b, at);
             if negate {
-                return ExprKind::Not(self.alloc(call, left.span.start, right.span.end));
+                return ExprKind::Not(self.spanning(call, left.span.to(right.span)));
             }
             return call;
         }

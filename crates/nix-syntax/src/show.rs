@@ -3,6 +3,7 @@
 use crate::Globals;
 use crate::ast::*;
 use crate::name::{push_name, push_string};
+use crate::source::Source;
 use crate::symbol::{Symbol, Symbols};
 
 /// The tree as Nix code with every grouping in parentheses and operators that are functions written as calls. Variables are printed by
@@ -14,19 +15,20 @@ pub fn show(
     outer: Option<&[Symbol]>,
 ) -> Vec<u8> {
     let frames = outer.map(<[Symbol]>::to_vec).into_iter().collect();
-    let mut shower = Shower { symbols, globals, frames, text: &[], out: Vec::new() };
+    let mut shower = Shower { symbols, globals, frames, source: None, out: Vec::new() };
     shower.expr(expr);
     shower.out
 }
 
-/// A part of a tree in the same form; variables bound outside of it are shown as `text`, its source, has them.
+/// A part of a tree in the same form; variables bound outside of it are shown as its source has them.
 pub fn show_part(
     expr: &Expr<'_>,
     symbols: &Symbols<'_>,
     globals: &Globals,
-    text: &[u8],
+    source: &Source,
 ) -> Vec<u8> {
-    let mut shower = Shower { symbols, globals, frames: Vec::new(), text, out: Vec::new() };
+    let source = Some(source);
+    let mut shower = Shower { symbols, globals, frames: Vec::new(), source, out: Vec::new() };
     shower.expr(expr);
     shower.out
 }
@@ -36,7 +38,7 @@ struct Shower<'s, 'a> {
     globals: &'s Globals,
     frames: Vec<Vec<Symbol>>,
     /// The source, where the tree is a part of one.
-    text: &'s [u8],
+    source: Option<&'s Source>,
     out: Vec<u8>,
 }
 
@@ -241,8 +243,8 @@ impl Shower<'_, '_> {
                 match frame.and_then(|frame| frame.get(index as usize)).copied() {
                     Some(symbol) => self.name(symbol),
                     None => {
-                        let (start, end) = (expr.span.start as usize, expr.span.end as usize);
-                        self.out.extend_from_slice(self.text.get(start..end).unwrap_or(b"_"));
+                        let text = self.source.and_then(|source| source.at(expr.span));
+                        self.out.extend_from_slice(text.unwrap_or(b"_"));
                     }
                 }
             }
@@ -250,10 +252,10 @@ impl Shower<'_, '_> {
                 Some(symbol) => self.name(symbol),
                 None => self.put("«bad global»"),
             },
-            ExprKind::WithVar { name, .. } => self.name(name),
+            ExprKind::WithVar(node) => self.name(node.name),
             ExprKind::List(elements) => {
                 self.put("[ ");
-                for element in elements {
+                for element in *elements {
                     self.put("(");
                     self.expr(element);
                     self.put(") ");

@@ -140,6 +140,7 @@ pub fn store_config(globals: &Globals) -> anyhow::Result<StoreConfig> {
         ..StoreConfig::default()
     };
     crate::nix_conf::network(&mut config)?;
+    crate::nix_conf::building(&mut config)?;
     Ok(config)
 }
 

@@ -15,8 +15,9 @@ pub use report::Report;
 
 use crate::context::Globals;
 use crate::error::{Code, Coded, Failure};
-use crate::evaluation::{EvalArgs, LockArgs, failure, with_evaluator};
+use crate::evaluation::{EvalArgs, failure, with_evaluator};
 use crate::installable::Installable;
+use crate::locks::LockArgs;
 use crate::output;
 use nix_store::{BuildMode, DrvOutput, HostStore, StorePath};
 use options::BuildOptions;
@@ -190,7 +191,7 @@ fn cloud_of(globals: &Globals, args: &Args) -> anyhow::Result<Option<CloudArgs>>
         host: args.host.clone(),
         override_input: args.lock.override_input.clone(),
         show_trace: args.evaluation.plan(true)?.settings.show_trace,
-        features: args.evaluation.features.clone(),
+        features: args.evaluation.features().clone(),
     };
     if args.host.is_some() {
         return Ok(Some(cloud));
@@ -202,9 +203,9 @@ fn cloud_of(globals: &Globals, args: &Args) -> anyhow::Result<Option<CloudArgs>>
     if flake.starts_with("/nix/store/") || name.is_some_and(|name| name.contains(['.', '^', '"'])) {
         return Ok(None);
     }
-    let plan = args.evaluation.plan(true)?;
+    let plan = args.evaluation.plan_with(globals, true, &args.lock)?;
     let found = with_evaluator(globals, plan, |nix, _| {
-        let flake = Installable::parse(nix, reference)?.flake(nix, &args.lock.options())?;
+        let flake = Installable::parse(nix, reference)?.flake(nix, &args.lock.options()?)?;
         let flake = nix.get(flake, "outputs").map_err(failure)?.unwrap_or(flake);
         let mut path = vec!["clouds"];
         path.extend(name);

@@ -13,10 +13,10 @@ use std::time::Duration;
 #[command(next_help_heading = "Building")]
 pub struct BuildOptions {
     /// How many derivations are built at once
-    #[arg(short = 'j', long, alias = "jobs", value_name = "N")]
+    #[arg(short = 'j', long, aliases = ["jobs", "build-max-jobs"], value_name = "N")]
     max_jobs: Option<usize>,
     /// What builders are told in NIX_BUILD_CORES
-    #[arg(long, value_name = "N")]
+    #[arg(long, alias = "build-cores", value_name = "N")]
     cores: Option<usize>,
     /// Build what does not depend on a failed build before giving up
     #[arg(short, long)]
@@ -37,13 +37,13 @@ pub struct BuildOptions {
     #[arg(short = 'L', long)]
     pub print_build_logs: bool,
     /// Show a path of this host to every build, such as /bin/sh=/bin/busybox
-    #[arg(long, value_name = "TARGET[=SOURCE]")]
+    #[arg(long, alias = "extra-sandbox-paths", value_name = "TARGET[=SOURCE]")]
     sandbox_path: Vec<String>,
     /// Binary caches to ask before building, in place of those of nix.conf
     #[arg(long, value_name = "URLS", conflicts_with = "no_substitutes")]
     substituters: Option<String>,
     /// Build everything: ask no binary cache
-    #[arg(long)]
+    #[arg(long, alias = "no-substitute")]
     no_substitutes: bool,
 }
 
@@ -59,11 +59,17 @@ pub fn store(globals: &Globals, options: &BuildOptions) -> anyhow::Result<HostSt
         config.jobs = jobs;
     }
     config.cores = options.cores.unwrap_or(config.cores);
-    config.keep_going = options.keep_going;
-    config.keep_failed = options.keep_failed;
-    config.build_timeout = seconds("--timeout", options.timeout)?;
-    config.max_silent_time = seconds("--max-silent-time", options.max_silent_time)?;
-    config.max_log_size = options.max_log_size.filter(|limit| *limit != 0);
+    config.keep_going |= options.keep_going;
+    config.keep_failed |= options.keep_failed;
+    if options.timeout.is_some() {
+        config.build_timeout = seconds("--timeout", options.timeout)?;
+    }
+    if options.max_silent_time.is_some() {
+        config.max_silent_time = seconds("--max-silent-time", options.max_silent_time)?;
+    }
+    if options.max_log_size.is_some() {
+        config.max_log_size = options.max_log_size.filter(|limit| *limit != 0);
+    }
     for pair in &options.sandbox_path {
         let (target, source) = pair.split_once('=').unwrap_or((pair, pair));
         config.sandbox_paths.push((PathBuf::from(target), PathBuf::from(source)));

@@ -2,8 +2,9 @@
 
 use crate::context::Globals;
 use crate::error::{Code, Coded, Failure};
-use crate::evaluation::{EvalArgs, LockArgs, failure, file, here, with_evaluator};
+use crate::evaluation::{EvalArgs, failure, file, here, with_evaluator};
 use crate::installable::{Installable, without_outputs};
+use crate::locks::LockArgs;
 use anyhow::Context as _;
 use hc_deploy::StoreIo;
 use nix_compat::StoreDir;
@@ -120,7 +121,10 @@ pub fn targets(
     if flakes && !source.targets.is_empty() {
         return source.targets.iter().map(|target| stored(store, target, source.fetch)).collect();
     }
-    let plan = source.evaluation.plan(source.file.is_none())?;
+    if source.file.is_some() {
+        source.evaluation.file_allowed()?;
+    }
+    let plan = source.evaluation.plan_with(globals, source.file.is_none(), source.lock)?;
     with_evaluator(globals, plan, |nix, io| {
         let found = Found { nix, io, store, source };
         let whole = [if by_hand { "" } else { "." }];
@@ -214,10 +218,14 @@ impl<'a> Found<'_, 'a> {
                 let message = "--arg and --argstr are for functions in files; flakes take none";
                 return Err(Failure::new(Code::Failed, message).into());
             }
-            Installable::parse(nix, target)?.select(nix, &source.lock.options())?
+            Installable::parse(nix, target)?.select(nix, &source.lock.options()?)?
         };
         if let Some(element) = nix.text_stands_for(value).map_err(failure)? {
             return Ok(vec![self.element(element)?]);
+        }
+        if matches!(value, Value::Path(_)) {
+            let (_, context) = nix.to_text(value).map_err(failure)?;
+            return context.into_iter().map(|element| self.element(element)).collect();
         }
         let packages = nix.packages(value, &arguments).map_err(failure)?;
         if packages.is_empty() {

@@ -1,6 +1,6 @@
 //! `hc flake check`: whether outputs are what their names promise.
 
-use super::{LockArgs, Wish, nixed};
+use super::{LookArgs, Wish, nixed};
 use crate::context::Globals;
 use crate::error::{Code, Coded, Failure};
 use crate::output;
@@ -15,7 +15,7 @@ pub struct Args {
     #[arg(default_value = ".")]
     flake: String,
     #[command(flatten)]
-    lock: LockArgs,
+    look: LookArgs,
     /// Only evaluate; build no checks
     #[arg(long)]
     no_build: bool,
@@ -28,7 +28,7 @@ pub struct Args {
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
-    let mut wish = Wish::new(&args.flake, &args.lock);
+    let mut wish = Wish::new(&args.flake, &args.look);
     wish.import_from_derivation = !args.no_build;
     wish.with(globals, |look| {
         let flake = nixed(look.nix.flake_at(&look.flake, &look.options))?;

@@ -1,6 +1,6 @@
 //! `hc flake lock`: lock what is not locked.
 
-use super::{LockArgs, Wish, nixed};
+use super::{LookArgs, Wish, nixed};
 use crate::context::Globals;
 
 /// Lock the inputs that are not locked yet, and write the lock file
@@ -10,7 +10,7 @@ pub struct Args {
     #[arg(default_value = ".")]
     flake: String,
     #[command(flatten)]
-    lock: LockArgs,
+    look: LookArgs,
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
@@ -18,7 +18,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         fresh: true,
         saves: true,
         refuse_unlocked: true,
-        ..Wish::new(&args.flake, &args.lock)
+        ..Wish::new(&args.flake, &args.look)
     };
     wish.with(globals, |look| nixed(look.nix.lock_flake(&look.flake, &look.options)).map(|_| ()))
 }

@@ -1,6 +1,6 @@
 //! `hc flake metadata`: where a flake comes from, and what its inputs are locked to.
 
-use super::{LockArgs, Wish, nixed};
+use super::{LookArgs, Wish, nixed};
 use crate::context::Globals;
 use crate::output;
 use nix_compat::flake_ref::{Attrs, to_json};
@@ -15,14 +15,14 @@ pub struct Args {
     #[arg(default_value = ".")]
     flake: String,
     #[command(flatten)]
-    lock: LockArgs,
+    look: LookArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
-    let found = Wish::new(&args.flake, &args.lock)
+    let found = Wish::new(&args.flake, &args.look)
         .with(globals, |look| nixed(look.nix.lock_flake(&look.flake, &look.options)))?;
     let locks: Json = serde_json::from_str(&found.lock)?;
     if args.json {

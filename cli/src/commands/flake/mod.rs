@@ -8,17 +8,12 @@ mod update;
 
 use crate::context::Globals;
 use crate::error::{Code, Coded};
-use crate::features::FeatureArgs;
+use crate::evaluation::{HowArgs, here, with_evaluator};
 use crate::installable::warn_of_settings;
-use crate::nix_io::{self, open_io};
-use crate::output;
-use crate::search_path;
+use crate::locks::LockArgs;
 use clap::Subcommand;
-use hc_deploy::{Registries, StoreIo};
-use nix_compat::flake_ref::registry::Entry;
-use nix_lang::{Arena, Evaluator, FlakeOptions, FlakeRef, LockMode, Settings};
-use std::path::PathBuf;
-use std::time::Duration;
+use hc_deploy::StoreIo;
+use nix_lang::{Evaluator, FlakeOptions, FlakeRef};
 
 /// Look at flakes, and keep the locks of their inputs
 #[derive(Debug, clap::Args)]
@@ -29,11 +24,11 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Check(check::Args),
-    Lock(lock::Args),
-    Metadata(metadata::Args),
-    Show(show::Args),
-    Update(update::Args),
+    Check(Box<check::Args>),
+    Lock(Box<lock::Args>),
+    Metadata(Box<metadata::Args>),
+    Show(Box<show::Args>),
+    Update(Box<update::Args>),
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
@@ -46,57 +41,19 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     }
 }
 
-/// How inputs are locked, for every verb that looks at a flake.
+/// How a flake is looked at, for every verb here.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "How inputs are locked")]
-pub struct LockArgs {
-    /// Use another flake for an input (only `lock` and `update` write that down)
-    #[arg(long, num_args = 2, value_names = ["INPUT", "FLAKE"])]
-    override_input: Vec<String>,
-    /// Forget the lock of an input, given by its path, such as nixpkgs or home/nixpkgs
-    #[arg(long, value_name = "INPUT")]
-    update_input: Vec<String>,
-    /// Let a short name stand for a flake in this run
-    #[arg(long, num_args = 2, value_names = ["NAME", "FLAKE"])]
-    override_flake: Vec<String>,
-    /// Forget all locks
-    #[arg(long)]
-    recreate_lock_file: bool,
-    /// Lock what is missing without writing it down
-    #[arg(long)]
-    no_write_lock_file: bool,
-    /// Fail when something is not locked
-    #[arg(long)]
-    no_update_lock_file: bool,
-    /// Commit the lock file when it changes
-    #[arg(long)]
-    commit_lock_file: bool,
-    /// Read the lock file from here
-    #[arg(long, value_name = "FILE")]
-    reference_lock_file: Option<PathBuf>,
-    /// Write the lock file to here
-    #[arg(long, value_name = "FILE")]
-    output_lock_file: Option<PathBuf>,
-    /// Look no short name up in registries
-    #[arg(long)]
-    no_registries: bool,
-    /// The registry of everybody: an address, a file, or nothing
-    #[arg(long, value_name = "ADDRESS")]
-    flake_registry: Option<String>,
-    /// See the environment, the time and any file
-    #[arg(long)]
-    impure: bool,
-    /// Show every step of an error's trail
-    #[arg(long)]
-    show_trace: bool,
+struct LookArgs {
     #[command(flatten)]
-    features: FeatureArgs,
+    lock: LockArgs,
+    #[command(flatten)]
+    how: HowArgs,
 }
 
 /// What a verb wants of the flake it looks at.
 struct Wish<'a> {
     flake: &'a str,
-    lock: &'a LockArgs,
+    args: &'a LookArgs,
     /// Inputs whose locks are forgotten.
     update: &'a [String],
     /// Forget all locks.
@@ -112,11 +69,11 @@ struct Wish<'a> {
 }
 
 impl<'a> Wish<'a> {
-    fn new(flake: &'a str, lock: &'a LockArgs) -> Self {
+    fn new(flake: &'a str, args: &'a LookArgs) -> Self {
         let import_from_derivation = true;
         Self {
             flake,
-            lock,
+            args,
             update: &[],
             recreate: false,
             fresh: false,
@@ -126,86 +83,37 @@ impl<'a> Wish<'a> {
         }
     }
 
-    fn options(&self, base: PathBuf) -> FlakeOptions {
-        let lock = self.lock;
-        let pairs = lock.override_input.chunks_exact(2);
-        let overrides: Vec<(String, String)> =
-            pairs.map(|pair| (pair[0].clone(), pair[1].clone())).collect();
-        FlakeOptions {
-            lock: match () {
-                () if lock.no_update_lock_file => LockMode::Frozen,
-                () if lock.no_write_lock_file => LockMode::Memory,
-                () if !overrides.is_empty() && !self.saves => LockMode::Memory,
-                () => LockMode::Write,
-            },
-            overrides,
-            update: self.update.iter().chain(&lock.update_input).cloned().collect(),
-            recreate: self.recreate || lock.recreate_lock_file,
-            commit: lock.commit_lock_file,
-            registries: !lock.no_registries,
+    fn options(&self) -> anyhow::Result<FlakeOptions> {
+        let usual = self.args.lock.options()?;
+        Ok(FlakeOptions {
+            update: self.update.iter().chain(&usual.update).cloned().collect(),
+            recreate: self.recreate || usual.recreate,
             save_overrides: self.saves,
             refuse_unlocked: self.refuse_unlocked,
-            reference_lock: lock.reference_lock_file.as_ref().map(|file| base.join(file)),
-            output_lock: lock.output_lock_file.as_ref().map(|file| base.join(file)),
-            base: Some(base),
-            ..FlakeOptions::default()
-        }
-    }
-
-    fn registries(&self) -> anyhow::Result<Registries> {
-        let mut registries = nix_io::registries();
-        if let Some(global) = &self.lock.flake_registry {
-            registries.global.clone_from(global);
-        }
-        let read = |text: &str| FlakeRef::parse(text, true, false).code(Code::Evaluation);
-        for pair in self.lock.override_flake.chunks_exact(2) {
-            let to = read(&pair[1])?;
-            registries.flag.push(Entry {
-                from: read(&pair[0])?.input,
-                dir: (!to.dir.is_empty()).then_some(to.dir),
-                to: to.input,
-                exact: false,
-            });
-        }
-        Ok(registries)
+            ..usual
+        })
     }
 
     /// Evaluates something about the flake.
     fn with<T: Send>(
         &self,
         globals: &Globals,
-        look: impl Send + FnOnce(&Look<'_, '_>) -> anyhow::Result<T>,
+        look: impl Send + for<'n, 'e> FnOnce(&Look<'n, 'e>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        nix_lang::on_big_stack(|| {
-            let mut eval = nix_io::Eval { registries: self.registries()?, ..Default::default() };
-            eval.import_from_derivation = self.import_from_derivation;
-            if self.fresh {
-                eval.ttl = Some(Duration::ZERO);
-            }
-            eval.environment = self.lock.impure;
-            let io = open_io(globals, eval);
-            let arena = Arena::new();
-            let search_path =
-                if self.lock.impure { search_path::entries(&[], None) } else { Vec::new() };
-            let settings = Settings {
-                pure: !self.lock.impure,
-                home: std::env::home_dir(),
-                search_path,
-                show_trace: self.lock.show_trace,
-                colour: output::colour(&std::io::stderr()),
-                features: self.lock.features.all()?,
-                ..Settings::default()
-            };
-            let nix = Evaluator::new(&arena, &io, settings);
-            let base = std::env::current_dir()?;
-            let (flake, fragment) = nixed(nix.flake_reference(self.flake, &base))?;
+        let LookArgs { lock, how } = self.args;
+        let mut plan = how.plan(true, &[])?;
+        lock.name(globals, how, &mut plan.io)?;
+        plan.io.import_from_derivation &= self.import_from_derivation;
+        plan.io.fresh = self.fresh;
+        with_evaluator(globals, plan, |nix, io| {
+            let (flake, fragment) = nixed(nix.flake_reference(self.flake, &here()))?;
             if !fragment.is_empty() {
                 anyhow::bail!("unexpected fragment '{fragment}' in '{}'", self.flake);
             }
-            let found = look(&Look { nix: &nix, io: &io, flake, options: self.options(base) });
-            warn_of_settings(&nix);
+            let found = look(&Look { nix, io, flake, options: self.options()? });
+            warn_of_settings(nix);
             found
-        })?
+        })
     }
 }
 

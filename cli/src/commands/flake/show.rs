@@ -1,6 +1,6 @@
 //! `hc flake show`: the outputs of a flake.
 
-use super::{LockArgs, Wish, nixed};
+use super::{LookArgs, Wish, nixed};
 use crate::context::Globals;
 use crate::output;
 use hc_deploy::flake_show::{Wanted, show};
@@ -13,7 +13,7 @@ pub struct Args {
     #[arg(default_value = ".")]
     flake: String,
     #[command(flatten)]
-    lock: LockArgs,
+    look: LookArgs,
     /// Show the outputs for other systems, too
     #[arg(long)]
     all_systems: bool,
@@ -26,7 +26,7 @@ pub struct Args {
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
-    let mut wish = Wish::new(&args.flake, &args.lock);
+    let mut wish = Wish::new(&args.flake, &args.look);
     wish.import_from_derivation = false;
     let (head, shown) = wish.with(globals, |look| {
         let found = nixed(look.nix.lock_flake(&look.flake, &look.options))?;

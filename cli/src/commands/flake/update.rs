@@ -1,6 +1,6 @@
 //! `hc flake update`: lock inputs anew.
 
-use super::{LockArgs, Wish, nixed};
+use super::{LookArgs, Wish, nixed};
 use crate::context::Globals;
 
 /// Lock inputs to what they are now: all of them, or those that are named
@@ -12,7 +12,7 @@ pub struct Args {
     #[arg(long, default_value = ".")]
     flake: String,
     #[command(flatten)]
-    lock: LockArgs,
+    look: LookArgs,
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
@@ -22,7 +22,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         recreate,
         fresh: true,
         saves: true,
-        ..Wish::new(&args.flake, &args.lock)
+        ..Wish::new(&args.flake, &args.look)
     };
     wish.with(globals, |look| nixed(look.nix.lock_flake(&look.flake, &look.options)).map(|_| ()))
 }

@@ -5,11 +5,12 @@ mod complete;
 mod session;
 
 use crate::context::Globals;
-use crate::evaluation::{EvalArgs, LockArgs, with_evaluator};
+use crate::evaluation::{EvalArgs, with_evaluator};
+use crate::locks::LockArgs;
 use crate::output;
 use session::{Next, Session};
 use std::io::{BufRead, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,9 +20,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// typed. Reads a script from standard input when that is no terminal.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Files to load; `-f` is not needed
-    #[arg(value_name = "FILE")]
-    files: Vec<String>,
+    /// Files and flakes to load, and attributes of flakes (FLAKE#ATTRIBUTE)
+    #[arg(value_name = "FILE|FLAKE")]
+    targets: Vec<String>,
+    /// Files to load
+    #[arg(short, long)]
+    file: Vec<String>,
+    /// Expressions whose attributes can be used by name
+    #[arg(short = 'E', long, value_name = "NIX", allow_hyphen_values = true)]
+    expr: Vec<String>,
     /// Flakes to load
     #[arg(long, value_name = "FLAKE")]
     flake: Vec<String>,
@@ -32,7 +39,7 @@ pub struct Args {
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
-    let mut plan = args.evaluation.plan(false)?;
+    let mut plan = args.evaluation.plan_with(globals, false, &args.lock)?;
     let stop = Arc::new(AtomicBool::new(false));
     plan.settings.interrupt = Some(stop.clone());
     let interactive = std::io::stdin().is_terminal();
@@ -43,15 +50,25 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     with_evaluator(globals, plan, |nix, io| {
         let colour = output::colour(&std::io::stdout());
         let mut session = Session::new(nix, io, args.evaluation.arguments(nix)?, colour);
-        session.lock = args.lock.options();
-        for file in &args.files {
+        session.lock = args.lock.options()?;
+        let (files, flakes): (Vec<_>, Vec<_>) =
+            args.targets.iter().partition(|target| is_file(Path::new(target)));
+        for file in args.file.iter().chain(files) {
             session.line(&format!(":l {file}"));
         }
-        for flake in &args.flake {
+        for flake in args.flake.iter().chain(flakes) {
             session.line(&format!(":lf {flake}"));
+        }
+        for expression in &args.expr {
+            session.line(&format!(":a {expression}"));
         }
         if interactive { talk(&mut session, &stop) } else { script(&mut session) }
     })
+}
+
+/// Whether a name on the command line is a Nix file, or a directory with a `default.nix` and no flake.
+fn is_file(path: &Path) -> bool {
+    path.is_file() || (path.join("default.nix").exists() && !path.join("flake.nix").exists())
 }
 
 /// Ctrl-C ends the evaluation under way, not the program.

@@ -6,7 +6,8 @@ use crate::networks::{MachineName, Networks};
 use hc_net::links;
 use hc_net::monitor::{Loss, Monitor};
 use hc_spec::HostSpec;
-use std::collections::BTreeMap;
+use hc_spec::lan::feet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -19,6 +20,8 @@ pub(super) struct Watch {
     /// Links that went, and when it is looked whether they are needed: most belonged to a machine that
     /// ended, or are just made anew.
     missed: BTreeMap<String, Instant>,
+    /// Links of the host that machines were on, and that went.
+    cut: BTreeSet<String>,
 }
 
 /// How long the link of a machine that ends is missed before the agent knows of its end.
@@ -49,6 +52,17 @@ impl HostNetworks {
                             false => Instant::now() + PATIENCE,
                         };
                         watch.missed.insert(link, at);
+                    }
+                    Loss::Wire(link) if !links::exists(&link) => {
+                        if self.wires().contains(&link) {
+                            watch.cut.insert(link);
+                        }
+                    }
+                    // What machines had on it went with it, and does not come back by itself.
+                    Loss::Wire(link) => {
+                        if watch.cut.remove(&link) {
+                            return Ok(format!("what was on the link {link}"));
+                        }
                     }
                 },
                 () = due => {
@@ -105,6 +119,17 @@ impl HostNetworks {
                 if !links::reattach(netns, &place, &machine.name, index)? {
                     let (name, link) = (&machine.name, place.link(&machine.name));
                     tracing::error!(machine = %name, %link, "its link is gone: restart it");
+                }
+            }
+            let first = machine.networks.first().map(|network| host.place(network));
+            for foot in feet(&host.cloud, &host.host, &machine.name, &machine.lan) {
+                if !links::exists(foot.parent) {
+                    continue;
+                }
+                let netns = inside.as_ref().map(AsFd::as_fd);
+                if !links::reattach_lan(netns, &foot, first.as_ref()).await? {
+                    let (name, link) = (&machine.name, foot.parent);
+                    tracing::warn!(machine = %name, %link, "it is on that link again when it is restarted");
                 }
             }
         }

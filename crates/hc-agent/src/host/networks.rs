@@ -29,6 +29,8 @@ pub struct HostNetworks {
     uplinks: PathBuf,
     /// What it was asked for last.
     host: Mutex<Option<HostSpec>>,
+    /// Links of the host on whose wires machines are.
+    wires: Mutex<BTreeSet<String>>,
     pub(super) watch: tokio::sync::Mutex<Watch>,
     tunnel: Mutex<Option<Tunnel>>,
 }
@@ -38,7 +40,41 @@ struct Dns {
     /// Taken out while it changes where it listens.
     server: Option<Server>,
     names: Option<Names>,
+    /// What the names follow from, with the machines.
+    host: Option<HostSpec>,
     resolver: Option<resolv::Host>,
+}
+
+impl Dns {
+    /// Says what machines are doing where that is all that changed, which is so whenever one becomes ready:
+    /// with many machines their names would be most of the work.
+    fn only_states(&mut self, host: &HostSpec, machines: &[MachineName]) -> bool {
+        let Self { server: Some(server), names: Some(names), host: Some(known), .. } = self else {
+            return false;
+        };
+        let same = |(known, new): ((&Name, &MachineNames), &MachineName)| {
+            *known.0 == new.name
+                && known.1.networks.len() == new.networks.len()
+                && new.networks.iter().all(|network| known.1.networks.contains(network))
+        };
+        let alike = known == host
+            && names.machines.len() == machines.len()
+            && names.machines.iter().zip(machines).all(same);
+        if !alike {
+            return false;
+        }
+        let changed = machines.iter().filter(|m| names.machines[&m.name].state != m.state);
+        let changed: Vec<_> = changed.map(|m| (&m.name, m.state)).collect();
+        if !server.set_states(&changed) {
+            return false;
+        }
+        for (machine, state) in changed {
+            if let Some(about) = names.machines.get_mut(machine) {
+                about.state = state;
+            }
+        }
+        true
+    }
 }
 
 impl HostNetworks {
@@ -52,6 +88,7 @@ impl HostNetworks {
             keyring,
             uplinks: run_dir.join("uplinks"),
             host: Mutex::default(),
+            wires: Mutex::default(),
             watch: tokio::sync::Mutex::default(),
             tunnel: Mutex::default(),
         }
@@ -78,6 +115,10 @@ impl HostNetworks {
 
     pub(super) fn host(&self) -> MutexGuard<'_, Option<HostSpec>> {
         self.host.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn wires(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.wires.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn told(&self) -> MutexGuard<'_, BTreeSet<Name>> {
@@ -152,14 +193,19 @@ impl HostNetworks {
 
     pub(super) fn tell(&self, host: &HostSpec, machines: &[MachineName]) {
         let mut told = self.told();
-        let running: BTreeSet<Name> =
-            machines.iter().filter(|machine| machine.runs).map(|m| m.name.clone()).collect();
-        let new = machines.iter().filter(|m| running.contains(&m.name) && !told.contains(&m.name));
+        let running = || machines.iter().filter(|machine| machine.runs);
+        let new: Vec<_> = running().filter(|machine| !told.contains(&machine.name)).collect();
+        if new.is_empty() && running().count() == told.len() {
+            return;
+        }
         let places: Vec<_> = new
+            .iter()
             .flat_map(|m| m.networks.iter().map(|network| (host.place(network), &m.name)))
             .collect();
         match links::readmit(&places) {
-            Ok(()) => *told = running,
+            Ok(()) => {
+                *told = running().map(|machine| machine.name.clone()).collect();
+            }
             Err(error) => tracing::warn!("cannot tell the packet filter who runs: {error}"),
         }
     }
@@ -270,14 +316,19 @@ impl Networks for HostNetworks {
 
     fn publish(&self, host: &HostSpec, machines: &[MachineName]) {
         self.tell(host, machines);
-        let names = names_of(host, machines);
+        *self.wires() = machines.iter().flat_map(|m| m.lan.keys().cloned()).collect();
         let mut dns = self.dns();
+        if dns.only_states(host, machines) {
+            return;
+        }
+        let names = names_of(host, machines);
         if let Some(server) = &dns.server
             && let Err(error) = server.set_names(&names)
         {
             tracing::warn!("names are as they were: {error}");
         }
         dns.names = Some(names);
+        dns.host = Some(host.clone());
     }
 
     fn stop_dns(&self) -> BoxFuture<'_, Result<(), PartError>> {

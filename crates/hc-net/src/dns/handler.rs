@@ -1,9 +1,9 @@
 //! From a question to an answer.
 
-use super::Names;
 use super::forward::Forwarder;
 use super::table::{Answer, States, Table};
 use super::view::View;
+use super::{Names, State};
 use crate::error::Result;
 use hc_spec::Name;
 use hc_spec::addr::Place;
@@ -93,6 +93,20 @@ impl Current {
         Ok(Self { names: kept, table, states, peers })
     }
 
+    /// The same where these machines are doing something else; none where one of them has no names.
+    fn doing(&self, changes: &[(&Name, State)]) -> Option<Self> {
+        let mut states = self.states.clone();
+        let now = Instant::now();
+        for (machine, state) in changes {
+            let place = states.get_mut(self.table.number(machine)?)?;
+            if place.0 != *state {
+                *place = (*state, now);
+            }
+        }
+        let (names, table) = (Arc::clone(&self.names), Arc::clone(&self.table));
+        Some(Self { names, table, states, peers: Arc::clone(&self.peers) })
+    }
+
     /// The answer to whoever asks from `source`; none when it may not ask.
     fn answer(&self, source: IpAddr, name: &DnsName, kind: RecordType) -> Option<Answer> {
         let view = self.table.views.of(source)?;
@@ -123,6 +137,15 @@ impl Shared {
         let next = self.current.borrow().next(names)?;
         self.current.send_replace(Arc::new(next));
         Ok(())
+    }
+
+    pub(super) fn set_states(&self, changes: &[(&Name, State)]) -> bool {
+        let next = self.current.borrow().doing(changes);
+        let known = next.is_some();
+        if let Some(next) = next.filter(|_| !changes.is_empty()) {
+            self.current.send_replace(Arc::new(next));
+        }
+        known
     }
 
     pub(super) fn set_upstreams(&self, upstreams: &[SocketAddr]) -> Result<()> {
@@ -263,5 +286,40 @@ impl RequestHandler for Handler {
                     .into()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::MachineNames;
+    use super::*;
+
+    #[test]
+    fn what_a_machine_does_changes_without_its_names() {
+        let name = |text: &str| Name::new(text).unwrap();
+        let web = MachineNames { networks: [name("lan")].into(), ..MachineNames::default() };
+        let names = Names {
+            cloud: name("demo"),
+            host: name("den"),
+            networks: [name("lan")].into(),
+            machines: [(name("web"), web.clone()), (name("db"), web)].into(),
+            allow: Vec::new(),
+            far_allow: Vec::new(),
+            peers: Default::default(),
+        };
+        let current = Current::new(&names).unwrap();
+        let asked = DnsName::from_ascii("web.lan.den.demo.internal.").unwrap();
+        let answered = |current: &Current| {
+            current.answer([127, 0, 0, 1].into(), &asked, RecordType::AAAA).unwrap()
+        };
+        assert!(matches!(answered(&current), Answer::NoData { expected: false, .. }));
+        let current = current.doing(&[(&name("web"), State::Starting)]).unwrap();
+        assert!(matches!(answered(&current), Answer::NoData { expected: true, .. }));
+        let ready = current.doing(&[(&name("web"), State::Ready)]).unwrap();
+        assert!(matches!(answered(&ready), Answer::Records(records, _) if records.len() == 1));
+        let again = ready.doing(&[(&name("web"), State::Ready), (&name("db"), State::Ready)]);
+        let number = ready.table.number(&name("web")).unwrap();
+        assert_eq!(again.unwrap().states[number], ready.states[number], "since when stays");
+        assert!(current.doing(&[(&name("mail"), State::Ready)]).is_none());
     }
 }

@@ -1,7 +1,8 @@
-use super::Names;
 use super::handler::{Handler, Shared};
 use super::owner;
+use super::{Names, State};
 use crate::error::{Error, Result};
+use hc_spec::Name;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -39,6 +40,13 @@ impl Server {
     /// When a name is too long for DNS; the old names then stay.
     pub fn set_names(&self, names: &Names) -> Result<()> {
         self.shared.set_names(names)
+    }
+
+    /// Says what machines are doing, whose names stay as they are. Does nothing, and says so, where one of
+    /// them has none.
+    #[must_use]
+    pub fn set_states(&self, changes: &[(&Name, State)]) -> bool {
+        self.shared.set_states(changes)
     }
 
     /// Replaces the resolvers for names outside the cloud, and forgets what the old ones said.

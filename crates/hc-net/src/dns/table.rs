@@ -29,6 +29,7 @@ pub(super) struct Table {
     zones: Vec<DnsName>,
     nodes: HashMap<LowerName, Vec<Entry>>,
     far: Vec<Far>,
+    numbers: HashMap<Name, usize>,
     pub(super) views: Views,
 }
 
@@ -87,6 +88,7 @@ impl Table {
             zones: vec![root.clone(), reverse.clone()],
             nodes: HashMap::new(),
             far: far(names)?,
+            numbers: names.machines.keys().cloned().zip(0..).collect(),
             views: Views::new(names)?,
         };
         for zone in [&root, &reverse] {
@@ -108,6 +110,11 @@ impl Table {
             }
         }
         Ok(table)
+    }
+
+    /// A machine's place among [`States`].
+    pub(super) fn number(&self, machine: &Name) -> Option<usize> {
+        self.numbers.get(machine).copied()
     }
 
     /// All names of one machine in one network.

@@ -4,12 +4,13 @@ use super::address;
 use super::port::{Port, host_route, neighbour};
 use crate::channel::{Change, Channel};
 use crate::error::{Error, Result};
-use crate::{firewall, netlink, sysctl};
+use crate::sysctl::Settings;
+use crate::{firewall, netlink};
 use hc_fs::Lingering;
 use hc_spec::Name;
 use hc_spec::addr::Place;
 use netlink_packet_route::RouteNetlinkMessage as Message;
-use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth};
+use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute};
 use netlink_packet_route::route::RouteScope;
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -40,12 +41,15 @@ pub fn attach(
     index: u32,
 ) -> Result<(Attached, Lingering)> {
     let ifname = format!("eth{index}");
-    let inside = within(netns)?;
-    let (port, lingering) = Port::prepare(place, machine)?;
+    let settings = Settings::fresh();
+    let inside = within(netns, &settings)?;
+    let (port, mut lingering) = Port::prepare(place, machine)?;
     create(&port, netns, &ifname)?;
-    port.set_up()?;
+    port.set_up(&settings)?;
     set_up_inside(&inside, place, machine, &ifname, index == 0)?;
     port.carries()?;
+    hears(&inside, place.v6(machine))?;
+    lingering.join(settings.into());
     Ok((Attached { ifname, v6: place.v6(machine), v4: place.v4(machine) }, lingering))
 }
 
@@ -88,16 +92,16 @@ pub(super) fn forgotten(outside: &Channel, place: &Place<'_>, machine: &Name) ->
 }
 
 /// Connects to the routing tables of the machine's namespace.
-fn within(netns: BorrowedFd<'_>) -> Result<Channel> {
+fn within(netns: BorrowedFd<'_>, settings: &Settings) -> Result<Channel> {
     inside(netns, || {
         // Defaults for the links to come: all addresses are known, nobody needs asking. Where
         // /proc/sys is not writable the packet filter still keeps advertisements out.
         for (name, value) in [("accept_ra", "0"), ("accept_dad", "0")] {
-            let _ = sysctl::put(&format!("ipv6/conf/default/{name}"), value);
+            let _ = settings.put(&format!("ipv6/conf/default/{name}"), value);
         }
         // The way to another host may swallow packets that are too large for it and say nothing: TCP
         // then finds out by itself.
-        let _ = sysctl::put("ipv4/tcp_mtu_probing", "1");
+        let _ = settings.put("ipv4/tcp_mtu_probing", "1");
         netlink::socket()
     })
     .map(Channel::over)
@@ -133,33 +137,58 @@ fn create(port: &Port<'_>, netns: BorrowedFd<'_>, ifname: &str) -> Result<()> {
         .mtu(port.mtu)
         .address(port.place.mac(port.machine).0.to_vec())
         .setns_by_fd(netns.as_raw_fd());
+    let peer = one_queue(peer);
     let pair = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
         .name(link.as_str())
         .mtu(port.mtu)
         .controller(port.bridge)
-        .set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build())))
-        .build();
+        .set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build())));
+    let pair = one_queue(pair).build();
     let made = |link: &str| {
         let pair = Change::make(Message::NewLink(pair.clone())).doing("create the link", link);
         port.outside.change(vec![pair])
     };
-    // A link of that name is what a killed supervisor left, or is just going away with its
-    // namespace: delete it and try again.
-    let mut leftover = false;
+    // A link of that name is what a killed supervisor left, or is just going away with its namespace.
+    let (mut aside, mut again) = (None, false);
     loop {
         match made(&link) {
             Err(Error::Link { source, .. }) if source.raw_os_error() == Some(libc::EEXIST) => {
-                if !port.delete()? && leftover {
-                    return Err(Error::InterfaceTaken {
-                        machine: port.machine.clone(),
-                        ifname: ifname.into(),
-                    });
+                match (port.put_aside()?, aside.take()) {
+                    (Some(index), _) => aside = Some(index),
+                    // Its other end is in this very namespace, and has the name there.
+                    (None, Some(index)) => port.delete(index)?,
+                    (None, None) if again => {
+                        return Err(Error::InterfaceTaken {
+                            machine: port.machine.clone(),
+                            ifname: ifname.into(),
+                        });
+                    }
+                    (None, None) => {}
                 }
-                leftover = true;
+                again = true;
             }
             done => return done,
         }
     }
+}
+
+/// Waits until the machine takes packets to its address: the kernel makes the way to it in a work queue,
+/// and what comes before that is dropped, so that a connection would be tried again only after a second.
+fn hears(inside: &Channel, address: Ipv6Addr) -> Result<()> {
+    for _ in 0..10_000 {
+        if inside.is_local(address)? {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_micros(50));
+    }
+    Ok(())
+}
+
+/// An end of a pair has one queue in use if nobody says more. Unless it is asked for by number, the kernel makes
+/// one for each processor and takes all but one away again, which costs a grace period an end.
+fn one_queue<T>(end: LinkMessageBuilder<T>) -> LinkMessageBuilder<T> {
+    end.append_extra_attribute(LinkAttribute::NumTxQueues(1))
+        .append_extra_attribute(LinkAttribute::NumRxQueues(1))
 }
 
 fn set_up_inside(

@@ -1,13 +1,34 @@
 //! Machines' links after somebody took bridges, or the links themselves, away.
 
-use super::attach::attach;
+use super::attach::{attach, inside};
+use super::exists;
+use super::lan::attach_lan;
 use super::port::Port;
 use crate::channel::Channel;
 use crate::error::Result;
+use crate::sysctl::Settings;
 use hc_spec::Name;
 use hc_spec::addr::Place;
+use hc_spec::lan::Foot;
 use netlink_packet_route::link::LinkAttribute;
 use std::os::fd::BorrowedFd;
+
+/// Puts a machine's link onto a wire back, which went with the host's link and does not come back with it.
+/// As [`reattach`] otherwise; `first` is as for [`attach_lan`].
+///
+/// # Errors
+/// When the host's link is not there, or the kernel refuses.
+pub async fn reattach_lan(
+    netns: Option<BorrowedFd<'_>>,
+    foot: &Foot<'_>,
+    first: Option<&Place<'_>>,
+) -> Result<bool> {
+    let Some(netns) = netns else { return Ok(false) };
+    if !inside(netns, || Ok(exists(&foot.ifname())))? {
+        attach_lan(netns, foot, first).await?;
+    }
+    Ok(true)
+}
 
 /// Puts the link of a machine that runs back where it belongs. One that is gone is made again where
 /// `netns` is the machine's network namespace; a virtual machine's went with its descriptor, and
@@ -30,7 +51,7 @@ pub fn reattach(
     };
     let (port, _) = Port::prepare(place, machine)?;
     if !link.attributes.contains(&LinkAttribute::Controller(port.bridge)) {
-        port.set_up()?;
+        port.set_up(&Settings::fresh())?;
         port.carries()?;
     }
     Ok(true)

@@ -15,7 +15,7 @@ mod tap;
 
 pub use attach::{Attached, attach, detach};
 pub use lan::{LanTap, attach_lan, attach_lan_tap};
-pub use mend::reattach;
+pub use mend::{reattach, reattach_lan};
 pub use roads::ensure_roads;
 pub use tap::{Tap, attach_tap, loose_taps};
 
@@ -34,7 +34,7 @@ use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage,
 };
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
-use rtnetlink::{AddressMessageBuilder, LinkBridge, LinkMessageBuilder, LinkUnspec};
+use rtnetlink::{AddressMessageBuilder, LinkBridge, LinkMessageBuilder};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Makes the bridges, gateway addresses and packet filter of all networks of a host.
@@ -190,7 +190,10 @@ async fn ensure_network(netlink: &Netlink, place: Place<'_>, spec: &NetworkSpec)
     for setting in ["accept_ra", "accept_dad"] {
         sysctl::set(&format!("ipv6/conf/{name}/{setting}"), "0")?;
     }
-    let settings = LinkMessageBuilder::<LinkUnspec>::new()
+    // Nobody asks who listens to which group, so that everybody gets everything either way; and each port
+    // that goes up would look after all of them.
+    let settings = LinkMessageBuilder::<LinkBridge>::new(&name)
+        .mcast_snooping(false)
         .index(index)
         .mtu(spec.mtu)
         .address(place.gateway_mac().0.to_vec())

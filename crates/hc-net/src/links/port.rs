@@ -2,7 +2,8 @@
 
 use crate::channel::{Change, Channel};
 use crate::error::{Error, Result};
-use crate::{firewall, sysctl};
+use crate::firewall;
+use crate::sysctl::Settings;
 use hc_fs::Lingering;
 use hc_spec::Name;
 use hc_spec::addr::Place;
@@ -46,22 +47,38 @@ impl<'a> Port<'a> {
         self.place.link(self.machine)
     }
 
-    /// Deletes it; says whether it was there.
-    pub fn delete(&self) -> Result<bool> {
+    /// Takes a link of its name out of the way; says which. It is not deleted: whoever
+    /// deletes a link waits for several grace periods, tens of milliseconds, most of them with the lock that
+    /// everybody needs who makes one, and this one goes with its other end anyway. Down it carries
+    /// nothing, and no rule lets a link of its new name send.
+    pub fn put_aside(&self) -> Result<Option<u32>> {
         let link = self.link();
-        let Some(index) = self.outside.index(&link) else { return Ok(false) };
+        let Some(index) = self.outside.index(&link) else { return Ok(None) };
+        let aside = || LinkMessageBuilder::<LinkUnspec>::new().index(index);
+        // In this order, as kernels before 6.2 rename nothing that is up.
+        let changes = [aside().down(), aside().name(format!("hcx{index}"))];
+        let changes = changes.map(|change| {
+            // Its other end may go in the meantime, and take it along.
+            let change = Change::to(Message::SetLink(change.build())).unless(libc::ENODEV);
+            change.doing("put out of the way", &link)
+        });
+        self.outside.change(changes.into()).map(|()| Some(index))
+    }
+
+    /// Deletes the link of that index.
+    pub fn delete(&self, index: u32) -> Result<()> {
         let gone = LinkMessageBuilder::<LinkUnspec>::new().index(index).build();
         // Its other end's namespace may go away in the meantime, and take it along.
-        let gone = Change::to(Message::DelLink(gone)).unless(libc::ENODEV).doing("delete", link);
-        self.outside.change(vec![gone]).map(|()| true)
+        let gone = Change::to(Message::DelLink(gone)).unless(libc::ENODEV);
+        self.outside.change(vec![gone.doing("delete", self.link())])
     }
 
     /// Puts it up, and tells the host where the machine's addresses are.
-    pub fn set_up(&self) -> Result<()> {
+    pub fn set_up(&self, settings: &Settings) -> Result<()> {
         let Self { outside, place, machine, bridge, .. } = self;
         let link = self.link();
         // The port carries frames and has no addresses of its own.
-        sysctl::put(&format!("ipv6/conf/{link}/disable_ipv6"), "1")?;
+        settings.put(&format!("ipv6/conf/{link}/disable_ipv6"), "1")?;
         let up = LinkMessageBuilder::<LinkUnspec>::new()
             .name(link.as_str())
             .mtu(self.mtu)

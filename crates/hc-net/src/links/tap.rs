@@ -2,6 +2,7 @@
 
 use super::port::Port;
 use crate::error::{Error, Result};
+use crate::sysctl::Settings;
 use hc_fs::Lingering;
 use hc_spec::Name;
 use hc_spec::addr::Place;
@@ -31,10 +32,12 @@ pub struct Tap {
 /// # Errors
 /// When the network is not set up on this host, or the kernel refuses.
 pub fn attach_tap(place: &Place<'_>, machine: &Name) -> Result<(Tap, Lingering)> {
-    let (port, lingering) = Port::prepare(place, machine)?;
+    let settings = Settings::fresh();
+    let (port, mut lingering) = Port::prepare(place, machine)?;
     let descriptor = create(&port)?;
-    port.set_up()?;
+    port.set_up(&settings)?;
     port.carries()?;
+    lingering.join(settings.into());
     let (v6, v4) = (place.v6(machine), place.v4(machine));
     Ok((Tap { descriptor, v6, v4, mtu: port.mtu }, lingering))
 }
@@ -64,7 +67,7 @@ fn create(port: &Port<'_>) -> Result<OwnedFd> {
             // What a killed supervisor left is another kind of link, or still held by a process
             // that is just ending.
             Err(error) if is_taken(&error) => {
-                if !port.delete()? && leftover {
+                if port.put_aside()?.is_none() && leftover {
                     return Err(failed(&link, error));
                 }
                 leftover = true;

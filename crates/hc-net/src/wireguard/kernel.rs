@@ -170,8 +170,7 @@ fn family(socket: &Socket) -> io::Result<u16> {
     socket.send_to(&question, &SocketAddr::new(0, 0), 0)?;
     let (answer, _) = socket.recv_from_full()?;
     check(&answer)?;
-    let number =
-        crate::monitor::attribute(answer.get(20..).unwrap_or_default(), CTRL_ATTR_FAMILY_ID);
+    let number = crate::message::first(answer.get(20..).unwrap_or_default(), CTRL_ATTR_FAMILY_ID);
     let number = number.and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
     number.ok_or_else(|| io::Error::other("the kernel does not say the number of its WireGuard"))
 }

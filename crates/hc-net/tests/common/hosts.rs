@@ -17,17 +17,25 @@ pub fn address(last: u8, v6: bool) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// The keys of a host: in a directory that all tests share, each of which knows all public ones.
+/// The keys of a host: in a directory that all tests of a process share, each of which knows all public ones.
 pub fn keyring(host: &str) -> Keyring {
-    static KEYS: std::sync::OnceLock<tempfile::TempDir> = std::sync::OnceLock::new();
+    static KEYS: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
     let dir = KEYS.get_or_init(|| {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap().keep();
         for (host, ..) in HOSTS {
-            Keyring::of(&dir.path().join(host)).own().unwrap();
+            Keyring::of(&dir.join(host)).own().unwrap();
         }
+        // Nobody drops what is static.
+        // SAFETY: the function below takes nothing and returns.
+        unsafe { libc::atexit(remove_keys) };
         dir
     });
-    Keyring::of(&dir.path().join(host))
+    extern "C" fn remove_keys() {
+        if let Some(dir) = KEYS.get() {
+            let _ = std::fs::remove_dir_all(dir);
+        }
+    }
+    Keyring::of(&dir.join(host))
 }
 
 pub fn describe(own: &str, v6: bool, others: &[&str]) -> HostSpec {

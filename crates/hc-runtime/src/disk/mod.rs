@@ -272,6 +272,54 @@ impl Disks {
         Ok(disks)
     }
 
+    /// Makes a disk larger that nothing uses; what is new reads as zeros. Nothing where there is no such
+    /// disk.
+    ///
+    /// # Errors
+    /// [`ForkError::Size`] when it has more already, or what the system refused.
+    pub fn grow(&self, machine: &Name, disk: &Name, size: u64) -> Result<Option<Disk>, ForkError> {
+        let (dir, _lock) = self.lock(machine.as_str())?;
+        let target = dir.join(disk.as_str());
+        let Some(old) = read(&target, machine.as_str(), disk.as_str())? else { return Ok(None) };
+        let refuse = |why: String| ForkError::Size {
+            machine: machine.to_string(),
+            disk: disk.to_string(),
+            asked: size,
+            why,
+        };
+        if size < old.size || size > qcow2::SIZE_MAX {
+            return Err(refuse(format!("it has {}, and does not shrink", old.size)));
+        }
+        let size = size.next_multiple_of(SECTOR);
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = rustix::fs::open(&old.path, flags, Mode::empty()).doing("open", &old.path)?;
+        let file = File::from(file);
+        match old.method {
+            Method::Reflink => {
+                grow(&file, size, &old.path)?;
+                file.sync_all().doing("write out", &old.path)?;
+            }
+            Method::Overlay => qcow2::grow(&file, size).map_err(|error| match error.kind() {
+                std::io::ErrorKind::InvalidInput => refuse(error.to_string()),
+                _ => base::no_room(error, &old.path, 0),
+            })?,
+        }
+        read(&target, machine.as_str(), disk.as_str())
+    }
+
+    /// Bytes that a machine sees of a disk, or would see of one that is made now.
+    ///
+    /// # Errors
+    /// When it or its image cannot be read.
+    pub fn size(&self, request: &Request<'_>) -> Result<u64, ForkError> {
+        let (machine, disk) = (request.machine.as_str(), request.disk.as_str());
+        if let Some(there) = read(&self.dir(machine).join(disk), machine, disk)? {
+            return Ok(there.size);
+        }
+        let image = &request.image.physical;
+        wanted_size(request, image.metadata().doing("look at", image)?.len())
+    }
+
     /// Whether a fork, or a snapshot of one, reads `image` (the last part of its store path) in the
     /// store.
     ///

@@ -105,6 +105,35 @@ pub fn read(file: &File) -> io::Result<Option<Header>> {
     Ok(magic.then_some(Header { size }))
 }
 
+/// Makes an overlay that nobody uses larger; what is new reads as zeros.
+///
+/// # Errors
+/// When it is no overlay, has snapshots of its own, or its L1 table has no room for that size where it
+/// lies (one cluster of it reaches over 4 TiB); or the file cannot be written.
+pub fn grow(file: &File, size: u64) -> io::Result<()> {
+    let mut header = [0; HEADER as usize];
+    file.read_exact_at(&mut header, 0)?;
+    let word = |at: usize| header[at..at + 4].try_into().map(u32::from_be_bytes);
+    let wrong = |text: &str| io::Error::new(io::ErrorKind::InvalidInput, text.to_owned());
+    let (Ok(MAGIC), Ok(CLUSTER_BITS), Ok(entries), Ok(0)) = (word(0), word(20), word(36), word(60))
+    else {
+        return Err(wrong("it is no overlay without snapshots of its own"));
+    };
+    let room = (u64::from(entries) * 8).div_ceil(CLUSTER).max(1) * (CLUSTER / 8);
+    let needed = size.div_ceil(PER_L1);
+    if needed > room || !size.is_multiple_of(512) {
+        return Err(wrong("its table has no room for that; qemu-img resize makes a larger one"));
+    }
+    let entries = u32::try_from(needed).unwrap_or(u32::MAX);
+    // Size, no encryption, entries: all in one sector, so that they change at once.
+    let mut changed = Vec::with_capacity(16);
+    changed.extend(size.to_be_bytes());
+    changed.extend(0u32.to_be_bytes());
+    changed.extend(entries.to_be_bytes());
+    file.write_all_at(&changed, 24)?;
+    file.sync_all()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +171,26 @@ mod tests {
             assert_eq!(info["backing-filename"], dir.path().join("raw").to_str().unwrap());
             assert_eq!(info["format-specific"]["data"]["compat"], "1.1");
         }
+    }
+
+    #[test]
+    fn qemu_finds_nothing_wrong_with_one_that_grew() {
+        for (from, to) in [(512, 1 << 30), (1 << 30, 4 << 40), (4 << 40, (4 << 40) + 512)] {
+            let (_dir, over) = overlay(from, 512);
+            let flags = rustix::fs::OFlags::RDWR;
+            let file = rustix::fs::open(&over, flags, rustix::fs::Mode::empty()).unwrap().into();
+            if to > 4 << 40 {
+                assert!(grow(&file, to).unwrap_err().to_string().contains("qemu-img resize"));
+                continue;
+            }
+            grow(&file, to).unwrap();
+            assert_eq!(read(&file).unwrap(), Some(Header { size: to }));
+            qemu_img(&["check", "-q", "-f", "qcow2"], &over);
+            let info = qemu_img(&["info", "--output=json", "-f", "qcow2"], &over);
+            let info: serde_json::Value = serde_json::from_str(&info).unwrap();
+            assert_eq!(info["virtual-size"], to, "{info}");
+        }
+        assert!(grow(&tempfile::tempfile().unwrap(), 512).is_err());
     }
 
     #[test]

@@ -40,6 +40,17 @@ impl Layer {
     }
 }
 
+/// Bytes of the machine's fork of an image that is a whole disk, which need not be there.
+pub(super) fn size_of_disk(config: &RunConfig, spec: &MachineSpec, image: &Path) -> Res<u64> {
+    let plain = |error: &dyn std::error::Error| Problem::plain(error.to_string());
+    let disk = Name::new(ROOT).map_err(|error| plain(&error))?;
+    let image =
+        ImageFile::new(image, config.store_root.as_deref()).map_err(|error| plain(&error))?;
+    let machine = &spec.name;
+    let request = Request { machine, disk: &disk, image: &image, size: None, replace: false };
+    Disks::new(&config.state_dir).size(&request).map_err(|error| plain(&error))
+}
+
 /// The machine's fork of an image that is a whole disk: made, or found.
 pub(super) fn of_disk(
     config: &RunConfig,

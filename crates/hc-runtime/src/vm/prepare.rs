@@ -3,11 +3,12 @@
 
 use super::accelerator::{self, Accelerator, NOBODY};
 use super::channel::{Channel, Told};
-use super::command::{Memory, Written};
+use super::command::{self, Memory, Written};
 use super::resume::{self, Ram};
 use super::saved::{self, Saving};
 use super::spawn::{self, Plan};
-use super::{firmware, identity, layer, q35, said, words};
+use super::start::words;
+use super::{firmware, identity, layer, q35, said};
 use crate::base::{Bases, Copying, ImageFile};
 use crate::cgroup::Group;
 use crate::config::RunConfig;
@@ -19,7 +20,7 @@ use hc_spec::machine::Kind;
 use hc_spec::{MachineSpec, Vm};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -87,10 +88,10 @@ fn microvm(
     let accelerator = accelerator::choose(&config.run_dir, &qemu, &kernel, &|with| {
         accelerator::boots(with, &qemu, &kernel, &initrd)
     })?;
-    if let Some(image) = &spec.image.disk {
-        return base(config, image, say);
+    match &spec.image.disk {
+        Some(image) => base(config, image, say)?,
+        None => drop(layer::template(&config.state_dir, vm.layer_size)?),
     }
-    layer::template(&config.state_dir, vm.layer_size)?;
     if !vm.resume {
         return Ok(());
     }
@@ -119,20 +120,29 @@ fn save(
     let count = spec.networks.len() + spec.lan.len();
     let taps = network.loose_taps(count).map_err(|error| Problem::plain(error.to_string()))?;
     let words = words(spec, vm, accelerator);
-    // Nothing is on it, and nothing is read of it before the machine is somebody.
-    let disk = directory.join("layer");
-    hc_fs::plain::create_new(&disk, 0o600)?;
-    let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    let disk = rustix::fs::open(disk, flags, Mode::empty()).doing("make a disk")?;
-    rustix::fs::ftruncate(&disk, vm.layer_size).doing("make a disk")?;
+    let written = match &spec.image.disk {
+        Some(image) => layer::size_of_disk(config, spec, image)?,
+        None => vm.layer_size,
+    };
+    let disk = empty_disk(&directory.join("written"), written, false)?;
+    let mut volumes = Vec::new();
+    for (index, (name, volume)) in spec.volumes.iter().enumerate() {
+        let bytes = crate::volumes::size(&config.state_dir, spec, name, volume);
+        let disk = empty_disk(&directory.join(command::volume(index)), bytes, volume.read_only)?;
+        volumes.push((disk, volume.read_only));
+    }
     let plan = Plan {
         qemu,
         accelerator,
         kernel: config.physical(&vm.kernel),
         initrd: config.physical(&vm.initrd),
-        rootfs: Some(config.physical(spec.image.rootfs())),
-        layer: Some(Written { file: disk.as_fd(), below: None, is_root: false }),
-        volumes: Vec::new(),
+        rootfs: spec.image.rootfs.as_ref().map(|file| config.physical(file)),
+        layer: Some(Written {
+            file: disk.as_fd(),
+            below: None,
+            is_root: spec.image.disk.is_some(),
+        }),
+        volumes: volumes.iter().map(|(disk, read_only)| (disk.as_fd(), *read_only)).collect(),
         taps: identity::devices(&taps, &identity::macs(spec)),
         size: vm.memory,
         memory: Memory::Plain,
@@ -141,7 +151,7 @@ fn save(
         words: &words,
         id: NOBODY,
     };
-    let slot = saved::slot(config, spec, vm, &plan)?;
+    let slot = saved::slot(config, spec, vm, &plan, written)?;
     if slot.verify() {
         return Ok(());
     }
@@ -154,6 +164,15 @@ fn save(
     let plan = plan.with(ram.path.clone(), Memory::Kept(state.as_raw_fd()), state);
     boot(spawn::spawn(&plan, &Group::default())?, &saving, &ram)?;
     saving.finish()
+}
+
+/// A disk with nothing on it: nothing is read of it before the machine is somebody.
+fn empty_disk(path: &Path, bytes: u64, read_only: bool) -> Res<OwnedFd> {
+    let action = "make a disk";
+    let file = hc_fs::plain::create_new(path, 0o600)?;
+    rustix::fs::ftruncate(&file, bytes).doing(action)?;
+    let how = if read_only { OFlags::RDONLY } else { OFlags::RDWR };
+    rustix::fs::open(path, how | OFlags::CLOEXEC, Mode::empty()).doing(action)
 }
 
 fn boot(mut qemu: spawn::Qemu, saving: &Saving, ram: &Ram) -> Res<()> {

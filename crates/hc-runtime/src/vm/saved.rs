@@ -47,7 +47,10 @@ pub(super) struct Likeness<'a> {
     pub qemu: &'a Path,
     pub accelerator: &'a Accelerator,
     pub vm: &'a Vm,
-    pub rootfs: &'a Path,
+    /// What its root is made from.
+    pub image: &'a Path,
+    /// Bytes of the disks that are written to or outlive it, and whether they can only be read.
+    pub disks: Vec<(u64, bool)>,
     pub networks: usize,
     /// The kernel's command line.
     pub words: &'a [String],
@@ -61,21 +64,21 @@ impl Slot {
         let vm = like.vm;
         let mut hasher = blake3::Hasher::new();
         for part in [
-            format!("1 {} {} {}", qemu.display(), program.len(), program.mtime()),
+            format!("2 {} {} {}", qemu.display(), program.len(), program.mtime()),
             // Without translation the guest has seen this very processor.
             match like.accelerator.kind {
                 Kind::Kvm => processor().doing("read /proc/cpuinfo")?,
                 Kind::Tcg => "tcg".into(),
             },
             format!("{} {}", vm.kernel.display(), vm.initrd.display()),
-            format!("{} {}", like.rootfs.display(), vm.layer_size),
+            format!("{} {:?}", like.image.display(), like.disks),
             format!("{} {} {}", vm.memory, vm.vcpus, like.networks),
             like.words.join(" "),
         ] {
             hasher.update(part.as_bytes()).update(b"\0");
         }
         let key = &hasher.finalize().to_hex()[..32];
-        let made_from = vec![vm.kernel.clone(), vm.initrd.clone(), like.rootfs.into()];
+        let made_from = vec![vm.kernel.clone(), vm.initrd.clone(), like.image.into()];
         Ok(Self { dir: dir(state_dir).join(key), made_from })
     }
 
@@ -132,15 +135,28 @@ impl Slot {
     }
 }
 
-/// The place for a machine's like, as its computer is planned.
-pub(super) fn slot(config: &RunConfig, spec: &MachineSpec, vm: &Vm, plan: &Plan<'_>) -> Res<Slot> {
+/// The place for a machine's like, as its computer is planned. `written`: bytes that it sees of the disk
+/// that it writes to.
+pub(super) fn slot(
+    config: &RunConfig,
+    spec: &MachineSpec,
+    vm: &Vm,
+    plan: &Plan<'_>,
+    written: u64,
+) -> Res<Slot> {
+    let mut disks = vec![(written, false)];
+    for (file, read_only) in &plan.volumes {
+        let found = rustix::fs::fstat(file).doing("look at a volume")?;
+        disks.push((found.st_size.cast_unsigned(), *read_only));
+    }
     Slot::of(
         &config.state_dir,
         &Likeness {
             qemu: plan.qemu,
             accelerator: plan.accelerator,
             vm,
-            rootfs: spec.image.rootfs(),
+            image: spec.image.disk.as_deref().unwrap_or_else(|| spec.image.rootfs()),
+            disks,
             networks: plan.taps.len(),
             words: plan.words,
         },
@@ -297,7 +313,8 @@ mod tests {
             qemu: Path::new("/proc/self/exe"),
             accelerator: &Accelerator::of(Kind::Tcg),
             vm: &vm,
-            rootfs: Path::new("/nix/store/r/rootfs.erofs"),
+            image: Path::new("/nix/store/r/rootfs.erofs"),
+            disks: vec![(1 << 30, false)],
             networks: 1,
             words: &[],
         };

@@ -101,6 +101,7 @@ impl Run<'_> {
         let pc = machine.pc.iter().flat_map(super::q35::Running::wanted);
         let others =
             channel.chain(pc).chain(machine.console.wanted()).chain(machine.still.wanted());
+        let others = others.chain(machine.balloon.wanted());
         wanted.extend(others.map(|(fd, events)| PollFd::from_borrowed_fd(fd, events)));
         wanted.extend(machine.own.as_ref().and_then(Own::wanted));
         let keys = machine.pc.as_ref().and_then(super::q35::Running::wait);
@@ -130,6 +131,7 @@ impl Run<'_> {
                     (Service::Console, _) => machine.console.welcome(socket),
                     (Service::Screen, _) => machine.qmp.show(&socket),
                     (Service::Fork, _) => {}
+                    (Service::Memory, _) => machine.balloon.welcome(socket),
                     (Service::Still, _) => machine.still.welcome(socket, &mut machine.qmp),
                 }
             }
@@ -137,6 +139,8 @@ impl Run<'_> {
         if let Err(problem) = machine.still.pass(&mut machine.qmp) {
             self.log.say(&format!("hc: it does not go on: {problem}"));
         }
+        let memory = self.spec.vm.as_ref().map_or(0, |vm| vm.memory);
+        machine.balloon.pass(&mut machine.qmp, memory);
         machine.console.pass();
         for said in machine.qmp.hear() {
             match said {

@@ -51,7 +51,7 @@ impl Volumes {
     fn take(state_dir: &Path, spec: &MachineSpec, shown: bool) -> Res<Self> {
         let mut held = BTreeMap::new();
         for (name, volume) in &spec.volumes {
-            let dir = state_dir.join("volumes").join(spec.name.as_str()).join(name.as_str());
+            let dir = dir(state_dir, spec, name);
             held.insert(name.clone(), hold(&dir, name, volume, shown)?);
         }
         Ok(Self(held))
@@ -101,6 +101,16 @@ impl Volumes {
         }
         Ok(())
     }
+}
+
+/// Bytes that a volume has, or will have when its machine starts.
+pub(crate) fn size(state_dir: &Path, spec: &MachineSpec, name: &Name, volume: &Volume) -> u64 {
+    let now = std::fs::metadata(dir(state_dir, spec, name).join("image"));
+    now.map_or(0, |image| image.len()).max(volume.size)
+}
+
+fn dir(state_dir: &Path, spec: &MachineSpec, name: &Name) -> PathBuf {
+    state_dir.join("volumes").join(spec.name.as_str()).join(name.as_str())
 }
 
 fn hold(dir: &Path, name: &Name, volume: &Volume, shown: bool) -> Res<Held> {

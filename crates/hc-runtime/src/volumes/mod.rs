@@ -14,7 +14,7 @@ mod image;
 mod name;
 mod store;
 
-pub(crate) use held::Volumes;
+pub(crate) use held::{Volumes, size};
 pub(crate) use name::is_snapshot;
 pub use name::{VolumeName, stamp};
 pub(crate) use store::now;

@@ -36,7 +36,7 @@ pub(crate) fn parse_hash(
 ) -> Result<NixHash> {
     if let Some((name, rest)) = text.split_once('-')
         && let Ok(found) = name.parse::<HashAlgorithm>()
-        && NixHash::parse(text).is_err()
+        && nix_compat::hash::read(text).is_err()
     {
         let wanted = hash_bytes(found, b"").digest_as_bytes().len();
         let length = rest.trim_end_matches('=').len() * 3 / 4;
@@ -44,7 +44,7 @@ pub(crate) fn parse_hash(
             format!("invalid SRI hash '{rest}', length {length} != expected length {wanted}");
         return Err(Error::eval(message, pos));
     }
-    if let Ok(hash) = NixHash::parse(text) {
+    if let Ok(hash) = nix_compat::hash::read(text) {
         if algorithm.is_some_and(|wanted| wanted != hash.algorithm()) {
             let wanted = algorithm.map(|wanted| wanted.to_string()).unwrap_or_default();
             let message = format!("hash '{text}' should have type '{wanted}'");
@@ -58,7 +58,7 @@ pub(crate) fn parse_hash(
         );
         Error::eval(message, pos)
     })?;
-    NixHash::parse(&format!("{algorithm}:{text}")).map_err(|_| {
+    nix_compat::hash::read(&format!("{algorithm}:{text}")).map_err(|_| {
         let message = format!("hash '{text}' has wrong length for hash algorithm '{algorithm}'");
         Error::eval(message, pos)
     })

@@ -34,7 +34,7 @@ pub(super) static OPS: &[PrimOp] = &[
 
 fn base_name_of<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     if let Value::Path(path) = nix.force(args[0], pos)? {
-        return Ok(nix.string(base_name(path.bytes)));
+        return Ok(nix.string(base_name(&nix.logical(path.bytes, pos)?)));
     }
     let (bytes, ctx) = nix.coerce_bytes(args[0], Coercion::APPEND, pos)?;
     Ok(nix.string_with(base_name(&bytes), ctx))
@@ -42,7 +42,7 @@ fn base_name_of<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a
 
 fn dir_of<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     if let Value::Path(path) = nix.force(args[0], pos)? {
-        return Ok(nix.path_value(dir_name(path.bytes)));
+        return Ok(nix.path_value(dir_name(&nix.logical(path.bytes, pos)?)));
     }
     let (bytes, ctx) = nix.coerce_bytes(args[0], Coercion::APPEND, pos)?;
     Ok(nix.string_with(dir_name(&bytes), ctx))

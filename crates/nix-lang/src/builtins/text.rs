@@ -20,7 +20,7 @@ fn from_json<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 fn to_json<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let mut out = Vec::new();
     let mut ctx = Gathered::new();
-    nix.write_json(args[0], &mut out, &mut ctx, pos)?;
+    nix.write_json(args[0], true, &mut out, &mut ctx, pos)?;
     Ok(nix.string_with(&out, nix.contexts.sum(&ctx)))
 }
 

@@ -57,14 +57,13 @@ impl<'a> Evaluator<'a> {
     pub(super) fn read_flake(&self, dir: &[u8], shown: &str) -> Result<&'a Attrs<'a>> {
         let file = [dir, b"/flake.nix"].concat();
         if self.lstat(&file, NO_POS)? != Some(FileType::Regular) {
+            let physical = self.readable(&file, NO_POS)?;
+            if let Some(untracked) = self.untracked(&physical, NO_POS) {
+                return Err(untracked);
+            }
             let (text, _) = self.path_text_for(&file, NO_POS)?;
             let message = format!("path '{}' does not exist", String::from_utf8_lossy(&text));
-            let error = Error::new(ErrorKind::Io, message, NO_POS);
-            let on_disk = self.io.file_type(crate::paths::as_path(&file)).unwrap_or(None);
-            return Err(match on_disk {
-                Some(_) => error.hint("git does not track 'flake.nix': `git add` it"),
-                None => error,
-            });
+            return Err(Error::new(ErrorKind::Io, message, NO_POS));
         }
         let attrs = self.import_set(&file, NO_POS)?;
         let Some(outputs) = attrs.get(sym::OUTPUTS) else {

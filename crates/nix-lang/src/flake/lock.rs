@@ -223,18 +223,38 @@ impl Graph {
         found
     }
 
-    /// An input that is not locked, if there is one.
-    pub(crate) fn unlocked(&self) -> Option<&FlakeRef> {
+    /// What the inputs of the flake itself are locked to.
+    pub(crate) fn locked_inputs(&self) -> Vec<(String, FlakeRef)> {
+        let inputs = self.nodes[0].inputs.iter();
+        let locked = inputs.filter_map(|(name, edge)| {
+            let node = self.follow(edge).ok()?;
+            Some((name.clone(), self.nodes[node].locked.clone()?))
+        });
+        locked.collect()
+    }
+
+    /// Inputs that are not locked, but have the hash they had.
+    pub(crate) fn only_hashed(&self) -> impl Iterator<Item = &FlakeRef> {
+        let locked = self.nodes.iter().filter_map(|node| node.locked.as_ref());
+        locked.filter(|locked| is_unlocked(locked, false) && !is_unlocked(locked, true))
+    }
+
+    /// An input that is not locked, if there is one; its hash will do if `by_hash`.
+    pub(crate) fn unlocked(&self, by_hash: bool) -> Option<&FlakeRef> {
         let names = self.names();
         let named = self.nodes.iter().zip(&names).skip(1).filter(|(_, name)| !name.is_empty());
         named.map(|(node, _)| node).find_map(|node| match &node.locked {
             None => Some(&node.original),
-            Some(locked) => {
-                let input = &locked.input;
-                (!input.is_locked() && input.relative_path().is_none()).then_some(locked)
-            }
+            Some(locked) => is_unlocked(locked, by_hash).then_some(locked),
         })
     }
+}
+
+/// Whether nothing says what exactly is meant: no revision, and, if that will do, no hash.
+fn is_unlocked(locked: &FlakeRef, by_hash: bool) -> bool {
+    let input = &locked.input;
+    let hashed = by_hash && input.text("narHash").is_some();
+    !input.is_locked() && !hashed && input.relative_path().is_none()
 }
 
 fn parse_ref(json: &Json, name: &str) -> Result<FlakeRef, String> {
@@ -268,10 +288,7 @@ fn parse_node(json: &Json, index: &BTreeMap<&str, usize>, root: bool) -> Result<
     };
     if !root {
         let locked = parse_ref(json, "locked")?;
-        if !locked.input.is_locked()
-            && locked.input.relative_path().is_none()
-            && locked.input.text("narHash").is_none()
-        {
+        if is_unlocked(&locked, true) {
             return Err(format!(
                 "Lock file contains unlocked input '{}'. Use '--allow-dirty-locks' to accept this \
                  lock file.",

@@ -150,6 +150,11 @@ impl<'a> Evaluator<'a> {
         };
         for (name, reference) in &options.overrides {
             let name = path(name)?;
+            if name.is_empty() {
+                let message = "--override-input was passed a zero-length input path, which would \
+                               refer to the flake itself, not an input";
+                return Err(Error::eval(message, NO_POS));
+            }
             let reference = self.user_reference(reference, options.base.as_deref(), true)?;
             locker.explicit.insert(name.clone());
             let said = Override {
@@ -161,7 +166,13 @@ impl<'a> Evaluator<'a> {
             locker.overrides.insert(name, said);
         }
         for name in &options.update {
-            locker.updates.insert(path(name)?);
+            let name = path(name)?;
+            if name.is_empty() {
+                let message = "input path to be updated cannot be zero-length; it would refer to \
+                               the flake itself, not an input";
+                return Err(Error::eval(message, NO_POS));
+            }
+            locker.updates.insert(name);
         }
         let at = At {
             node: 0,
@@ -197,10 +208,18 @@ impl<'a> Evaluator<'a> {
             return Ok(None);
         }
         let text = self.read_file(&file, NO_POS)?;
-        Graph::parse(&text).map(Some).map_err(|error| {
+        let graph = Graph::parse(&text).map_err(|error| {
             let file = String::from_utf8_lossy(&file);
             Error::new(ErrorKind::Io, format!("lock file '{file}': {error}"), NO_POS)
-        })
+        })?;
+        for input in graph.only_hashed() {
+            self.io.message(&format!(
+                "warning: Lock file entry '{input}' is unlocked (e.g. lacks a Git revision) but is \
+                 checked by NAR hash. This is not reproducible and will break after garbage \
+                 collection or when shared."
+            ));
+        }
+        Ok(Some(graph))
     }
 }
 

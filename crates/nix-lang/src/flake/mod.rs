@@ -59,6 +59,10 @@ pub struct FlakeOptions {
     pub recreate: bool,
     /// Commit the lock file when it is written.
     pub commit: bool,
+    /// The first line of that commit, where it is not the usual one (`commit-lock-file-summary`).
+    pub summary: Option<String>,
+    /// Write down inputs that have no revision as well (`allow-dirty-locks`).
+    pub write_unlocked: bool,
     /// Look short names up in registries.
     pub registries: bool,
     /// An input that cannot be fetched is an error only when it is used.
@@ -86,6 +90,8 @@ impl Default for FlakeOptions {
             update: Vec::new(),
             recreate: false,
             commit: false,
+            summary: None,
+            write_unlocked: false,
             registries: true,
             lenient: false,
             allow_unlocked: true,
@@ -113,6 +119,8 @@ pub struct LockedFlake {
     pub lock: String,
     /// The store path of its source.
     pub path: String,
+    /// What its inputs are locked to, by name; what could not be fetched is left out.
+    pub inputs: Vec<(String, FlakeRef)>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -165,6 +173,7 @@ impl<'a> Evaluator<'a> {
                 description: flake.says.description,
                 lock: locked.graph.render(),
                 path: self.store_dir.render_path(&path),
+                inputs: locked.graph.locked_inputs(),
             })
         };
         describe().map_err(|error| self.finish(error))

@@ -44,10 +44,11 @@ impl<'a> Evaluator<'a> {
             ));
             return Ok(Outcome::Kept);
         }
-        if let Some(unlocked) = new.unlocked() {
+        if let Some(unlocked) = new.unlocked(options.write_unlocked) {
             if options.refuse_unlocked {
                 let message = format!(
-                    "Not writing lock file of flake '{name}' because it has an unlocked input ('{unlocked}')"
+                    "Not writing lock file of flake '{name}' because it has an unlocked input \
+                     ('{unlocked}'). Use '--allow-dirty-locks' to allow this anyway."
                 );
                 return Err(Error::eval(message, NO_POS));
             }
@@ -85,7 +86,8 @@ impl<'a> Evaluator<'a> {
             "" => "flake.lock".to_owned(),
             dir => format!("{dir}/flake.lock"),
         };
-        let Some(root) = local_root(&flake.resolved) else {
+        // What a registry leads to is somebody's, and stays as it is.
+        let Some(root) = local_root(&flake.original) else {
             let message = format!(
                 "cannot write modified lock file of flake '{}' (use '--no-write-lock-file' to \
                  ignore)",
@@ -100,8 +102,11 @@ impl<'a> Evaluator<'a> {
             (true, diff) => format!("warning: updating lock file \"{shown}\":\n{diff}"),
             (false, diff) => format!("warning: creating lock file \"{shown}\": \n{diff}"),
         });
-        let verb = if exists { "Update" } else { "Add" };
-        let message = format!("{below}: {verb}\n\nFlake lock file updates:\n\n{diff}\n");
+        let summary = options
+            .summary
+            .clone()
+            .unwrap_or_else(|| format!("{below}: {}", if exists { "Update" } else { "Add" }));
+        let message = format!("{summary}\n\nFlake lock file updates:\n\n{diff}\n");
         let lock = crate::io::LockFile {
             input: &flake.resolved.input,
             root: &root,

@@ -234,7 +234,7 @@ impl<'a> Graph<'a> {
         }
         let Some(sources) = self.sources.get() else { return false };
         let (left, right) = (direct(sources, left), direct(sources, right));
-        left == right || self.parsed.borrow().same_pos(left, right)
+        left == right || self.parsed.borrow().same_pos(sources, left, right)
     }
 
     /// Whether two evaluated values are the same as far as they are evaluated: the same data, the

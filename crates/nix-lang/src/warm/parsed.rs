@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 
 use nix_syntax::ast::Expr;
-use nix_syntax::{FileId, Moved, Origin, Symbol, Twins, adopt};
+use nix_syntax::{FileId, Moved, Origin, Sources, Symbol, Twins, adopt};
 use rustc_hash::FxHashMap;
 
 use super::graph::Graph;
@@ -40,15 +40,19 @@ impl Parsed<'_> {
     }
 
     /// A place in an earlier version of a file as a place in its newest version.
-    pub(super) fn newest(&self, mut pos: Pos) -> Option<Pos> {
-        while let Some(moved) = self.moved.get(&pos.file) {
-            pos = moved.span(pos)?;
+    pub(super) fn newest(&self, sources: &Sources, pos: Pos) -> Option<Pos> {
+        if self.moved.is_empty() {
+            return Some(pos);
         }
-        Some(pos)
+        let mut part = sources.part(pos)?;
+        while let Some(moved) = self.moved.get(&part.file) {
+            part = moved.part(part)?;
+        }
+        Some(sources.span_of(part))
     }
 
-    pub(super) fn same_pos(&self, left: Pos, right: Pos) -> bool {
-        match (self.newest(left), self.newest(right)) {
+    pub(super) fn same_pos(&self, sources: &Sources, left: Pos, right: Pos) -> bool {
+        match (self.newest(sources, left), self.newest(sources, right)) {
             (Some(left), Some(right)) => left == right,
             _ => false,
         }
@@ -84,7 +88,7 @@ impl<'a> Evaluator<'a> {
             expr = adopt(
                 self.arena,
                 &self.sources,
-                &|span| parsed.newest(span),
+                &|span| parsed.newest(&self.sources, span),
                 &mut twins,
                 before,
                 expr,
@@ -133,8 +137,8 @@ impl<'a> Graph<'a> {
     }
 
     /// Where a place is in the newest version of its file.
-    pub(crate) fn newest(&self, pos: Pos) -> Pos {
-        self.parsed.borrow().newest(pos).unwrap_or(pos)
+    pub(crate) fn newest(&self, sources: &Sources, pos: Pos) -> Pos {
+        self.parsed.borrow().newest(sources, pos).unwrap_or(pos)
     }
 }
 
@@ -158,7 +162,7 @@ impl<'a> Evaluator<'a> {
     pub(crate) fn newest(&self, pos: Pos) -> Pos {
         let pos = direct(&self.sources, pos);
         match &self.graph {
-            Some(graph) if !is_none(pos) => graph.newest(pos),
+            Some(graph) if !is_none(pos) => graph.newest(&self.sources, pos),
             _ => pos,
         }
     }
@@ -169,7 +173,8 @@ impl<'a> Evaluator<'a> {
         if is_none(pos) {
             return;
         }
-        if let Origin::Path(path) = self.sources.get(pos.file).origin
+        if let Some(part) = self.sources.part(pos)
+            && let Origin::Path(path) = self.sources.origin(part.file)
             && let Ok(physical) = self.readable(&path, pos)
         {
             graph.note_file(as_path(&physical));

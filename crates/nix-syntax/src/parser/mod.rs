@@ -14,7 +14,7 @@ use crate::lexer::{Lexer, Tok, Token};
 use crate::lint::{Lint, Warning};
 use crate::raw::{self, Kind, Name, Node, NodeId, Part, PathName, Raw, RawLambda};
 use crate::report::Report;
-use crate::source::{FileId, Span};
+use crate::source::Span;
 
 /// Boxed: errors are rare and large.
 pub(crate) type Parsed<T> = Result<T, Box<Report>>;
@@ -26,7 +26,8 @@ pub(crate) struct Parser<'s, 'a, 'o> {
     /// End of the token before.
     last_end: u32,
     arena: &'a Bump,
-    file: FileId,
+    /// Where the text begins, as spans count.
+    base: u32,
     options: &'o Options<'o>,
     depth: u32,
     pub(crate) raw: Raw<'s, 'a>,
@@ -43,7 +44,7 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
     pub(crate) fn new(
         text: &'s [u8],
         arena: &'a Bump,
-        file: FileId,
+        base: u32,
         options: &'o Options<'o>,
     ) -> Self {
         let mut lexer = Lexer::new(text);
@@ -53,7 +54,7 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
             tok,
             last_end: 0,
             arena,
-            file,
+            base,
             options,
             depth: 0,
             raw: Raw::new(text.len()),
@@ -84,7 +85,7 @@ impl<'s, 'a: 's, 'o> Parser<'s, 'a, 'o> {
     }
 
     fn span(&self, start: u32, end: u32) -> Span {
-        Span { file: self.file, start, end }
+        Span { start: self.base + start, end: self.base + end }
     }
 
     fn fail<T>(&self, start: u32, end: u32, title: impl Into<String>) -> Parsed<T> {

@@ -1,0 +1,251 @@
+//! A microVM from its description to a computer that is on.
+
+use super::accelerator::{self, Accelerator};
+use super::balloon::Balloon;
+use super::channel::Channel;
+use super::command::Memory;
+use super::console::Console;
+use super::door::Door;
+use super::own::Own;
+use super::resume::{self, Ram};
+use super::still::Still;
+use super::{
+    Machine, Origin, Service, Unsaved, fork, identity, layer, limits, q35, qemu, said, saved, spawn,
+};
+use crate::error::{Doing, Problem, Res, RunError};
+use crate::ids::IdRange;
+use crate::supervise::Run;
+use crate::timing::Step;
+use crate::volumes::Volumes;
+use hc_guest::wire;
+use hc_spec::{MachineSpec, Vm};
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
+
+impl Run<'_> {
+    pub(super) fn start_vm(&mut self) -> Result<Machine, RunError> {
+        let spec = self.spec;
+        let name = spec.name.as_str();
+        let here = |problem: Problem| problem.of(name);
+        let vm = spec.vm.as_ref().ok_or_else(|| here(Problem::plain("vm is missing")))?;
+        let qemu = qemu(self.config.qemu.as_deref()).map_err(here)?;
+        let (kernel, initrd) = (self.config.physical(&vm.kernel), self.config.physical(&vm.initrd));
+        let incoming = match &self.config.fork_of {
+            Some(of) => Some(fork::Incoming::ask(&self.config.run_dir, of).map_err(here)?),
+            None => None,
+        };
+        let accelerator = self.timed(Step::Accelerator, |run| {
+            accelerator::choose(&run.config.run_dir, &qemu, &kernel, &|with| {
+                accelerator::boots(with, &qemu, &kernel, &initrd)
+            })
+        });
+        let accelerator = accelerator.map_err(here)?;
+        self.say_accelerator(&accelerator);
+        let ids = IdRange::claim(&self.config.run_dir, spec).map_err(here)?;
+        let limits = limits(vm.memory, &accelerator, &spec.limits);
+        self.timed(Step::Cgroup, |run| run.group.create(&limits)).map_err(here)?;
+        self.volumes = Volumes::hold_files(&self.config.state_dir, spec).map_err(here)?;
+        let volumes = volumes(&self.volumes, spec).map_err(here)?;
+        // The network is connected while the disk is made.
+        let (clock, began) = (self.clock, self.clock.us());
+        let (attached, connecting, layer, forking) = std::thread::scope(|scope| {
+            let attach = scope.spawn(|| {
+                let attached = self.network.attach_taps(spec);
+                (attached, clock.stage(Step::Network, began))
+            });
+            let (closure, state) = (&self.config.closure, &self.config.state_dir);
+            let layer = match (&incoming, &spec.image.disk) {
+                (Some(of), _) => layer::blank(&self.places, closure, of.size()),
+                (None, Some(image)) => layer::of_disk(self.config, spec, image, self.keep),
+                (None, None) => layer::open(&self.places, closure, state, vm.layer_size),
+            };
+            let forking = clock.stage(Step::Fork, began);
+            let failed = |_| (Err("the network code failed".into()), forking);
+            let (attached, connecting) = attach.join().unwrap_or_else(failed);
+            (attached, connecting, layer, forking)
+        });
+        self.status.timing.extend([forking, connecting]);
+        let layer = layer.map_err(here)?;
+        let (attached, taps) =
+            attached.map_err(|source| RunError::Network { machine: name.into(), source })?;
+        self.lingering.join(attached.lingering);
+        self.status.addresses = attached.addresses;
+        let words = words(spec, vm, &accelerator);
+        let macs = incoming.as_ref().map_or_else(|| identity::macs(spec), fork::Incoming::macs);
+        let mut plan = spawn::Plan {
+            qemu: &qemu,
+            accelerator: &accelerator,
+            kernel,
+            initrd,
+            rootfs: spec.image.rootfs.as_ref().map(|file| self.config.physical(file)),
+            layer: Some(layer.written(spec.image.disk.is_some())),
+            volumes: volumes.iter().map(|(file, read_only)| (file.as_fd(), *read_only)).collect(),
+            taps: identity::devices(&taps, &macs),
+            size: vm.memory,
+            memory: Memory::Plain,
+            ram: None,
+            vcpus: vm.vcpus,
+            words: &words,
+            id: ids.base,
+        };
+        let mut identity = identity::of(self.config, spec, &taps, &macs).map_err(here)?;
+        let own = Own::of(self.config.streams);
+        if let Some(own) = &own {
+            own.describe(&mut identity.payload);
+        }
+        // Streams of somebody's terminal are not had twice.
+        let forks = own.is_none().then_some(Service::Fork);
+        let services: Vec<_> = [Service::Sessions, Service::Console, Service::Memory]
+            .into_iter()
+            .chain(forks)
+            .collect();
+        let doors = self.doors(&services).map_err(here)?;
+        let copied = incoming.is_some();
+        let (qemu, memory, unsaved) = match incoming {
+            Some(incoming) => {
+                plan.memory = incoming.memory();
+                let qemu = self.take_in(&plan, incoming, &layer.path).map_err(here)?;
+                (qemu, plan.memory, None)
+            }
+            None => self.turn_on(plan, vm, layer.size).map_err(here)?,
+        };
+        self.marks[0] = self.clock.us();
+        let machine = self.greet(qemu, Some(identity), doors, None, ids, copied).map_err(here)?;
+        let origin = Some(Origin { layer, macs, block: memory.block() });
+        Ok(Machine { unsaved, origin, own, ..machine })
+    }
+
+    /// Turns the computer on with what is in another.
+    fn take_in(
+        &mut self,
+        plan: &spawn::Plan<'_>,
+        incoming: fork::Incoming,
+        disk: &Path,
+    ) -> Res<spawn::Qemu> {
+        let mut qemu = self.spawn(plan)?;
+        let taken = self.timed(Step::Memory, |_| incoming.take(&mut qemu, disk))?;
+        self.status.fork = Some(taken);
+        Ok(qemu)
+    }
+
+    /// Turns the computer on, and waits until QEMU answers.
+    fn spawn(&mut self, plan: &spawn::Plan<'_>) -> Res<spawn::Qemu> {
+        self.timed(Step::Qemu, |run| {
+            let mut qemu = spawn::spawn(plan, &run.group)?;
+            // Should it end instead, what it said on the way is told with its end.
+            let _ = qemu.qmp.ask("query-status", &serde_json::json!({}));
+            Ok(qemu)
+        })
+    }
+
+    pub(super) fn say_accelerator(&mut self, accelerator: &Accelerator) {
+        if let Some(why) = &accelerator.passed_over {
+            self.log.say(&format!("hc: without hardware virtualisation ({why})"));
+        }
+    }
+
+    pub(super) fn doors(&self, services: &[Service]) -> Res<Vec<(Service, Door)>> {
+        services.iter().map(|service| service.open(&self.places.run)).collect()
+    }
+
+    /// Turns the computer on: as it was saved, or cold; then it may have to be saved.
+    fn turn_on(
+        &mut self,
+        plan: spawn::Plan<'_>,
+        vm: &Vm,
+        written: u64,
+    ) -> Res<(spawn::Qemu, Memory, Option<Unsaved>)> {
+        if !vm.resume {
+            return Ok((self.spawn(&plan)?, plan.memory, None));
+        }
+        let slot = saved::slot(self.config, self.spec, vm, &plan, written)?;
+        let cold = match slot.find() {
+            Ok(state) => {
+                let copied = Memory::Copied(state.as_raw_fd());
+                let plan = plan.with(slot.ram(), copied, state.as_fd());
+                let resumed = self.spawn(&plan).and_then(|mut qemu| {
+                    self.timed(Step::Memory, |_| resume::go_on(&mut qemu.qmp))?;
+                    Ok(qemu)
+                });
+                match resumed {
+                    Ok(qemu) => return Ok((qemu, plan.memory, None)),
+                    Err(problem) => {
+                        slot.discard()?;
+                        problem.to_string()
+                    }
+                }
+            }
+            Err(why) => why.into(),
+        };
+        self.log.say(&format!("hc: it starts cold, not as it was saved: {cold}"));
+        self.status.cold = Some(cold);
+        let Some(ram) = Ram::make(&self.places.run, vm.memory, plan.id)? else {
+            let place = self.places.run.display();
+            self.log.say(&format!("hc: it cannot be saved: {place} is not in memory"));
+            return Ok((self.spawn(&plan)?, plan.memory, None));
+        };
+        let saving = slot.begin()?;
+        let (path, state) = (ram.path.clone(), saving.state.as_fd());
+        let plan = plan.with(path, Memory::Kept(state.as_raw_fd()), state);
+        let qemu = self.spawn(&plan)?;
+        Ok((qemu, plan.memory, Some(Unsaved { saving, ram })))
+    }
+
+    pub(super) fn greet(
+        &mut self,
+        qemu: spawn::Qemu,
+        identity: Option<wire::Identity>,
+        doors: Vec<(Service, Door)>,
+        pc: Option<q35::Running>,
+        ids: IdRange,
+        copied: bool,
+    ) -> Res<Machine> {
+        let open = if copied { Channel::open_to_copy } else { Channel::open };
+        self.status.payload_pid = Some(qemu.process.pid);
+        let pid = format!("{}\n", qemu.process.pid);
+        hc_fs::plain::write(&self.places.run.join("pid"), pid.as_bytes(), 0o644)?;
+        self.status.write(&self.places)?;
+        Ok(Machine {
+            process: qemu.process,
+            qmp: qemu.qmp,
+            said: qemu.said,
+            channel: qemu.guest.map(open).transpose().map_err(said)?,
+            console: Console::open(qemu.console, &self.places)?,
+            doors,
+            still: Still::default(),
+            balloon: Balloon::default(),
+            pc,
+            own: None,
+            identity,
+            unsaved: None,
+            origin: None,
+            forking: None,
+            _ids: ids,
+        })
+    }
+}
+
+/// The images of volumes, opened as they may be used, in the order of their names.
+fn volumes(held: &Volumes, spec: &MachineSpec) -> Res<Vec<(File, bool)>> {
+    let open = |(image, read_only): (&Path, bool)| {
+        let how = if read_only { OFlags::RDONLY } else { OFlags::RDWR };
+        let opened = rustix::fs::open(image, how | OFlags::CLOEXEC, Mode::empty());
+        Ok((opened.doing_with(|| format!("open {}", image.display()))?.into(), read_only))
+    };
+    held.images().zip(spec.volumes.values().map(|volume| volume.read_only)).map(open).collect()
+}
+
+/// The kernel's command line.
+pub(super) fn words(spec: &MachineSpec, vm: &Vm, accelerator: &Accelerator) -> Vec<String> {
+    let own = ["console=ttyS0", "quiet", "panic=-1", "root=serial:root"];
+    let layer = spec.image.disk.is_none().then_some("hc.layer=serial:layer");
+    // A microVM has no PCI bus; what else would be waited for while it comes up is not.
+    let quick = ["pci=off", "rcupdate.rcu_expedited=1", "cryptomgr.notests"];
+    let mut words: Vec<String> =
+        own.into_iter().chain(layer).chain(quick).map(String::from).collect();
+    words.extend(accelerator.words());
+    words.extend(vm.kernel_params.iter().cloned());
+    words
+}
