@@ -2,8 +2,8 @@
 
 use super::write;
 use crate::{
-    DerivationError, DerivationOutput, InputDerivation, Output, StoreDir, StorePath,
-    StructuredAttrs,
+    DerivationError, DerivationOutput, InputDerivation, InputDerivationHash, Output, StoreDir,
+    StorePath, StructuredAttrs,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -104,15 +104,14 @@ impl Derivation {
         self
     }
 
-    /// Finishes one that has no input derivations whose hashes its outputs would need.
+    /// Finishes it, as [`super::make`] does, but for input derivations, which are taken for ones that have
+    /// to be built to be known: then its outputs have no paths yet.
     ///
     /// # Errors
-    /// When it is not right, or has such.
+    /// When it is not right.
     pub fn build(self) -> Result<Self, DerivationError> {
-        super::settle::settle(self, |_| Err("its hash is not known")).map_err(|error| match error {
-            crate::InputResolutionError::Derivation(error) => error,
-            other => DerivationError::InvalidDerivation(other.to_string()),
-        })
+        let deferred = |_: &StorePath| Ok::<_, DerivationError>(InputDerivationHash::Deferred);
+        super::settle::settle(self, deferred).map_err(super::modulo::unwrap_resolution)
     }
 
     /// The name, without `.drv`.

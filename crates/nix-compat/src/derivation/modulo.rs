@@ -127,7 +127,7 @@ impl ModuloHashes {
     }
 }
 
-fn unwrap_resolution(error: InputResolutionError<DerivationError>) -> DerivationError {
+pub(super) fn unwrap_resolution(error: InputResolutionError<DerivationError>) -> DerivationError {
     match error {
         InputResolutionError::Derivation(error) | InputResolutionError::Resolve { error, .. } => {
             error
