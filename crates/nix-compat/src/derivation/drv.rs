@@ -104,7 +104,7 @@ impl Derivation {
         self
     }
 
-    /// Finishes it, as [`super::make`] does, but for input derivations, which are taken for ones that have
+    /// Finishes it, as `make` does, but for input derivations, which are taken for ones that have
     /// to be built to be known: then its outputs have no paths yet.
     ///
     /// # Errors
