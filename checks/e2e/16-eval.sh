@@ -145,6 +145,9 @@ hc eval --option sandbox false --expr 1 >/dev/null 2>error
 same "one that is of no concern" "$(cat error)" "warning: the setting 'sandbox' of Nix has no effect here"
 refuse 2 "not compatible" "a file is not pure" hc eval --pure-eval --file default.nix
 
+hc eval -v --impure --expr "import $WORK/default.nix" >/dev/null 2>error || true
+check "-v says which files are evaluated" grep -qx "evaluating file '$WORK/default.nix'" error
+
 # What is printed can be opened.
 same "a source that --raw names" "$(cat "$(hc eval --impure --raw --expr "\"\${$WORK/seen}\"")/deep/file")" text
 drv=$(hc eval --json --expr '(derivation { name = "named"; system = "s"; builder = "b"; }).drvPath' | jq -r .)

@@ -2,6 +2,7 @@
 # ended.
 . "$(dirname "$0")/../lib/test.sh"
 . "$(dirname "$0")/../lib/wire.sh"
+. "$(dirname "$0")/../lib/inside.sh"
 
 : "${KERNEL_DEB:?a package of a Debian kernel}"
 # What hangs is a failure of its own, and the rest is still to be seen.
@@ -41,10 +42,7 @@ same "under the MAC that follows from its name" "$(far ip neigh show 192.0.2.7 |
 same "and nothing of it is left on the host's side" "$(ip -o link show type macvtap)" ""
 
 # --- Shells.
-same "a shell reads commands, as at a login" "$(echo 'echo "$0 $HOME $SHELL $USER $PWD"' | hc shell db 2>&1)" \
-	"-bash /root /bin/bash root /root"
-same "of another user" "$(echo 'id -un; echo $HOME' | hc shell -u www-data db | xargs)" "www-data /var/www"
-same "its exit code is passed on" "$(echo 'exit 9' | hc shell db; echo $?)" 9
+shells db
 check "on a terminal it has one, of the terminal's size and kind" bash -c \
 	'(sleep 2; echo "tty; stty size; echo \$TERM"; sleep 1; echo exit) | TERM=vt220 script -qec "stty rows 33 cols 99; $HC shell db" /dev/null | tr -d "\r" | tee /dev/stderr | grep -A2 /dev/pts/ | grep -A1 -x "33 99" | grep -qx vt220'
 check "and is told when that changes" timeout 60 bash -c \
@@ -52,25 +50,8 @@ check "and is told when that changes" timeout 60 bash -c \
 
 # --- Files.
 cd "$WORK" || exit 1
-mkdir -p tree/sub
-head -c 3000000 /dev/urandom >tree/sub/big
-echo text >tree/file
-ln -s file tree/link
-ln tree/file tree/hard
-chmod 750 tree/sub
-chown -R 1000:1000 tree
-check "a tree into a directory of the machine" hc cp tree db:/srv
-same "it is there, with what it holds" "$(hc exec db -- sh -c 'cd /srv/tree; cat link; stat -c "%a %U" sub; stat -c %h file; sha256sum <sub/big')" \
-	"text
-750 root
-2
-$(sha256sum <tree/sub/big)"
-check "under another name, with its owners" hc cp -a tree db:/srv/kept
-same "they are the numbers" "$(hc exec db -- stat -c '%u:%g' /srv/kept/sub/big)" 1000:1000
-check "a file over a file" hc cp tree/file db:/srv/tree/sub/big
-same "it is the other one" "$(hc exec db -- cat /srv/tree/sub/big)" text
+copied_in db
 check "out of the machine" hc cp db:/srv/kept back
-sum() { (cd "$1" && find . | sort | tar --no-recursion -T- -c --mtime=@0 --owner=0 --group=0 | sha256sum); }
 same "it is what went in" "$(sum back)" "$(sum tree)"
 tar -c tree | hc cp - db:etc >out 2>&1
 same "as tar streams, and from the root" "$(hc cp db:etc/tree/file - | tar -xO)" text

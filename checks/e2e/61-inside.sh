@@ -1,5 +1,6 @@
 # Into a machine that runs, and out of it: shells and files.
 . "$(dirname "$0")/../lib/test.sh"
+. "$(dirname "$0")/../lib/inside.sh"
 
 cloud <<-'NIX'
 	{ images, lib, ... }: {
@@ -13,39 +14,19 @@ cloud <<-'NIX'
 NIX
 check "deploy" deploy
 
-echo 'echo "$0 $HOME $SHELL $USER $PWD"' | hc shell deb >"$WORK/out" 2>&1
-same "a shell reads commands, as at a login" "$(cat "$WORK/out")" "-bash /root /bin/bash root /root"
-same "of another user" "$(echo 'id -un; echo $HOME' | hc shell -u www-data deb | tr '\n' ' ')" "www-data /var/www "
-same "its exit code is passed on" "$(echo 'exit 9' | hc shell deb; echo $?)" 9
+shells deb
 check "on a terminal it has one" bash -c \
 	'(sleep 1; echo tty; sleep 1; echo exit) | script -qec "stty rows 33 cols 99; $HC shell deb" /dev/null | tr -d "\r" | tee /dev/stderr | grep -q /dev/pts/'
 refuse 1 "has no shell.*hc exec" "an image without a shell" hc shell bare
 refuse 1 "not running" "a machine that is not there" hc shell nobody
 
 cd "$WORK" || exit 1
-mkdir -p tree/sub
-head -c 3000000 /dev/urandom >tree/sub/big
-echo text >tree/file
-ln -s file tree/link
-ln tree/file tree/hard
-chmod 750 tree/sub
-chown -R 1000:1000 tree
-check "a tree into a directory of the machine" hc cp tree deb:/srv
-same "it is there, with what it holds" "$(hc exec deb -- sh -c 'cd /srv/tree; cat link; stat -c "%a %U" sub; stat -c %h file; sha256sum <sub/big')" \
-	"text
-750 root
-2
-$(sha256sum <tree/sub/big)"
-check "with its owners" hc cp -a tree deb:/srv/kept
-same "they are the numbers" "$(hc exec deb -- stat -c '%u:%g' /srv/kept/sub/big)" 1000:1000
+copied_in deb
 check "contents of a directory" hc cp tree/. deb:/srv/kept
-check "a file over a file" hc cp tree/file deb:/srv/tree/sub/big
-same "it is the other one" "$(hc exec deb -- cat /srv/tree/sub/big)" text
 check "from one machine to another" hc cp deb:/srv/kept other:/opt/got
 same "owners and all" "$(hc exec other -- stat -c '%u %n' /opt/got/sub)" "1000 /opt/got/sub"
 check "out of the machine" hc cp other:/opt/got back
-same "it is what went in" "$(cd back && find . | sort | tar --no-recursion -T- -c --mtime=@0 --owner=0 --group=0 | sha256sum)" \
-	"$(cd tree && find . | sort | tar --no-recursion -T- -c --mtime=@0 --owner=0 --group=0 | sha256sum)"
+same "it is what went in" "$(sum back)" "$(sum tree)"
 same "and belongs to who copied it" "$(stat -c %u back/sub)" 0
 
 hc cp bare:/etc/hostname - | tar -xO >out

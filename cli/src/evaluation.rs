@@ -57,6 +57,9 @@ pub struct HowArgs {
     /// See the environment, the time and any file
     #[arg(long, alias = "no-pure-eval")]
     impure: bool,
+    /// Say which files are evaluated
+    #[arg(short, long, alias = "debug", action = clap::ArgAction::Count)]
+    verbose: u8,
     /// How long evaluation may take
     #[arg(long, value_name = "SECONDS")]
     max_time: Option<f64>,
@@ -84,6 +87,7 @@ impl HowArgs {
             settings: Settings {
                 abort_on_warn: std::env::var("NIX_ABORT_ON_WARN")
                     .is_ok_and(|value| truth(&value) == Some(true)),
+                verbose: self.verbose > 0,
                 colour: output::colour(&std::io::stderr()),
                 home: std::env::home_dir(),
                 features: self.features.all()?,

@@ -43,6 +43,8 @@ pub struct Settings {
     pub colour: bool,
     /// Let `builtins.traceVerbose` speak.
     pub trace_verbose: bool,
+    /// Say which files are evaluated.
+    pub verbose: bool,
     /// Make what `builtins.warn` says an error.
     pub abort_on_warn: bool,
     /// What to warn of in the text of expressions, and what to refuse.
@@ -77,6 +79,7 @@ impl Default for Settings {
             show_trace: false,
             colour: false,
             trace_verbose: false,
+            verbose: false,
             abort_on_warn: false,
             lints: nix_syntax::Lints::default(),
             features: Vec::new(),

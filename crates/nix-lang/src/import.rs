@@ -74,6 +74,10 @@ impl<'a> Evaluator<'a> {
         env: &'a Env<'a>,
         pos: Pos,
     ) -> Result<Value<'a>> {
+        if self.settings.verbose {
+            let text = String::from_utf8_lossy(file);
+            self.io.message(&format!("evaluating file '{text}'"));
+        }
         let expr = self.parse_file(file, outer, pos)?;
         self.eval(expr, env)
     }
