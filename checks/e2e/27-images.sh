@@ -86,7 +86,7 @@ same "an image has its file's name" "$(imported "$WORK/cloud/root.tar.gz")" "roo
 same "or the one it is given" "$(imported --name web-1 "$WORK/cloud/root.tar.gz")" "web-1 rootfs"
 check "by which it is found" hc image inspect web-1
 truncate -s 2M "$WORK/raw" && printf 'x' | dd of="$WORK/raw" conv=notrunc status=none
-qemu-img convert -O qcow2 "$WORK/raw" "$WORK/appliance.qcow2" && qemu-img convert -O vmdk "$WORK/raw" "$WORK/other.vmdk"
+qemu-img convert -O qcow2 "$WORK/raw" "$WORK/appliance.qcow2"
 same "a qcow2 image is a disk" "$(imported "$WORK/appliance.qcow2")" "appliance disk"
 same "the line says where it goes" "$(jq -r '"\(.option) = \(.nix)"' "$WORK/import" | cut -c1-22)" "image = images.disk { "
 genisoimage -quiet -o "$WORK/cd.iso" "$root/etc"
@@ -97,7 +97,16 @@ same "a cpio archive is an initrd" "$(imported "$WORK/early.img")" "early initrd
 same "a package of a kernel is one" "$(imported --name linux "$KERNEL_DEB") $(jq -r .option "$WORK/import")" "linux kernel vm.kernel"
 check "inspect tells a kernel's version" bash -c '"$HC" image inspect linux | grep -q "^version *[0-9].*-amd64$"'
 refuse 1 "such as --as disk" "a raw disk without partitions is not guessed" hc image import "$WORK/raw"
-refuse 1 "hint: qemu-img convert -O qcow2 .*other.vmdk" "a format that QEMU reads is named, with what to do" hc image import "$WORK/other.vmdk"
+for format in vmdk vhdx vdi; do
+	qemu-img convert -O $format "$WORK/raw" "$WORK/other-$format.$format"
+	same "a $format image goes through qemu-img" "$(imported "$WORK/other-$format.$format")" "other-$format disk"
+	check "and is the disk that it was" cmp "$WORK/raw" "$(jq -r .path "$WORK/import")/disk.raw"
+done
+refuse 8 "hint: install the package 'qemu-utils'" "where that is not there, it is said" env PATH=/none "$HC" image import "$WORK/other-vmdk.vmdk"
+qemu-img create -q -f vmdk -b "$WORK/other-vmdk.vmdk" -F vmdk "$WORK/above.vmdk"
+refuse 1 "it lies on" "one that lies on another file is refused" hc image import "$WORK/above.vmdk"
+qemu-img convert -O vmdk -o subformat=monolithicFlat "$WORK/raw" "$WORK/two.vmdk"
+refuse 1 "names other files.*" "and one that names others" hc image import "$WORK/two.vmdk"
 refuse 1 "hint: .*tar -C" "a directory that is no layout" hc image import "$root"
 check "has not gone into the store" bash -c '! ls -d /nix/store/*-root/etc'
 : >"$WORK/empty.tar"

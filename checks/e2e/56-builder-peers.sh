@@ -20,6 +20,7 @@ echo in >files/tree/sub/file
 printf '#!x' >files/tree/run
 chmod +x files/tree/run
 ln -s sub/file files/tree/link
+printf 'caf\351 \200\377' >files/latin # no UTF-8
 tar -C files -cf files/channel.tar tree
 nix-store --dump files/tree >files/tree.nar
 sha() { sha256sum "$1" | cut -d' ' -f1; }
@@ -63,6 +64,10 @@ in rec {
     args = [ "-c" ''printf '%s|' "$0" "$@" "$odd" > $out'' "zero" "" "a b" "\n" "$x" "é" ];
     PATH = "${sh}/bin"; true = true; false = false; null = null; int = 5; float = 1.5; list = [ "a" 1 [ "b" ] ];
     path = ./known.nix;
+  };
+  bytes = let odd = builtins.readFile ./files/latin; in derivation {
+    name = "bytes"; system = "x86_64-linux"; builder = "${sh}/bin/sh"; PATH = "${sh}/bin"; inherit odd; ${odd} = "named";
+    args = [ "-c" ''printf '%s|' "$0" "$@" "$odd" > $out'' odd "x${odd}" ];
   };
   variables = d "variables" "env | grep -v ^out | sort > $out"
     { HOME = "/x"; TMPDIR = "/x"; NIX_STORE = "x"; NIX_BUILD_CORES = "99"; PWD = "/x"; TERM = "x"; NIX_LOG_FD = "9"; };

@@ -47,6 +47,12 @@ check "and the old one no longer" bash -c "! nsenter --net --target $far curl -s
 check "rollback" hc rollback
 check "brings it back" get 192.0.2.7
 
+# The host's link goes, and another one comes under its name.
+ip link del wire0
+wire
+check "machines are on a link that came back" within 5 get 192.0.2.7
+check "of an exposed network, too" within 5 hc exec tree -- ip link show lan0
+
 # Bad descriptions.
 describe 'lan.wire0.addresses = [ "192.0.2.7" ];'
 refuse 3 "'192.0.2.7' is no address with the length of its prefix" "an address without its prefix is told" deploy

@@ -1,5 +1,5 @@
-//! Any bytes as a derivation, in Nix's own format and as JSON: what is read can be written and read
-//! again.
+//! Any bytes as a derivation: what is read can be written and read again, and what is all UTF-8 is the
+//! same to another reader.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -14,8 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
         let written = derivation.to_aterm_bytes();
         // Nix writes the names of outputs and systems as they are, also those that cannot be.
         let all_plain = |input: &InputDerivation| input.outputs().iter().all(|name| plain(name));
-        let builder = derivation.clone().into_builder();
-        if plain(builder.system())
+        if str::from_utf8(derivation.system()).is_ok_and(plain)
             && derivation.outputs().keys().all(|name| plain(name))
             && derivation.input_derivations().values().all(all_plain)
         {
@@ -23,13 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!(again, derivation);
             assert_eq!(again.to_aterm_bytes(), written);
         }
-        let _ = (derivation.drv_path(), derivation.validate(), derivation.is_fixed_output());
+        let _ = (derivation.drv_path(), derivation.is_fixed_output());
         let _ = ModuloHashes::default().check(&derivation);
-    }
-    if let Ok(derivation) = Derivation::from_json_bytes(bytes)
-        && let Ok(written) = derivation.to_json_bytes()
-    {
-        let again = Derivation::from_json_bytes(&written).expect("what was written");
-        assert_eq!(again, derivation);
     }
 });

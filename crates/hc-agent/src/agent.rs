@@ -8,7 +8,7 @@ use crate::fleet::Fleet;
 use crate::generations::Generations;
 use crate::journal;
 use crate::machines::Machines;
-use crate::networks::Networks;
+use crate::networks::{Networks, OverlayView};
 use crate::roots::Roots;
 use crate::target::Loaded;
 use crate::wire::{AgentStatus, Failure, InProgress};
@@ -236,6 +236,12 @@ impl Agent {
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// The overlay there is.
+    pub(crate) fn overlay(&self) -> Result<Option<OverlayView>> {
+        let failed = |source| AgentError::Part { what: "tell of the other hosts", source };
+        self.networks.overlay().map_err(failed)
     }
 
     /// Makes the network what it is to be, again.

@@ -4,6 +4,7 @@ use crate::activate::{Activate, Wanted, plain_path};
 use crate::agent::Agent;
 use crate::error::AgentError;
 use crate::forks;
+use crate::networks::OverlayView;
 use crate::serve::Peer;
 use crate::wire::{
     ActivateRequest, Activation, ApiError, EvaluateAnswer, EvaluateRequest, Failure, MachineView,
@@ -32,6 +33,7 @@ pub(crate) fn router(agent: Arc<Agent>) -> Router {
         .route("/v1/machines", get(machines))
         .route("/v1/machines/{name}/{verb}", post(verb))
         .route("/v1/network", post(network))
+        .route("/v1/overlay", get(overlay))
         .route("/v1/evaluate", post(evaluate))
         .route("/v1/shutdown", post(shutdown))
         .fallback(|| async {
@@ -111,6 +113,11 @@ async fn machines(State(agent): Shared) -> Json<Vec<MachineView>> {
 async fn network(State(agent): Shared) -> Answer<()> {
     agent.settled().await;
     Ok(Json(agent.mend().await?))
+}
+
+async fn overlay(State(agent): Shared) -> Answer<Option<OverlayView>> {
+    agent.settled().await;
+    Ok(Json(agent.overlay()?))
 }
 
 async fn activate(

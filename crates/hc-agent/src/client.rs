@@ -1,6 +1,7 @@
 //! Talking to an agent over its socket. Blocking: the command line has nothing else to do.
 
 use crate::generations::Generation;
+use crate::networks::OverlayView;
 use crate::wire::{
     ActivateRequest, Activation, AgentStatus, ApiError, EvaluateAnswer, EvaluateRequest,
     MachineView, RollbackRequest, ShutdownRequest,
@@ -109,6 +110,14 @@ impl Client {
     /// [`ClientError`].
     pub fn machines(&self) -> Result<Vec<MachineView>> {
         self.get("/v1/machines")
+    }
+
+    /// The overlay of the host, where it has one.
+    ///
+    /// # Errors
+    /// [`ClientError`], as of every call.
+    pub fn overlay(&self) -> Result<Option<OverlayView>> {
+        self.get("/v1/overlay")
     }
 
     /// Starts a machine that was stopped or has ended; answers when it is ready.

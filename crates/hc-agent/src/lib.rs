@@ -48,7 +48,9 @@ pub use failpoints::{Action, Failpoint, Failpoints, When};
 pub use generations::{Generation, Generations};
 pub use host::{HostNetworks, MachineNetwork, StoreRoots, ThrowawayNetwork};
 pub use machines::{Machines, ProcessMachines, REQUESTED};
-pub use networks::{MachineName, Networks, NoNetworks, State};
+pub use networks::{
+    Carrier, MachineName, Networks, NoNetworks, OverlayView, Report, Reports, State,
+};
 pub use process::Process;
 pub use restarts::Restarts;
 pub use roots::{NoRoots, Roots};

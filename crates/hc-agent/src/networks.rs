@@ -3,8 +3,10 @@
 use crate::error::PartError;
 use futures_util::future::{BoxFuture, FutureExt};
 pub use hc_net::dns::State;
+pub use hc_net::wireguard::{Report, Reports};
 use hc_spec::lan::Lan;
 use hc_spec::{HostSpec, Name};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A machine as the name server sees it.
@@ -22,6 +24,28 @@ pub struct MachineName {
     pub runs: bool,
     /// Process whose network namespace is the machine's, of a container that runs.
     pub inside: Option<i32>,
+}
+
+/// What carries the overlay of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Carrier {
+    /// VXLAN, which says nothing of other hosts.
+    Plain,
+    /// The kernel's WireGuard.
+    Kernel,
+    /// WireGuard in the agent.
+    Agent,
+}
+
+/// The overlay of a host, and how it stands with the other ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OverlayView {
+    /// What carries it.
+    pub carrier: Carrier,
+    /// The other hosts, and computers that are none, whose keys are known; nobody with VXLAN.
+    pub ends: Reports,
 }
 
 /// Links, tables and names of a host. Everything is idempotent: it is repeated after a crash.
@@ -49,6 +73,11 @@ pub trait Networks: Send + Sync {
 
     /// Replaces all names at once. Called whenever readiness changes, so it must be cheap.
     fn publish(&self, host: &HostSpec, machines: &[MachineName]);
+
+    /// The overlay there is.
+    fn overlay(&self) -> Result<Option<OverlayView>, PartError> {
+        Ok(None)
+    }
 
     /// Waits until somebody else takes part of it away, and says what.
     fn loss(&self) -> BoxFuture<'_, Result<String, PartError>> {

@@ -3,6 +3,7 @@
 //! qcow2 is read here, so that backing files are found by what is declared and never by the names in
 //! the image, and each part of the file is checked to be used once.
 
+pub mod foreign;
 pub mod qcow2;
 
 use crate::builder::{Env, path, text};
@@ -14,8 +15,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Disks are not larger when nothing else is said.
-const SIZE_MAX: u64 = 16 << 40;
+/// Disks are not larger when nothing else is said, in bytes.
+pub const SIZE_MAX: u64 = 16 << 40;
 /// What one thread takes at a time; a multiple of every cluster size.
 const CHUNK: u64 = 8 << 20;
 const BUFFER: u64 = 1 << 20;
@@ -23,8 +24,8 @@ const BUFFER: u64 = 1 << 20;
 const HOLE: usize = 4096;
 
 /// Builds `out/disk.raw`, sparse, from `src`: qcow2 or raw (an ISO image is raw); any other format
-/// through `qemuImg`, the path of QEMU's program in the sandbox. What is read here is read by a process
-/// confined for good; of the others no more than the format's name in the first bytes. `backing` lists the files below a qcow2
+/// through `qemuImg`, the path of QEMU's program in the sandbox ([`foreign`]). What is read here is read by a
+/// process confined for good; of the others no more than the format's name in the first bytes. `backing` lists the files below a qcow2
 /// image, nearest first: the name in the image is never followed. `maxSize` is in bytes.
 ///
 /// # Errors
@@ -40,10 +41,15 @@ pub fn build(env: &Env) -> Result<()> {
     };
     hc_fs::plain::create_dir_all(&out, 0o755)?;
     let target = out.join("disk.raw");
-    let mut magic = [0; 8];
-    let length = File::open(&source).and_then(|f| f.read_at(&mut magic, 0)).on("read", &source)?;
-    if let Some(kind) = foreign(&magic[..length], &source)? {
-        return through_qemu(kind, &source, &target, limit, env);
+    if let Some(format) = foreign::format(&source)? {
+        if !env.contains_key("qemuImg") {
+            let why = format!(
+                "is missing: {} is a {format} image, which QEMU's qemu-img has to convert; give its path",
+                source.display()
+            );
+            return Err(wrong("qemuImg", why));
+        }
+        return foreign::convert(&path(env, "qemuImg")?, format, &source, (&target, "raw"), limit);
     }
     let mut files = vec![source];
     if env.contains_key("backing") {
@@ -51,70 +57,6 @@ pub fn build(env: &Env) -> Result<()> {
     }
     confine::this_process(&files, &[&out], limit)?;
     convert(&files, &target, limit)
-}
-
-/// The format, in qemu-img's words, where it is one that is not read here.
-fn foreign(magic: &[u8], source: &Path) -> Result<Option<&'static str>> {
-    Ok(match magic {
-        b"vhdxfile" => Some("vhdx"),
-        [b'K', b'D', b'M', b'V', ..] => Some("vmdk"),
-        _ => {
-            let mut at_64 = [0; 4];
-            let file = File::open(source).on("open", source)?;
-            let is_vdi =
-                file.read_exact_at(&mut at_64, 64).is_ok() && at_64 == [0x7f, 0x10, 0xda, 0xbe];
-            is_vdi.then_some("vdi")
-        }
-    })
-}
-
-fn through_qemu(kind: &str, source: &Path, target: &Path, limit: u64, env: &Env) -> Result<()> {
-    if !env.contains_key("qemuImg") {
-        let why = format!(
-            "is missing: {} is a {kind} image, which QEMU's qemu-img has to convert; give its path",
-            source.display()
-        );
-        return Err(Error::Attribute { name: "qemuImg".into(), why });
-    }
-    let program = path(env, "qemuImg")?;
-    let out = target.parent().unwrap_or(target);
-    let run = |words: &[&str], more: &[&Path]| {
-        let mut command = std::process::Command::new(&program);
-        command.args(words).args(more);
-        let done = confine::output(&mut command, &[source.into()], &[out], limit)?;
-        if done.status.success() {
-            return Ok(done.stdout);
-        }
-        Err(Error::Command {
-            command: format!("{} {}", program.display(), words.join(" ")),
-            status: done.status.to_string(),
-            output: String::from_utf8_lossy(&done.stderr).into_owned(),
-        })
-    };
-    // Asked before anything is written.
-    let told = run(&["info", "--output=json", "-f", kind], &[source])?;
-    let told: Told = serde_json::from_slice(&told)
-        .map_err(|e| damaged(source, 0, format!("qemu-img does not say how large it is: {e}")))?;
-    if told.virtual_size > limit {
-        return Err(too_large(source, told.virtual_size, limit));
-    }
-    if let Some(name) = told.backing_filename {
-        let why = format!(
-            "it lies on `{name}`: make one file of both with `qemu-img convert` first; only qcow2 \
-             images can have `backing`"
-        );
-        return Err(damaged(source, 0, why));
-    }
-    run(&["convert", "-f", kind, "-O", "raw", "-S", "4k"], &[source, target])?;
-    Ok(())
-}
-
-/// What `qemu-img info` says.
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Told {
-    virtual_size: u64,
-    backing_filename: Option<String>,
 }
 
 enum Layer {

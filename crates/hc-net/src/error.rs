@@ -97,7 +97,7 @@ pub enum Error {
     /// An element of a packet filter set could not be changed.
     #[error("cannot {action} the filter entries of {what}: {source}{}", filter_hint(source))]
     Filter {
-        /// "add" or "remove".
+        /// A verb, such as "add".
         action: &'static str,
         /// Link or network it was about.
         what: String,

@@ -23,14 +23,13 @@ pub mod wire;
 pub mod worker;
 
 pub use derivation::modulo::ModuloHashes;
-pub use derivation::{Made, hash_modulo, make, modulo, resolve};
+pub use derivation::{Derivation, Made, hash_modulo, make, modulo, resolve};
 pub use hash::{CAHash, ContentAddressMethod, HashAlgorithm, NixHash, NixHasher, hash_bytes};
 pub use nix_derivation::nixbase32 as nix32;
 pub use nix_derivation::{
-    Derivation, DerivationBuilder, DerivationModuloHash, DerivationOutput, DrvOutput,
-    Error as DerivationError, InputDerivation, InputDerivationHash, InputResolutionError, Output,
-    OutputPathHash, StoreDir, StorePath, StructuredAttrs, StructuredAttrsFiles,
-    ValidatedDerivation,
+    DerivationModuloHash, DerivationOutput, DrvOutput, Error as DerivationError, InputDerivation,
+    InputDerivationHash, InputResolutionError, Output, OutputPathHash, StoreDir, StorePath,
+    StructuredAttrs, StructuredAttrsFiles,
 };
 pub use path::{STORE_DIR, StorePathError};
 pub use tree::{Copied, CopyError, copy_tree};

@@ -23,9 +23,6 @@ pub use nix_archive::nar::{
 use crate::tree::{Block, Context, produce};
 use frame::Framer;
 
-// Linux file systems tell names apart by case: the hack for those that do not is never wanted.
-const CASES: nix_archive::nar::CaseHack = nix_archive::nar::CaseHack::Disabled;
-
 /// A writer that hashes archives, and counts their bytes.
 #[derive(Debug)]
 pub struct Hasher {
@@ -104,12 +101,13 @@ pub fn hash_path_with(algorithm: HashAlgorithm, path: &Path) -> Result<NixHash, 
     Ok(hasher.finish())
 }
 
-/// Unpacks an archive to `destination`, which must not be there yet.
+/// Unpacks an archive to `destination`, which must not be there yet, as `nix-store --restore` does: the
+/// modes follow from the umask, and the times are now.
 ///
 /// # Errors
-/// When the archive is malformed, or it cannot be written.
-pub fn restore(from: &mut impl Read, destination: &Path) -> Result<(), Error> {
-    nix_archive::nar::restore_reader(from, destination, CASES)
+/// As for [`crate::unpack`].
+pub fn restore(from: &mut (impl Read + ?Sized), destination: &Path) -> Result<(), Error> {
+    crate::unpack::restore(from, destination).map(drop)
 }
 
 /// Hashes the archive of the tree at `path`, and tells which of `candidates` it refers to.

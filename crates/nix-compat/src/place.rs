@@ -1,5 +1,5 @@
 //! Making files, directories and symlinks as they are kept in a store: modes 444 and 555, a second
-//! after the epoch. With no call more than that takes.
+//! after the epoch; or as a process makes them. With no call more than that takes.
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
@@ -14,6 +14,8 @@ const TIMES: Timestamps = Timestamps {
 /// How things are made by this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Places {
+    /// As in a store.
+    canonical: bool,
     /// A file gets the mode that it is made with.
     files: bool,
     /// And so does a directory, in which more can be made all the same.
@@ -22,7 +24,10 @@ pub struct Places {
 
 impl Places {
     /// For a place that changes modes itself, by access lists.
-    pub const CAREFUL: Self = Self { files: false, directories: false };
+    pub const CAREFUL: Self = Self { canonical: true, files: false, directories: false };
+
+    /// For what is not in a store: modes follow from the umask, times are when things were made.
+    pub const PLAIN: Self = Self { canonical: false, files: true, directories: true };
 
     /// Looks at what the process is allowed to, and at its umask.
     #[must_use]
@@ -42,7 +47,7 @@ impl Places {
         // CAP_DAC_OVERRIDE, of linux/capability.h: a directory's mode is no obstacle.
         let capabilities = field("CapEff").and_then(|text| u64::from_str_radix(text, 16).ok());
         let directories = files && capabilities.is_some_and(|all| all & 1 << 1 != 0);
-        Self { files, directories }
+        Self { canonical: true, files, directories }
     }
 
     /// Makes a file, to be filled and then finished.
@@ -56,7 +61,7 @@ impl Places {
         executable: bool,
     ) -> Result<OwnedFd, Errno> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        rustix::fs::openat(parent, name, flags | OFlags::NOFOLLOW, mode(executable))
+        rustix::fs::openat(parent, name, flags | OFlags::NOFOLLOW, self.mode(executable))
     }
 
     /// Gives a file its mode and time, when all is in it.
@@ -65,7 +70,10 @@ impl Places {
     /// When the system refuses.
     pub fn finish_file(self, file: impl AsFd, executable: bool) -> Result<(), Errno> {
         if !self.files {
-            rustix::fs::fchmod(&file, mode(executable))?;
+            rustix::fs::fchmod(&file, self.mode(executable))?;
+        }
+        if !self.canonical {
+            return Ok(());
         }
         rustix::fs::futimens(file, &TIMES)
     }
@@ -79,7 +87,7 @@ impl Places {
         parent: BorrowedFd<'_>,
         name: impl Arg + Copy,
     ) -> Result<OwnedFd, Errno> {
-        let mode = Mode::from_raw_mode(if self.directories { 0o555 } else { 0o700 });
+        let mode = if self.directories { self.mode(true) } else { Mode::RWXU };
         rustix::fs::mkdirat(parent, name, mode)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         rustix::fs::openat(parent, name, flags, Mode::empty())
@@ -91,7 +99,10 @@ impl Places {
     /// When the system refuses.
     pub fn finish_directory(self, directory: impl AsFd) -> Result<(), Errno> {
         if !self.directories {
-            rustix::fs::fchmod(&directory, mode(true))?;
+            rustix::fs::fchmod(&directory, self.mode(true))?;
+        }
+        if !self.canonical {
+            return Ok(());
         }
         rustix::fs::futimens(directory, &TIMES)
     }
@@ -107,12 +118,20 @@ impl Places {
         target: impl Arg,
     ) -> Result<(), Errno> {
         rustix::fs::symlinkat(target, parent, name)?;
+        if !self.canonical {
+            return Ok(());
+        }
         rustix::fs::utimensat(parent, name, &TIMES, AtFlags::SYMLINK_NOFOLLOW)
     }
-}
 
-fn mode(executable: bool) -> Mode {
-    Mode::from_raw_mode(if executable { 0o555 } else { 0o444 })
+    fn mode(self, executable: bool) -> Mode {
+        Mode::from_raw_mode(match (self.canonical, executable) {
+            (true, false) => 0o444,
+            (true, true) => 0o555,
+            (false, false) => 0o666,
+            (false, true) => 0o777,
+        })
+    }
 }
 
 impl Default for Places {
@@ -128,7 +147,7 @@ mod tests {
     #[test]
     fn what_a_process_is_tells_which_calls_are_needed() {
         let of = |umask: &str, capabilities: &str| {
-            let Places { files, directories } =
+            let Places { files, directories, .. } =
                 Places::of(&format!("Name:\tx\nUmask:\t{umask}\nCapEff:\t{capabilities}\n"));
             (files, directories)
         };

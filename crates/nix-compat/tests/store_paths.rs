@@ -3,8 +3,8 @@
 #![allow(missing_docs, clippy::disallowed_methods)]
 
 use nix_compat::{
-    ContentAddressMethod as Method, Derivation, DerivationBuilder, HashAlgorithm, NixHash,
-    StorePath, git_tree, hash, hash_bytes, nar, path,
+    ContentAddressMethod as Method, Derivation, HashAlgorithm, NixHash, StorePath, git_tree, hash,
+    hash_bytes, nar, path,
 };
 use std::collections::BTreeSet;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -98,20 +98,20 @@ fn drv_path(derivation: &Derivation) -> StorePath {
 #[test]
 fn input_addressed_outputs_and_their_derivation() {
     let src: StorePath = "/nix/store/pxlr4d0c269bdcgwycbry1yvqifv5knw-f".parse().unwrap();
-    let derivation = DerivationBuilder::new("ia", "x86_64-linux", "/bin/sh")
-        .environment("builder", "/bin/sh")
-        .environment("name", "ia")
-        .environment("system", "x86_64-linux")
-        .environment("outputs", "out dev")
-        .environment("src", src.to_string())
-        .environment("out", "")
-        .environment("dev", "")
+    let derivation = Derivation::new("ia", "x86_64-linux", "/bin/sh")
+        .set("builder", "/bin/sh")
+        .set("name", "ia")
+        .set("system", "x86_64-linux")
+        .set("outputs", "out dev")
+        .set("src", src.to_string())
+        .set("out", "")
+        .set("dev", "")
         .input_source(src)
         .input_addressed_output("out")
         .input_addressed_output("dev")
         .build()
         .unwrap();
-    let outputs = derivation.resolved_outputs();
+    let outputs = derivation.resolved_outputs().unwrap();
     let outputs = ["out", "dev"].map(|name| outputs[name].path.as_ref().unwrap().to_string());
     assert_eq!(
         outputs,

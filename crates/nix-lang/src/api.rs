@@ -276,7 +276,7 @@ impl<'a> Evaluator<'a> {
     ///
     /// When evaluation fails.
     pub fn to_xml_text(&self, value: Value<'a>) -> Result<String> {
-        self.to_xml(value, NO_POS).map(|(text, _)| text).map_err(|error| self.finish(error))
+        self.xml_text(value, true, false)
     }
 
     /// What `nix-instantiate --parse` shows of a text: every name resolved, every grouping in

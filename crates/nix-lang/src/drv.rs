@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nix_compat::{
-    CAHash, ContentAddressMethod, DerivationBuilder, HashAlgorithm, InputDerivation,
-    InputDerivationHash, Made, NixHash, Output, StorePath, StructuredAttrs, hash_modulo, make,
-    path,
+    CAHash, ContentAddressMethod, Derivation, HashAlgorithm, InputDerivation, InputDerivationHash,
+    Made, NixHash, Output, StorePath, StructuredAttrs, hash_modulo, make, path,
 };
 
 use crate::Evaluator;
@@ -70,10 +69,10 @@ pub(crate) fn name_problem(name: &str) -> Option<String> {
 #[derive(Default)]
 struct Parts {
     ctx: Ctx,
-    builder: String,
-    system: String,
-    args: Vec<String>,
-    env: BTreeMap<String, Vec<u8>>,
+    builder: Vec<u8>,
+    system: Vec<u8>,
+    args: Vec<Vec<u8>>,
+    env: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Structured attributes, or the text of `__json`.
     json: Option<Vec<(String, Vec<u8>)>>,
     json_text: Option<Vec<u8>>,
@@ -146,12 +145,8 @@ impl<'a> Evaluator<'a> {
             let message = "derivation names are allowed to end in '.drv' only if they produce a single derivation file";
             return Err(Error::eval(message, pos));
         }
-        let mut drv = DerivationBuilder::new_in_store(
-            self.store_dir.clone(),
-            name,
-            parts.system,
-            parts.builder,
-        );
+        let mut drv =
+            Derivation::new_in_store(self.store_dir.clone(), name, parts.system, parts.builder);
         *drv.arguments_mut() = parts.args;
         *drv.environment_mut() = parts.env;
         let json = parts.json.map(|json| object(&json)).or(parts.json_text);
@@ -177,7 +172,7 @@ impl<'a> Evaluator<'a> {
             let method = parts.hash_mode.unwrap_or(ContentAddressMethod::Nar);
             for output in outputs {
                 let placeholder = path::hash_placeholder(&output).into_bytes();
-                drv.environment_mut().insert(output.clone(), placeholder);
+                drv.environment_mut().insert(output.clone().into(), placeholder);
                 let kind = if parts.impure {
                     Output::Impure { method, hash_algorithm }
                 } else {
@@ -188,7 +183,8 @@ impl<'a> Evaluator<'a> {
         } else {
             // The paths are filled in once the hash of the inputs is known. Until then the
             // variables of the outputs are empty, whatever attributes of their names say.
-            drv.environment_mut().extend(outputs.iter().map(|name| (name.clone(), Vec::new())));
+            let variables = outputs.iter().map(|name| (name.clone().into(), Vec::new()));
+            drv.environment_mut().extend(variables);
             drv.outputs_mut().extend(outputs.into_iter().map(|output| (output, Output::Deferred)));
         }
         let made = make(drv, |path| self.drv_hash(path, pos)).map_err(|error| match error {
@@ -233,8 +229,9 @@ impl<'a> Evaluator<'a> {
             if attr.name == sym::IGNORE_NULLS {
                 continue;
             }
-            let name = String::from_utf8_lossy(self.symbols.name(attr.name));
+            let name = self.symbols.name(attr.name);
             let named = |error: Error| {
+                let name = String::from_utf8_lossy(name);
                 let text =
                     format!("while evaluating attribute '{name}' of derivation '{drv_name}'");
                 error.frame(attr.pos(), text)
@@ -244,7 +241,7 @@ impl<'a> Evaluator<'a> {
             {
                 continue;
             }
-            self.derivation_attr(&mut parts, &mut ctx, drv_name, &name, &attr).map_err(named)?;
+            self.derivation_attr(&mut parts, &mut ctx, drv_name, name, &attr).map_err(named)?;
         }
         parts.ctx = self.contexts.sum(&ctx);
         Ok(parts)
@@ -255,7 +252,7 @@ impl<'a> Evaluator<'a> {
         parts: &mut Parts,
         ctx: &mut Gathered,
         drv_name: &str,
-        name: &str,
+        name: &[u8],
         attr: &Attr<'a>,
     ) -> Result<()> {
         let pos = attr.pos();
@@ -280,7 +277,7 @@ impl<'a> Evaluator<'a> {
                 for item in self.force_list(attr.value(), pos)?.items() {
                     let mut bytes = Vec::new();
                     self.coerce_into(item, &mut bytes, ctx, Coercion::ENVIRONMENT, pos)?;
-                    parts.args.push(utf8(bytes, pos)?);
+                    parts.args.push(bytes);
                 }
                 return Ok(());
             }
@@ -300,14 +297,14 @@ impl<'a> Evaluator<'a> {
             }
             let mut text = Vec::new();
             self.write_json(attr.value(), true, &mut text, ctx, pos)?;
-            json.push((name.to_owned(), text));
+            json.push((utf8(name, pos)?.to_owned(), text));
             if attr.name == sym::BUILDER {
                 let text = self.force_string(attr.value(), pos)?;
                 ctx.add(text.ctx);
-                parts.builder = utf8(text.bytes.to_vec(), pos)?;
+                parts.builder = text.bytes.to_vec();
             } else if special {
-                let text = self.force_text(attr.value(), pos)?.to_owned();
-                self.set_special(parts, attr.name, text, drv_name, pos)?;
+                let text = self.force_text(attr.value(), pos)?;
+                self.set_special(parts, attr.name, text.as_bytes(), drv_name, pos)?;
             } else if attr.name == sym::OUTPUTS {
                 let mut outputs = Vec::new();
                 for output in self.force_list(attr.value(), pos)?.items() {
@@ -333,11 +330,11 @@ impl<'a> Evaluator<'a> {
             return Ok(());
         }
         if attr.name == sym::OUTPUTS {
-            let text = utf8(bytes.clone(), pos)?;
+            let text = utf8(&bytes, pos)?;
             let outputs = text.split_ascii_whitespace().map(str::to_owned).collect();
             parts.outputs = Some(checked_outputs(outputs, pos)?);
         } else if special {
-            self.set_special(parts, attr.name, utf8(bytes.clone(), pos)?, drv_name, pos)?;
+            self.set_special(parts, attr.name, &bytes, drv_name, pos)?;
         }
         parts.env.insert(name.to_owned(), bytes);
         Ok(())
@@ -347,18 +344,18 @@ impl<'a> Evaluator<'a> {
         &self,
         parts: &mut Parts,
         name: nix_syntax::Symbol,
-        text: String,
+        text: &[u8],
         drv_name: &str,
         pos: Pos,
     ) -> Result<()> {
         match name {
-            sym::BUILDER => parts.builder = text,
-            sym::SYSTEM => parts.system = text,
-            sym::OUTPUT_HASH => parts.hash = Some(text),
+            sym::BUILDER => parts.builder = text.to_vec(),
+            sym::SYSTEM => parts.system = text.to_vec(),
+            sym::OUTPUT_HASH => parts.hash = Some(utf8(text, pos)?.to_owned()),
             // One that nobody knows counts as none.
-            sym::OUTPUT_HASH_ALGO => parts.hash_algo = text.parse().ok(),
+            sym::OUTPUT_HASH_ALGO => parts.hash_algo = utf8(text, pos)?.parse().ok(),
             _ => {
-                parts.hash_mode = Some(match text.as_str() {
+                parts.hash_mode = Some(match utf8(text, pos)? {
                     "flat" => ContentAddressMethod::Flat,
                     "recursive" | "nar" => ContentAddressMethod::Nar,
                     "text" => {
@@ -421,7 +418,7 @@ impl<'a> Evaluator<'a> {
         Ok(hash)
     }
 
-    fn add_inputs(&self, drv: &mut DerivationBuilder, ctx: Ctx, pos: Pos) -> Result<()> {
+    fn add_inputs(&self, drv: &mut Derivation, ctx: Ctx, pos: Pos) -> Result<()> {
         let mut outputs: BTreeMap<StorePath, Asked> = BTreeMap::new();
         for elem in self.contexts.elems(ctx) {
             match &*elem {
@@ -494,9 +491,9 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-fn utf8(bytes: Vec<u8>, pos: Pos) -> Result<String> {
-    String::from_utf8(bytes).map_err(|error| {
-        let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+fn utf8(bytes: &[u8], pos: Pos) -> Result<&str> {
+    str::from_utf8(bytes).map_err(|_| {
+        let text = String::from_utf8_lossy(bytes);
         Error::eval(format!("'{text}' is not valid UTF-8"), pos)
     })
 }

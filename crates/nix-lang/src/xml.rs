@@ -10,24 +10,27 @@ use crate::source::{NO_POS, Pos, locate};
 use crate::sym;
 use crate::value::{ThunkState, Value};
 
-fn escape(text: &[u8]) -> String {
-    let mut out = String::new();
-    for char in String::from_utf8_lossy(text).chars() {
-        match char {
-            '"' => out.push_str("&quot;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '\n' => out.push_str("&#xA;"),
-            char => out.push(char),
+/// Text between quotation marks or tags, after `before` and in front of `after`. What is no UTF-8 stays
+/// as it is.
+fn around(before: &str, text: &[u8], after: &str) -> Vec<u8> {
+    let mut out = before.as_bytes().to_vec();
+    for byte in text {
+        match byte {
+            b'"' => out.extend_from_slice(b"&quot;"),
+            b'<' => out.extend_from_slice(b"&lt;"),
+            b'>' => out.extend_from_slice(b"&gt;"),
+            b'&' => out.extend_from_slice(b"&amp;"),
+            b'\n' => out.extend_from_slice(b"&#xA;"),
+            byte => out.push(*byte),
         }
     }
+    out.extend_from_slice(after.as_bytes());
     out
 }
 
 struct Writer<'p, 'a> {
     nix: &'p Evaluator<'a>,
-    out: String,
+    out: Vec<u8>,
     ctx: Gathered,
     indent: usize,
     drvs: FxHashSet<Vec<u8>>,
@@ -39,7 +42,7 @@ struct Writer<'p, 'a> {
 }
 
 impl<'a> Evaluator<'a> {
-    pub(crate) fn to_xml(&self, value: Value<'a>, pos: Pos) -> Result<(String, Ctx)> {
+    pub(crate) fn to_xml(&self, value: Value<'a>, pos: Pos) -> Result<(Vec<u8>, Ctx)> {
         self.write_xml(value, true, false, pos)
     }
 
@@ -51,7 +54,9 @@ impl<'a> Evaluator<'a> {
     /// When evaluation fails.
     pub fn xml_text(&self, value: Value<'a>, force: bool, places: bool) -> Result<String> {
         let written = self.write_xml(value, force, places, NO_POS);
-        written.map(|(text, _)| text).map_err(|error| self.finish(error))
+        written
+            .map(|(text, _)| String::from_utf8_lossy(&text).into_owned())
+            .map_err(|error| self.finish(error))
     }
 
     fn write_xml(
@@ -60,10 +65,10 @@ impl<'a> Evaluator<'a> {
         force: bool,
         places: bool,
         pos: Pos,
-    ) -> Result<(String, Ctx)> {
+    ) -> Result<(Vec<u8>, Ctx)> {
         let mut writer = Writer {
             nix: self,
-            out: "<?xml version='1.0' encoding='utf-8'?>\n".to_owned(),
+            out: b"<?xml version='1.0' encoding='utf-8'?>\n".to_vec(),
             ctx: Gathered::new(),
             indent: 0,
             drvs: FxHashSet::default(),
@@ -80,27 +85,30 @@ impl<'a> Evaluator<'a> {
 }
 
 impl<'a> Writer<'_, 'a> {
-    fn line(&mut self, text: &str) {
-        self.out.push_str(&"  ".repeat(self.indent));
-        self.out.push_str(text);
-        self.out.push('\n');
+    fn line(&mut self, text: impl AsRef<[u8]>) {
+        self.out.extend_from_slice("  ".repeat(self.indent).as_bytes());
+        self.out.extend_from_slice(text.as_ref());
+        self.out.push(b'\n');
     }
 
-    fn open(&mut self, tag: &str) {
+    fn open(&mut self, tag: impl AsRef<[u8]>) {
         self.line(tag);
         self.indent += 1;
     }
 
     fn close(&mut self, name: &str) {
         self.indent -= 1;
-        self.line(&format!("</{name}>"));
+        self.line(format!("</{name}>"));
     }
 
     fn attrs(&mut self, attrs: &'a crate::value::Attrs<'a>) -> Result<()> {
         for attr in self.nix.sorted(attrs) {
-            let name = escape(self.nix.symbols.name(attr.name));
+            let name = self.nix.symbols.name(attr.name);
             let (before, after) = self.place(attr.pos());
-            self.open(&format!("<attr{before} name=\"{name}\"{after}>"));
+            let mut tag = around(&format!("<attr{before} name=\""), name, "\"");
+            tag.extend_from_slice(&after);
+            tag.push(b'>');
+            self.open(tag);
             self.value(attr.value())?;
             self.close("attr");
         }
@@ -108,13 +116,13 @@ impl<'a> Writer<'_, 'a> {
     }
 
     /// The attributes that say where something is, before and after `name` in the alphabet.
-    fn place(&self, pos: Pos) -> (String, String) {
+    fn place(&self, pos: Pos) -> (String, Vec<u8>) {
         match locate(&self.nix.sources, pos) {
             Some(at) if self.places => {
                 let lines = format!(" column=\"{}\" line=\"{}\"", at.column, at.line);
                 let path = match at.is_file {
-                    true => format!(" path=\"{}\"", escape(at.file.as_bytes())),
-                    false => String::new(),
+                    true => around(" path=\"", at.file.as_bytes(), "\""),
+                    false => Vec::new(),
                 };
                 (lines, path)
             }
@@ -149,17 +157,17 @@ impl<'a> Writer<'_, 'a> {
                 self.line("<unevaluated />");
             }
             Value::Null => self.line("<null />"),
-            Value::Bool(value) => self.line(&format!("<bool value=\"{value}\" />")),
-            Value::Int(number) => self.line(&format!("<int value=\"{number}\" />")),
+            Value::Bool(value) => self.line(format!("<bool value=\"{value}\" />")),
+            Value::Int(number) => self.line(format!("<int value=\"{number}\" />")),
             Value::Float(number) => {
-                self.line(&format!("<float value=\"{}\" />", float_general(number)));
+                self.line(format!("<float value=\"{}\" />", float_general(number)));
             }
             Value::String(string) => {
                 self.ctx.add(string.ctx);
-                self.line(&format!("<string value=\"{}\" />", escape(string.bytes)));
+                self.line(around("<string value=\"", string.bytes, "\" />"));
             }
             Value::Path(path) => {
-                self.line(&format!("<path value=\"{}\" />", escape(path.bytes)));
+                self.line(around("<path value=\"", path.bytes, "\" />"));
             }
             Value::List(list) => {
                 self.open("<list>");
@@ -178,13 +186,14 @@ impl<'a> Writer<'_, 'a> {
                 };
                 let drv = text(sym::DRV_PATH)?;
                 let out = text(sym::OUT_PATH)?;
-                let mut tag = "<derivation".to_owned();
+                let mut tag = b"<derivation".to_vec();
                 for (name, value) in [("drvPath", drv), ("outPath", out)] {
                     if let Some(value) = value {
-                        tag.push_str(&format!(" {name}=\"{}\"", escape(value)));
+                        tag.extend(around(&format!(" {name}=\""), value, "\""));
                     }
                 }
-                self.open(&format!("{tag}>"));
+                tag.push(b'>');
+                self.open(tag);
                 let drv = drv.unwrap_or_default();
                 if !drv.is_empty() && self.drvs.insert(drv.to_vec()) {
                     self.attrs(attrs)?;
@@ -209,28 +218,29 @@ impl<'a> Writer<'_, 'a> {
     fn lambda(&mut self, lambda: &nix_syntax::ast::Lambda<'a>) {
         let nix = self.nix;
         let (before, after) = self.place(lambda.head);
-        self.open(&format!("<function{before}{after}>"));
+        self.open([b"<function", before.as_bytes(), &after, b">"].concat());
         match lambda.formals {
             Some(formals) => {
-                let mut tag = "<attrspat".to_owned();
+                let mut tag = b"<attrspat".to_vec();
                 if formals.ellipsis {
-                    tag.push_str(" ellipsis=\"1\"");
+                    tag.extend_from_slice(b" ellipsis=\"1\"");
                 }
                 if let Some(arg) = lambda.arg {
-                    tag.push_str(&format!(" name=\"{}\"", escape(nix.symbols.name(arg))));
+                    tag.extend(around(" name=\"", nix.symbols.name(arg), "\""));
                 }
-                self.open(&format!("{tag}>"));
+                tag.push(b'>');
+                self.open(tag);
                 let mut names: Vec<&[u8]> =
                     formals.list.iter().map(|formal| nix.symbols.name(formal.name)).collect();
                 names.sort_unstable();
                 for name in names {
-                    self.line(&format!("<attr name=\"{}\" />", escape(name)));
+                    self.line(around("<attr name=\"", name, "\" />"));
                 }
                 self.close("attrspat");
             }
             None => {
                 let name = lambda.arg.map(|arg| nix.symbols.name(arg)).unwrap_or_default();
-                self.line(&format!("<varpat name=\"{}\" />", escape(name)));
+                self.line(around("<varpat name=\"", name, "\" />"));
             }
         }
         self.close("function");

@@ -21,7 +21,7 @@ fn main() -> Result<()> {
         }
         ["restore", path] => {
             let mut from = raw(std::io::stdin())?;
-            nix_compat::unpack(&mut from, Path::new(path)).map(|_| ()).map_err(Error::other)
+            nar::restore(&mut from, Path::new(path)).map_err(Error::other)
         }
         ["hash", path] => {
             let hash = nar::hash_path(Path::new(path)).map_err(Error::other)?;

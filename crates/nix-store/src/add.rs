@@ -135,7 +135,7 @@ impl Store {
         let mut open = BTreeMap::new();
         for &derivation in derivations {
             let name = format!("{}.drv", derivation.name());
-            let contents = nix_compat::derivation::text(derivation);
+            let contents = derivation.to_aterm_bytes();
             let references: BTreeSet<StorePath> = derivation
                 .input_derivations()
                 .keys()

@@ -94,8 +94,10 @@ fn a_derivation_with_a_wrong_output_path_is_refused() {
     let right = home.script("right", "true").build().unwrap();
     let wrong = home.script("wrong", "true").build().unwrap();
     let bytes = String::from_utf8(wrong.to_aterm_bytes()).unwrap();
-    let (from, to) = (&wrong.resolved_outputs()["out"].path, &right.resolved_outputs()["out"].path);
-    let (from, to) = (from.as_ref().unwrap().to_string(), to.as_ref().unwrap().to_string());
+    let out = |drv: &nix_store::Derivation| {
+        drv.resolved_outputs().unwrap()["out"].path.as_ref().unwrap().to_string()
+    };
+    let (from, to) = (out(&wrong), out(&right));
     let forged = bytes.replace(&from, &to);
     let forged = nix_store::Derivation::from_aterm_bytes(forged.as_bytes(), "wrong").unwrap();
     let error = home.store.add_derivation(&forged).unwrap_err().to_string();
@@ -114,7 +116,7 @@ fn another_schema_is_refused() {
 fn many_derivations_are_added_at_once_or_none() {
     let home = Home::new();
     let mut hashes = nix_compat::ModuloHashes::default();
-    let mut all: Vec<nix_compat::ValidatedDerivation> = Vec::new();
+    let mut all: Vec<nix_compat::Derivation> = Vec::new();
     let mut last: Option<nix_compat::StorePath> = None;
     for number in 0..100 {
         let mut script = home.script(&format!("d{number}"), "echo > $out");
@@ -131,7 +133,7 @@ fn many_derivations_are_added_at_once_or_none() {
         last = Some(path);
         all.push(next);
     }
-    let all: Vec<&nix_compat::Derivation> = all.iter().map(|derivation| &**derivation).collect();
+    let all: Vec<&nix_compat::Derivation> = all.iter().collect();
     // One that refers to what is not there: none is added.
     home.store.add_derivations(&all[1..]).unwrap_err();
     let derivations = || {

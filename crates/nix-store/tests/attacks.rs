@@ -6,13 +6,13 @@
 mod common;
 
 use common::{Home, fetchurl, sha256};
-use nix_compat::{CAHash, DerivationBuilder};
+use nix_compat::{CAHash, Derivation};
 use nix_store::{BuildObserver, DrvOutput, Error, Quiet, Store, StorePath};
 use std::os::unix::fs::MetadataExt;
 
 fn build(
     store: &Store,
-    builder: DerivationBuilder,
+    builder: Derivation,
     observer: &dyn BuildObserver,
 ) -> nix_store::Result<StorePath> {
     let drv = store.add_derivation(&builder.build().unwrap())?;
@@ -123,8 +123,8 @@ fn cve_2024_45593_an_archive_is_not_unpacked_through_its_own_links() {
         std::fs::write(&at, &bytes).unwrap();
         let url = format!("file://{}", at.display());
         let builder = fetchurl("escape", &url, CAHash::Nar(sha256(&bytes)))
-            .environment("unpack", "1")
-            .environment("salt", number.to_string());
+            .set("unpack", "1")
+            .set("salt", number.to_string());
         let error = home.build(builder).unwrap_err();
         assert!(error.to_string().contains("no archive of files"), "{error}");
         assert_eq!(std::fs::read_dir(&victim).unwrap().count(), 0);
@@ -155,10 +155,10 @@ fn a_channel_is_unpacked_and_does_not_get_out() {
         let method = nix_store::IngestMethod::Flat;
         let none = std::collections::BTreeSet::new();
         let src = home.store.add_path("channel.tar", &at, method, &none, None).unwrap();
-        DerivationBuilder::new("channel", "builtin", "builtin:unpack-channel")
-            .environment("src", src.to_string())
-            .environment("channelName", "nixos")
-            .environment("out", "")
+        Derivation::new("channel", "builtin", "builtin:unpack-channel")
+            .set("src", src.to_string())
+            .set("channelName", "nixos")
+            .set("out", "")
             .input_source(src)
             .input_addressed_output("out")
     };
@@ -223,11 +223,10 @@ fn thirty_two_bit_programs_run_and_get_no_set_id_bits_either() {
     let program = home.store.add_executable("program", &file).unwrap();
     let script =
         "touch f; status=0; $program || status=$?; echo $status > $out; stat -c %a f >> $out";
-    let mut builder = home
-        .script("i686", script)
-        .environment("program", program.to_string())
+    let builder = home
+        .script_on("i686-linux", "i686", script)
+        .set("program", program.to_string())
         .input_source(program);
-    *builder.system_mut() = "i686-linux".into();
     let out = home.build(builder).unwrap();
     // EPERM, and the file is as it was.
     assert_eq!(std::fs::read_to_string(home.physical(&out)).unwrap(), "1\n644\n");

@@ -19,7 +19,7 @@ const TREE: &str = "mkdir -p $out/bin; echo hello > $out/file; ln -s file $out/l
 #[test]
 fn a_build_is_what_nix_builds() {
     let home = Home::new();
-    let builder = home.script("tree", TREE).environment("self", home.busybox.to_string());
+    let builder = home.script("tree", TREE).set("self", home.busybox.to_string());
     let (drv, _) = home.add(builder);
     let out = home.build_drv(&drv, &Quiet).unwrap();
     let info = home.store.info(&out).unwrap();
@@ -125,14 +125,14 @@ fn the_builder_sees_what_nix_promises_and_nothing_else() {
 fn graphs_are_built_inputs_first_and_once() {
     let home = Home::new();
     let (first, first_drv) = home.add(home.script("first", "echo 1 > $out; echo 1 >&2"));
-    let first_out = first_drv.resolved_outputs()["out"].path.clone().unwrap();
+    let first_out = first_drv.resolved_outputs().unwrap()["out"].path.clone().unwrap();
     let mut hashes = nix_compat::ModuloHashes::default();
     hashes.tell::<()>(&first, &first_drv).unwrap();
     let mut tops = Vec::new();
     for n in 0..3 {
         let top = home
             .script(&format!("top{n}"), "cat $dep > $out; echo $dep >> $out")
-            .environment("dep", first_out.to_string())
+            .set("dep", first_out.to_string())
             .input_derivation(first.clone(), InputDerivation::new(["out"]));
         let top = hashes.finish(top).unwrap();
         tops.push(DrvOutput::new(home.store.add_derivation(&top).unwrap(), "out"));
@@ -153,9 +153,8 @@ fn graphs_are_built_inputs_first_and_once() {
 #[test]
 fn outputs_refer_to_each_other_but_not_in_a_circle() {
     let home = Home::new();
-    let two = |script: &str| {
-        home.script("two", script).environment("lib", "").input_addressed_output("lib")
-    };
+    let two =
+        |script: &str| home.script("two", script).set("lib", "").input_addressed_output("lib");
     let (drv, _) = home.add(two("echo $lib > $out; echo x > $lib"));
     let wanted = [DrvOutput::new(drv.clone(), "out"), DrvOutput::new(drv, "lib")];
     let built = home.store.build(&wanted, &Quiet).unwrap();
@@ -186,12 +185,12 @@ fn a_failure_says_what_the_builder_said() {
     let error = home.build(home.script("kill", "kill -9 $$")).unwrap_err().to_string();
     // A process namespace's first process cannot kill itself.
     assert!(error.contains("did not make it"), "{error}");
-    let missing = nix_compat::DerivationBuilder::new("x", "x86_64-linux", "/bin/nothing")
+    let missing = nix_compat::Derivation::new("x", "x86_64-linux", "/bin/nothing")
         .input_addressed_output("out");
     let error = home.build(missing).unwrap_err().to_string();
     assert!(error.contains("start /bin/nothing: No such file"), "{error}");
-    let foreign = nix_compat::DerivationBuilder::new("x", "riscv64-linux", "/bin/sh")
-        .input_addressed_output("out");
+    let foreign =
+        nix_compat::Derivation::new("x", "riscv64-linux", "/bin/sh").input_addressed_output("out");
     let error = home.build(foreign).unwrap_err().to_string();
     assert!(error.contains("it is for riscv64-linux, this is x86_64-linux"), "{error}");
     home.nothing_left();
@@ -202,20 +201,20 @@ fn pass_as_file_and_structured_attributes_arrive() {
     let home = Home::new();
     let builder = home
         .script("files", "cat $textPath > $out; echo ${text-unset} >> $out")
-        .environment("passAsFile", "text")
-        .environment("text", "in a file\n");
+        .set("passAsFile", "text")
+        .set("text", "in a file\n");
     let out = home.build(builder).unwrap();
     assert_eq!(std::fs::read_to_string(home.physical(&out)).unwrap(), "in a file\nunset\n");
     let attributes = br#"{"builder":"x","list":["a b","c"],"outputs":["out"]}"#.to_vec();
     let attributes = nix_compat::StructuredAttrs::from_json_bytes(attributes).unwrap();
     let shell = format!("{}/bin/sh", home.busybox);
-    let builder = nix_compat::DerivationBuilder::new("structured", "x86_64-linux", shell)
+    let builder = nix_compat::Derivation::new("structured", "x86_64-linux", shell)
         .argument("-ec")
         .argument(format!(
             "export PATH={}/bin; cat $NIX_ATTRS_JSON_FILE; cat $NIX_ATTRS_SH_FILE; exit 4",
             home.busybox
         ))
-        .structured_attrs(attributes)
+        .with_structured_attrs(attributes)
         .input_source(home.busybox.clone())
         .input_addressed_output("out");
     let error = home.build(builder).unwrap_err().to_string();
@@ -266,7 +265,7 @@ fn a_build_with_a_range_of_ids_is_root_over_them_and_nothing_else() {
                 home.dir.path().display()
             ),
         )
-        .environment("requiredSystemFeatures", "uid-range");
+        .set("requiredSystemFeatures", "uid-range");
     let (drv, _) = home.add(builder);
     let listener = Listener::default();
     let out = home.build_drv(&drv, &listener).unwrap_or_else(|e| panic!("{e}"));
@@ -334,7 +333,7 @@ fn downloads_are_checked_and_mirrors_come_first() {
     assert_eq!(home.physical(&out).metadata().unwrap().mode() & 0o777, 0o444);
     let node = nix_compat::nar::Node::Regular { executable: true, contents: b"contents" };
     let nar = nix_compat::NixHash::Sha256(nix_compat::nar::hash_tree(&node).unwrap().sha256);
-    let executable = fetchurl("exe", &url, CAHash::Nar(nar)).environment("executable", "1");
+    let executable = fetchurl("exe", &url, CAHash::Nar(nar)).set("executable", "1");
     let out = home.build(executable).unwrap();
     assert_eq!(home.physical(&out).metadata().unwrap().mode() & 0o777, 0o555);
     let error = home.build(fetchurl("bad", &url, CAHash::Flat(sha256(b"x")))).unwrap_err();

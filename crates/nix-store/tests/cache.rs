@@ -254,7 +254,7 @@ fn what_floating_outputs_came_to_is_told() {
         let method = nix_compat::ContentAddressMethod::Nar;
         home.script("floating", "echo made > $out")
             .output("out", nix_compat::Output::Floating { method, hash_algorithm })
-            .environment("out", nix_compat::path::hash_placeholder("out"))
+            .set("out", nix_compat::path::hash_placeholder("out"))
     };
     let built = from.build(script(&from)).unwrap();
     let directory = from.dir.path().join("cache");

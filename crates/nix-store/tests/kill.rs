@@ -63,7 +63,7 @@ fn a_killed_build_leaves_nothing_and_is_built_again() {
          if test -e /nix/store/x{unique}; then true; fi; test $WAIT = no || sleep {}; echo done > $out/f",
         1_000_000 + std::process::id()
     );
-    let (drv, _) = home.add(home.script("slow", &script).environment("WAIT", "yes"));
+    let (drv, _) = home.add(home.script("slow", &script).set("WAIT", "yes"));
     let chroot = home.physical(&drv).with_extension("drv.chroot");
     let mut child =
         run_helper("build", &home.root(), &drv.to_string()).stdout(Stdio::null()).spawn().unwrap();
@@ -78,7 +78,7 @@ fn a_killed_build_leaves_nothing_and_is_built_again() {
     assert_eq!(store.valid_paths().unwrap(), BTreeSet::from([drv, home.busybox.clone()]));
     home.verify();
     // What is quick now is built; the lock of the killed one is no obstacle.
-    let quick = home.script("slow", &script).environment("WAIT", "no");
+    let quick = home.script("slow", &script).set("WAIT", "no");
     let out = home.build(quick).unwrap();
     assert!(home.physical(&out).join("f").exists());
     home.verify();
@@ -93,7 +93,7 @@ fn adding_that_is_killed_anywhere_leaves_a_whole_store() {
     let home = Home::new();
     let quick = "mkdir $out; for i in 1 2 3 4 5 6 7 8 9; do echo $i > $out/$i; done";
     for n in 0..8u64 {
-        let (drv, _) = home.add(home.script("quick", quick).environment("n", n.to_string()));
+        let (drv, _) = home.add(home.script("quick", quick).set("n", n.to_string()));
         let mut child = run_helper("build", &home.root(), &drv.to_string())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -194,7 +194,7 @@ fn unprivileged(dir: &Path) {
     let drv = home.store.add_derivation(&tree.build().unwrap()).unwrap();
     let out = home.build_drv(&drv, &Quiet).unwrap_or_else(|e| panic!("{e}"));
     assert!(home.physical(&out).join("a/b/c").exists());
-    let range = home.script("r", "true").environment("requiredSystemFeatures", "uid-range");
+    let range = home.script("r", "true").set("requiredSystemFeatures", "uid-range");
     let drv = home.store.add_derivation(&range.build().unwrap()).unwrap();
     let error = home.build_drv(&drv, &Quiet).unwrap_err().to_string();
     assert!(error.contains("build as root"), "{error}");

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Home, Listener, fetchurl, sha256};
 use nix_compat::{
-    CAHash, ContentAddressMethod, DerivationBuilder, HashAlgorithm, InputDerivation, Output,
+    CAHash, ContentAddressMethod, Derivation, HashAlgorithm, InputDerivation, Output,
     StructuredAttrs, path,
 };
 use nix_store::{BuildMode, DrvOutput, Error, Quiet, Store, StorePath};
@@ -14,10 +14,10 @@ use std::os::unix::fs::MetadataExt;
 
 const NAR: ContentAddressMethod = ContentAddressMethod::Nar;
 
-fn floating(home: &Home, name: &str, script: &str) -> DerivationBuilder {
+fn floating(home: &Home, name: &str, script: &str) -> Derivation {
     home.script(name, script)
         .output("out", Output::Floating { method: NAR, hash_algorithm: HashAlgorithm::Sha256 })
-        .environment("out", path::hash_placeholder("out"))
+        .set("out", path::hash_placeholder("out"))
 }
 
 fn read(home: &Home, path: &StorePath) -> String {
@@ -57,7 +57,7 @@ fn what_depends_on_floating_outputs_gets_their_paths_and_is_not_built_again() {
         let second = home
             .script("second", "cat $dep > $out; echo $dep >> $out; echo second >&2")
             .output("out", Output::Deferred)
-            .environment("dep", path::downstream_placeholder(&first, &["out"]))
+            .set("dep", path::downstream_placeholder(&first, &["out"]))
             .input_derivation(first, InputDerivation::new(["out"]));
         home.store.add_derivation(&hashes.finish(second).unwrap()).unwrap()
     };
@@ -76,7 +76,7 @@ fn what_depends_on_floating_outputs_gets_their_paths_and_is_not_built_again() {
 }
 
 /// A derivation whose output is the derivation `text`.
-fn maker(home: &Home, text: &[u8]) -> (StorePath, nix_compat::ValidatedDerivation) {
+fn maker(home: &Home, text: &[u8]) -> (StorePath, nix_compat::Derivation) {
     let source = home.store.add_text("text", text, &BTreeSet::from([home.busybox.clone()]));
     let source = source.unwrap();
     let method = ContentAddressMethod::Text;
@@ -85,24 +85,24 @@ fn maker(home: &Home, text: &[u8]) -> (StorePath, nix_compat::ValidatedDerivatio
     home.add(
         home.script("inner.drv", &script)
             .output("out", output)
-            .environment("out", path::hash_placeholder("out"))
+            .set("out", path::hash_placeholder("out"))
             .input_source(source),
     )
 }
 
 /// A derivation that reads what the derivation that `maker` makes comes to.
-fn reader(home: &Home, maker: &(StorePath, nix_compat::ValidatedDerivation)) -> DerivationBuilder {
+fn reader(home: &Home, maker: &(StorePath, nix_compat::Derivation)) -> Derivation {
     let chain = ["out", "out"];
     let inner = InputDerivation::new::<_, String>([]);
     let inner = inner.with_dynamic_output("out", InputDerivation::new(["out"]));
     let reader = home
         .script("reader", "cat $dep > $out; echo $dep >> $out")
         .output("out", Output::Deferred)
-        .environment("dep", path::downstream_placeholder(&maker.0, &chain))
+        .set("dep", path::downstream_placeholder(&maker.0, &chain))
         .input_derivation(maker.0.clone(), inner.unwrap());
     let mut hashes = nix_compat::ModuloHashes::default();
     hashes.tell::<()>(&maker.0, &maker.1).unwrap();
-    hashes.finish(reader).unwrap().into_builder()
+    hashes.finish(reader).unwrap()
 }
 
 #[test]
@@ -111,13 +111,13 @@ fn derivations_that_a_build_makes_are_built() {
     let inner = home.script("inner", "echo from the inner one > $out").build().unwrap();
     let maker = maker(&home, &inner.to_aterm_bytes());
     let out = home.build(reader(&home, &maker)).unwrap();
-    let outputs = inner.resolved_outputs();
+    let outputs = inner.resolved_outputs().unwrap();
     let made = outputs["out"].path.as_ref().unwrap();
     assert_eq!(read(&home, &out), format!("from the inner one\n{made}\n"));
-    let drv = inner.drv_path();
+    let drv = inner.drv_path().unwrap();
     assert_eq!(home.store.info(made).unwrap().deriver.as_ref(), Some(&drv));
     // It is an ordinary derivation of the store.
-    assert_eq!(home.store.derivation(&drv).unwrap(), *inner);
+    assert_eq!(home.store.derivation(&drv).unwrap(), inner);
     assert!(home.store.info(&drv).unwrap().ca.is_some());
     home.verify();
     home.nothing_left();
@@ -144,7 +144,7 @@ fn what_asks_for_an_output_of_a_known_output_has_a_path() {
     let known = reader.resolved_outputs().unwrap()["out"].path.clone().unwrap();
     let drv = home.store.add_derivation(&reader).unwrap();
     assert_eq!(home.build_drv(&drv, &Quiet).unwrap(), known);
-    let made = inner.resolved_outputs()["out"].path.clone().unwrap();
+    let made = inner.resolved_outputs().unwrap()["out"].path.clone().unwrap();
     assert_eq!(read(&home, &known), format!("contents{made}\n"));
     assert_eq!(home.store.info(&known).unwrap().references, BTreeSet::from([made]));
     home.verify();
@@ -173,7 +173,7 @@ fn floating_outputs_refer_to_each_other_but_not_in_a_circle() {
     let two = |script: &str| {
         floating(&home, "two", script)
             .output("lib", Output::Floating { method: NAR, hash_algorithm: HashAlgorithm::Sha256 })
-            .environment("lib", path::hash_placeholder("lib"))
+            .set("lib", path::hash_placeholder("lib"))
     };
     let (drv, _) = home.add(two("echo $lib > $out; echo $lib > $lib"));
     let wanted = ["out", "lib"].map(|name| DrvOutput::new(drv.clone(), name));
@@ -196,7 +196,7 @@ fn impure_derivations_are_built_each_time_and_have_the_network() {
             "test -e /etc/resolv.conf || test -e /etc/services; echo hi >&2; echo x > $out",
         )
         .output("out", output)
-        .environment("out", path::hash_placeholder("out"));
+        .set("out", path::hash_placeholder("out"));
     let (drv, _) = home.add(builder);
     let listener = Listener::default();
     let one = home.build_drv(&drv, &listener).unwrap();
@@ -210,7 +210,7 @@ fn references_are_checked_against_what_is_allowed() {
     let home = Home::new();
     let busybox = home.busybox.to_string();
     let case = |script: &str, name: &str, value: &str| {
-        home.build(home.script("checked", script).environment(name, value))
+        home.build(home.script("checked", script).set(name, value))
     };
     let refers = "echo $PATH > $out";
     case(refers, "allowedReferences", &busybox).unwrap();
@@ -236,13 +236,13 @@ fn references_are_checked_against_what_is_allowed() {
 /// Not every shell has arrays: the output's path is read from the other file.
 const OUT: &str = r#"out=$(sed 's/.*"outputs":{"out":"\([^"]*\)".*/\1/' $NIX_ATTRS_JSON_FILE)"#;
 
-fn structured(home: &Home, script: &str, attributes: &str) -> DerivationBuilder {
+fn structured(home: &Home, script: &str, attributes: &str) -> Derivation {
     let json = format!(r#"{{"outputs":["out"],{attributes}}}"#);
     let script = format!("export PATH={}/bin; {OUT}; {script}", home.busybox);
-    DerivationBuilder::new("structured", "x86_64-linux", format!("{}/bin/sh", home.busybox))
+    Derivation::new("structured", "x86_64-linux", format!("{}/bin/sh", home.busybox))
         .argument("-ec")
         .argument(script)
-        .structured_attrs(StructuredAttrs::from_json_bytes(json.into_bytes()).unwrap())
+        .with_structured_attrs(StructuredAttrs::from_json_bytes(json.into_bytes()).unwrap())
         .input_source(home.busybox.clone())
         .input_addressed_output("out")
 }
@@ -274,7 +274,7 @@ fn closures_are_told_in_files_and_in_json() {
     let busybox = home.busybox.clone();
     let builder = home
         .script("graph", "cat closure > $out")
-        .environment("exportReferencesGraph", format!("closure {busybox}"));
+        .set("exportReferencesGraph", format!("closure {busybox}"));
     let out = home.build(builder).unwrap();
     assert_eq!(read(&home, &out), format!("{busybox}\n\n0\n"));
     let builder = structured(
@@ -294,9 +294,8 @@ fn closures_are_told_in_files_and_in_json() {
         assert!(error.contains(&wanted), "{wanted} in {error}");
     }
     let foreign = "/nix/store/miacmq2d49l5qm1xgkpr982m3rd9ax08-a";
-    let builder = home
-        .script("graph", "true")
-        .environment("exportReferencesGraph", format!("closure {foreign}"));
+    let builder =
+        home.script("graph", "true").set("exportReferencesGraph", format!("closure {foreign}"));
     let error = home.build(builder).unwrap_err().to_string();
     assert!(error.contains("not among its inputs"), "{error}");
 }
@@ -307,7 +306,7 @@ fn placeholders_of_its_own_outputs_are_its_paths() {
     let placeholder = path::hash_placeholder("out");
     let builder =
         home.script("self", &format!("echo $mine {placeholder} > $out; test $mine = $out"));
-    let out = home.build(builder.environment("mine", &*placeholder)).unwrap();
+    let out = home.build(builder.set("mine", &*placeholder)).unwrap();
     assert_eq!(read(&home, &out), format!("{out} {out}\n"));
 }
 
@@ -325,14 +324,14 @@ fn fixed_outputs_see_the_network_and_the_variables_they_ask_for() {
             "echo \"$NIX_OUTPUT_CHECKED $WANTED ${SECRET-unset} [$MISSING] $(id -u)\" > $out; \
              test -e /etc/nsswitch.conf",
         )
-        .environment("impureEnvVars", "WANTED MISSING")
+        .set("impureEnvVars", "WANTED MISSING")
         .output("out", Output::Fixed { ca: CAHash::Flat(sha256(text)) });
     let drv = store.add_derivation(&builder.build().unwrap()).unwrap();
     store.build(&[DrvOutput::new(drv, "out")], &Quiet).unwrap();
     // And others do not.
     let builder = home
         .script("plain", "echo ${WANTED-unset} > $out; no() { ! test -e $1; }; no /etc/resolv.conf")
-        .environment("impureEnvVars", "WANTED");
+        .set("impureEnvVars", "WANTED");
     let drv = store.add_derivation(&builder.build().unwrap()).unwrap();
     let wanted = DrvOutput::new(drv, "out");
     let out = store.build(std::slice::from_ref(&wanted), &Quiet).unwrap().remove(&wanted).unwrap();
@@ -360,7 +359,7 @@ fn what_cannot_be_had_here_is_refused_with_its_name() {
         ("requiredSystemFeatures", "gccarch-none", "gccarch-none"),
         ("__noChroot", "1", "__noChroot"),
     ] {
-        let builder = home.script("refused", "echo > $out").environment(name, value);
+        let builder = home.script("refused", "echo > $out").set(name, value);
         let error = home.build(builder).unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     }
@@ -371,7 +370,7 @@ fn what_cannot_be_had_here_is_refused_with_its_name() {
         ("__darwinAllowLocalNetworking", "1"),
         ("__impureHostDeps", "/etc"),
     ] {
-        home.build(home.script("taken", "echo > $out").environment(name, value)).unwrap();
+        home.build(home.script("taken", "echo > $out").set(name, value)).unwrap();
     }
 }
 
@@ -380,8 +379,7 @@ fn thirty_two_bit_builds_run_and_see_a_thirty_two_bit_machine() {
     let home = Home::new();
     // The program itself is a 64-bit one: it runs under the same filter, and asks who it is.
     let script = "cat /proc/self/personality > $out; echo x > f; chmod 755 f; if chmod 4755 f; then exit 1; fi";
-    let mut builder = home.script("i686", script);
-    *builder.system_mut() = "i686-linux".into();
+    let builder = home.script_on("i686-linux", "i686", script);
     let out = home.build(builder).unwrap();
     assert_eq!(read(&home, &out), "00040008\n");
 }
@@ -492,13 +490,12 @@ fn downloads_are_unpacked() {
     let url = format!("file://{}", file.display());
     let hash = sha256(&nar);
     let out = home
-        .build(fetchurl("unpacked", &url, CAHash::Nar(hash.clone())).environment("unpack", "1"))
+        .build(fetchurl("unpacked", &url, CAHash::Nar(hash.clone())).set("unpack", "1"))
         .unwrap();
     assert_eq!(read_in(&home, &out, "file"), "text");
     std::fs::write(&file, "no archive").unwrap();
-    let error = home
-        .build(fetchurl("broken", &url, CAHash::Nar(hash)).environment("unpack", "1"))
-        .unwrap_err();
+    let error =
+        home.build(fetchurl("broken", &url, CAHash::Nar(hash)).set("unpack", "1")).unwrap_err();
     assert!(error.to_string().contains("no archive of files"), "{error}");
     home.verify();
     home.nothing_left();
@@ -514,10 +511,10 @@ fn profiles_are_links_to_packages_by_priority() {
         package("two", "mkdir -p $out/bin $out/log; echo 2 > $out/bin/a; echo 2 > $out/bin/b");
     let profile = |derivations: &str| {
         home.build(
-            DerivationBuilder::new("profile", "builtin", "builtin:buildenv")
-                .environment("derivations", derivations)
-                .environment("manifest", one.to_string())
-                .environment("out", "")
+            Derivation::new("profile", "builtin", "builtin:buildenv")
+                .set("derivations", derivations)
+                .set("manifest", one.to_string())
+                .set("out", "")
                 .input_source(one.clone())
                 .input_source(two.clone())
                 .input_addressed_output("out"),

@@ -5,7 +5,7 @@ mod common;
 
 use common::peers::Peer;
 use common::{Home, Listener};
-use nix_compat::{DerivationBuilder, StorePath};
+use nix_compat::{Derivation, StorePath};
 use nix_store::{DrvOutput, Error, Store};
 use std::collections::BTreeSet;
 
@@ -24,10 +24,10 @@ NIX
     }
 "#;
 
-fn recursive(home: &Home, name: &str, script: &str) -> DerivationBuilder {
+fn recursive(home: &Home, name: &str, script: &str) -> Derivation {
     home.script(name, &format!("{BEGIN}{script}"))
-        .environment("requiredSystemFeatures", "recursive-nix")
-        .environment("busybox", home.busybox.to_string())
+        .set("requiredSystemFeatures", "recursive-nix")
+        .set("busybox", home.busybox.to_string())
 }
 
 fn with_programs(home: &Home, peer: Peer) -> Store {
@@ -36,7 +36,7 @@ fn with_programs(home: &Home, peer: Peer) -> Store {
     Store::open(config).unwrap()
 }
 
-fn build(store: &Store, builder: DerivationBuilder) -> Result<StorePath, String> {
+fn build(store: &Store, builder: Derivation) -> Result<StorePath, String> {
     let drv = store.add_derivation(&builder.build().unwrap()).unwrap();
     let wanted = DrvOutput::new(drv, "out");
     match store.build(std::slice::from_ref(&wanted), &Listener::default()) {
@@ -95,7 +95,7 @@ fn a_builder_queries_adds_and_builds_with_any_nix() {
             nix-store --dump $tree > /dev/null
             "#,
         )
-        .environment("hidden", hidden.to_basename());
+        .set("hidden", hidden.to_basename());
         let out = build(&store, builder).unwrap_or_else(|e| panic!("{peer:?}: {e}"));
         let references = store.references(&out).unwrap();
         let found: BTreeSet<&str> = references.iter().map(StorePath::name).collect();
@@ -141,14 +141,14 @@ fn what_a_builder_must_not_do_is_refused() {
         echo > $out
         "#,
     )
-    .environment("hidden", hidden.to_basename())
-    .environment("drv", drv.to_basename());
+    .set("hidden", hidden.to_basename())
+    .set("drv", drv.to_basename());
     let later = home.dir.path().join("later");
     std::fs::write(&later, "later\n").unwrap();
     let none = BTreeSet::new();
     let method = nix_store::IngestMethod::Recursive;
     let later = store.add_path("later", &later, method, &none, None).unwrap();
-    let builder = builder.environment("later", later.to_basename());
+    let builder = builder.set("later", later.to_basename());
     build(&store, builder).unwrap_or_else(|e| panic!("{e}"));
     home.verify();
     home.nothing_left();
@@ -184,7 +184,7 @@ fn a_range_of_ids_and_a_long_name_change_nothing() {
                   mount -o remount,rw,bind $text || true; no chmod 777 $text; no touch $text; \
                   no sh -c 'echo > $text'";
     let builder = recursive(&home, &"long".repeat(50), script)
-        .environment("requiredSystemFeatures", "recursive-nix uid-range");
+        .set("requiredSystemFeatures", "recursive-nix uid-range");
     let out = build(&store, builder).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(std::fs::read_to_string(home.physical(&out)).unwrap(), "0\ntext\n");
     home.verify();

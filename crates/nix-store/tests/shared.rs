@@ -9,7 +9,7 @@
 mod common;
 
 use common::{Home, config, nix_store_with};
-use nix_compat::DerivationBuilder;
+use nix_compat::Derivation;
 use nix_store::{DrvOutput, Error, GcOptions, IngestMethod, Quiet, Store, StorePath};
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -282,17 +282,16 @@ fn step(
         2 | 3 => {
             let script =
                 format!("mkdir $out; echo {} > $out/f; echo $input >> $out/f", dice.roll(9));
-            let derivation =
-                DerivationBuilder::new("built", "x86_64-linux", format!("{busybox}/bin/sh"))
-                    .argument("-e")
-                    .argument("-c")
-                    .argument(script)
-                    .environment("PATH", format!("{busybox}/bin"))
-                    .environment("input", chosen.to_string())
-                    .environment("out", "")
-                    .input_source(busybox.clone())
-                    .input_source(chosen)
-                    .input_addressed_output("out");
+            let derivation = Derivation::new("built", "x86_64-linux", format!("{busybox}/bin/sh"))
+                .argument("-e")
+                .argument("-c")
+                .argument(script)
+                .set("PATH", format!("{busybox}/bin"))
+                .set("input", chosen.to_string())
+                .set("out", "")
+                .input_source(busybox.clone())
+                .input_source(chosen)
+                .input_addressed_output("out");
             let drv = store.add_derivation(&derivation.build().unwrap())?;
             write(dir, KNOWN, &drv.to_string());
             let wanted = DrvOutput::new(drv, "out");

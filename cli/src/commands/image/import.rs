@@ -2,15 +2,21 @@
 
 use super::sniff::{self, Kind};
 use crate::commands::build;
+use crate::commands::machine::program;
 use crate::context::Globals;
 use crate::error::{Code, Coded, Failure};
 use crate::evaluation::{EvalArgs, failure, here, with_evaluator};
 use crate::output;
 use crate::progress::Progress;
+use hc_image::disk::{SIZE_MAX, foreign};
 use nix_compat::{CAHash, DrvOutput, StoreDir};
 use nix_store::IngestMethod;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// The name of a disk that was converted, in a directory of its own.
+const CONVERTED: &str = "disk.qcow2";
 
 /// The functions that a flake makes images with: the same text, so the same store paths.
 const ARCHIVES: &str = include_str!("../../../../images/lib.nix");
@@ -20,9 +26,10 @@ const INITRD: &str = include_str!("../../../../images/initrd.nix");
 
 /// Put a file into the store and make an image of it: an archive, a disk, a kernel, an initrd
 ///
-/// It is a root file system in a tar file, an OCI archive or layout, a disk (qcow2, raw, ISO), a kernel
-/// (bzImage, ELF, Debian's package) or an initrd. What it prints last goes into the description of a
-/// machine; the image is kept as long as a machine or --out-link refers to it.
+/// It is a root file system in a tar file, an OCI archive or layout, a disk (qcow2, raw, ISO; vhdx, vmdk,
+/// vdi and dynamic vhd where this host has qemu-img), a kernel (bzImage, ELF, Debian's package) or an
+/// initrd. What it prints last goes into the description of a machine; the image is kept as long as a
+/// machine or --out-link refers to it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The file, or the directory of an OCI layout
@@ -61,13 +68,19 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         let message = "a directory, --platform and --tag go with an OCI image";
         return Err(Failure::new(Code::Failed, message).hint("say so with --as oci").into());
     }
-    let source_name = store_name(&args.file);
+    let mut source_name = store_name(&args.file);
     let name = args.name.clone().unwrap_or_else(|| image_name(&source_name));
+    let converted = if kind == Kind::Disk { convert(&file, &progress)? } else { None };
+    if converted.is_some() {
+        source_name = format!("{name}.qcow2");
+    }
+    let file = converted.as_ref().map_or(file, |made| made.path().join(CONVERTED));
     let store = build::store(globals)?;
     progress.say(format!("adding {}", args.file.display()));
     let method = if directory { IngestMethod::Recursive } else { IngestMethod::Flat };
     let source =
         store.add_path(&source_name, &file, method, &BTreeSet::new(), None).code(Code::Build)?;
+    drop(converted);
     let hash = match store.info(&source)?.ca {
         Some(CAHash::Flat(hash) | CAHash::Nar(hash)) => hash.to_sri_string(),
         _ => return Err(Failure::new(Code::Build, "what was added has no hash").into()),
@@ -123,6 +136,23 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     output::line(format_args!("{} = {line};", kind.option()))
 }
 
+/// The disk as qcow2, where only QEMU reads its format: what is added to the store is that, so that no
+/// build needs QEMU.
+fn convert(file: &Path, progress: &Progress) -> anyhow::Result<Option<TempDir>> {
+    let Some(format) = foreign::format(file).code(Code::Failed)? else { return Ok(None) };
+    let Some(program) = program("qemu-img") else {
+        let message =
+            format!("{} is a {format} image, which QEMU's qemu-img converts", file.display());
+        let hint = "install the package 'qemu-utils', or bring the disk as qcow2";
+        return Err(Failure::new(Code::Host, message).hint(hint).into());
+    };
+    progress.say(format!("converting {} by qemu-img", file.display()));
+    let made = tempfile::tempdir()?;
+    let target = made.path().join(CONVERTED);
+    foreign::convert(&program, format, file, (&target, "qcow2"), SIZE_MAX).code(Code::Failed)?;
+    Ok(Some(made))
+}
+
 /// The expression that makes this image in a flake.
 fn line(args: &Args, kind: Kind, name: &str, imported: &str) -> String {
     let mut more = String::new();
@@ -165,7 +195,7 @@ fn store_name(file: &Path) -> String {
 fn image_name(file: &str) -> String {
     let mut name = file;
     for end in
-        [".gz", ".xz", ".zst", ".bz2", ".tar", ".tgz", ".qcow2", ".raw", ".img", ".iso", ".deb"]
+        ".gz .xz .zst .bz2 .tar .tgz .qcow2 .raw .img .iso .vhdx .vmdk .vdi .vhd .deb".split(' ')
     {
         name = name.strip_suffix(end).filter(|rest| !rest.is_empty()).unwrap_or(name);
     }

@@ -13,7 +13,7 @@ pub enum Kind {
     Tar,
     /// An OCI archive or layout, or what `docker save` writes
     Oci,
-    /// A disk: qcow2, raw or ISO
+    /// A disk: qcow2, raw, ISO, vhdx, vmdk, vdi or dynamic vhd
     Disk,
     /// A kernel: bzImage, ELF, or Debian's package of one
     Kernel,
@@ -71,10 +71,10 @@ pub fn kind(file: &Path) -> Result<Kind, Failure> {
     if head.is_empty() {
         return Err(refused("it is empty", "was it copied whole?".to_owned()));
     }
-    if let Some(format) = for_qemu(&head) {
+    if head.starts_with(b"# Disk DescriptorFile") {
         let name = file.file_stem().unwrap_or_default().to_string_lossy();
         let hint = format!("qemu-img convert -O qcow2 {} {name}.qcow2", file.display());
-        return Err(refused(&format!("a {format} image, which is converted first"), hint));
+        return Err(refused("a vmdk image that names other files: make one of them first", hint));
     }
     of_bytes(&head).ok_or_else(|| {
         let hint = "say what it is with --as, such as --as disk for a raw disk without partitions";
@@ -100,21 +100,17 @@ fn read(file: &Path, head: &mut [u8]) -> std::io::Result<usize> {
     Ok(done)
 }
 
-fn for_qemu(head: &[u8]) -> Option<&'static str> {
-    let at = |at: usize, magic: &[u8]| head.get(at..).is_some_and(|rest| rest.starts_with(magic));
-    [
-        ("vhdx", at(0, b"vhdxfile")),
-        ("vmdk", at(0, b"KDMV") || at(0, b"# Disk DescriptorFile")),
-        ("vdi", at(64, &[0x7f, 0x10, 0xda, 0xbe])),
-        ("vhd", at(0, b"conectix")),
-    ]
-    .into_iter()
-    .find_map(|(name, is_one)| is_one.then_some(name))
-}
-
 fn of_bytes(head: &[u8]) -> Option<Kind> {
     let at = |at: usize, magic: &[u8]| head.get(at..).is_some_and(|rest| rest.starts_with(magic));
-    if at(0, b"QFI\xfb") || at(0x8001, b"CD001") {
+    let disks: [(usize, &[u8]); 6] = [
+        (0, b"QFI\xfb"),
+        (0, b"vhdxfile"),
+        (0, b"KDMV"),
+        (0, b"conectix"),
+        (64, &[0x7f, 0x10, 0xda, 0xbe]),
+        (0x8001, b"CD001"),
+    ];
+    if disks.iter().any(|(offset, magic)| at(*offset, magic)) {
         return Some(Kind::Disk);
     }
     // A kernel's boot sector ends as a disk's does.
@@ -184,6 +180,8 @@ mod tests {
             (tar(&format!("{}.json", "a".repeat(64))), Some(Kind::Oci)),
             (with(0, b"\x1f\x8b\x08"), Some(Kind::Tar)),
             (with(0, b"QFI\xfb"), Some(Kind::Disk)),
+            (with(0, b"KDMV\x01"), Some(Kind::Disk)),
+            (with(64, &[0x7f, 0x10, 0xda, 0xbe]), Some(Kind::Disk)),
             (with(0x8001, b"CD001"), Some(Kind::Disk)),
             (with(510, &[0x55, 0xaa]), Some(Kind::Disk)),
             (kernel, Some(Kind::Kernel)),
@@ -194,6 +192,5 @@ mod tests {
         ] {
             assert_eq!(of_bytes(&bytes), kind, "{:?}", &bytes[..20.min(bytes.len())]);
         }
-        assert_eq!(for_qemu(b"KDMV\x01"), Some("vmdk"));
     }
 }

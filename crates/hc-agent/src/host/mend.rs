@@ -110,6 +110,7 @@ impl HostNetworks {
         self.serve(host).await?;
         self.told().clear();
         self.tell(host, machines);
+        let mut refused = None;
         for machine in machines.iter().filter(|machine| machine.runs) {
             let inside = machine.inside.map(|pid| format!("/proc/{pid}/ns/net"));
             let inside = inside.and_then(|path| std::fs::File::open(path).ok());
@@ -127,12 +128,18 @@ impl HostNetworks {
                     continue;
                 }
                 let netns = inside.as_ref().map(AsFd::as_fd);
-                if !links::reattach_lan(netns, &foot, first.as_ref()).await? {
+                let attached = links::reattach_lan(netns, &foot, first.as_ref()).await;
+                // One that is not taken keeps no other machine from it.
+                let attached = attached.unwrap_or_else(|error| {
+                    refused = refused.take().or(Some(error));
+                    true
+                });
+                if !attached {
                     let (name, link) = (&machine.name, foot.parent);
                     tracing::warn!(machine = %name, %link, "it is on that link again when it is restarted");
                 }
             }
         }
-        Ok(())
+        refused.map_or(Ok(()), |error| Err(error.into()))
     }
 }

@@ -1,6 +1,6 @@
 use super::mend::Watch;
 use crate::error::PartError;
-use crate::networks::{MachineName, Networks};
+use crate::networks::{Carrier, MachineName, Networks, OverlayView};
 use futures_util::future::{BoxFuture, FutureExt};
 use hc_net::dns::{MachineNames, Names, Server};
 use hc_net::wireguard::{Keyring, Tunnel};
@@ -261,6 +261,21 @@ impl Networks for HostNetworks {
             Ok(links::ensure_roads(host, &self.keyring.known()?).await?)
         }
         .boxed()
+    }
+
+    fn overlay(&self) -> Result<Option<OverlayView>, PartError> {
+        let mode = self.host().as_ref().and_then(|host| Some(host.overlay.as_ref()?.mode));
+        let tunnel = self.tunnel.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(match (mode, &*tunnel) {
+            (Some(OverlayMode::Plain), _) => {
+                Some(OverlayView { carrier: Carrier::Plain, ends: BTreeMap::new() })
+            }
+            (Some(OverlayMode::Wireguard), Some(tunnel)) => {
+                let carrier = if tunnel.outlives() { Carrier::Kernel } else { Carrier::Agent };
+                Some(OverlayView { carrier, ends: tunnel.reports()? })
+            }
+            _ => None,
+        })
     }
 
     fn loss(&self) -> BoxFuture<'_, Result<String, PartError>> {

@@ -22,6 +22,7 @@ use hc_fs::Lingering;
 use hc_spec::addr::Place;
 use hc_spec::{HostSpec, Name};
 use rules::Sets;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -159,10 +160,17 @@ pub(crate) fn admit_uplink(name: &str) -> Result<()> {
 }
 
 /// The links that [`admit_uplink`] was told of.
-pub(crate) fn uplinks() -> Result<std::collections::BTreeSet<String>> {
-    let text = program::output("nft", "nftables", &["list", "set", "inet", "hc", "hc_uplink"])?;
-    // Names of links stand in quotes, and nothing else does.
-    Ok(text.split('"').skip(1).step_by(2).map(str::to_owned).collect())
+pub(crate) fn uplinks() -> Result<BTreeSet<String>> {
+    let listed = batch::list(Family::Inet, "hc_uplink").map_err(|source| Error::Filter {
+        action: "list",
+        what: "the host's own links".into(),
+        source,
+    })?;
+    let name = |value: &element::Value| {
+        let name = value.key.split(|byte| *byte == 0).next().unwrap_or_default();
+        String::from_utf8_lossy(name).into_owned()
+    };
+    Ok(listed.iter().map(name).collect())
 }
 
 /// Lets machines send and be reached.

@@ -6,6 +6,7 @@ use super::lan::attach_lan;
 use super::port::Port;
 use crate::channel::Channel;
 use crate::error::Result;
+use crate::netlink::{self, Netlink};
 use crate::sysctl::Settings;
 use hc_spec::Name;
 use hc_spec::addr::Place;
@@ -24,10 +25,17 @@ pub async fn reattach_lan(
     first: Option<&Place<'_>>,
 ) -> Result<bool> {
     let Some(netns) = netns else { return Ok(false) };
-    if !inside(netns, || Ok(exists(&foot.ifname())))? {
-        attach_lan(netns, foot, first).await?;
+    let ifname = foot.ifname();
+    if inside(netns, || Ok(exists(&ifname)))? {
+        return Ok(true);
     }
-    Ok(true)
+    let attached = attach_lan(netns, foot, first).await;
+    if attached.is_err() {
+        // What is half there would be taken for whole the next time.
+        let within = inside(netns, netlink::socket)?;
+        Netlink::over(within).delete(&ifname).await?;
+    }
+    attached.map(|()| true)
 }
 
 /// Puts the link of a machine that runs back where it belongs. One that is gone is made again where

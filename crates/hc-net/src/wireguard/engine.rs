@@ -6,6 +6,7 @@ use super::device::{Device, Watched};
 use super::key::{self, Key};
 use super::keyring::{Keyring, Known, Stamp};
 use super::peers::{self, Covers, Far, prefix};
+use super::report::{Report, Reports};
 use boringtun::noise::errors::WireGuardError;
 use boringtun::noise::handshake::parse_handshake_anon;
 use boringtun::noise::rate_limiter::RateLimiter;
@@ -16,7 +17,7 @@ use hc_spec::addr::host_prefix;
 use rtnetlink::sys::AsyncSocketExt;
 use std::collections::BTreeMap;
 use std::net::{Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
 
@@ -60,6 +61,7 @@ pub(super) struct Engine {
     next: u32,
     /// Where computers that are no hosts were heard last.
     places: BTreeMap<String, SocketAddr>,
+    reports: Arc<Mutex<Reports>>,
 }
 
 /// Source and destination of an IPv6 packet.
@@ -70,13 +72,33 @@ fn addresses(packet: &[u8]) -> Option<(Ipv6Addr, Ipv6Addr)> {
 }
 
 impl Engine {
-    pub(super) fn new(host: &HostSpec, key: &Key, keyring: Keyring, asked: Asked) -> Self {
+    /// What it knows of the others is to be found in `reports`.
+    pub(super) fn new(
+        host: &HostSpec,
+        key: &Key,
+        keyring: Keyring,
+        asked: Asked,
+        reports: Arc<Mutex<Reports>>,
+    ) -> Self {
         let secret = key.secret();
         let public = PublicKey::from(&secret);
         let limiter = Arc::new(RateLimiter::new(&public, HANDSHAKES));
         let prefix = prefix(host_prefix(&host.cloud, &host.host));
         let (known, peers, places) = (None, BTreeMap::new(), keyring.places());
-        Self { public, prefix, limiter, secret, keyring, known, asked, peers, next: 0, places }
+        let next = 0;
+        Self {
+            public,
+            prefix,
+            limiter,
+            secret,
+            keyring,
+            known,
+            asked,
+            peers,
+            next,
+            places,
+            reports,
+        }
     }
 
     pub(super) async fn run(
@@ -122,6 +144,7 @@ impl Engine {
                     self.look();
                     self.keep(&mut out, &socket).await;
                     self.keep_places();
+                    self.report();
                 }
             }
         }
@@ -185,6 +208,21 @@ impl Engine {
                 peer.call(out, socket).await;
             }
         }
+    }
+
+    fn report(&self) {
+        let report = |peer: &Peer| {
+            let (handshake, sent, received, ..) = peer.tunnel.stats();
+            let report = Report {
+                endpoint: peer.endpoint,
+                handshake_sec: handshake.map(|since| since.as_secs()),
+                received: received as u64,
+                sent: sent as u64,
+            };
+            (peer.far.name.clone(), report)
+        };
+        let reports = self.peers.values().map(report).collect();
+        *self.reports.lock().unwrap_or_else(PoisonError::into_inner) = reports;
     }
 
     /// Remembers for another run where those are whom nothing else says it of.

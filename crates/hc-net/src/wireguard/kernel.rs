@@ -5,15 +5,17 @@ use super::Asked;
 use super::key::Key;
 use super::keyring::{Keyring, Stamp};
 use super::peers::{self, Covers, Far, PORT};
+use super::report::Report;
 use crate::error::{Error, Result};
-use crate::message::{attribute, check, nested};
+use crate::message::{attribute, attributes, check, first, messages, nested};
 use rtnetlink::sys::protocols::{NETLINK_GENERIC, NETLINK_ROUTE};
 use rtnetlink::sys::{Socket, SocketAddr};
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How often it is looked whether others came, went or changed their keys.
 const TICK: Duration = Duration::from_millis(250);
@@ -30,6 +32,7 @@ const GENL_ID_CTRL: u16 = 16;
 const CTRL_CMD_GETFAMILY: u8 = 3;
 const CTRL_ATTR_FAMILY_ID: u16 = 1;
 const CTRL_ATTR_FAMILY_NAME: u16 = 2;
+const WG_CMD_GET_DEVICE: u8 = 0;
 const WG_CMD_SET_DEVICE: u8 = 1;
 
 /// A device of the kernel's. It works without this process, and stays when this is dropped.
@@ -161,6 +164,63 @@ fn sockaddr(endpoint: std::net::SocketAddr) -> Vec<u8> {
     }
 }
 
+/// What a device says of its other ends, by their public keys.
+pub(super) fn reports(name: &str) -> io::Result<HashMap<[u8; 32], Report>> {
+    let mut socket = Socket::new(NETLINK_GENERIC)?;
+    socket.bind_auto()?;
+    let family = family(&socket)?;
+    let question = message(family, libc::NLM_F_REQUEST | libc::NLM_F_DUMP, |out| {
+        out.extend_from_slice(&[WG_CMD_GET_DEVICE, 1, 0, 0]);
+        string(out, 2, name);
+    });
+    socket.send_to(&question, &SocketAddr::new(0, 0), 0)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let mut all = HashMap::new();
+    loop {
+        let (answer, _) = socket.recv_from_full()?;
+        check(&answer)?;
+        for message in messages(&answer) {
+            if message.kind == libc::NLMSG_DONE as u16 {
+                return Ok(all);
+            }
+            // Behind `struct genlmsghdr`.
+            let peers = first(message.body.get(4..).unwrap_or_default(), 8).unwrap_or_default();
+            for (_, peer) in attributes(peers) {
+                if let Some(key) = first(peer, 1).and_then(|key| key.try_into().ok()) {
+                    all.insert(key, report(peer, now));
+                }
+            }
+        }
+    }
+}
+
+/// Of the attributes `WGPEER_A_*` of one other end.
+fn report(peer: &[u8], now: u64) -> Report {
+    let number = |bytes: Option<&[u8]>| {
+        bytes.and_then(|b| b.get(..8)?.try_into().ok()).map(u64::from_ne_bytes).unwrap_or_default()
+    };
+    // `struct __kernel_timespec`, zero where there was none.
+    let handshake = number(first(peer, 6));
+    Report {
+        endpoint: first(peer, 4).and_then(endpoint),
+        handshake_sec: (handshake > 0).then(|| now.saturating_sub(handshake)),
+        received: number(first(peer, 7)),
+        sent: number(first(peer, 8)),
+    }
+}
+
+/// Of a `struct sockaddr_in` or `struct sockaddr_in6`.
+fn endpoint(bytes: &[u8]) -> Option<std::net::SocketAddr> {
+    let family = i32::from(u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?));
+    let port = u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?);
+    let address = match family {
+        libc::AF_INET => IpAddr::from(<[u8; 4]>::try_from(bytes.get(4..8)?).ok()?),
+        libc::AF_INET6 => IpAddr::from(<[u8; 16]>::try_from(bytes.get(8..24)?).ok()?),
+        _ => return None,
+    };
+    Some((address, port).into())
+}
+
 /// The number that the kernel gave to the family `wireguard`.
 fn family(socket: &Socket) -> io::Result<u16> {
     let question = message(GENL_ID_CTRL, libc::NLM_F_REQUEST, |out| {
@@ -170,7 +230,7 @@ fn family(socket: &Socket) -> io::Result<u16> {
     socket.send_to(&question, &SocketAddr::new(0, 0), 0)?;
     let (answer, _) = socket.recv_from_full()?;
     check(&answer)?;
-    let number = crate::message::first(answer.get(20..).unwrap_or_default(), CTRL_ATTR_FAMILY_ID);
+    let number = first(answer.get(20..).unwrap_or_default(), CTRL_ATTR_FAMILY_ID);
     let number = number.and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
     number.ok_or_else(|| io::Error::other("the kernel does not say the number of its WireGuard"))
 }
@@ -208,4 +268,25 @@ fn message(kind: u16, flags: libc::c_int, body: impl FnOnce(&mut Vec<u8>)) -> Ve
     out[4..6].copy_from_slice(&kind.to_ne_bytes());
     out[6..8].copy_from_slice(&(flags as u16).to_ne_bytes());
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_says_of_another_end_is_read() {
+        let at: std::net::SocketAddr = "[2001:db8::1]:24790".parse().unwrap();
+        let mut peer = Vec::new();
+        attribute(&mut peer, 4, |out| out.extend(sockaddr(at)));
+        attribute(&mut peer, 6, |out| out.extend([90u64, 7].map(u64::to_ne_bytes).concat()));
+        attribute(&mut peer, 7, |out| out.extend(5u64.to_ne_bytes()));
+        attribute(&mut peer, 8, |out| out.extend(6u64.to_ne_bytes()));
+        let said = report(&peer, 100);
+        let wanted = Report { endpoint: Some(at), handshake_sec: Some(10), received: 5, sent: 6 };
+        assert_eq!(said, wanted);
+        assert_eq!(report(&[], 100), Report::default());
+        let v4 = "192.0.2.1:1".parse().unwrap();
+        assert_eq!(endpoint(&sockaddr(v4)), Some(v4));
+    }
 }

@@ -13,10 +13,12 @@ mod kernel;
 mod key;
 mod keyring;
 mod peers;
+mod report;
 
 pub use key::Key;
 pub use keyring::{Answer, Change, Keyring, Keys, Known, Offer, Road};
 pub use peers::PORT;
+pub use report::{Report, Reports};
 
 use crate::error::{Error, Result};
 use device::Device;
@@ -47,6 +49,9 @@ pub struct Tunnel {
     asked: Asked,
     /// The host's own public key, and whether it is reached over IPv6.
     fixed: (String, bool),
+    keyring: Keyring,
+    /// Of a tunnel in this process.
+    reports: Arc<Mutex<Reports>>,
     stop: Option<Stop>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -68,12 +73,14 @@ impl Tunnel {
         let key = keyring.own()?;
         let asked = Asked { host: Arc::new(Mutex::new(host.clone())), news: Arc::new(true.into()) };
         let fixed = (key.public(), overlay.address.is_ipv6());
+        let reports = Arc::default();
         let started = match kernel::Device::make(crate::links::OVERLAY)? {
             Some(device) => Self::in_kernel(device, &key, keyring, &asked)?,
-            None => Self::in_process(host, overlay, &key, keyring, &asked)?,
+            None => Self::in_process(host, overlay, &key, keyring, &asked, &reports)?,
         };
         let (stop, thread) = started;
-        Ok(Some(Self { asked, fixed, stop: Some(stop), thread: Some(thread) }))
+        let (keyring, stop, thread) = (keyring.clone(), Some(stop), Some(thread));
+        Ok(Some(Self { asked, fixed, keyring, reports, stop, thread }))
     }
 
     fn in_kernel(
@@ -100,6 +107,7 @@ impl Tunnel {
         key: &Key,
         keyring: &Keyring,
         asked: &Asked,
+        reports: &Arc<Mutex<Reports>>,
     ) -> Result<(Stop, std::thread::JoinHandle<()>)> {
         let device = Device::open(crate::links::OVERLAY).map_err(|source| Error::System {
             action: "make a TUN device for other hosts",
@@ -113,7 +121,7 @@ impl Tunnel {
         let listen = |source| Error::Listen { addr: address, protocol: "udp", source };
         let socket = std::net::UdpSocket::bind(address).map_err(listen)?;
         socket.set_nonblocking(true).map_err(listen)?;
-        let engine = Engine::new(host, key, keyring.clone(), asked.clone());
+        let engine = Engine::new(host, key, keyring.clone(), asked.clone(), Arc::clone(reports));
         let (stop, stopped) = oneshot::channel();
         let run = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -136,6 +144,27 @@ impl Tunnel {
     #[must_use]
     pub fn outlives(&self) -> bool {
         matches!(self.stop, Some(Stop::Kernel(_)))
+    }
+
+    /// How it stands with all whose keys are known. Of a tunnel in the kernel, in the network namespace of
+    /// the calling thread.
+    ///
+    /// # Errors
+    /// When the keys cannot be read, or the kernel does not say.
+    pub fn reports(&self) -> Result<Reports> {
+        if !self.outlives() {
+            return Ok(self.reports.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        }
+        let known = self.keyring.known()?;
+        let what = crate::links::OVERLAY;
+        let said = kernel::reports(what).map_err(|source| Error::Link {
+            action: "ask the WireGuard device",
+            what: what.into(),
+            source,
+        })?;
+        let all = peers::of(&self.asked.host(), &known).into_iter();
+        let named = |far: peers::Far| Some((far.name, said.get(far.public.as_bytes())?.clone()));
+        Ok(all.filter_map(named).collect())
     }
 
     /// Makes it the one that `host` asks for, without cutting what stays. Not where it takes another

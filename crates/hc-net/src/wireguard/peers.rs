@@ -3,8 +3,8 @@
 use super::key;
 use super::keyring::Known;
 use boringtun::x25519::PublicKey;
-use hc_spec::HostSpec;
 use hc_spec::addr::host_prefix;
+use hc_spec::{HostSpec, Name};
 use std::net::{Ipv6Addr, SocketAddr};
 
 /// UDP port of hosts.
@@ -13,6 +13,7 @@ pub const PORT: u16 = 24790;
 /// One other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Far {
+    pub name: Name,
     pub public: PublicKey,
     pub preshared: Option<[u8; 32]>,
     pub covers: Covers,
@@ -54,6 +55,7 @@ pub(super) fn of(host: &HostSpec, known: &Known) -> Vec<Far> {
         let public = peer.public_key.as_ref().or(known.map(|keys| &keys.public_key))?;
         let secret = known.filter(|keys| keys.public_key == *public).map(|k| &k.preshared_key);
         Some(Far {
+            name: name.clone(),
             public: key::public(public)?,
             preshared: secret.and_then(|secret| key::decode(secret)),
             covers: Covers::Host(prefix(host_prefix(&host.cloud, name))),
@@ -63,6 +65,7 @@ pub(super) fn of(host: &HostSpec, known: &Known) -> Vec<Far> {
     let roads = known.peers.iter().filter(|(_, road)| host.networks.contains_key(&road.network));
     let roads = roads.filter_map(|(name, road)| {
         Some(Far {
+            name: name.clone(),
             public: key::public(&road.public_key)?,
             preshared: None,
             covers: Covers::Road(host.place(&road.network).v6(name)),
@@ -76,7 +79,6 @@ pub(super) fn of(host: &HostSpec, known: &Known) -> Vec<Far> {
 mod tests {
     use super::*;
     use crate::wireguard::keyring::Keys;
-    use hc_spec::Name;
     use hc_spec::host::{Overlay, OverlayMode, Peer};
 
     #[test]

@@ -8,13 +8,12 @@ use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 
-use super::count::input_hash;
+use super::count::{fixed_hash, input_hash};
 use super::settle::settle;
 use super::text::{Text, rendered};
 use super::write;
 use crate::{
-    Derivation, DerivationBuilder, DerivationError, InputDerivationHash, InputResolutionError,
-    Output, StoreDir, StorePath, path,
+    Derivation, InputDerivationHash, InputResolutionError, Output, StoreDir, StorePath, path,
 };
 
 /// A derivation and what follows from it.
@@ -35,7 +34,7 @@ pub struct Made {
 /// # Errors
 /// When it is not right, or `resolve` cannot tell what an input counts as.
 pub fn make<E>(
-    mut drv: DerivationBuilder,
+    mut drv: Derivation,
     mut resolve: impl FnMut(&StorePath) -> Result<InputDerivationHash, E>,
 ) -> Result<Made, InputResolutionError<E>> {
     if is_ordinary(&drv)
@@ -45,79 +44,31 @@ pub fn make<E>(
         return Ok(made);
     }
     let drv = settle(drv, &mut resolve)?;
-    let text = write::text(&drv);
-    let references: Vec<StorePath> =
-        drv.input_derivations().keys().chain(drv.input_sources()).cloned().collect();
-    let path = drv.store_dir().build_text_path(&format!("{}.drv", drv.name()), &text, &references);
     let outputs = drv.resolved_outputs()?.into_iter().map(|(name, output)| (name, output.path));
     Ok(Made {
-        path: path.map_err(DerivationError::from)?,
+        path: drv.drv_path()?,
         hash: input_hash(&drv, resolve)?,
         outputs: outputs.collect(),
-        text,
+        text: drv.to_aterm_bytes(),
     })
 }
 
-/// What a finished derivation counts as in those that it is an input of.
-///
-/// # Errors
-/// When it is not right, or `resolve` cannot tell what an input counts as.
-pub fn hash_modulo<E>(
-    drv: &Derivation,
-    mut resolve: impl FnMut(&StorePath) -> Result<InputDerivationHash, E>,
-) -> Result<InputDerivationHash, InputResolutionError<E>> {
-    match made_again(drv, &mut resolve)? {
-        Some(made) => Ok(made.hash),
-        None => input_hash(drv, &mut resolve),
-    }
-}
-
-/// The same derivation made once more, where it has inputs that count as the same, which
-/// `nix-derivation` takes for one of them; nothing where what comes out is another derivation.
-pub(crate) fn made_again<E>(
-    drv: &Derivation,
-    mut resolve: impl FnMut(&StorePath) -> Result<InputDerivationHash, E>,
-) -> Result<Option<Made>, InputResolutionError<E>> {
-    let mut seen = BTreeSet::new();
-    let mut twins = false;
-    for path in drv.input_derivations().keys() {
-        let hash = resolve(path)
-            .map_err(|error| InputResolutionError::Resolve { path: path.clone(), error })?;
-        if let InputDerivationHash::Regular(hash) = hash {
-            twins |= !seen.insert(hash);
-        }
-    }
-    if !twins {
-        return Ok(None);
-    }
-    let mut again = drv.clone().into_builder();
-    for output in again.outputs_mut().values_mut() {
-        if let Output::InputAddressed { .. } = output {
-            *output = Output::Deferred;
-        }
-    }
-    let made = make(again, resolve)?;
-    Ok((made.text == write::text(drv)).then_some(made))
-}
-
 /// Whether a derivation has nothing in it that [`make_ordinary`] does not know.
-fn is_ordinary(drv: &DerivationBuilder) -> bool {
+fn is_ordinary(drv: &Derivation) -> bool {
     let name = |name: &str| {
         name == "out" || (name != "drv" && StorePath::from_parts([0; 20], name).is_ok())
     };
-    let outputs = drv.outputs();
+    let outputs = &drv.outputs;
     let one_fixed = outputs.len() == 1
         && outputs.get("out").is_some_and(|output| matches!(output, Output::Fixed { .. }));
     let deferred = !outputs.is_empty()
         && outputs.iter().all(|(key, output)| matches!(output, Output::Deferred) && name(key));
     (one_fixed || deferred)
-        && drv.structured_attrs_ref().is_none()
-        && !drv.environment_entries().contains_key("")
-        && !drv.environment_entries().contains_key("__json")
-        && !drv.builder().is_empty()
-        && !drv.system().is_empty()
-        && !drv.system().contains(['"', '\\', '\n', '\r', '\t'])
-        && drv.input_derivations().iter().all(|(path, input)| {
+        && drv.structured_attrs.is_none()
+        && !drv.environment.contains_key(b"__json".as_slice())
+        && !drv.builder.is_empty()
+        && !drv.system.is_empty()
+        && drv.input_derivations.iter().all(|(path, input)| {
             path.is_derivation()
                 && !input.is_dynamic()
                 && !input.outputs().is_empty()
@@ -128,18 +79,18 @@ fn is_ordinary(drv: &DerivationBuilder) -> bool {
 /// The inputs by what they count as, with the outputs that are asked for, as a text; none where one
 /// of them is not known yet, or is asked for what it has not.
 fn inputs_modulo<E>(
-    drv: &DerivationBuilder,
+    drv: &Derivation,
     mut resolve: impl FnMut(&StorePath) -> Result<InputDerivationHash, E>,
 ) -> Result<Option<Vec<u8>>, InputResolutionError<E>> {
     // Two inputs may count as the same: then what is asked of either is asked of one.
     let mut inputs: Vec<(&[u8; 32], BTreeSet<&str>)> = Vec::new();
-    let mut hashes = Vec::with_capacity(drv.input_derivations().len());
-    for path in drv.input_derivations().keys() {
+    let mut hashes = Vec::with_capacity(drv.input_derivations.len());
+    for path in drv.input_derivations.keys() {
         let hash = resolve(path)
             .map_err(|error| InputResolutionError::Resolve { path: path.clone(), error })?;
         hashes.push(hash);
     }
-    for (hash, input) in hashes.iter().zip(drv.input_derivations().values()) {
+    for (hash, input) in hashes.iter().zip(drv.input_derivations.values()) {
         let names = input.outputs().iter().map(String::as_str);
         match hash {
             InputDerivationHash::Regular(hash) => inputs.push((hash.as_bytes(), names.collect())),
@@ -168,17 +119,17 @@ fn inputs_modulo<E>(
     Ok(Some(text.0))
 }
 
-fn make_ordinary(drv: &mut DerivationBuilder, inputs: &[u8]) -> Option<Made> {
-    let store = drv.store_dir().clone();
-    let name = drv.name().to_owned();
+fn make_ordinary(drv: &mut Derivation, inputs: &[u8]) -> Option<Made> {
+    let store = drv.store_dir.clone();
+    let name = drv.name.clone();
     let drv_name = format!("{name}.drv");
-    let names: Vec<String> = drv.outputs().keys().cloned().collect();
+    let names: Vec<String> = drv.outputs.keys().cloned().collect();
     for name in &names {
-        drv.environment_mut().entry(name.clone()).or_default();
+        drv.environment.entry(name.clone().into_bytes()).or_default();
     }
     let (input_paths, rest, places) = common(drv);
     let mut paths = Vec::with_capacity(names.len());
-    let fixed = match drv.outputs().get("out") {
+    let fixed = match drv.outputs.get("out") {
         Some(output @ Output::Fixed { ca }) => {
             paths.push(output.path_in(&store, &name, "out").ok()??);
             Some(write::fixed(ca))
@@ -235,7 +186,7 @@ fn make_ordinary(drv: &mut DerivationBuilder, inputs: &[u8]) -> Option<Made> {
     let mut text =
         Text(Vec::with_capacity(outputs.0.len() + filled.len() + 100 * input_paths.len()));
     text.raw(&outputs.0);
-    text.list(input_paths.iter().zip(drv.input_derivations().values()), |text, (path, input)| {
+    text.list(input_paths.iter().zip(drv.input_derivations.values()), |text, (path, input)| {
         text.raw(b"(");
         text.plain(path.as_bytes());
         text.raw(b",");
@@ -243,7 +194,7 @@ fn make_ordinary(drv: &mut DerivationBuilder, inputs: &[u8]) -> Option<Made> {
         text.raw(b")");
     });
     text.raw(&filled);
-    let sources = drv.input_sources().iter().map(|source| rendered(&store, source));
+    let sources = drv.input_sources.iter().map(|source| rendered(&store, source));
     let mut references: Vec<String> = input_paths.into_iter().chain(sources).collect();
     references.sort_unstable();
     references.dedup();
@@ -252,20 +203,15 @@ fn make_ordinary(drv: &mut DerivationBuilder, inputs: &[u8]) -> Option<Made> {
         kind.extend([":", reference]);
     }
     let path = store_path(&store, &kind, &Sha256::digest(&text.0).into(), &drv_name)?;
-    let mut counts_as = Sha256::new();
     let hash = match &fixed {
         None => {
+            let mut counts_as = Sha256::new();
             counts_as.update(&outputs.0);
             counts_as.update(inputs);
             counts_as.update(&filled);
             InputDerivationHash::regular(<[u8; 32]>::from(counts_as.finalize()))
         }
-        Some((method, hash)) => {
-            for part in ["fixed:out:", method, ":", hash, ":", &shown[0]] {
-                counts_as.update(part.as_bytes());
-            }
-            InputDerivationHash::fixed_output(<[u8; 32]>::from(counts_as.finalize()))
-        }
+        Some((method, hash)) => fixed_hash(method, hash, &shown[0]),
     };
     let outputs = names.into_iter().zip(paths.into_iter().map(Some)).collect();
     Some(Made { path, text: text.0, hash, outputs })
@@ -273,30 +219,14 @@ fn make_ordinary(drv: &mut DerivationBuilder, inputs: &[u8]) -> Option<Made> {
 
 /// The paths of the inputs; what follows on them in each of the texts, with variables of outputs
 /// empty; and where these are, with the number of the output.
-fn common(drv: &DerivationBuilder) -> (Vec<String>, Vec<u8>, Vec<(usize, usize)>) {
-    let store = drv.store_dir();
-    let inputs: Vec<String> =
-        drv.input_derivations().keys().map(|input| rendered(store, input)).collect();
-    let size: usize =
-        drv.environment_entries().iter().map(|(key, value)| key.len() + value.len() + 8).sum();
+fn common(drv: &Derivation) -> (Vec<String>, Vec<u8>, Vec<(usize, usize)>) {
+    let inputs = drv.input_derivations.keys().map(|input| rendered(&drv.store_dir, input));
+    let sizes = drv.environment.iter().map(|(key, value)| key.len() + value.len() + 8);
+    let size: usize = sizes.sum();
     let mut text = Text(Vec::with_capacity(size + size / 8 + 512));
     let mut places = Vec::new();
-    text.raw(b",");
-    text.list(drv.input_sources(), |text, source| {
-        text.plain(rendered(store, source).as_bytes());
-    });
-    text.raw(b",");
-    text.plain(drv.system().as_bytes());
-    text.raw(b",");
-    text.quoted(drv.builder().as_bytes());
-    text.raw(b",");
-    text.list(drv.arguments(), |text, argument| text.quoted(argument.as_bytes()));
-    text.raw(b",");
-    text.list(drv.environment_entries(), |text, (name, value)| {
-        text.raw(b"(");
-        text.quoted(name.as_bytes());
-        text.raw(b",");
-        match drv.outputs().keys().position(|output| output == name) {
+    write::rest(&mut text, drv, |text, name, value| {
+        match drv.outputs.keys().position(|output| output.as_bytes() == name) {
             None => text.quoted(value),
             Some(output) => {
                 text.raw(b"\"");
@@ -304,10 +234,8 @@ fn common(drv: &DerivationBuilder) -> (Vec<String>, Vec<u8>, Vec<(usize, usize)>
                 text.raw(b"\"");
             }
         }
-        text.raw(b")");
     });
-    text.raw(b")");
-    (inputs, text.0, places)
+    (inputs.collect(), text.0, places)
 }
 
 /// The path of what is of this kind (in pieces) and has this hash.

@@ -1,6 +1,7 @@
 //! Derivations: their texts, hashes and paths.
 //!
 //! ```text
+//! parse     the text of a file -> a derivation (`drv`: what it is)
 //! make      a derivation as evaluation has it -> its text, its path, the paths of its outputs, and what
 //!   |       it counts as where it is an input; ordinary ones in one go, others by the steps below
 //!   |- settle   outputs get their paths, which follow from the text without them
@@ -10,16 +11,20 @@
 //! resolve   outputs that are known by what they hold: real paths in the place of what stood for them
 //! ```
 //!
-//! `nix-derivation` reads, and does all of this for most derivations; what is written again here is what
-//! C++ Nix does otherwise, and what an evaluation of a package set spends most of its time with.
+//! `nix-derivation` has the parts of it; a derivation of its own is one of texts in UTF-8.
 
+mod attrs;
 mod count;
+mod drv;
 mod make;
 pub mod modulo;
+pub(crate) mod parse;
 pub mod resolve;
 mod settle;
 mod text;
 mod write;
 
-pub use make::{Made, hash_modulo, make};
-pub use write::{text, with_numbers_of};
+pub use attrs::files;
+pub use count::input_hash as hash_modulo;
+pub use drv::Derivation;
+pub use make::{Made, make};

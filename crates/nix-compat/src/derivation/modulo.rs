@@ -1,11 +1,8 @@
 //! Derivation hashes modulo fixed outputs, over a graph of derivations.
 
 use super::count;
-use super::make::{hash_modulo, made_again};
-use crate::{
-    Derivation, DerivationBuilder, DerivationError, InputDerivationHash, InputResolutionError,
-    StorePath, ValidatedDerivation,
-};
+use super::settle::settle;
+use crate::{Derivation, DerivationError, InputDerivationHash, InputResolutionError, StorePath};
 use std::collections::HashMap;
 
 /// Remembers what every derivation counts as when it is an input of another.
@@ -61,7 +58,7 @@ impl ModuloHashes {
         }
         let mut open = vec![(path.clone(), read(path).map_err(ModuloError::Read)?)];
         while let Some((path, derivation)) = open.last() {
-            let missing = if derivation.is_fixed_output().unwrap_or(false) {
+            let missing = if derivation.is_fixed_output() {
                 None // Its hash does not depend on its inputs.
             } else {
                 derivation.input_derivations().keys().find(|p| !self.known.contains_key(*p))
@@ -101,11 +98,8 @@ impl ModuloHashes {
     ///
     /// # Errors
     /// When it is not right, or an input is not known.
-    pub fn finish(
-        &self,
-        builder: DerivationBuilder,
-    ) -> Result<ValidatedDerivation, DerivationError> {
-        builder.try_build_with_input_hashes(|path| self.lookup(path)).map_err(unwrap_resolution)
+    pub fn finish(&self, derivation: Derivation) -> Result<Derivation, DerivationError> {
+        settle(derivation, |path| self.lookup(path)).map_err(unwrap_resolution)
     }
 
     /// Checks a derivation whose inputs are all known, its output paths above all.
@@ -113,12 +107,7 @@ impl ModuloHashes {
     /// # Errors
     /// When it is not right, or an input is not known.
     pub fn check(&self, derivation: &Derivation) -> Result<(), DerivationError> {
-        count::check(derivation, |path| self.lookup(path)).map_err(unwrap_resolution).or_else(
-            |error| match made_again(derivation, |path| self.lookup(path)) {
-                Ok(Some(_)) => Ok(()),
-                _ => Err(error),
-            },
-        )
+        count::check(derivation, |path| self.lookup(path)).map_err(unwrap_resolution)
     }
 
     fn told<E>(
@@ -126,7 +115,7 @@ impl ModuloHashes {
         path: &StorePath,
         derivation: &Derivation,
     ) -> Result<InputDerivationHash, ModuloError<E>> {
-        hash_modulo(derivation, |input| self.lookup(input))
+        count::input_hash(derivation, |input| self.lookup(input))
             .map_err(unwrap_resolution)
             .map_err(|source| ModuloError::Derivation { path: path.clone(), source })
     }
@@ -138,7 +127,7 @@ impl ModuloHashes {
     }
 }
 
-fn unwrap_resolution(error: InputResolutionError<DerivationError>) -> DerivationError {
+pub(super) fn unwrap_resolution(error: InputResolutionError<DerivationError>) -> DerivationError {
     match error {
         InputResolutionError::Derivation(error) | InputResolutionError::Resolve { error, .. } => {
             error
@@ -152,10 +141,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn leaf(name: &str) -> ValidatedDerivation {
-        DerivationBuilder::new(name, "x86_64-linux", "/bin/sh")
+    fn leaf(name: &str) -> Derivation {
+        Derivation::new(name, "x86_64-linux", "/bin/sh")
             .input_addressed_output("out")
-            .environment("out", "")
+            .set("out", "")
             .build()
             .unwrap()
     }
@@ -164,25 +153,29 @@ mod tests {
     fn a_chain_is_read_on_demand_and_remembered() {
         let first = leaf("first");
         let mut hashes = ModuloHashes::default();
-        hashes.tell::<()>(&first.drv_path(), &first).unwrap();
+        hashes.tell::<()>(&first.drv_path().unwrap(), &first).unwrap();
         let second = hashes
             .finish(
-                DerivationBuilder::new("second", "x86_64-linux", "/bin/sh")
-                    .input_derivation(first.drv_path(), crate::InputDerivation::new(["out"]))
+                Derivation::new("second", "x86_64-linux", "/bin/sh")
+                    .input_derivation(
+                        first.drv_path().unwrap(),
+                        crate::InputDerivation::new(["out"]),
+                    )
                     .input_addressed_output("out"),
             )
             .unwrap();
         hashes.check(&second).unwrap();
-        let told = hashes.tell::<()>(&second.drv_path(), &second).unwrap();
+        let told = hashes.tell::<()>(&second.drv_path().unwrap(), &second).unwrap();
         let mut fresh = ModuloHashes::default();
         let mut reads = 0;
         let read = |path: &StorePath| {
             reads += 1;
             let all = [&first, &second];
-            let found = all.into_iter().find(|d| d.drv_path() == *path).ok_or("missing")?;
-            Ok::<_, &str>(found.as_derivation().clone())
+            let found =
+                all.into_iter().find(|d| d.drv_path().unwrap() == *path).ok_or("missing")?;
+            Ok::<_, &str>(found.clone())
         };
-        assert_eq!(fresh.resolve(&second.drv_path(), read).unwrap(), told);
+        assert_eq!(fresh.resolve(&second.drv_path().unwrap(), read).unwrap(), told);
         assert_eq!(reads, 2);
         let unknown = ModuloHashes::default().check(&second).unwrap_err();
         assert!(unknown.to_string().contains("is not known"), "{unknown}");
@@ -194,21 +187,21 @@ mod tests {
             args in proptest::collection::vec(any::<String>(), 0..4),
             env in proptest::collection::btree_map("[a-z]{1,8}", any::<Vec<u8>>(), 0..4),
         ) {
-            let mut builder = DerivationBuilder::new("p", "x86_64-linux", "/bin/sh")
+            let mut builder = Derivation::new("p", "x86_64-linux", "/bin/sh")
                 .input_addressed_output("out");
             for arg in args {
                 builder = builder.argument(arg);
             }
             for (key, value) in env {
                 if key != "out" {
-                    builder = builder.environment(key, value);
+                    builder = builder.set(key, value);
                 }
             }
             if let Ok(made) = builder.build() {
                 let bytes = made.to_aterm_bytes();
                 let again = Derivation::from_aterm_bytes(&bytes, "p").unwrap();
                 prop_assert_eq!(again.to_aterm_bytes(), bytes);
-                prop_assert_eq!(&again, made.as_derivation());
+                prop_assert_eq!(again, made);
             }
         }
     }

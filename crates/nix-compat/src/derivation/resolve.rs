@@ -1,13 +1,11 @@
 //! Derivations whose inputs are known by what they hold: putting real paths in the place of what
 //! stood for them, and the hash under which such outputs are remembered.
 
+use super::count::sha256;
 use super::modulo::ModuloError;
 use super::settle::settle;
-use super::write::{read_back, text_modulo};
-use crate::{
-    Derivation, DerivationError, HashAlgorithm, ModuloHashes, Output, StorePath, StructuredAttrs,
-    hash_bytes, path,
-};
+use super::write::write;
+use crate::{Derivation, DerivationError, ModuloHashes, Output, StorePath, StructuredAttrs, path};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Whether its outputs are known only once it, or an input of it, is built.
@@ -46,28 +44,21 @@ pub fn resolve(derivation: &Derivation, inputs: &Inputs) -> Result<Derivation, D
         }
         text
     };
-    let string = |text: &str| {
-        replacements.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
-    };
-    let mut builder = derivation.clone().into_builder();
-    builder.input_derivations_mut().clear();
-    builder.input_sources_mut().extend(inputs.values().cloned());
-    *builder.builder_mut() = string(builder.builder());
-    for argument in builder.arguments_mut() {
-        *argument = string(argument);
-    }
-    let environment = std::mem::take(builder.environment_mut());
-    builder
-        .environment_mut()
-        .extend(environment.into_iter().map(|(name, value)| (string(&name), bytes(value))));
-    if let Some(attributes) = builder.structured_attrs_mut().take() {
+    let mut drv = derivation.clone();
+    drv.input_derivations.clear();
+    drv.input_sources.extend(inputs.values().cloned());
+    drv.builder = bytes(drv.builder);
+    drv.arguments = drv.arguments.into_iter().map(bytes).collect();
+    let variables = drv.environment.into_iter();
+    drv.environment = variables.map(|(name, value)| (bytes(name), bytes(value))).collect();
+    if let Some(attributes) = drv.structured_attrs.take() {
         let json = bytes(attributes.raw_json().to_vec());
-        *builder.structured_attrs_mut() = Some(StructuredAttrs::from_json_bytes(json)?);
+        drv.structured_attrs = Some(StructuredAttrs::from_json_bytes(json)?);
     }
     if !is_open(derivation) {
-        return read_back(&builder);
+        return Ok(drv);
     }
-    settle(builder, |input| Err::<crate::InputDerivationHash, _>(input.clone()))
+    settle(drv, |input| Err::<crate::InputDerivationHash, _>(input.clone()))
         .map_err(|error| DerivationError::InvalidDerivation(error.to_string()))
 }
 
@@ -104,7 +95,7 @@ pub fn realisation_hash<E>(
     let mut open = Unmasked { hashes, read: &mut read, known: HashMap::new() };
     let derivation = open.read(path)?;
     open.inputs_of(&derivation)?;
-    open.text(path, &derivation, true)
+    Ok(open.hash(&derivation, true))
 }
 
 /// Hashes of derivations with open outputs, as inputs.
@@ -135,7 +126,7 @@ impl<E> Unmasked<'_, E> {
             }
             let derivation = self.read(&path)?;
             if is_impure(&derivation) {
-                let hash = digest(b"impure");
+                let hash = sha256(b"impure");
                 self.known.insert(path, hash);
                 continue;
             }
@@ -143,7 +134,7 @@ impl<E> Unmasked<'_, E> {
             let missing: Vec<StorePath> =
                 inputs.filter(|input| !self.known.contains_key(*input)).cloned().collect();
             if missing.is_empty() {
-                let hash = self.text(&path, &derivation, false)?;
+                let hash = self.hash(&derivation, false);
                 self.known.insert(path, hash);
             } else {
                 open.extend(missing);
@@ -152,42 +143,30 @@ impl<E> Unmasked<'_, E> {
         Ok(())
     }
 
-    fn text(
-        &self,
-        path: &StorePath,
-        derivation: &Derivation,
-        mask: bool,
-    ) -> Result<[u8; 32], ModuloError<E>> {
+    fn hash(&self, derivation: &Derivation, mask: bool) -> [u8; 32] {
         let mut inputs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         // C++ Nix leaves out what is asked of derivations that a build makes.
-        let inputs_of = derivation.input_derivations().iter();
+        let inputs_of = derivation.input_derivations.iter();
         for (input, wanted) in inputs_of.filter(|(_, wanted)| !wanted.outputs().is_empty()) {
             let hash = self.known.get(input).copied().unwrap_or_default();
             let hash = hash.iter().map(|byte| format!("{byte:02x}")).collect();
             inputs.entry(hash).or_default().extend(wanted.outputs().iter().cloned());
         }
-        let text = text_modulo(&derivation.clone().into_builder(), &inputs, mask)
-            .map_err(|source| ModuloError::Derivation { path: path.clone(), source })?;
-        Ok(digest(&text))
+        sha256(&write(derivation, Some(&inputs), mask))
     }
-}
-
-fn digest(bytes: &[u8]) -> [u8; 32] {
-    let hash = hash_bytes(HashAlgorithm::Sha256, bytes);
-    hash.digest_as_bytes().try_into().unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ContentAddressMethod, DerivationBuilder, InputDerivation};
+    use crate::{ContentAddressMethod, Derivation, HashAlgorithm, InputDerivation};
 
-    fn floating(name: &str) -> DerivationBuilder {
+    fn floating(name: &str) -> Derivation {
         let method = ContentAddressMethod::Nar;
         let output = Output::Floating { method, hash_algorithm: HashAlgorithm::Sha256 };
-        DerivationBuilder::new(name, "x86_64-linux", "/bin/sh")
+        Derivation::new(name, "x86_64-linux", "/bin/sh")
             .output("out", output)
-            .environment("out", path::hash_placeholder("out"))
+            .set("out", path::hash_placeholder("out"))
     }
 
     #[test]
@@ -201,28 +180,28 @@ mod tests {
     #[test]
     fn real_paths_take_the_place_of_what_stood_for_them() {
         let first = floating("first").build().unwrap();
-        let drv = first.drv_path();
+        let drv = first.drv_path().unwrap();
         let placeholder = path::downstream_placeholder(&drv, &["out"]);
-        let second = DerivationBuilder::new("second", "x86_64-linux", "/bin/sh")
+        let second = Derivation::new("second", "x86_64-linux", "/bin/sh")
             .output("out", Output::Deferred)
             .input_derivation(drv.clone(), InputDerivation::new(["out"]))
-            .environment("out", "")
-            .environment("dep", format!("{placeholder}/x"))
-            .argument(&placeholder);
+            .set("out", "")
+            .set("dep", format!("{placeholder}/x"))
+            .argument(placeholder);
         let mut hashes = ModuloHashes::default();
         hashes.tell::<()>(&drv, &first).unwrap();
-        let second = hashes.finish(second).unwrap().into_derivation();
+        let second = hashes.finish(second).unwrap();
         assert!(is_open(&second));
         let real: StorePath = "/nix/store/miacmq2d49l5qm1xgkpr982m3rd9ax08-a".parse().unwrap();
         let inputs = BTreeMap::from([((drv.clone(), vec!["out".to_owned()]), real.clone())]);
         let resolved = resolve(&second, &inputs).unwrap();
         assert!(!is_open(&resolved) && resolved.input_derivations().is_empty());
-        assert_eq!(resolved.arguments(), [real.to_string()]);
-        assert_eq!(resolved.environment()["dep"], format!("{real}/x").into_bytes());
+        assert_eq!(resolved.arguments(), [real.to_string().into_bytes()]);
+        assert_eq!(resolved.variable("dep").unwrap(), format!("{real}/x").as_bytes());
         let out = resolved.resolved_outputs().unwrap()["out"].path.clone().unwrap();
-        assert_eq!(resolved.environment()["out"], out.to_string().into_bytes());
+        assert_eq!(resolved.variable("out").unwrap(), out.to_string().as_bytes());
         let read = |path: &StorePath| {
-            if *path == drv { Ok(first.as_derivation().clone()) } else { Err("missing") }
+            if *path == drv { Ok(first.clone()) } else { Err("missing") }
         };
         assert!(realisation_hash(&mut hashes, &drv, read).is_ok());
     }

@@ -2,40 +2,24 @@
 
 use super::text::{Text, rendered};
 use crate::{
-    CAHash, ContentAddressMethod, Derivation, DerivationBuilder, DerivationError, HashAlgorithm,
-    InputDerivation, Output, StructuredAttrs,
+    CAHash, ContentAddressMethod, Derivation, HashAlgorithm, InputDerivation, Output,
+    StructuredAttrs,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is in the file of a derivation.
-///
-/// Structured attributes keep the words that their numbers have there: C++ Nix writes `1e-07`, and
-/// [`Derivation::to_aterm_bytes`] would make `1e-7` of it.
-#[must_use]
-pub fn text(drv: &Derivation) -> Vec<u8> {
-    if has_numbers_of_its_own(drv.structured_attrs())
-        && let Ok(text) = write(&drv.clone().into_builder(), None, false)
-    {
-        return text;
-    }
-    drv.to_aterm_bytes()
-}
-
-/// Whether `nix-derivation` would write the attributes as they are, but for the digits of numbers.
-pub(super) fn has_numbers_of_its_own(attrs: Option<&StructuredAttrs>) -> bool {
-    attrs.is_some_and(|attrs| {
-        let (raw, other) = (attrs.raw_json(), attrs.canonical_json());
-        raw != other
-            && words(raw).count() == words(other).count()
-            && words(raw).zip(words(other)).all(|(own, other)| own == other || is_same(own, other))
-    })
+/// Whether the attributes are as C++ Nix writes them, but with digits of numbers that `nix-derivation`
+/// would write otherwise: `1e-07`, where it has `1e-7`.
+fn has_numbers_of_its_own(attrs: &StructuredAttrs) -> bool {
+    let (raw, other) = (attrs.raw_json(), attrs.canonical_json());
+    raw != other
+        && words(raw).count() == words(other).count()
+        && words(raw).zip(words(other)).all(|(own, other)| own == other || is_same(own, other))
 }
 
 /// What is made of structured attributes, with numbers written as they are there: `json` has them as
 /// `nix-derivation` writes them.
-#[must_use]
-pub fn with_numbers_of(attrs: &StructuredAttrs, json: Vec<u8>) -> Vec<u8> {
-    if !has_numbers_of_its_own(Some(attrs)) {
+pub(super) fn with_numbers_of(attrs: &StructuredAttrs, json: Vec<u8>) -> Vec<u8> {
+    if !has_numbers_of_its_own(attrs) {
         return json;
     }
     let pairs = words(attrs.canonical_json()).zip(words(attrs.raw_json()));
@@ -84,54 +68,35 @@ fn string(json: &[u8]) -> usize {
     end.map_or(json.len(), |end| end + 2)
 }
 
-/// The derivation as it is, unchecked.
-pub(super) fn read_back(drv: &DerivationBuilder) -> Result<Derivation, DerivationError> {
-    let text = write(drv, None, false)?;
-    Derivation::from_aterm_bytes_in(&text, drv.name(), drv.store_dir().clone())
-}
-
-/// The text with other names for its inputs, and with `mask` without the paths of its outputs: what
-/// is hashed.
-pub(super) fn text_modulo(
-    drv: &DerivationBuilder,
-    inputs: &BTreeMap<String, BTreeSet<String>>,
-    mask: bool,
-) -> Result<Vec<u8>, DerivationError> {
-    write(drv, Some(inputs), mask)
-}
-
-fn write(
-    drv: &DerivationBuilder,
+/// The text; where there are other names for its inputs, with these, and with `mask` without the paths
+/// of its outputs: what is hashed.
+pub(super) fn write(
+    drv: &Derivation,
     inputs: Option<&BTreeMap<String, BTreeSet<String>>>,
     mask: bool,
-) -> Result<Vec<u8>, DerivationError> {
-    let store = drv.store_dir();
+) -> Vec<u8> {
+    let store = &drv.store_dir;
     let mut text = Text(Vec::new());
-    let dynamic = drv.input_derivations().values().any(InputDerivation::is_dynamic);
+    let dynamic = drv.input_derivations.values().any(InputDerivation::is_dynamic);
     text.raw(if dynamic { b"DrvWithVersion(\"xp-dyn-drv\"," } else { b"Derive(" });
-    let mut outputs = Vec::new();
-    for (name, output) in drv.outputs() {
-        let path = output.path_in(store, drv.name(), name)?.filter(|_| !mask);
+    text.list(&drv.outputs, |text, (name, output)| {
+        // A name that no path can have is refused where a derivation is read or finished.
+        let path = output.path_in(store, &drv.name, name).ok().flatten().filter(|_| !mask);
         let path = path.map(|path| rendered(store, &path)).unwrap_or_default();
-        outputs.push((name, path, kind(output)));
-    }
-    text.list(outputs, |text, (name, path, (method, hash))| {
+        let (method, hash) = kind(output);
         text.fields([name.as_bytes(), path.as_bytes(), method.as_bytes(), hash.as_bytes()]);
     });
     text.raw(b",");
-    let names = |text: &mut Text, names: &BTreeSet<String>| {
-        text.list(names, |text, name| text.plain(name.as_bytes()));
-    };
     if let Some(inputs) = inputs {
         text.list(inputs, |text, (hash, outputs)| {
             text.raw(b"(");
             text.plain(hash.as_bytes());
             text.raw(b",");
-            names(text, outputs);
+            text.list(outputs, |text, name| text.plain(name.as_bytes()));
             text.raw(b")");
         });
     } else {
-        text.list(drv.input_derivations(), |text, (drv, asked)| {
+        text.list(&drv.input_derivations, |text, (drv, asked)| {
             text.raw(b"(");
             text.plain(rendered(store, drv).as_bytes());
             text.raw(b",");
@@ -139,36 +104,46 @@ fn write(
             text.raw(b")");
         });
     }
+    rest(&mut text, drv, |text, name, value| {
+        let is_output = str::from_utf8(name).is_ok_and(|name| drv.outputs.contains_key(name));
+        text.quoted(if mask && is_output { b"" } else { value });
+    });
+    text.0
+}
+
+/// What follows on the inputs that are built; `value` writes that of a variable.
+pub(super) fn rest(
+    text: &mut Text,
+    drv: &Derivation,
+    mut value: impl FnMut(&mut Text, &[u8], &[u8]),
+) {
     text.raw(b",");
-    text.list(drv.input_sources(), |text, source| {
-        text.plain(rendered(store, source).as_bytes());
+    text.list(&drv.input_sources, |text, source| {
+        text.plain(rendered(&drv.store_dir, source).as_bytes());
     });
     text.raw(b",");
-    text.plain(drv.system().as_bytes());
+    text.plain(&drv.system);
     text.raw(b",");
-    text.quoted(drv.builder().as_bytes());
+    text.quoted(&drv.builder);
     text.raw(b",");
-    text.list(drv.arguments(), |text, argument| text.quoted(argument.as_bytes()));
+    text.list(&drv.arguments, |text, argument| text.quoted(argument));
     text.raw(b",");
-    let masked = |name: &String| mask && drv.outputs().contains_key(name);
-    let variables = drv.environment_entries().iter().map(|(name, value)| {
-        (name.as_str(), if masked(name) { &[][..] } else { value.as_slice() })
+    let json = drv.structured_attrs.as_ref().map(|attrs| {
+        let own = has_numbers_of_its_own(attrs);
+        let json = if own { attrs.raw_json() } else { attrs.canonical_json() };
+        (b"__json".as_slice(), json)
     });
-    let mut variables: Vec<(&str, &[u8])> = variables.collect();
-    if let Some(attrs) = drv.structured_attrs_ref() {
-        let own = has_numbers_of_its_own(Some(attrs));
-        variables.push(("__json", if own { attrs.raw_json() } else { attrs.canonical_json() }));
-        variables.sort_unstable();
-    }
-    text.list(variables, |text, (name, value)| {
+    let variables = drv.environment.iter().map(|(name, value)| (name.as_slice(), value.as_slice()));
+    let before = variables.clone().take_while(|(name, _)| *name < b"__json".as_slice());
+    let after = variables.skip_while(|(name, _)| *name < b"__json".as_slice());
+    text.list(before.chain(json).chain(after), |text, (name, of_variable)| {
         text.raw(b"(");
-        text.quoted(name.as_bytes());
+        text.quoted(name);
         text.raw(b",");
-        text.quoted(value);
+        value(text, name, of_variable);
         text.raw(b")");
     });
     text.raw(b")");
-    Ok(text.0)
 }
 
 /// What is asked of an input: at most as deep as `nix-derivation` lets it get.
@@ -248,7 +223,7 @@ mod tests {
     fn numbers_are_told_from_all_else() {
         let own = |json: &str| {
             let attrs = StructuredAttrs::from_json_bytes(json.as_bytes().to_vec()).unwrap();
-            has_numbers_of_its_own(Some(&attrs))
+            has_numbers_of_its_own(&attrs)
         };
         assert!(own(r#"{"a":9.699999999999999e+21}"#));
         assert!(own(r#"{"a":[9.699999999999999e+21,1.5],"b":"9.7e+21 \" 9.7e+21"}"#));

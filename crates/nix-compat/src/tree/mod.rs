@@ -7,7 +7,7 @@ mod pool;
 
 pub use copy::{Copied, CopyError, copy_tree};
 pub(crate) use node::{Directory, Large, Name, Op};
-pub(crate) use pool::{BLOCK, Block, HandOver, produce};
+pub(crate) use pool::{BLOCK, Block, Filled, HandOver, produce};
 
 use crate::place::Places;
 use rustix::io::Errno;

@@ -1,11 +1,12 @@
 //! Files, directories and symlinks that are to be made.
 
-use super::Context;
+use super::{Context, Filled};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::CWD;
 use rustix::io::Errno;
+use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Something to be made; names and contents are in a block.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl Name {
 
 impl Op {
     /// Makes it.
-    pub fn run(self, context: &Context, block: &[u8]) -> Result<(), Errno> {
+    pub fn run(self, context: &Context, block: &Arc<Filled>) -> Result<(), Errno> {
         let places = context.places;
         match self {
             Self::Directory(directory) => directory.open().map(drop),
@@ -55,16 +56,12 @@ impl Op {
                 places.finish_file(&file, executable)
             }
             Self::Piece { file, contents, offset } => {
-                write_at(file.open()?, &block[contents], offset)
+                file.write(Piece { block: Arc::clone(block), contents, offset })
             }
             Self::Link { name, target } => name
                 .act(context, block, |parent, name| places.symlink(parent, name, &block[target])),
         }
     }
-}
-
-fn write_at(file: impl AsFd, bytes: &[u8], offset: u64) -> Result<(), Errno> {
-    all(bytes, |rest, done| rustix::io::pwrite(&file, rest, offset + done as u64))
 }
 
 /// Until all bytes are written; `write` is told how many were.
@@ -127,6 +124,21 @@ pub(crate) struct Large {
     executable: bool,
     context: Arc<Context>,
     made: OnceLock<Result<OwnedFd, Errno>>,
+    to_write: Mutex<ToWrite>,
+}
+
+#[derive(Debug, Default)]
+struct ToWrite {
+    pieces: VecDeque<Piece>,
+    /// Somebody writes.
+    writing: bool,
+}
+
+#[derive(Debug)]
+struct Piece {
+    block: Arc<Filled>,
+    contents: Range<usize>,
+    offset: u64,
 }
 
 impl Large {
@@ -143,7 +155,36 @@ impl Large {
             executable,
             context: Arc::clone(context),
             made: OnceLock::new(),
+            to_write: Mutex::default(),
         })
+    }
+
+    fn to_write(&self) -> MutexGuard<'_, ToWrite> {
+        self.to_write.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a piece, or leaves it to whoever writes another: the system lets one write to a file at
+    /// a time, and would have us wait.
+    fn write(&self, piece: Piece) -> Result<(), Errno> {
+        let file = self.open()?;
+        let mut to_write = self.to_write();
+        to_write.pieces.push_back(piece);
+        if std::mem::replace(&mut to_write.writing, true) {
+            return Ok(());
+        }
+        let mut done = Ok(());
+        while done.is_ok()
+            && let Some(Piece { block, contents, offset }) = to_write.pieces.pop_front()
+        {
+            drop(to_write);
+            done = all(&block[contents], |rest, done| {
+                rustix::io::pwrite(file, rest, offset + done as u64)
+            });
+            drop(block);
+            to_write = self.to_write();
+        }
+        to_write.writing = false;
+        done
     }
 
     fn open(&self) -> Result<BorrowedFd<'_>, Errno> {

@@ -4,7 +4,7 @@ use super::{Context, Op};
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::num::NonZero;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, Scope};
 
@@ -33,18 +33,41 @@ impl Default for Block {
     }
 }
 
-struct Shared<'c, 'd> {
-    context: &'c Context,
-    /// Gets all bytes in their order.
-    passing: Option<Mutex<&'d mut (dyn Write + Send)>>,
+/// The bytes of a block that was handed over. Its memory is filled again when nobody holds it any more.
+#[derive(Debug)]
+pub(crate) struct Filled {
+    bytes: Vec<u8>,
+    queue: Arc<Queue>,
+}
+
+impl Deref for Filled {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Filled {
+    fn drop(&mut self) {
+        let mut state = self.queue.state();
+        state.full -= 1;
+        state.spare.push(std::mem::take(&mut self.bytes));
+        self.queue.tell(state);
+    }
+}
+
+/// What is to be done.
+#[derive(Debug, Default)]
+struct Queue {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
-    to_make: VecDeque<(Vec<Op>, Arc<Vec<u8>>)>,
-    to_pass: VecDeque<(Arc<Vec<u8>>, usize)>,
+    to_make: VecDeque<(Vec<Op>, Arc<Filled>)>,
+    to_pass: VecDeque<(Arc<Filled>, usize)>,
     /// Somebody passes a block on.
     passing: bool,
     /// Blocks that are full.
@@ -58,23 +81,25 @@ struct State {
 }
 
 enum Task {
-    Make(Vec<Op>, Arc<Vec<u8>>),
-    Pass(Arc<Vec<u8>>, usize),
+    Make(Vec<Op>, Arc<Filled>),
+    Pass(Arc<Filled>, usize),
 }
 
 impl State {
-    fn task(&mut self) -> Option<Task> {
+    /// The `newest` block is what whoever filled it has in its processor's cache.
+    fn task(&mut self, newest: bool) -> Option<Task> {
         if !self.passing
             && let Some((block, used)) = self.to_pass.pop_front()
         {
             self.passing = true;
             return Some(Task::Pass(block, used));
         }
-        self.to_make.pop_front().map(|(ops, block)| Task::Make(ops, block))
+        let made = if newest { self.to_make.pop_back() } else { self.to_make.pop_front() };
+        made.map(|(ops, block)| Task::Make(ops, block))
     }
 }
 
-impl Shared<'_, '_> {
+impl Queue {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -93,19 +118,26 @@ impl Shared<'_, '_> {
             self.changed.notify_all();
         }
     }
+}
 
+struct Shared<'c, 'd> {
+    context: &'c Context,
+    /// Gets all bytes in their order.
+    passing: Option<Mutex<&'d mut (dyn Write + Send)>>,
+    queue: Arc<Queue>,
+}
+
+impl Shared<'_, '_> {
     /// Even after a failure each task has its end: nobody must wait for ever.
     fn perform(&self, task: Task) {
         let failed = &self.context.failed;
-        let passed = matches!(task, Task::Pass(..));
-        let block = match task {
+        match task {
             Task::Make(ops, block) => {
                 for op in ops {
                     if failed.get().is_none() {
                         self.context.note(op.run(self.context, &block));
                     }
                 }
-                block
             }
             Task::Pass(block, used) => {
                 if let (Some(to), None) = (&self.passing, failed.get()) {
@@ -114,43 +146,38 @@ impl Shared<'_, '_> {
                         let _ = failed.set(error);
                     }
                 }
-                block
+                let mut state = self.queue.state();
+                state.passing = false;
+                self.queue.tell(state);
             }
-        };
-        let mut state = self.state();
-        state.passing &= !passed;
-        if let Some(bytes) = Arc::into_inner(block) {
-            state.full -= 1;
-            state.spare.push(bytes);
         }
-        self.tell(state);
     }
 
     fn help(&self) {
-        let mut state = self.state();
+        let mut state = self.queue.state();
         loop {
-            if let Some(task) = state.task() {
+            if let Some(task) = state.task(false) {
                 drop(state);
                 self.perform(task);
-                state = self.state();
+                state = self.queue.state();
             } else if state.over {
                 return;
             } else {
-                state = self.wait(state);
+                state = self.queue.wait(state);
             }
         }
     }
 
     /// Works until fewer than so many blocks are full.
     fn until_below(&self, full: usize) {
-        let mut state = self.state();
+        let mut state = self.queue.state();
         while state.full >= full {
-            if let Some(task) = state.task() {
+            if let Some(task) = state.task(true) {
                 drop(state);
                 self.perform(task);
-                state = self.state();
+                state = self.queue.state();
             } else {
-                state = self.wait(state);
+                state = self.queue.wait(state);
             }
         }
     }
@@ -172,16 +199,18 @@ impl Producer<'_, '_, '_, '_> {
         self.shared.context.check()?;
         let ops = std::mem::take(&mut block.ops);
         let used = std::mem::take(&mut block.used);
-        let mut state = self.shared.state();
+        let queue = &self.shared.queue;
+        let mut state = queue.state();
         let mut next = state.spare.pop().unwrap_or_else(|| vec![0; BLOCK]);
         next[..kept.len()].copy_from_slice(&block.bytes[kept]);
-        let full = Arc::new(std::mem::replace(&mut block.bytes, next));
+        let bytes = std::mem::replace(&mut block.bytes, next);
+        let full = Arc::new(Filled { bytes, queue: Arc::clone(queue) });
         state.full += 1;
         if self.shared.passing.is_some() {
             state.to_pass.push_back((Arc::clone(&full), used));
         }
         state.to_make.push_back((ops, full));
-        self.shared.tell(state);
+        queue.tell(state);
         self.blocks += 1;
         if self.blocks == WORTH_IT {
             let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -201,9 +230,9 @@ struct Over<'s, 'c, 'd>(&'s Shared<'c, 'd>);
 
 impl Drop for Over<'_, '_, '_> {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        let mut state = self.0.queue.state();
         state.over = true;
-        self.0.tell(state);
+        self.0.queue.tell(state);
     }
 }
 
@@ -216,8 +245,7 @@ pub(crate) fn produce<T, E: From<io::Error>>(
     pass: Option<&mut (dyn Write + Send)>,
     tell: impl FnOnce(&mut HandOver<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    let (state, changed) = (Mutex::default(), Condvar::new());
-    let shared = Shared { context, passing: pass.map(Mutex::new), state, changed };
+    let shared = Shared { context, passing: pass.map(Mutex::new), queue: Arc::default() };
     let told = std::thread::scope(|scope| {
         let over = Over(&shared);
         let mut producer = Producer { scope, shared: &shared, blocks: 0 };

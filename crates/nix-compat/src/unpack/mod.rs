@@ -1,5 +1,5 @@
-//! Unpacking an archive as it is kept in a store: modes 444 and 555, a second after the epoch. One
-//! thread reads blocks and finds what is in them; whoever has time makes it out of those.
+//! Unpacking an archive, as it is kept in a store (modes 444 and 555, a second after the epoch) or as it
+//! comes. One thread reads blocks and finds what is in them; whoever has time makes it out of those.
 
 use crate::nar::Error;
 use crate::place::Places;
@@ -27,7 +27,13 @@ const DEPTH: usize = 64;
 /// # Errors
 /// When the archive is malformed, or it cannot be written; what has been written by then stays.
 pub fn unpack(from: &mut (impl Read + ?Sized), destination: &Path) -> Result<usize, Error> {
-    unpack_with(from, destination, None)
+    unpack_with(from, destination, None, Places::new())
+}
+
+/// The same with the modes and times that the process gives what it makes, as [`crate::nar::restore`]
+/// has it.
+pub(crate) fn restore(from: &mut (impl Read + ?Sized), destination: &Path) -> Result<usize, Error> {
+    unpack_with(from, destination, None, Places::PLAIN)
 }
 
 /// The same, and passes the archive on, such as to be hashed, while it is unpacked.
@@ -39,16 +45,17 @@ pub fn unpack_to(
     destination: &Path,
     to: &mut (dyn Write + Send),
 ) -> Result<usize, Error> {
-    unpack_with(from, destination, Some(to))
+    unpack_with(from, destination, Some(to), Places::new())
 }
 
 fn unpack_with(
     from: &mut (impl Read + ?Sized),
     destination: &Path,
     to: Option<&mut (dyn Write + Send)>,
+    places: Places,
 ) -> Result<usize, Error> {
     let root = destination.as_os_str().as_bytes().into();
-    let context = Context { places: Places::new(), root, failed: OnceLock::new() };
+    let context = Context { places, root, failed: OnceLock::new() };
     let context = Arc::new(context);
     produce(&context, to, |hand_over| {
         let (block, levels) = (Block::default(), Vec::new());

@@ -1,5 +1,6 @@
 use super::{Reader, Result, Writer};
-use crate::{Derivation, DerivationError, StorePath};
+use crate::derivation::parse;
+use crate::{Derivation, DerivationError, StorePath, StructuredAttrs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 
@@ -22,13 +23,13 @@ pub struct BasicDerivation {
     /// Everything the builder may read.
     pub input_sources: BTreeSet<StorePath>,
     /// The system it builds on.
-    pub system: String,
+    pub system: Vec<u8>,
     /// The program.
-    pub builder: String,
+    pub builder: Vec<u8>,
     /// Its arguments.
-    pub arguments: Vec<String>,
+    pub arguments: Vec<Vec<u8>>,
     /// Its environment.
-    pub environment: BTreeMap<String, Vec<u8>>,
+    pub environment: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 impl BasicDerivation {
@@ -44,67 +45,20 @@ impl BasicDerivation {
     /// # Errors
     /// When it makes no sense.
     pub fn to_derivation(&self, name: &str) -> std::result::Result<Derivation, DerivationError> {
-        Derivation::from_aterm_bytes(&self.to_aterm(), name)
-    }
-
-    fn to_aterm(&self) -> Vec<u8> {
-        let mut text = b"Derive(".to_vec();
-        list(&mut text, &self.outputs, |text, (name, output)| {
-            let path = output.path.as_ref().map(ToString::to_string).unwrap_or_default();
-            tuple(text, [name, &path, &output.method, &output.digest].map(|s| s.as_bytes()));
-        });
-        text.extend(b",[],");
-        let sources: Vec<String> = self.input_sources.iter().map(ToString::to_string).collect();
-        list(&mut text, &sources, |text, source| quoted(text, source.as_bytes()));
-        for word in [&self.system, &self.builder] {
-            text.push(b',');
-            quoted(&mut text, word.as_bytes());
+        let mut made = Derivation::new(name, self.system.clone(), self.builder.clone());
+        for (name, output) in &self.outputs {
+            let (method, digest) = (output.method.as_bytes(), output.digest.as_bytes());
+            let output = parse::output(output.path.clone(), method, digest)?;
+            output.path_in(made.store_dir(), made.name(), name)?;
+            made.outputs_mut().insert(name.clone(), output);
         }
-        text.push(b',');
-        list(&mut text, &self.arguments, |text, word| quoted(text, word.as_bytes()));
-        text.push(b',');
-        list(&mut text, &self.environment, |text, (name, value)| {
-            tuple(text, [name.as_bytes(), value]);
-        });
-        text.push(b')');
-        text
+        *made.input_sources_mut() = self.input_sources.clone();
+        *made.arguments_mut() = self.arguments.clone();
+        *made.environment_mut() = self.environment.clone();
+        let json = made.environment_mut().remove(b"__json".as_slice());
+        *made.structured_attrs_mut() = json.map(StructuredAttrs::from_json_bytes).transpose()?;
+        Ok(made)
     }
-}
-
-fn list<T>(text: &mut Vec<u8>, all: impl IntoIterator<Item = T>, one: impl Fn(&mut Vec<u8>, T)) {
-    text.push(b'[');
-    for (number, item) in all.into_iter().enumerate() {
-        if number > 0 {
-            text.push(b',');
-        }
-        one(text, item);
-    }
-    text.push(b']');
-}
-
-fn tuple<const N: usize>(text: &mut Vec<u8>, words: [&[u8]; N]) {
-    text.push(b'(');
-    for (number, word) in words.into_iter().enumerate() {
-        if number > 0 {
-            text.push(b',');
-        }
-        quoted(text, word);
-    }
-    text.push(b')');
-}
-
-fn quoted(text: &mut Vec<u8>, word: &[u8]) {
-    text.push(b'"');
-    for &byte in word {
-        match byte {
-            b'"' | b'\\' => text.extend([b'\\', byte]),
-            b'\n' => text.extend(b"\\n"),
-            b'\r' => text.extend(b"\\r"),
-            b'\t' => text.extend(b"\\t"),
-            _ => text.push(byte),
-        }
-    }
-    text.push(b'"');
 }
 
 impl<R: Read> Reader<R> {
@@ -122,9 +76,9 @@ impl<R: Read> Reader<R> {
         Ok(BasicDerivation {
             outputs: outputs.into_iter().collect(),
             input_sources: self.paths()?,
-            system: self.string()?,
-            builder: self.string()?,
-            arguments: self.strings()?,
+            system: self.bytes()?,
+            builder: self.bytes()?,
+            arguments: self.many(Self::bytes)?,
             environment: self.map()?,
         })
     }
@@ -170,18 +124,19 @@ mod tests {
             input_sources: BTreeSet::from([path("a"), path("b")]),
             system: "x86_64-linux".into(),
             builder: "/bin/sh".into(),
-            arguments: vec!["-c".into(), "a \"b\"".into()],
+            arguments: vec![b"-c".to_vec(), b"a \"b\"\xe9".to_vec()],
             environment: BTreeMap::from([("odd".into(), odd.clone()), ("out".into(), Vec::new())]),
         };
         assert!(basic.is_input_addressed());
         let made = basic.to_derivation("x").unwrap();
-        assert_eq!(made.to_aterm_bytes(), basic.to_aterm());
-        assert_eq!(made.arguments(), ["-c", "a \"b\""]);
-        assert_eq!(made.environment()["odd"], odd);
+        assert_eq!(made.arguments(), [b"-c".to_vec(), b"a \"b\"\xe9".to_vec()]);
+        assert_eq!(made.variable("odd").unwrap(), odd);
         assert_eq!(*made.input_sources(), basic.input_sources);
+        assert_eq!(Derivation::from_aterm_bytes(&made.to_aterm_bytes(), "x").unwrap(), made);
         basic.outputs.insert("out".into(), output(None, "r:sha256", ""));
         assert!(!basic.is_input_addressed());
-        assert_eq!(basic.to_derivation("x").unwrap().to_aterm_bytes(), basic.to_aterm());
+        let made = basic.to_derivation("x").unwrap();
+        assert!(matches!(made.outputs()["out"], crate::Output::Floating { .. }));
         basic.outputs.insert("out".into(), output(None, "nonsense", ""));
         assert!(basic.to_derivation("x").is_err());
     }

@@ -219,12 +219,12 @@ impl<R: Read> Reader<R> {
         self.many(Self::string)
     }
 
-    /// A map from strings to strings of bytes.
+    /// A map of strings of bytes.
     ///
     /// # Errors
-    /// As for [`Reader::string`].
-    pub fn map(&mut self) -> Result<BTreeMap<String, Vec<u8>>> {
-        let pairs = self.many(|r| Ok((r.string()?, r.bytes()?)))?;
+    /// As for [`Reader::bytes`].
+    pub fn map(&mut self) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+        let pairs = self.many(|r| Ok((r.bytes()?, r.bytes()?)))?;
         Ok(pairs.into_iter().collect())
     }
 }
@@ -341,15 +341,15 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// When the connection broke.
-    pub fn strings<S: AsRef<str>>(&mut self, strings: &[S]) -> Result<()> {
+    pub fn strings<S: AsRef<[u8]>>(&mut self, strings: &[S]) -> Result<()> {
         self.many(strings, |w, s| w.bytes(s.as_ref()))
     }
 
-    /// A map from strings to strings of bytes.
+    /// A map of strings of bytes.
     ///
     /// # Errors
     /// When the connection broke.
-    pub fn map(&mut self, map: &BTreeMap<String, Vec<u8>>) -> Result<()> {
+    pub fn map(&mut self, map: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<()> {
         self.many(map, |w, (key, value)| {
             w.bytes(key)?;
             w.bytes(value)

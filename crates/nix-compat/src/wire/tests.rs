@@ -26,9 +26,9 @@ pub fn path_info() -> impl Strategy<Value = UnkeyedPathInfo> {
 }
 
 pub fn basic_derivation() -> impl Strategy<Value = BasicDerivation> {
-    let environment = proptest::collection::btree_map("[a-z]{1,5}", any::<Vec<u8>>(), 0..4);
+    let environment = proptest::collection::btree_map(any::<Vec<u8>>(), any::<Vec<u8>>(), 0..4);
     let fixed = any::<Option<[u8; 2]>>();
-    (path(), environment, any::<Vec<String>>(), fixed).prop_map(
+    (path(), environment, any::<Vec<Vec<u8>>>(), fixed).prop_map(
         |(path, environment, arguments, fixed)| {
             let output = BasicOutput {
                 path: fixed.is_none().then(|| path.clone()),

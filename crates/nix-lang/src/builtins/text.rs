@@ -26,5 +26,5 @@ fn to_json<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 
 fn to_xml<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let (text, ctx) = nix.to_xml(args[0], pos)?;
-    Ok(nix.string_with(text.as_bytes(), ctx))
+    Ok(nix.string_with(&text, ctx))
 }

@@ -5,8 +5,7 @@ use crate::error::{Context, Error, Result};
 use hc_fs::plain;
 use nix_compat::resolve::replace;
 use nix_compat::{
-    Derivation, DerivationBuilder, HashAlgorithm, STORE_DIR, StorePath, StructuredAttrs,
-    StructuredAttrsFiles, nix32,
+    Derivation, HashAlgorithm, STORE_DIR, StorePath, StructuredAttrs, StructuredAttrsFiles, nix32,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -16,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub(super) const BUILD_DIR: &str = "/build";
 
 /// Names and values.
-pub(super) type Variables = BTreeMap<String, Vec<u8>>;
+pub(super) type Variables = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Where the builder's environment comes from.
 pub(super) struct Environment<'a> {
@@ -82,7 +81,7 @@ impl Environment<'_> {
             let wanted = super::options::words(self.derivation, "impureEnvVars");
             for name in wanted.unwrap_or_default() {
                 let value = impure.get(&name).cloned().unwrap_or_default();
-                variables.insert(name, value);
+                variables.insert(name.into(), value);
             }
         }
         variables.insert("NIX_LOG_FD".into(), "2".into());
@@ -96,15 +95,15 @@ impl Environment<'_> {
         variables: &mut Variables,
         files: &mut Vec<PathBuf>,
     ) -> Result<()> {
-        let in_files = self.derivation.environment().get("passAsFile");
-        let in_files = in_files.map(|v| String::from_utf8_lossy(v)).unwrap_or_default();
+        let in_files = self.derivation.variable("passAsFile").unwrap_or_default();
         for (name, value) in self.derivation.environment() {
             let value = self.rewrite(value);
-            if in_files.split_ascii_whitespace().any(|n| n == name) {
-                let hash = nix_compat::hash_bytes(HashAlgorithm::Sha256, name.as_bytes());
+            if in_files.split(u8::is_ascii_whitespace).any(|n| !n.is_empty() && n == name) {
+                let hash = nix_compat::hash_bytes(HashAlgorithm::Sha256, name);
                 let file = format!(".attr-{}", nix32::encode(hash.digest_as_bytes()));
                 files.push(write(physical, &file, &value)?);
-                variables.insert(format!("{name}Path"), format!("{BUILD_DIR}/{file}").into());
+                let variable = [name.as_slice(), b"Path"].concat();
+                variables.insert(variable, format!("{BUILD_DIR}/{file}").into());
             } else {
                 variables.insert(name.clone(), value);
             }
@@ -115,19 +114,12 @@ impl Environment<'_> {
     /// `.attrs.json` and `.attrs.sh`.
     fn structured(&self) -> Result<Option<StructuredAttrsFiles>> {
         let Some(attributes) = self.derivation.structured_attrs() else { return Ok(None) };
-        let malformed = |reason: String| Error::Derivation { path: self.path.clone(), reason };
-        let files = |derivation: &Derivation| {
-            derivation
-                .structured_attrs_files_with_output_paths(self.outputs)
-                .map(|files| {
-                    files.map(|files| StructuredAttrsFiles {
-                        json: nix_compat::derivation::with_numbers_of(attributes, files.json),
-                        ..files
-                    })
-                })
-                .map_err(|error| malformed(error.to_string()))
+        let files = |attributes: &StructuredAttrs| {
+            nix_compat::derivation::files(attributes, self.outputs).map_err(|error| {
+                Error::Derivation { path: self.path.clone(), reason: error.to_string() }
+            })
         };
-        let Some(graph) = attributes.get(GRAPH) else { return files(self.derivation) };
+        let Some(graph) = attributes.get(GRAPH) else { return files(attributes).map(Some) };
         // The crate that writes these files knows no store, and refuses the attribute.
         let mut all: serde_json::Map<String, Value> =
             attributes.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect();
@@ -137,18 +129,10 @@ impl Environment<'_> {
             all.insert(name.clone(), value.clone());
         }
         let json = Value::Object(all).to_string().into_bytes();
-        let changed = StructuredAttrs::from_json_bytes(json)
-            .and_then(|changed| {
-                let builder = DerivationBuilder::new(
-                    self.derivation.name(),
-                    self.derivation.system(),
-                    self.derivation.builder(),
-                );
-                let builder = builder.structured_attrs(changed);
-                self.outputs.keys().fold(builder, DerivationBuilder::input_addressed_output).build()
-            })
-            .map_err(|error| malformed(error.to_string()))?;
-        let Some(mut made) = files(&changed)? else { return Ok(None) };
+        let changed = StructuredAttrs::from_json_bytes(json).map_err(|error| {
+            Error::Derivation { path: self.path.clone(), reason: error.to_string() }
+        })?;
+        let mut made = files(&changed)?;
         made.json = replace(made.json, br"exportReferencesGraph\u0001", GRAPH.as_bytes());
         if let Some(line) = shell_graph(graph) {
             made.shell.extend(line.into_bytes());

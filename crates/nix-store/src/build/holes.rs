@@ -8,7 +8,7 @@ mod common;
 
 use crate::{DrvOutput, Result, Store, StorePath};
 use common::{Home, Listener, sha256};
-use nix_compat::{CAHash, DerivationBuilder, Output};
+use nix_compat::{CAHash, Derivation, Output};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use std::fs::File;
 use std::io::{IoSliceMut, Seek, Write};
@@ -30,21 +30,21 @@ fn generous(home: &Home) -> Store {
     Store::open(config).unwrap()
 }
 
-fn python(name: &str, program: &str) -> DerivationBuilder {
-    DerivationBuilder::new(name, "x86_64-linux", PYTHON)
+fn python(name: &str, program: &str) -> Derivation {
+    Derivation::new(name, "x86_64-linux", PYTHON)
         .argument("-c")
         .argument(program)
-        .environment("out", "")
+        .set("out", "")
         .input_addressed_output("out")
 }
 
-fn fixed(builder: DerivationBuilder, contents: &str, without: &str) -> DerivationBuilder {
+fn fixed(builder: Derivation, contents: &str, without: &str) -> Derivation {
     let ca = CAHash::Flat(sha256(contents.as_bytes()));
     let builder = builder.output("out", Output::Fixed { ca });
-    if without.is_empty() { builder } else { builder.environment("withoutGuards", without) }
+    if without.is_empty() { builder } else { builder.set("withoutGuards", without) }
 }
 
-fn build(store: &Store, builder: DerivationBuilder, listener: &Listener) -> Result<StorePath> {
+fn build(store: &Store, builder: Derivation, listener: &Listener) -> Result<StorePath> {
     let drv = store.add_derivation(&builder.build().unwrap())?;
     let wanted = DrvOutput::new(drv, "out");
     Ok(store.build(std::slice::from_ref(&wanted), listener)?.remove(&wanted).unwrap())
@@ -131,7 +131,7 @@ fn cve_2025_46416_abstract_sockets_of_the_host_cannot_be_reached() {
          open(os.environ['out'], 'w').write('x')\n"
     );
     let with = |name: &str, without| fixed(python(name, &program), "x", without);
-    let range = with("range", "").environment("requiredSystemFeatures", "uid-range");
+    let range = with("range", "").set("requiredSystemFeatures", "uid-range");
     for (builder, first) in [
         // Nobody is there to connect to in a network of its own.
         (python("plain", &program), format!("refused {}", libc::ECONNREFUSED)),

@@ -14,7 +14,7 @@ pub(super) fn text(derivation: &Derivation, name: &str) -> Option<String> {
 }
 
 fn variable(derivation: &Derivation, name: &str) -> Option<String> {
-    derivation.environment().get(name).map(|value| String::from_utf8_lossy(value).into_owned())
+    derivation.variable(name).map(|value| String::from_utf8_lossy(value).into_owned())
 }
 
 /// A boolean: `1` as a variable, `true` (or `"1"`) as a value.
@@ -33,7 +33,7 @@ pub(super) fn flag(derivation: &Derivation, name: &str) -> bool {
 pub(super) fn may_substitute(derivation: &Derivation) -> bool {
     let said = match derivation.structured_attrs() {
         Some(all) => all.get("allowSubstitutes").is_some(),
-        None => derivation.environment().contains_key("allowSubstitutes"),
+        None => derivation.variable("allowSubstitutes").is_some(),
     };
     !said || flag(derivation, "allowSubstitutes")
 }
@@ -119,26 +119,25 @@ pub(super) fn discards_references(derivation: &Derivation, output: &str) -> bool
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix_compat::{DerivationBuilder, StructuredAttrs};
+    use nix_compat::{Derivation, StructuredAttrs};
 
     fn plain(pairs: &[(&str, &str)]) -> Derivation {
-        let mut builder = DerivationBuilder::new("x", "x86_64-linux", "/bin/sh")
-            .environment("out", "")
+        let mut builder = Derivation::new("x", "x86_64-linux", "/bin/sh")
+            .set("out", "")
             .input_addressed_output("out");
         for (name, value) in pairs {
-            builder = builder.environment(*name, *value);
+            builder = builder.set(*name, *value);
         }
-        builder.build().unwrap().into_derivation()
+        builder.build().unwrap()
     }
 
     fn structured(json: &str) -> Derivation {
         let attributes = StructuredAttrs::from_json_bytes(json.as_bytes().to_vec()).unwrap();
-        DerivationBuilder::new("x", "x86_64-linux", "/bin/sh")
-            .structured_attrs(attributes)
+        Derivation::new("x", "x86_64-linux", "/bin/sh")
+            .with_structured_attrs(attributes)
             .input_addressed_output("out")
             .build()
             .unwrap()
-            .into_derivation()
     }
 
     #[test]

@@ -67,9 +67,10 @@ pub(super) fn check_platform(
 ) -> Result<()> {
     let refuse = |what: String| Err(Error::Unsupported { drv: drv.clone(), what });
     let systems = systems();
-    if !systems.iter().any(|system| system == derivation.system()) {
+    if !systems.iter().any(|system| system.as_bytes() == derivation.system()) {
         let ours = systems.first().map_or("", String::as_str);
-        return refuse(format!("it is for {}, this is {ours}", derivation.system()));
+        let system = String::from_utf8_lossy(derivation.system());
+        return refuse(format!("it is for {system}, this is {ours}"));
     }
     for feature in features {
         let there = match feature.as_str() {

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// Whether the builder is part of this program.
 pub(crate) fn is_builtin(derivation: &Derivation) -> bool {
-    derivation.builder().starts_with("builtin:")
+    derivation.builder().starts_with(b"builtin:")
 }
 
 /// The output paths; those that follow from what is built are not known.
@@ -293,5 +293,5 @@ impl Realiser<'_> {
 }
 
 pub(super) fn is_fixed(derivation: &Derivation) -> bool {
-    derivation.is_fixed_output().unwrap_or(false)
+    derivation.is_fixed_output()
 }

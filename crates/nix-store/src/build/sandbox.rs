@@ -94,26 +94,30 @@ pub(super) fn run(
         CString::new(bytes)
             .map_err(|_| malformed("an argument or variable holds a zero byte".into()))
     };
-    let name = job.derivation.builder().rsplit('/').next().unwrap_or_default();
-    let mut arguments = vec![text(name.as_bytes())?];
+    let name = job.derivation.builder().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let mut arguments = vec![text(name)?];
     for argument in job.derivation.arguments() {
-        arguments.push(text(&described.rewrite(argument.as_bytes()))?);
+        arguments.push(text(&described.rewrite(argument))?);
     }
     let users = job.users;
     let network = if job.network { 0 } else { libc::CLONE_NEWNET };
     let others = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
     let first = if users.privileged { 0 } else { libc::CLONE_NEWUSER };
-    let persona = if job.derivation.system() == platform::I686 { platform::PER_LINUX32 } else { 0 };
+    let persona = if job.derivation.system() == platform::I686.as_bytes() {
+        platform::PER_LINUX32
+    } else {
+        0
+    };
     let plan = Plan {
         mounts,
         root: path_text(&root),
         directory: CString::new(BUILD_DIR).unwrap_or_default(),
-        program: text(job.derivation.builder().as_bytes())?,
+        program: text(job.derivation.builder())?,
         arguments: Pointers::new(arguments),
         environment: Pointers::new(
             environment
                 .iter()
-                .map(|(name, value)| text(&[name.as_bytes(), b"=", value].concat()))
+                .map(|(name, value)| text(&[name.as_slice(), b"=", value].concat()))
                 .collect::<Result<_>>()?,
         ),
         uid: users.uid,

@@ -72,7 +72,7 @@ impl DaemonStore {
         let mut texts = Vec::new();
         for &derivation in derivations {
             let name = format!("{}.drv", derivation.name());
-            let contents = nix_compat::derivation::text(derivation);
+            let contents = derivation.to_aterm_bytes();
             let references: BTreeSet<StorePath> = derivation
                 .input_derivations()
                 .keys()

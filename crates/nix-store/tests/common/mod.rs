@@ -4,7 +4,7 @@
 pub mod far;
 pub mod peers;
 
-use nix_compat::{CAHash, DerivationBuilder, NixHash, Output, StorePath, ValidatedDerivation};
+use nix_compat::{CAHash, Derivation, NixHash, Output, StorePath};
 use nix_store::{BuildEvent, BuildObserver, DrvOutput, IngestMethod, Quiet, Store, StoreConfig};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -38,23 +38,28 @@ impl Home {
     }
 
     /// A derivation that runs a script with busybox in its PATH.
-    pub fn script(&self, name: &str, script: &str) -> DerivationBuilder {
-        DerivationBuilder::new(name, "x86_64-linux", format!("{}/bin/sh", self.busybox))
+    pub fn script(&self, name: &str, script: &str) -> Derivation {
+        self.script_on("x86_64-linux", name, script)
+    }
+
+    /// The same for another system.
+    pub fn script_on(&self, system: &str, name: &str, script: &str) -> Derivation {
+        Derivation::new(name, system, format!("{}/bin/sh", self.busybox))
             .argument("-e")
             .argument("-c")
             .argument(script)
-            .environment("PATH", format!("{}/bin", self.busybox))
-            .environment("out", "")
+            .set("PATH", format!("{}/bin", self.busybox))
+            .set("out", "")
             .input_source(self.busybox.clone())
             .input_addressed_output("out")
     }
 
-    pub fn add(&self, builder: DerivationBuilder) -> (StorePath, ValidatedDerivation) {
+    pub fn add(&self, builder: Derivation) -> (StorePath, Derivation) {
         let derivation = builder.build().unwrap();
         (self.store.add_derivation(&derivation).unwrap(), derivation)
     }
 
-    pub fn build(&self, builder: DerivationBuilder) -> nix_store::Result<StorePath> {
+    pub fn build(&self, builder: Derivation) -> nix_store::Result<StorePath> {
         let (drv, _) = self.add(builder);
         self.build_drv(&drv, &Quiet)
     }
@@ -163,10 +168,10 @@ pub fn nix_store_with(program: &Path, root: &Path, arguments: &[&str]) -> Ran {
         .unwrap()
 }
 
-pub fn fetchurl(name: &str, url: &str, ca: CAHash) -> DerivationBuilder {
-    DerivationBuilder::new(name, "builtin", "builtin:fetchurl")
-        .environment("url", url)
-        .environment("out", "")
+pub fn fetchurl(name: &str, url: &str, ca: CAHash) -> Derivation {
+    Derivation::new(name, "builtin", "builtin:fetchurl")
+        .set("url", url)
+        .set("out", "")
         .output("out", Output::Fixed { ca })
 }
 

@@ -31,13 +31,13 @@ pub(super) struct Builtin<'a> {
 impl Builtin<'_> {
     pub fn run(&self) -> Result<()> {
         match self.derivation.builder() {
-            "builtin:fetchurl" => self.fetchurl(),
-            "builtin:unpack-channel" => {
+            b"builtin:fetchurl" => self.fetchurl(),
+            b"builtin:unpack-channel" => {
                 let (src, to) = (self.input("src")?, self.output()?);
                 channel::unpack(&src, &self.attribute("channelName")?, &to)
                     .map_err(|reason| self.wrong(reason))
             }
-            "builtin:buildenv" => {
+            b"builtin:buildenv" => {
                 let to = self.output()?;
                 let derivations = self.attribute("derivations")?;
                 environment::build(self.store, &derivations, &to)
@@ -45,7 +45,10 @@ impl Builtin<'_> {
                 let manifest = PathBuf::from(self.attribute("manifest")?);
                 Ok(hc_fs::plain::symlink(&manifest, &to.join("manifest.nix"))?)
             }
-            other => Err(self.unsupported(&format!("the builder {other} is not known"))),
+            other => {
+                let name = String::from_utf8_lossy(other);
+                Err(self.unsupported(&format!("the builder {name} is not known")))
+            }
         }
     }
 

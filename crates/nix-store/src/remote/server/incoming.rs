@@ -100,7 +100,7 @@ fn add_derivation(
     if inputs.collect::<BTreeSet<_>>() != references.iter().collect() {
         return Err(wrong("it does not refer to its inputs".into()));
     }
-    if nix_compat::derivation::text(&derivation) != text {
+    if derivation.to_aterm_bytes() != text {
         return Err(wrong("it is not written as one".into()));
     }
     store.add_derivation(&derivation)
