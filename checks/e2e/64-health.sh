@@ -80,5 +80,7 @@ hc stop crashes >/dev/null
 hc cp "$WORK/cloud/cloud.nix" crashes:/tmp/x >/dev/null 2>&1 # is not running
 check "start tries again" hc start crashes
 waits "as often as before" crashes '.phase == "failed" and .restarts == 6 and .exit.code == 3'
+# It is asked as long as it runs.
+hc stop hangs >/dev/null
 same "no process that asked is left" "$(pgrep -fc 'sleep 60')" 0
 finish
