@@ -10,6 +10,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 use known::SETTINGS;
 
 const OPTION: &str = "option";
+const OPTION_HELP: &str = "Change a setting by the name that nix.conf has for it. Settings are arguments, \
+     too: --NAME VALUE, --extra-NAME WORDS, --NAME and --no-NAME";
 const REFRESH: &str = "refresh";
 const OFFLINE: &str = "offline";
 
@@ -27,40 +29,47 @@ const SHORT: &[(&str, &[(&str, &str)])] = &[
 pub struct SettingArgs;
 
 impl clap::Args for SettingArgs {
+    /// The arguments are made once their verb is the one that was called: all of them, for each verb
+    /// that evaluates, would be a millisecond of every call of hc.
     fn augment_args(command: Command) -> Command {
-        let arguments = SETTINGS.iter().filter_map(|setting| match setting.part {
-            Part::Argument(help) => Some((setting, help)),
-            _ => None,
-        });
-        command
-            .arg(
-                Arg::new(OPTION)
-                    .long(OPTION)
-                    .num_args(2)
-                    .action(ArgAction::Append)
-                    .value_names(["NAME", "VALUE"])
-                    .allow_hyphen_values(true)
-                    .help("Change a setting by the name that nix.conf has for it. Settings are arguments, too: --NAME VALUE, --extra-NAME WORDS, --NAME and --no-NAME"),
-            )
-            .arg(
-                Arg::new(REFRESH)
-                    .long(REFRESH)
-                    .action(ArgAction::SetTrue)
-                    .help("Ask again what names stand for"),
-            )
-            .arg(
-                Arg::new(OFFLINE)
-                    .long(OFFLINE)
-                    .action(ArgAction::SetTrue)
-                    .conflicts_with(REFRESH)
-                    .help("Do with what was fetched before"),
-            )
-            .args(arguments.flat_map(|(setting, help)| forms(setting, help)))
+        command.defer(arguments)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
         Self::augment_args(command)
     }
+}
+
+fn arguments(command: Command) -> Command {
+    let arguments = SETTINGS.iter().filter_map(|setting| match setting.part {
+        Part::Argument(help) => Some((setting, help)),
+        _ => None,
+    });
+    command
+        .next_help_heading("Settings")
+        .arg(
+            Arg::new(OPTION)
+                .long(OPTION)
+                .num_args(2)
+                .action(ArgAction::Append)
+                .value_names(["NAME", "VALUE"])
+                .allow_hyphen_values(true)
+                .help(OPTION_HELP),
+        )
+        .arg(
+            Arg::new(REFRESH)
+                .long(REFRESH)
+                .action(ArgAction::SetTrue)
+                .help("Ask again what names stand for"),
+        )
+        .arg(
+            Arg::new(OFFLINE)
+                .long(OFFLINE)
+                .action(ArgAction::SetTrue)
+                .conflicts_with(REFRESH)
+                .help("Do with what was fetched before"),
+        )
+        .args(arguments.flat_map(|(setting, help)| forms(setting, help)))
 }
 
 impl FromArgMatches for SettingArgs {
