@@ -67,7 +67,7 @@ fn arguments(command: Command) -> Command {
                 .long(OFFLINE)
                 .action(ArgAction::SetTrue)
                 .conflicts_with(REFRESH)
-                .help("Do with what was fetched before"),
+                .help("Ask again for nothing that was fetched before, and no binary cache"),
         )
         .args(arguments.flat_map(|(setting, help)| forms(setting, help)))
 }
