@@ -1,5 +1,7 @@
 //! From expression to value: the interpreter's inner loop.
 
+use std::cell::Cell;
+
 use nix_syntax::ast::{Assert, AttrSet, AttrValue, Expr, ExprKind, If, Let, With, WithVar};
 use nix_syntax::{Place, Symbol, written_name};
 
@@ -40,8 +42,8 @@ impl<'a> Evaluator<'a> {
         match expr.kind {
             ExprKind::Local { level, index } => {
                 let slot = env.variable(level, index).get();
-                if slot.is_hole() {
-                    return Err(infinite_recursion(expr.span));
+                if !slot.is_made() {
+                    return self.eval_unmade(env.at(level), index, expr.span);
                 }
                 self.force_slot(slot, &expr.span)
             }
@@ -78,8 +80,18 @@ impl<'a> Evaluator<'a> {
 
     #[inline(never)]
     fn eval_let(&self, node: &'a Let<'a>, env: &'a Env<'a>) -> Result<Slot<'a>> {
-        let env = self.bind(&node.bindings, env, true);
-        self.eval_node(node.body, env)
+        let late = self.graph.is_none();
+        let scope = self.bind(&node.bindings, env, true, late);
+        let result = self.eval_node(node.body, scope);
+        if late {
+            // Until now nothing but this scope could keep the one around it for longer than that is used.
+            if scope.is_kept() {
+                env.keep();
+            } else {
+                self.retire(scope);
+            }
+        }
+        result
     }
 
     #[inline(never)]
@@ -159,11 +171,6 @@ impl<'a> Evaluator<'a> {
         let env = Env::of_one(self.arena, up, slot);
         graph.new_env(site, env);
         env
-    }
-
-    pub(crate) fn empty_env(&self, up: &'a Env<'a>, count: usize) -> &'a Env<'a> {
-        up.keep();
-        Env::new(self.arena, Some(up), std::iter::repeat_n(Slot::HOLE, count))
     }
 
     /// A value as it is kept.
@@ -248,7 +255,7 @@ impl<'a> Evaluator<'a> {
     /// A thunk failed: it is not run again, as in C++ Nix, unless it may come to a value then.
     #[cold]
     #[inline(never)]
-    fn failed(&self, thunk: &'a Thunk<'a>, delayed: Delayed<'a>, error: Error) -> Error {
+    pub(crate) fn failed(&self, thunk: &'a Thunk<'a>, delayed: Delayed<'a>, error: Error) -> Error {
         if error.lasts() {
             let mut failures = self.failures.borrow_mut();
             thunk.set_failed(failures.len());
@@ -310,22 +317,33 @@ impl<'a> Evaluator<'a> {
         self.wrong_type("a Boolean", slot.get(), expr.span)
     }
 
-    /// The scope of a `let` or `rec`.
+    /// The scope of a `let` or `rec`, where `fixed` variables stay what they are; `late` ones get a
+    /// thunk only when something refers to them.
     #[inline(never)]
-    fn bind(&self, set: &'a AttrSet<'a>, outer: &'a Env<'a>, fixed: bool) -> &'a Env<'a> {
+    fn bind(
+        &self,
+        set: &'a AttrSet<'a>,
+        outer: &'a Env<'a>,
+        fixed: bool,
+        late: bool,
+    ) -> &'a Env<'a> {
         if fixed
             && let Some(graph) = &self.graph
             && let Some(env) = self.bind_again(graph, set, outer)
         {
             return env;
         }
-        let env = self.empty_env(outer, set.attrs.len());
+        if !late {
+            outer.keep();
+        }
+        let env = self.scope(outer, set.attrs.len());
         if fixed && let Some(graph) = &self.graph {
             graph.new_env(Site::of(set), env);
         }
         let sources = self.sources_of(set, env);
         for (attr, slot) in set.attrs.iter().zip(env.slots()) {
             slot.set(match attr.value {
+                AttrValue::Plain(expr) if late => self.unmade(expr, env),
                 AttrValue::Plain(expr) if fixed => self.delayed_bound(expr, env),
                 // What a variable stands for may still change.
                 AttrValue::Plain(expr) => self.waiting(expr, env),
@@ -353,13 +371,11 @@ impl<'a> Evaluator<'a> {
             return self.eval_dynamic_attrs(set, outer, pos);
         }
         if !set.recursive {
-            let entries: &'a [Attr<'a>] =
-                self.arena.alloc_slice_fill_iter(self.plain_attrs(set, outer));
-            return Ok(Slot::attrs(Attrs::new(self.arena, entries)));
+            let slots = self.plain_slots(set, outer);
+            return Ok(Slot::attrs(self.written_set(set, slots)));
         }
-        let env = self.bind(set, outer, !has_overrides(set));
-        let entries: &'a [Attr<'a>] = self.arena.alloc_slice_fill_iter(bound_attrs(set, env));
-        let attrs = Attrs::new(self.arena, entries);
+        let env = self.bind(set, outer, !has_overrides(set), false);
+        let attrs = self.written_set(set, env.slots().iter().map(Cell::get));
         Ok(Slot::attrs(if has_overrides(set) {
             self.overridden(attrs, set, env, pos)?
         } else {
@@ -367,21 +383,31 @@ impl<'a> Evaluator<'a> {
         }))
     }
 
-    /// The attributes with known names of a set that is not recursive.
+    /// A set of the attributes with known names, with these values.
+    #[inline]
+    fn written_set(
+        &self,
+        set: &'a AttrSet<'a>,
+        slots: impl ExactSizeIterator<Item = Slot<'a>>,
+    ) -> &'a Attrs<'a> {
+        if self.graph.is_none() {
+            return Attrs::written(self.arena, set, slots);
+        }
+        Attrs::new(self.arena, self.arena.alloc_slice_fill_iter(named(set, slots)))
+    }
+
+    /// The values of attributes with known names of a set that is not recursive.
     #[inline(always)]
-    fn plain_attrs(
+    fn plain_slots(
         &self,
         set: &'a AttrSet<'a>,
         env: &'a Env<'a>,
-    ) -> impl ExactSizeIterator<Item = Attr<'a>> {
+    ) -> impl ExactSizeIterator<Item = Slot<'a>> {
         let sources = self.sources_of(set, env);
-        set.attrs.iter().map(move |attr| {
-            let slot = match attr.value {
-                AttrValue::Plain(expr) => self.delayed_bound(expr, env),
-                AttrValue::Inherited(expr) => self.delayed(expr, env),
-                AttrValue::From(index) => self.inherited(&sources[index as usize], attr),
-            };
-            Attr { name: attr.name, place: attr.place, slot }
+        set.attrs.iter().map(move |attr| match attr.value {
+            AttrValue::Plain(expr) => self.delayed_bound(expr, env),
+            AttrValue::Inherited(expr) => self.delayed(expr, env),
+            AttrValue::From(index) => self.inherited(&sources[index as usize], attr),
         })
     }
 
@@ -416,10 +442,10 @@ impl<'a> Evaluator<'a> {
         let mut entries = Vec::with_capacity(set.attrs.len() + set.dynamic.len());
         let mut env = outer;
         if set.recursive {
-            env = self.bind(set, outer, !has_overrides(set));
-            entries.extend(bound_attrs(set, env));
+            env = self.bind(set, outer, !has_overrides(set), false);
+            entries.extend(named(set, env.slots().iter().map(Cell::get)));
         } else {
-            entries.extend(self.plain_attrs(set, outer));
+            entries.extend(named(set, self.plain_slots(set, outer)));
         }
         if set.recursive && has_overrides(set) {
             let attrs = Attrs::new(self.arena, self.arena.alloc_slice_copy(&entries));
@@ -561,15 +587,15 @@ fn has_overrides(set: &AttrSet<'_>) -> bool {
     set.attrs.iter().any(|attr| attr.name == sym::OVERRIDES)
 }
 
-/// The attributes with known names of a recursive set, as they are in its scope.
-fn bound_attrs<'a>(
+/// The attributes with known names, with these values.
+fn named<'a>(
     set: &'a AttrSet<'a>,
-    env: &'a Env<'a>,
+    slots: impl ExactSizeIterator<Item = Slot<'a>>,
 ) -> impl ExactSizeIterator<Item = Attr<'a>> {
-    set.attrs.iter().zip(env.slots()).map(|(attr, slot)| Attr {
+    set.attrs.iter().zip(slots).map(|(attr, slot)| Attr {
         name: attr.name,
         place: attr.place,
-        slot: slot.get(),
+        slot,
     })
 }
 

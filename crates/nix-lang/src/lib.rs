@@ -18,6 +18,7 @@
 mod api;
 mod arena;
 mod assert;
+mod attrs;
 mod builtins;
 mod call;
 mod coerce;
@@ -36,6 +37,7 @@ mod interactive;
 mod io;
 mod json;
 mod json_read;
+mod late;
 mod links;
 mod mentioned;
 mod ops;

@@ -6,7 +6,7 @@ use nix_syntax::ast::{AttrName, HasAttr, Select};
 use crate::Evaluator;
 use crate::error::Result;
 use crate::slot::Slot;
-use crate::source::Pos;
+use crate::source::{NO_POS, Pos};
 use crate::value::{Attrs, Env, Thunk, Value};
 
 impl<'a> Evaluator<'a> {
@@ -30,18 +30,17 @@ impl<'a> Evaluator<'a> {
         if let [AttrName::Static(name)] = node.path
             && let Some(attrs) = subject.as_attrs()
         {
-            let Some(attr) = attrs.get(*name) else {
-                return match node.default {
-                    Some(default) => self.eval_slot(default, env),
-                    None => Err(self.missing_attr(attrs, *name, *pos)),
-                };
-            };
-            return match attr.slot.as_thunk() {
-                None => Ok(attr.slot),
-                Some(thunk) => match thunk.plain_slot() {
-                    Some(slot) => Ok(slot),
-                    None => self.run_selected(thunk, attr.pos(), node, 1, pos),
-                },
+            let slot = attrs.slot(*name);
+            if let Some(slot) = slot.evaluated() {
+                return Ok(slot);
+            }
+            return match (slot.as_thunk(), node.default) {
+                (Some(thunk), _) => {
+                    let place = || attrs.get(*name).map_or(NO_POS, |attr| attr.pos());
+                    self.run_selected(thunk, place, node, 1, pos)
+                }
+                (None, Some(default)) => self.eval_slot(default, env),
+                (None, None) => Err(self.missing_attr(attrs, *name, *pos)),
             };
         }
         self.select_many(subject, node, env, pos)
@@ -87,7 +86,7 @@ impl<'a> Evaluator<'a> {
             None => Ok(slot),
             Some(thunk) => match thunk.plain_slot() {
                 Some(slot) => Ok(slot),
-                None => self.run_selected(thunk, at, node, count, pos),
+                None => self.run_selected(thunk, || at, node, count, pos),
             },
         }
     }
@@ -96,14 +95,14 @@ impl<'a> Evaluator<'a> {
     fn run_selected(
         &self,
         thunk: &'a Thunk<'a>,
-        at: Pos,
+        at: impl Fn() -> Pos,
         node: &'a Select<'a>,
         count: usize,
         pos: &Pos,
     ) -> Result<Slot<'a>> {
         self.run_thunk(thunk, pos).map_err(|error| {
             let path = self.path_text(&node.path[..count]);
-            error.frame(at, format!("while evaluating the attribute '{path}'"))
+            error.frame(at(), format!("while evaluating the attribute '{path}'"))
         })
     }
 
@@ -127,7 +126,7 @@ impl<'a> Evaluator<'a> {
     ) -> Result<Slot<'a>> {
         let mut slot = self.eval_slot(node.subject, env)?;
         if let [AttrName::Static(name)] = node.path {
-            let has = slot.as_attrs().is_some_and(|attrs| attrs.get(*name).is_some());
+            let has = slot.as_attrs().is_some_and(|attrs| attrs.has(*name));
             return Ok(Slot::bool(has));
         }
         let mut path = node.path.iter();
