@@ -152,24 +152,28 @@ impl<'a> Attrs<'a> {
     #[inline]
     pub(crate) fn slot(&self, name: Symbol) -> Slot<'a> {
         let mut set = self;
-        loop {
-            let slot = match set.parts() {
-                Parts::Run(entries) => {
-                    find(entries, name, |attr| attr.name).map_or(Slot::HOLE, |at| entries[at].slot)
-                }
-                Parts::Written(attrs, slots) => {
-                    find(attrs, name, |attr| attr.name).map_or(Slot::HOLE, |at| slots[at])
-                }
-                Parts::Layer(over, below) => {
-                    let slot = over.slot(name);
-                    if slot.is_hole() {
-                        set = below;
-                        continue;
-                    }
-                    slot
-                }
-            };
-            return slot;
+        // What lies over something is no layer itself.
+        while let Parts::Layer(over, below) = set.parts() {
+            let slot = over.own_slot(name);
+            if !slot.is_hole() {
+                return slot;
+            }
+            set = below;
+        }
+        set.own_slot(name)
+    }
+
+    /// As [`Attrs::slot`], of a set that is no layer.
+    #[inline(always)]
+    fn own_slot(&self, name: Symbol) -> Slot<'a> {
+        match self.parts() {
+            Parts::Run(entries) => {
+                find(entries, name, |attr| attr.name).map_or(Slot::HOLE, |at| entries[at].slot)
+            }
+            Parts::Written(attrs, slots) => {
+                find(attrs, name, |attr| attr.name).map_or(Slot::HOLE, |at| slots[at])
+            }
+            Parts::Layer(..) => Slot::HOLE,
         }
     }
 

@@ -22,7 +22,9 @@ impl<'a> Evaluator<'a> {
                 return;
             }
             let up = env.up();
-            self.retire(env);
+            let free = &self.free_scopes[1];
+            env.retire(free.get());
+            free.set(Some(env));
             match up {
                 Some(up) => env = up,
                 None => return,

@@ -35,10 +35,7 @@ impl<'a> Evaluator<'a> {
                 return Ok(slot);
             }
             return match (slot.as_thunk(), node.default) {
-                (Some(thunk), _) => {
-                    let place = || attrs.get(*name).map_or(NO_POS, |attr| attr.pos());
-                    self.run_selected(thunk, place, node, 1, pos)
-                }
+                (Some(thunk), _) => self.run_selected(thunk, Some((attrs, *name)), node, 1, pos),
                 (None, Some(default)) => self.eval_slot(default, env),
                 (None, None) => Err(self.missing_attr(attrs, *name, *pos)),
             };
@@ -54,22 +51,24 @@ impl<'a> Evaluator<'a> {
         env: &'a Env<'a>,
         pos: &Pos,
     ) -> Result<Slot<'a>> {
-        let (mut slot, mut at) = (subject, node.subject.span);
+        // What the slot is an attribute of: only errors ask where that is.
+        let (mut slot, mut within) = (subject, None);
         for (index, name) in node.path.iter().enumerate() {
             // The name comes first: it may fail before what it is looked up in does.
             let name = self.eval_name(name, env)?;
-            slot = self.selected(slot, at, node, index, pos)?;
+            slot = self.selected(slot, within, node, index, pos)?;
             let attrs = slot.as_attrs();
-            let Some(attr) = attrs.and_then(|attrs| attrs.get(name)) else {
+            let found = attrs.map_or(Slot::HOLE, |attrs| attrs.slot(name));
+            if found.is_hole() {
                 return match (node.default, attrs) {
                     (Some(default), _) => self.eval_slot(default, env),
                     (None, Some(attrs)) => Err(self.missing_attr(attrs, name, *pos)),
                     (None, None) => Err(self.wrong_type("a set", slot.get(), node.subject.span)),
                 };
-            };
-            (slot, at) = (attr.slot, attr.pos());
+            }
+            (slot, within) = (found, attrs.map(|attrs| (attrs, name)));
         }
-        self.selected(slot, at, node, node.path.len(), pos)
+        self.selected(slot, within, node, node.path.len(), pos)
     }
 
     /// What the first `count` names of a path select, evaluated.
@@ -77,7 +76,7 @@ impl<'a> Evaluator<'a> {
     fn selected(
         &self,
         slot: Slot<'a>,
-        at: Pos,
+        within: Option<(&'a Attrs<'a>, Symbol)>,
         node: &'a Select<'a>,
         count: usize,
         pos: &Pos,
@@ -86,7 +85,7 @@ impl<'a> Evaluator<'a> {
             None => Ok(slot),
             Some(thunk) => match thunk.plain_slot() {
                 Some(slot) => Ok(slot),
-                None => self.run_selected(thunk, || at, node, count, pos),
+                None => self.run_selected(thunk, within, node, count, pos),
             },
         }
     }
@@ -95,14 +94,18 @@ impl<'a> Evaluator<'a> {
     fn run_selected(
         &self,
         thunk: &'a Thunk<'a>,
-        at: impl Fn() -> Pos,
+        within: Option<(&'a Attrs<'a>, Symbol)>,
         node: &'a Select<'a>,
         count: usize,
         pos: &Pos,
     ) -> Result<Slot<'a>> {
         self.run_thunk(thunk, pos).map_err(|error| {
             let path = self.path_text(&node.path[..count]);
-            error.frame(at(), format!("while evaluating the attribute '{path}'"))
+            let at = match within {
+                Some((attrs, name)) => attrs.get(name).map_or(NO_POS, |attr| attr.pos()),
+                None => node.subject.span,
+            };
+            error.frame(at, format!("while evaluating the attribute '{path}'"))
         })
     }
 
@@ -134,13 +137,26 @@ impl<'a> Evaluator<'a> {
         while let Some(this) = name {
             let symbol = self.eval_name(this, env)?;
             let Some(attrs) = slot.as_attrs() else { return Ok(Slot::bool(false)) };
-            let Some(attr) = attrs.get(symbol) else { return Ok(Slot::bool(false)) };
+            let found = attrs.slot(symbol);
+            if found.is_hole() {
+                return Ok(Slot::bool(false));
+            }
             name = path.next();
             if name.is_some() {
-                slot = self.force_slot(attr.slot, &attr.pos())?;
+                slot = match found.evaluated() {
+                    Some(slot) => slot,
+                    None => self.select_forced(attrs, symbol)?,
+                };
             }
         }
         Ok(Slot::bool(true))
+    }
+
+    /// The attribute `name`, which is there, evaluated.
+    #[inline(never)]
+    fn select_forced(&self, attrs: &'a Attrs<'a>, name: Symbol) -> Result<Slot<'a>> {
+        let pos = attrs.get(name).map_or(NO_POS, |attr| attr.pos());
+        self.force_slot(attrs.slot(name), &pos)
     }
 
     /// The attribute `name`, evaluated.
@@ -154,12 +170,13 @@ impl<'a> Evaluator<'a> {
         name: Symbol,
         pos: Pos,
     ) -> Result<Slot<'a>> {
-        match attrs.get(name) {
-            Some(attr) => self.force_slot(attr.slot, &pos).map_err(|error| {
-                let text = format!("while evaluating the attribute '{}'", self.written_name(name));
-                error.frame(attr.pos(), text)
-            }),
-            None => Err(self.missing_attr(attrs, name, pos)),
+        let slot = attrs.slot(name);
+        if slot.is_hole() {
+            return Err(self.missing_attr(attrs, name, pos));
         }
+        self.force_slot(slot, &pos).map_err(|error| {
+            let text = format!("while evaluating the attribute '{}'", self.written_name(name));
+            error.frame(attrs.get(name).map_or(NO_POS, |attr| attr.pos()), text)
+        })
     }
 }

@@ -286,7 +286,7 @@ mod tests {
             let one_by_one = sets.iter().skip(1).fold(sets[0], |left, right| nix.update(left, right));
             for set in [one_by_one, nix.update_all(&sets)] {
                 for name in 0..60 {
-                    let found = set.get(Symbol(name)).map(|attr| model_of(&[*attr])[0].1);
+                    let found = set.get(Symbol(name)).map(|attr| model_of(&[attr])[0].1);
                     let model = wanted.iter().find(|(known, _)| *known == name).map(|pair| pair.1);
                     prop_assert_eq!(found, model);
                 }
