@@ -162,6 +162,9 @@ pub struct Limits {
     /// Limits of disks: by their device, or any path on a file system on them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub io: BTreeMap<PathBuf, IoLimit>,
+    /// Bytes of the file system that keeps what a container writes over its image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_size: Option<u64>,
 }
 
 /// When a machine counts as ready.
