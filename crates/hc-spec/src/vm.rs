@@ -40,7 +40,7 @@ pub struct Vm {
 
 /// What is wrong with a file system of so many bytes for what a machine writes.
 pub(crate) fn check_layer(size: u64) -> Result<(), String> {
-    if size < LEAST_LAYER || size % 4096 != 0 {
+    if size < LEAST_LAYER || !size.is_multiple_of(4096) {
         let least = LEAST_LAYER >> 20;
         return Err(format!("must be whole pages, at least {least} MiB"));
     }
