@@ -164,6 +164,12 @@ fn write_down(dir: &Path, record: &Record) -> Res<()> {
     Ok(())
 }
 
+/// What a fork of this name left when the host went down is no volume of its machine.
+fn clear_forked(dir: &Path) -> hc_fs::Result<()> {
+    let is_forked = dir.join("image").exists() && super::store::record(dir).forked;
+    if is_forked { super::store::clear(dir) } else { Ok(()) }
+}
+
 fn hold_blank(dir: &Path, name: &Name, volume: &Volume, size: u64) -> Res<Held> {
     let lock = claim(dir, name)?;
     let wrong = |error: super::VolumeError| Problem::plain(error.to_string());
@@ -187,10 +193,7 @@ fn hold(dir: &Path, name: &Name, volume: &Volume, shown: bool) -> Res<Held> {
     let wrong = |error: super::VolumeError| Problem::plain(error.to_string());
     let _changing = super::store::changing(dir).map_err(wrong)?;
     let image = dir.join("image");
-    // What a fork of this name left when the host went down is no volume of this machine.
-    if image.exists() && super::store::record(dir).forked {
-        super::store::clear(dir)?;
-    }
+    clear_forked(dir)?;
     write_down(dir, &Record { path: volume.path.clone(), keep: volume.keep, forked: false })?;
     match std::fs::metadata(&image) {
         Ok(now) if now.len() >= volume.size => {}
@@ -236,17 +239,20 @@ mod tests {
         let held = fork().unwrap();
         assert_eq!((first(), std::fs::metadata(&image).unwrap().len()), ([0; 4], 1 << 30));
         drop(held);
-        let held = Volumes::hold_files(state, &spec).unwrap();
-        assert_eq!(&first(), b"XFSB");
-        drop(held);
+        let volume = image.parent().unwrap();
+        clear_forked(volume).unwrap();
+        assert_eq!(names(), 0);
         // Which keeps its own.
+        write_down(volume, &Record::default()).unwrap();
+        hc_fs::plain::write(&image, b"its own", 0o600).unwrap();
+        clear_forked(volume).unwrap();
         let refused = fork().unwrap_err().to_string();
         assert!(refused.contains("there is a volume 'data'"), "{refused}");
         store::remove_forked(state, None).unwrap();
         assert_eq!(names(), 1);
         let (other, forked) =
             (Name::new("one").unwrap(), Record { forked: true, ..Record::default() });
-        write_down(image.parent().unwrap(), &forked).unwrap();
+        write_down(volume, &forked).unwrap();
         store::remove_forked(state, Some(&other)).unwrap();
         assert_eq!(names(), 1);
         // A process that another test has just forked may still have the lock's file open.
