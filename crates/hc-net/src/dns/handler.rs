@@ -1,17 +1,18 @@
 //! From a question to an answer.
 
 use super::forward::Forwarder;
-use super::table::{Answer, States, Table};
+use super::message::Reply;
+use super::table::{Answer, Moment, States, Table};
 use super::view::View;
 use super::{Names, State};
 use crate::error::Result;
 use hc_spec::Name;
 use hc_spec::addr::Place;
 use hickory_server::net::runtime::Time;
-use hickory_server::proto::op::{Edns, HeaderCounts, MessageType, Metadata, OpCode, ResponseCode};
-use hickory_server::proto::rr::{DNSClass, Name as DnsName, Record, RecordType};
-use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
-use hickory_server::zone_handler::MessageResponseBuilder;
+use hickory_server::proto::op::{HeaderCounts, MessageType, Metadata, OpCode, ResponseCode};
+use hickory_server::proto::rr::{DNSClass, Name as DnsName, RecordType};
+use hickory_server::server::{Request, RequestHandler, RequestInfo, ResponseHandler, ResponseInfo};
+
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, RwLock};
@@ -43,24 +44,9 @@ struct Current {
     peers: Arc<Vec<Forwarder>>,
 }
 
-/// A [`Shared`] as the server library wants it.
+/// A [`Shared`] as the server library wants it, for connections.
 #[derive(Clone)]
 pub(super) struct Handler(pub(super) Arc<Shared>);
-
-#[derive(Default)]
-struct Reply {
-    code: ResponseCode,
-    authoritative: bool,
-    answers: Vec<Record>,
-    authority: Vec<Record>,
-    additional: Vec<Record>,
-}
-
-impl From<ResponseCode> for Reply {
-    fn from(code: ResponseCode) -> Self {
-        Self { code, ..Self::default() }
-    }
-}
 
 impl Current {
     fn new(names: &Names) -> Result<Self> {
@@ -110,7 +96,8 @@ impl Current {
     /// The answer to whoever asks from `source`; none when it may not ask.
     fn answer(&self, source: IpAddr, name: &DnsName, kind: RecordType) -> Option<Answer> {
         let view = self.table.views.of(source)?;
-        Some(self.table.answer(view, &self.states, name, kind))
+        let at = Moment { states: &self.states, now: Instant::now() };
+        Some(self.table.answer(view, at, name, kind))
     }
 }
 
@@ -154,16 +141,70 @@ impl Shared {
         Ok(())
     }
 
+    /// The reply to a question, where it follows from the table alone; what is open about it otherwise.
+    pub(super) fn at_once(&self, request: &Request) -> std::result::Result<Reply, Answer> {
+        match &request.edns {
+            Some(asked) if asked.version() > 0 => return Ok(ResponseCode::BADVERS.into()),
+            _ => {}
+        }
+        let Ok(info) = request.request_info() else { return Ok(ResponseCode::FormErr.into()) };
+        if info.metadata.op_code != OpCode::Query {
+            return Ok(ResponseCode::NotImp.into());
+        }
+        let kind = info.query.query_type();
+        let transfer = matches!(kind, RecordType::AXFR | RecordType::IXFR);
+        if info.query.query_class() != DNSClass::IN || transfer {
+            return Ok(ResponseCode::Refused.into());
+        }
+        // Names tell what runs here, and forwarding works for whoever may ask: neither is for
+        // the world, whatever the packet filter says.
+        let current = Arc::clone(&self.current.borrow());
+        match current.answer(source(&info), info.query.original().name(), kind) {
+            None => Ok(ResponseCode::Refused.into()),
+            Some(
+                open @ (Answer::Far(_) | Answer::Elsewhere | Answer::NoData { expected: true, .. }),
+            ) => Err(open),
+            Some(answer) => Ok(Reply::of(answer)),
+        }
+    }
+
+    /// The reply where others have to be asked, or a machine to be waited for.
+    pub(super) async fn settle(&self, open: Answer, request: &Request) -> Reply {
+        let Ok(info) = request.request_info() else { return ResponseCode::FormErr.into() };
+        let (name, kind) = (info.query.original().name(), info.query.query_type());
+        let source = source(&info);
+        let answer = match open {
+            Answer::NoData { expected: true, .. } => match self.awaited(source, name, kind).await {
+                Some(answer) => answer,
+                None => return ResponseCode::Refused.into(),
+            },
+            open => open,
+        };
+        match answer {
+            Answer::Far(peer) => {
+                let peers = Arc::clone(&self.current.borrow().peers);
+                match peers.get(peer) {
+                    Some(peer) => self.forward(peer, name, kind).await,
+                    None => ResponseCode::ServFail.into(),
+                }
+            }
+            Answer::Elsewhere if info.metadata.recursion_desired && self.recurses(source) => {
+                let forwarder = self.forwarder.read().unwrap_or_else(|e| e.into_inner()).clone();
+                self.forward(&forwarder, name, kind).await
+            }
+            answer => Reply::of(answer),
+        }
+    }
+
     /// The answer from the table. While it is that a machine is starting, it is waited for a better
     /// one; what is answered then is as new as can be.
-    async fn own(&self, source: IpAddr, name: &DnsName, kind: RecordType) -> Option<Answer> {
+    async fn awaited(&self, source: IpAddr, name: &DnsName, kind: RecordType) -> Option<Answer> {
         let mut current = self.current.subscribe();
         let look = |current: &mut watch::Receiver<Arc<Current>>| {
             let now = Arc::clone(&current.borrow_and_update());
             now.answer(source, name, kind)
         };
         let mut answer = look(&mut current)?;
-        let Answer::NoData { expected: true, .. } = answer else { return Some(answer) };
         let Ok(_held) = self.held.try_acquire() else { return Some(answer) };
         let limit = tokio::time::Instant::now() + HOLD;
         while let Answer::NoData { expected: true, .. } = answer {
@@ -173,52 +214,6 @@ impl Shared {
             }
         }
         Some(answer)
-    }
-
-    async fn reply(&self, request: &Request) -> Reply {
-        let Ok(info) = request.request_info() else { return ResponseCode::FormErr.into() };
-        if info.metadata.op_code != OpCode::Query {
-            return ResponseCode::NotImp.into();
-        }
-        let (name, kind) = (info.query.original().name(), info.query.query_type());
-        let transfer = matches!(kind, RecordType::AXFR | RecordType::IXFR);
-        if info.query.query_class() != DNSClass::IN || transfer {
-            return ResponseCode::Refused.into();
-        }
-        let own = |code, answers, authority, additional| Reply {
-            code,
-            authoritative: true,
-            answers,
-            authority,
-            additional,
-        };
-        // Names tell what runs here, and forwarding works for whoever may ask: neither is for
-        // the world, whatever the packet filter says.
-        let source = info.src.ip().to_canonical();
-        match self.own(source, name, kind).await {
-            None => ResponseCode::Refused.into(),
-            Some(Answer::Records(records, more)) => {
-                own(ResponseCode::NoError, records, Vec::new(), more)
-            }
-            Some(Answer::NoData { soa, .. }) => {
-                own(ResponseCode::NoError, Vec::new(), vec![*soa], Vec::new())
-            }
-            Some(Answer::NoName(soa)) => {
-                own(ResponseCode::NXDomain, Vec::new(), vec![*soa], Vec::new())
-            }
-            Some(Answer::Far(peer)) => {
-                let peers = Arc::clone(&self.current.borrow().peers);
-                match peers.get(peer) {
-                    Some(peer) => self.forward(peer, name, kind).await,
-                    None => ResponseCode::ServFail.into(),
-                }
-            }
-            Some(Answer::Elsewhere) if info.metadata.recursion_desired && self.recurses(source) => {
-                let forwarder = self.forwarder.read().unwrap_or_else(|e| e.into_inner()).clone();
-                self.forward(&forwarder, name, kind).await
-            }
-            Some(Answer::Elsewhere) => ResponseCode::Refused.into(),
-        }
     }
 
     fn recurses(&self, source: IpAddr) -> bool {
@@ -241,6 +236,11 @@ impl Shared {
     }
 }
 
+/// Where a question came from.
+fn source(info: &RequestInfo<'_>) -> IpAddr {
+    info.src.ip().to_canonical()
+}
+
 #[async_trait::async_trait]
 impl RequestHandler for Handler {
     async fn handle_request<R: ResponseHandler, T: Time>(
@@ -248,32 +248,12 @@ impl RequestHandler for Handler {
         request: &Request,
         mut responses: R,
     ) -> ResponseInfo {
-        let mut edns = None;
-        let reply = match &request.edns {
-            Some(asked) if asked.version() > 0 => {
-                edns = Some(Edns::new());
-                ResponseCode::BADVERS.into()
-            }
-            Some(asked) => {
-                let mut ours = Edns::new();
-                // A datagram that fits into IPv6's smallest packet is never fragmented.
-                ours.set_max_payload(asked.max_payload().clamp(512, 1232));
-                edns = Some(ours);
-                self.0.reply(request).await
-            }
-            None => self.0.reply(request).await,
+        let reply = match self.0.at_once(request) {
+            Ok(reply) => reply,
+            Err(open) => self.0.settle(open, request).await,
         };
-        let mut metadata = Metadata::response_from_request(&request.metadata);
-        metadata.authoritative = reply.authoritative;
-        metadata.recursion_available = true;
-        metadata.response_code = reply.code;
-        let mut builder = MessageResponseBuilder::from_message_request(request);
-        if let Some(edns) = &mut edns {
-            edns.set_rcode_high(reply.code.high());
-            builder.edns(edns);
-        }
-        let message =
-            builder.build(metadata, &reply.answers, &reply.authority, [], &reply.additional);
+        let head = reply.head(request);
+        let message = head.message(request, &reply);
         match responses.send_response(message).await {
             Ok(info) => info,
             Err(error) => {

@@ -10,8 +10,10 @@
 //! A machine knows the names of its own networks and of what it may reach; the host knows all.
 //! Nobody else is answered. Whoever asks for a machine that is starting waits a little.
 
+mod datagrams;
 mod forward;
 mod handler;
+mod message;
 mod names;
 mod owner;
 mod server;
