@@ -247,8 +247,9 @@ impl Agent {
     /// Makes the network what it is to be, again.
     pub(crate) async fn mend(&self) -> Result<()> {
         let _whole = self.network.lock().await;
-        let host = lock(&self.host).clone().filter(|host| !host.networks.is_empty());
-        let Some(host) = host else { return Ok(()) };
+        // One whose networks were just taken away, for good, has none either, and is not connected.
+        let there = |host: &HostSpec| !host.networks.is_empty() || self.connected.load(Relaxed);
+        let Some(host) = lock(&self.host).clone().filter(there) else { return Ok(()) };
         let failed = |source| AgentError::Part { what: "put the network back", source };
         self.networks.mend(&host, &self.fleet.names()).await.map_err(failed)
     }
