@@ -5,7 +5,7 @@ use crate::context::Globals;
 use crate::error::{Code, Failure};
 use crate::output;
 use hc_agent::wire::MachineView;
-use hc_runtime::{Exit, Forked, Stage, Status, Usage};
+use hc_runtime::{Exit, Forked, Phase, Stage, Status, Usage};
 use hc_spec::MachineSpec;
 use hc_spec::machine::{Limits, Restart};
 use serde::Serialize;
