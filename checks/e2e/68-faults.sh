@@ -67,17 +67,18 @@ check "the host asks for names as before" within 5 on west getent ahostsv6 near.
 
 # Another host deploys the description of west, and is not it.
 host double 3
-on double "$top/checks/lib/ear" "$lan" "$prefix" "$WORK/leaked3" & ears="$ears $!"
+other_machines
+on double "$top/checks/lib/ear" hco0 "$prefix" "$WORK/leaked3" & ears="$ears $!"
 ask() { while [ ! -e "$WORK/deployed" ]; do get east near "$far" 3 >/dev/null || echo lost; done; }
 ask >"$WORK/lost" 2>&1 & asks=$!
-check "deploy of another host of the same name" hc_on double deploy --host west "path:$WORK/cloud"
+check "deploy of another host of the same name" hc_on double deploy --host west "path:$WORK/double"
 touch "$WORK/deployed"
 says "warning: host 'east' hears another host 'west' at 192\.0\.2\.2: two hosts have that name" "says so, and where"
 says "Deploy it under a name of its own" "and what to do"
 wait $asks
 same "the good one is reached throughout" "$(cat "$WORK/lost")" ""
-refuse 28 "" "the other one does not reach anybody" hc_on double exec far -- curl -sS --max-time 1 "http://[$near]/"
-same "nor was a packet there" "$(cat "$WORK/leaked3")" 0
+same "and not a packet came to the other one" "$(cat "$WORK/leaked3")" 0
+refuse 28 "" "which does not reach anybody either" hc_on double exec other -- curl -sS --max-time 1 "http://[$near]/"
 check "east knows the good one" hc_on east net ls
 says '^west +192\.0\.2\.2 ' "where it is"
 check "deploy of the good one" deploy_on west

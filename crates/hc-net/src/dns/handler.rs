@@ -15,6 +15,7 @@ use hickory_server::server::{Request, RequestHandler, RequestInfo, ResponseHandl
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
@@ -30,6 +31,8 @@ const MOST_FORWARDED: usize = 512;
 /// What all listeners of a name server share. Parts of it are replaced whole at run time.
 pub(super) struct Shared {
     current: watch::Sender<Arc<Current>>,
+    /// How often that was replaced.
+    version: AtomicU64,
     forwarder: RwLock<Arc<Forwarder>>,
     held: Semaphore,
     forwarded: Semaphore,
@@ -114,6 +117,7 @@ impl Shared {
     pub(super) fn new(names: &Names, upstreams: &[SocketAddr]) -> Result<Self> {
         Ok(Self {
             current: watch::channel(Arc::new(Current::new(names)?)).0,
+            version: AtomicU64::new(0),
             forwarder: RwLock::new(Arc::new(Forwarder::new(upstreams)?)),
             held: Semaphore::new(MOST_HELD),
             forwarded: Semaphore::new(MOST_FORWARDED),
@@ -122,15 +126,26 @@ impl Shared {
 
     pub(super) fn set_names(&self, names: &Names) -> Result<()> {
         let next = self.current.borrow().next(names)?;
-        self.current.send_replace(Arc::new(next));
+        self.replace(next);
         Ok(())
+    }
+
+    fn replace(&self, next: Current) {
+        self.current.send_replace(Arc::new(next));
+        // Afterwards: no answer from the old ones is taken for one from these.
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Differs when what is answered from was replaced meanwhile.
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     pub(super) fn set_states(&self, changes: &[(&Name, State)]) -> bool {
         let next = self.current.borrow().doing(changes);
         let known = next.is_some();
         if let Some(next) = next.filter(|_| !changes.is_empty()) {
-            self.current.send_replace(Arc::new(next));
+            self.replace(next);
         }
         known
     }

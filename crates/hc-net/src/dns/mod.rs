@@ -16,6 +16,7 @@ mod handler;
 mod message;
 mod names;
 mod owner;
+mod repeated;
 mod server;
 mod table;
 mod view;
