@@ -88,7 +88,7 @@ enum Taken {
     /// There is nothing to be said.
     Ignored,
     /// The answer is not known yet.
-    Open(Request, Answer),
+    Open(Box<Request>, Answer),
 }
 
 fn take(shared: &Shared, datagram: &[u8], from: SocketAddr) -> Taken {
@@ -105,7 +105,7 @@ fn take(shared: &Shared, datagram: &[u8], from: SocketAddr) -> Taken {
     }
     match shared.at_once(&request) {
         Ok(reply) => encode(&request, &reply).map_or(Taken::Ignored, Taken::Answered),
-        Err(open) => Taken::Open(request, open),
+        Err(open) => Taken::Open(Box::new(request), open),
     }
 }
 

@@ -45,6 +45,8 @@ struct Current {
     states: States,
     /// The other hosts, in order of their names.
     peers: Arc<Vec<Forwarder>>,
+    /// Whether these are all names: until then nobody is told that there is no such one.
+    settled: bool,
 }
 
 /// A [`Shared`] as the server library wants it, for connections.
@@ -52,12 +54,12 @@ struct Current {
 pub(super) struct Handler(pub(super) Arc<Shared>);
 
 impl Current {
-    fn new(names: &Names) -> Result<Self> {
+    fn new(names: &Names, settled: bool) -> Result<Self> {
         let table = Arc::new(Table::new(names)?);
         let since = Instant::now();
         let states = names.machines.values().map(|machine| (machine.state, since)).collect();
         let peers = Arc::new(peers(names)?);
-        Ok(Self { names: Arc::new(names.clone()), table, states, peers })
+        Ok(Self { names: Arc::new(names.clone()), table, states, peers, settled })
     }
 
     /// The same table where only machines changed what they are doing.
@@ -79,7 +81,7 @@ impl Current {
             before.filter(|(state, _)| *state == about.state).unwrap_or((about.state, now))
         };
         let states = names.machines.iter().map(state).collect();
-        Ok(Self { names: kept, table, states, peers })
+        Ok(Self { names: kept, table, states, peers, settled: true })
     }
 
     /// The same where these machines are doing something else; none where one of them has no names.
@@ -93,14 +95,20 @@ impl Current {
             }
         }
         let (names, table) = (Arc::clone(&self.names), Arc::clone(&self.table));
-        Some(Self { names, table, states, peers: Arc::clone(&self.peers) })
+        let peers = Arc::clone(&self.peers);
+        Some(Self { names, table, states, peers, settled: self.settled })
     }
 
     /// The answer to whoever asks from `source`; none when it may not ask.
     fn answer(&self, source: IpAddr, name: &DnsName, kind: RecordType) -> Option<Answer> {
-        let view = self.table.views.of(source)?;
-        let at = Moment { states: &self.states, now: Instant::now() };
-        Some(self.table.answer(view, at, name, kind))
+        let answer = self.table.views.of(source).map(|view| {
+            let at = Moment { states: &self.states, now: Instant::now() };
+            self.table.answer(view, at, name, kind)
+        });
+        match answer {
+            None | Some(Answer::NoName(_)) if !self.settled => Some(self.table.expected()),
+            answer => answer,
+        }
     }
 }
 
@@ -114,9 +122,10 @@ fn peers(names: &Names) -> Result<Vec<Forwarder>> {
 }
 
 impl Shared {
-    pub(super) fn new(names: &Names, upstreams: &[SocketAddr]) -> Result<Self> {
+    /// `settled` says whether these are all names.
+    pub(super) fn new(names: &Names, upstreams: &[SocketAddr], settled: bool) -> Result<Self> {
         Ok(Self {
-            current: watch::channel(Arc::new(Current::new(names)?)).0,
+            current: watch::channel(Arc::new(Current::new(names, settled)?)).0,
             version: AtomicU64::new(0),
             forwarder: RwLock::new(Arc::new(Forwarder::new(upstreams)?)),
             held: Semaphore::new(MOST_HELD),
@@ -302,7 +311,7 @@ mod tests {
             far_allow: Vec::new(),
             peers: Default::default(),
         };
-        let current = Current::new(&names).unwrap();
+        let current = Current::new(&names, true).unwrap();
         let asked = DnsName::from_ascii("web.lan.den.demo.internal.").unwrap();
         let answered = |current: &Current| {
             current.answer([127, 0, 0, 1].into(), &asked, RecordType::AAAA).unwrap()
@@ -316,5 +325,36 @@ mod tests {
         let number = ready.table.number(&name("web")).unwrap();
         assert_eq!(again.unwrap().states[number], ready.states[number], "since when stays");
         assert!(current.doing(&[(&name("mail"), State::Ready)]).is_none());
+    }
+
+    #[test]
+    fn before_all_names_are_known_nobody_is_told_that_there_is_no_such_one() {
+        let name = |text: &str| Name::new(text).unwrap();
+        let names = Names {
+            cloud: name("demo"),
+            host: name("den"),
+            networks: [name("lan")].into(),
+            machines: Default::default(),
+            allow: Vec::new(),
+            far_allow: Vec::new(),
+            peers: Default::default(),
+        };
+        let place = Place { cloud: &names.cloud, host: &names.host, network: &name("lan") };
+        let askers = [IpAddr::from([127, 0, 0, 1]), place.v4(&name("web")).into()];
+        let ask = |current: &Current, asker, asked: &str| {
+            current.answer(asker, &DnsName::from_ascii(asked).unwrap(), RecordType::AAAA)
+        };
+        let current = Current::new(&names, false).unwrap();
+        for asker in askers {
+            let answer = ask(&current, asker, "web.lan.den.demo.internal.");
+            assert!(matches!(answer, Some(Answer::NoData { expected: true, .. })), "{answer:?}");
+        }
+        let answer = ask(&current, askers[0], "den.demo.internal.");
+        assert!(matches!(answer, Some(Answer::Records(..))), "{answer:?}");
+        // Even where it turns out that there was nothing to wait for.
+        let settled = current.next(&names).unwrap();
+        let answer = ask(&settled, askers[0], "web.lan.den.demo.internal.");
+        assert!(matches!(answer, Some(Answer::NoName(_))), "{answer:?}");
+        assert_eq!(ask(&settled, askers[1], "web.lan.den.demo.internal."), None);
     }
 }

@@ -38,7 +38,17 @@ impl Server {
     /// # Errors
     /// When a name is too long for DNS.
     pub fn new(names: &Names, upstreams: &[SocketAddr]) -> Result<Self> {
-        let shared = Arc::new(Shared::new(names, upstreams)?);
+        let shared = Arc::new(Shared::new(names, upstreams, true)?);
+        Ok(Self { shared, listeners: BTreeMap::new() })
+    }
+
+    /// The same before all machines are known, as when an agent begins: whoever asks for one that is not among
+    /// these waits, until [`Self::set_names`] or for as long as for one that starts.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn before_names(names: &Names, upstreams: &[SocketAddr]) -> Result<Self> {
+        let shared = Arc::new(Shared::new(names, upstreams, false)?);
         Ok(Self { shared, listeners: BTreeMap::new() })
     }
 

@@ -210,6 +210,11 @@ impl Table {
         Answer::NoData { soa: Box::new(self.authority(zone)), expected }
     }
 
+    /// What there is to say of a name that may yet come.
+    pub(super) fn expected(&self) -> Answer {
+        Answer::NoData { soa: Box::new(self.authority(&self.zones[0])), expected: true }
+    }
+
     /// Addresses of a machine that is known to be known, of one kind or of both.
     fn addresses<'a>(
         &'a self,
