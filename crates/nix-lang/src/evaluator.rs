@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bumpalo::Bump;
-use nix_compat::{InputDerivationHash, StoreDir, StorePath};
+use nix_compat::StoreDir;
 use nix_syntax::{Globals, Sources, Symbols};
 use rustc_hash::FxHashMap;
 
@@ -129,7 +129,6 @@ pub struct Evaluator<'a> {
     pub(crate) whole_trace: Cell<bool>,
     pub(crate) imports: RefCell<FxHashMap<Vec<u8>, Value<'a>>>,
     pub(crate) copied: RefCell<FxHashMap<Vec<u8>, StoredText>>,
-    pub(crate) drv_hashes: RefCell<FxHashMap<StorePath, InputDerivationHash>>,
     pub(crate) trees: RefCell<Vec<Rc<Tree>>>,
     pub(crate) allowed: RefCell<Vec<Vec<u8>>>,
     pub(crate) regexes: RefCell<FxHashMap<Vec<u8>, Rc<posix_ere::Regex>>>,
@@ -145,8 +144,8 @@ pub struct Evaluator<'a> {
     pub(crate) empty_list: &'a List<'a>,
     /// The set without attributes, as well.
     pub(crate) empty_set: &'a Attrs<'a>,
-    /// Scopes of one variable that nothing refers to any more: the first one, and around it the next.
-    pub(crate) free_scopes: Cell<Option<&'a Env<'a>>>,
+    /// Scopes that nothing refers to any more, by how many variables they have: the first one, and around it the next.
+    pub(crate) free_scopes: [Cell<Option<&'a Env<'a>>>; 16],
     ticks: Cell<u32>,
     deadline: Cell<Option<Instant>>,
 }
@@ -188,7 +187,6 @@ impl<'a> Evaluator<'a> {
             whole_trace: Cell::new(whole_trace),
             imports: RefCell::default(),
             copied: RefCell::default(),
-            drv_hashes: RefCell::default(),
             trees: RefCell::default(),
             allowed: RefCell::new(allowed),
             regexes: RefCell::default(),
@@ -199,7 +197,7 @@ impl<'a> Evaluator<'a> {
             failures: RefCell::default(),
             empty_list: arena.alloc(List::new(arena, &[])),
             empty_set: Attrs::new(arena, &[]),
-            free_scopes: Cell::default(),
+            free_scopes: Default::default(),
             ticks: Cell::new(0),
         };
         builtins::fill(&evaluator, &names, values);

@@ -308,6 +308,7 @@ mod tests {
             layer_size: 1 << 30,
             kernel_params: Vec::new(),
             resume: true,
+            balloon: None,
         };
         let like = Likeness {
             qemu: Path::new("/proc/self/exe"),

@@ -1,10 +1,10 @@
 //! A microVM from its description to a computer that is on.
 
 use super::accelerator::{self, Accelerator};
-use super::balloon::Balloon;
 use super::channel::Channel;
 use super::command::Memory;
 use super::console::Console;
+use super::desk::Desk;
 use super::door::Door;
 use super::own::Own;
 use super::resume::{self, Ram};
@@ -46,7 +46,12 @@ impl Run<'_> {
         let ids = IdRange::claim(&self.config.run_dir, spec).map_err(here)?;
         let limits = limits(vm.memory, &accelerator, &spec.limits);
         self.timed(Step::Cgroup, |run| run.group.create(&limits)).map_err(here)?;
-        self.volumes = Volumes::hold_files(&self.config.state_dir, spec).map_err(here)?;
+        let state = &self.config.state_dir;
+        self.volumes = match &incoming {
+            Some(of) => Volumes::hold_blank(state, spec, of.volumes()),
+            None => Volumes::hold_files(state, spec),
+        }
+        .map_err(here)?;
         let volumes = volumes(&self.volumes, spec).map_err(here)?;
         // The network is connected while the disk is made.
         let (clock, began) = (self.clock, self.clock.us());
@@ -97,10 +102,8 @@ impl Run<'_> {
         }
         // Streams of somebody's terminal are not had twice.
         let forks = own.is_none().then_some(Service::Fork);
-        let services: Vec<_> = [Service::Sessions, Service::Console, Service::Memory]
-            .into_iter()
-            .chain(forks)
-            .collect();
+        let always = [Service::Sessions, Service::Console, Service::Memory, Service::Disk];
+        let services: Vec<_> = always.into_iter().chain(forks).collect();
         let doors = self.doors(&services).map_err(here)?;
         let copied = incoming.is_some();
         let (qemu, memory, unsaved) = match incoming {
@@ -113,7 +116,8 @@ impl Run<'_> {
         };
         self.marks[0] = self.clock.us();
         let machine = self.greet(qemu, Some(identity), doors, None, ids, copied).map_err(here)?;
-        let origin = Some(Origin { layer, macs, block: memory.block() });
+        let volumes = volumes.into_iter().map(|(file, _)| file).collect();
+        let origin = Some(Origin { layer, volumes, macs, block: memory.block() });
         Ok(Machine { unsaved, origin, own, ..machine })
     }
 
@@ -125,7 +129,10 @@ impl Run<'_> {
         disk: &Path,
     ) -> Res<spawn::Qemu> {
         let mut qemu = self.spawn(plan)?;
-        let taken = self.timed(Step::Memory, |_| incoming.take(&mut qemu, disk))?;
+        let taken = self.timed(Step::Memory, |run| {
+            let disks: Vec<_> = std::iter::once(disk).chain(run.volumes.images()).collect();
+            incoming.take(&mut qemu, &disks)
+        })?;
         self.status.fork = Some(taken);
         Ok(qemu)
     }
@@ -215,7 +222,8 @@ impl Run<'_> {
             console: Console::open(qemu.console, &self.places)?,
             doors,
             still: Still::default(),
-            balloon: Balloon::default(),
+            memory: Desk::default(),
+            disks: Desk::default(),
             pc,
             own: None,
             identity,
