@@ -178,9 +178,7 @@ async fn ensure_network(netlink: &Netlink, place: Place<'_>, spec: &NetworkSpec)
             return Err(Error::NotABridge { link: name, network: place.network.clone() });
         }
     } else {
-        // With another MTU than it is to have: only one that is set stays, and has the kernel not look at
-        // those of all ports whenever one comes.
-        let create = LinkMessageBuilder::<LinkBridge>::new(&name).mtu(spec.mtu ^ 1);
+        let create = LinkMessageBuilder::<LinkBridge>::new(&name);
         let created = netlink.handle.link().add(create.build()).execute().await;
         // Somebody else doing the same is fine.
         crate::netlink::unless(created, libc::EEXIST)
