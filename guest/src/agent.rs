@@ -32,9 +32,8 @@ struct Agent<'a> {
     signals: File,
     freezer: Freezer,
     wanted: &'a Wanted,
-    /// The image is mounted.
-    below: bool,
-    /// The root is, and is everything.
+    begun: root::Begun,
+    /// The root is mounted, and is everything.
     rooted: bool,
     sessions: Vec<Session>,
     /// Without entropy and clock, to know the same one again.
@@ -51,18 +50,21 @@ struct Agent<'a> {
 pub fn run(port: Port, wanted: &Wanted) -> Result<(), String> {
     let signals =
         process::signals().map_err(|error| format!("cannot wait for signals: {error}"))?;
+    // What is the same for all machines of a kind is done before one is saved.
     crate::network::begin();
+    payload::mount_usual()?;
+    let mut ready = Ready::default();
+    ready.listen().map_err(cannot_listen)?;
     let mut agent = Agent {
         port,
         signals,
         freezer: Freezer::new(),
         wanted,
-        // What is the same for all machines of a kind is done before one is saved.
-        below: root::mount_below(wanted),
+        begun: root::begin(wanted),
         rooted: false,
         sessions: Vec::new(),
         identity: None,
-        ready: Ready::default(),
+        ready,
         frozen: false,
     };
     // The host may have opened its end long before: no signal tells of that.
@@ -70,6 +72,10 @@ pub fn run(port: Port, wanted: &Wanted) -> Result<(), String> {
         agent.turn();
         agent.wait();
     }
+}
+
+fn cannot_listen(error: sys::Errno) -> String {
+    format!("cannot listen for readiness: {error}")
 }
 
 impl Agent<'_> {
@@ -219,9 +225,8 @@ impl Agent<'_> {
             .map_err(|error| format!("cannot set the clock: {error}"))?;
         // After the clock, which is right only as long as nothing takes long.
         if !self.rooted {
-            root::mount(self.wanted, true, self.below)?;
-            payload::enter_root()?;
-            payload::mount_usual()?;
+            root::mount(self.wanted, Some(&self.begun))?;
+            payload::enter_root(&["dev", "proc", "sys", "run"])?;
             mounts::mount_all(&new.mounts)?;
             self.rooted = true;
         }
@@ -251,12 +256,12 @@ impl Agent<'_> {
         let Some(identity) = &self.identity else { return Ok(()) };
         let readiness = identity.readiness;
         let mut payload = identity.payload.clone();
-        self.ready.listen().map_err(|error| format!("cannot listen for readiness: {error}"))?;
+        self.ready.listen().map_err(cannot_listen)?;
         payload.environment.push(("NOTIFY_SOCKET".into(), ready::SOCKET.into()));
         if payload.init {
+            payload::unmount_groups();
             self.start_init(&payload);
         } else if !payload.command.is_empty() {
-            payload::mount_groups();
             let (user, directory) = (payload.user.as_deref(), payload.directory.as_deref());
             let environment = payload.environment.iter();
             let work = Work::Run(Program::find(&payload.command, environment, user, directory)?);

@@ -113,6 +113,8 @@ pub const MS_NOEXEC: usize = 8;
 pub const MS_REMOUNT: usize = 32;
 /// As above.
 pub const MS_MOVE: usize = 8192;
+/// As above: a refusal is not told on the console.
+pub const MS_SILENT: usize = 32768;
 
 fn call<const N: usize>(number: usize, arguments: [usize; N]) -> Result<usize> {
     let mut all = [0; 6];
