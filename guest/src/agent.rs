@@ -35,6 +35,8 @@ struct Agent<'a> {
     begun: root::Begun,
     /// The root is mounted, and is everything.
     rooted: bool,
+    /// What else is mounted is.
+    placed: bool,
     sessions: Vec<Session>,
     /// Without entropy and clock, to know the same one again.
     identity: Option<Box<Identity>>,
@@ -62,6 +64,7 @@ pub fn run(port: Port, wanted: &Wanted) -> Result<(), String> {
         wanted,
         begun: root::begin(wanted),
         rooted: false,
+        placed: false,
         sessions: Vec::new(),
         identity: None,
         ready,
@@ -157,6 +160,11 @@ impl Agent<'_> {
                 Ok(()) => self.say(&FromGuest::Quiet),
                 Err(why) => self.say(&FromGuest::Failed(format!("cannot stand still: {why}"))),
             },
+            ToGuest::Mount => match self.mount_root() {
+                Ok(()) => self.say(&FromGuest::Mounted),
+                Err(why) => self.say(&FromGuest::Failed(why)),
+            },
+            ToGuest::Rehearse => self.freezer.rehearse(),
             ToGuest::Exec(exec) => self.begin(number, |identity| {
                 let payload = &identity.payload;
                 let term = ("TERM".to_string(), "xterm-256color".to_string());
@@ -224,11 +232,10 @@ impl Agent<'_> {
         identity::set_clock(core::mem::take(&mut new.clock))
             .map_err(|error| format!("cannot set the clock: {error}"))?;
         // After the clock, which is right only as long as nothing takes long.
-        if !self.rooted {
-            root::mount(self.wanted, Some(&self.begun))?;
-            payload::enter_root(&["dev", "proc", "sys", "run"])?;
+        self.mount_root()?;
+        if !self.placed {
             mounts::mount_all(&new.mounts)?;
-            self.rooted = true;
+            self.placed = true;
         }
         let new = Box::new(new);
         let was_another =
@@ -250,6 +257,15 @@ impl Agent<'_> {
             return Ok(());
         }
         self.start()
+    }
+
+    fn mount_root(&mut self) -> Result<(), String> {
+        if !self.rooted {
+            root::mount(self.wanted, Some(&self.begun))?;
+            payload::enter_root(&["dev", "proc", "sys", "run"])?;
+            self.rooted = true;
+        }
+        Ok(())
     }
 
     fn start(&mut self) -> Result<(), String> {

@@ -9,6 +9,8 @@ use alloc::vec::Vec;
 /// where systemd takes over.
 const OURS: &[u8] = b"hc";
 const INIT: &[u8] = b"init.scope";
+/// Where standing still is rehearsed.
+const REHEARSAL: &[u8] = b"hc-rehearsal";
 const PATIENCE_MS: u64 = 5000;
 
 /// The tree of control groups, mounted where nobody sees it. The agent itself is in the root, which
@@ -88,6 +90,34 @@ impl Freezer {
         self.all(b"0");
     }
 
+    /// Has a process stand still and go on that is there for nothing else. Without hardware virtualisation
+    /// what a kernel does for the first time takes it many times as long.
+    pub fn rehearse(&self) {
+        const LONGEST_MS: u64 = 100;
+        let Some(root) = &self.0 else { return };
+        let _ = at::mkdir(root, REHEARSAL, 0o755);
+        let group = at::open(root, REHEARSAL, at::DIRECTORY, 0);
+        match group.and_then(|group| process::fork_into(&group)) {
+            Ok(None) => loop {
+                sys::sleep_ms(PATIENCE_MS);
+            },
+            Ok(Some(child)) => {
+                set(root, REHEARSAL, b"1");
+                let mut waited = 0;
+                while is_running(root, REHEARSAL) && waited < LONGEST_MS {
+                    sys::sleep_ms(1);
+                    waited += 1;
+                }
+                set(root, REHEARSAL, b"0");
+                let _ = process::kill(child, process::SIGKILL);
+                process::wait_for(child);
+            }
+            // Then it takes as long as it does.
+            Err(_) => {}
+        }
+        let _ = at::rmdir(root, REHEARSAL);
+    }
+
     fn groups(&self) -> Vec<(&File, Vec<u8>)> {
         let Some(root) = &self.0 else { return Vec::new() };
         let names = at::open(root, b".", at::DIRECTORY, 0).and_then(|dir| at::names(&dir));
@@ -99,17 +129,12 @@ impl Freezer {
 
     fn all(&self, state: &[u8]) {
         for (root, name) in self.groups() {
-            let _ = write(root, &[&name, &b"/cgroup.freeze"[..]].concat(), state);
+            set(root, &name, state);
         }
     }
 
     fn frozen(&self) -> bool {
-        self.groups().iter().all(|(root, name)| {
-            let path = [name, &b"/cgroup.events"[..]].concat();
-            let events = at::open(root, &path, sys::READ, 0).and_then(|file| sys::read_all(&file));
-            // A group that has gone stands still.
-            events.is_ok_and(|e| !e.windows(8).any(|line| line == b"frozen 0"))
-        })
+        !self.groups().iter().any(|(root, name)| is_running(root, name))
     }
 }
 
@@ -117,6 +142,17 @@ impl Default for Freezer {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn set(root: &File, group: &[u8], state: &[u8]) {
+    let _ = write(root, &[group, b"/cgroup.freeze"].concat(), state);
+}
+
+/// Whether a group does not stand still, or that is not known.
+fn is_running(root: &File, group: &[u8]) -> bool {
+    let path = [group, b"/cgroup.events"].concat();
+    let events = at::open(root, &path, sys::READ, 0).and_then(|file| sys::read_all(&file));
+    events.map_or(true, |e| e.windows(8).any(|line| line == b"frozen 0"))
 }
 
 fn write(root: &File, path: &[u8], text: &[u8]) -> sys::Result<()> {

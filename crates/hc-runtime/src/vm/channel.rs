@@ -24,6 +24,8 @@ pub(super) enum Told {
     Notify(String),
     Failed(String),
     Quiet,
+    /// Its root is mounted, before it is anybody.
+    Mounted,
     /// How, and whether memory had run out.
     Ended(wire::End, bool),
     Output(u8, Vec<u8>),
@@ -195,6 +197,7 @@ impl Channel {
             FromGuest::Notify(text) => Told::Notify(text),
             FromGuest::Failed(why) => Told::Failed(why),
             FromGuest::Quiet => Told::Quiet,
+            FromGuest::Mounted => Told::Mounted,
             FromGuest::Ended { end, oom } => Told::Ended(end, oom),
             FromGuest::Output(stream, bytes) => {
                 self.grant(MACHINE, bytes.len());

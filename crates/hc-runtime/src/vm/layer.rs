@@ -30,6 +30,8 @@ pub(super) struct Layer {
     pub below: Option<File>,
     /// Bytes that the machine sees.
     pub size: u64,
+    /// It was made just now, as a copy of one that a saved machine has mounted.
+    pub mounted: bool,
 }
 
 impl Layer {
@@ -76,12 +78,18 @@ pub(super) fn of_disk(
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = rustix::fs::open(&made.path, flags, Mode::empty());
     let file = file.doing_with(|| format!("open {}", made.path.display()))?.into();
-    Ok(Layer { path: made.path, file, below, size: made.size })
+    Ok(Layer { path: made.path, file, below, size: made.size, mounted: false })
 }
 
 /// The layer of the machine's fork that belongs to `closure`: made, or found. One of another closure
-/// is moved aside, as a container's is.
-pub(super) fn open(places: &Places, closure: &Path, state_dir: &Path, size: u64) -> Res<Layer> {
+/// is moved aside, as a container's is. One that is made is a copy of `mounted`, if there is such a one.
+pub(super) fn open(
+    places: &Places,
+    closure: &Path,
+    state_dir: &Path,
+    size: u64,
+    mounted: Option<&Path>,
+) -> Res<Layer> {
     let dir = crate::fork::claim(places, closure)?;
     let path = dir.join(LAYER);
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -90,10 +98,14 @@ pub(super) fn open(places: &Places, closure: &Path, state_dir: &Path, size: u64)
     if let Ok(layer) = opened
         && layer.metadata().is_ok_and(|found| found.len() == size)
     {
-        return Ok(Layer { path, file: layer, below: None, size });
+        return Ok(Layer { path, file: layer, below: None, size, mounted: false });
     }
     let action = || format!("make {}", path.display());
-    let empty = File::open(template(state_dir, size)?).doing_with(action)?;
+    let mounted = mounted.and_then(|layer| File::open(layer).ok());
+    let (empty, mounted) = match mounted {
+        Some(layer) => (layer, true),
+        None => (File::open(template(state_dir, size)?).doing_with(action)?, false),
+    };
     let fresh = dir.join(".layer.raw");
     hc_fs::plain::remove_file(&fresh)?;
     hc_fs::plain::create_new(&fresh, 0o600)?;
@@ -103,7 +115,7 @@ pub(super) fn open(places: &Places, closure: &Path, state_dir: &Path, size: u64)
         crate::base::copy_data(&empty, &layer, &mut |_| ()).doing_with(action)?;
     }
     hc_fs::plain::rename(&fresh, &path)?;
-    Ok(Layer { path, file: layer, below: None, size })
+    Ok(Layer { path, file: layer, below: None, size, mounted })
 }
 
 /// An empty file of this size for a fork's disk, in the machine's fork that belongs to `closure`: what
@@ -116,7 +128,7 @@ pub(super) fn blank(places: &Places, closure: &Path, size: u64) -> Res<Layer> {
     rustix::fs::ftruncate(&made, size).doing_with(action)?;
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = File::from(rustix::fs::open(&path, flags, Mode::empty()).doing_with(action)?);
-    Ok(Layer { path, file, below: None, size })
+    Ok(Layer { path, file, below: None, size, mounted: false })
 }
 
 /// The empty file system of this size, made if it is not there.
@@ -184,7 +196,7 @@ mod tests {
         hc_fs::plain::create_dir_all(&places.state, 0o755).unwrap();
         let size = 64 << 20;
         let layer =
-            |closure: &str| open(&places, Path::new(closure), dir.path(), size).unwrap().file;
+            |closure: &str| open(&places, Path::new(closure), dir.path(), size, None).unwrap().file;
         let first = layer("/one");
         let mut magic = [0; 2];
         first.read_exact_at(&mut magic, 1080).unwrap();

@@ -5,27 +5,31 @@ use super::accelerator::{self, Accelerator, NOBODY};
 use super::channel::{Channel, Told};
 use super::command::{self, Memory, Written};
 use super::resume::{self, Ram};
-use super::saved::{self, Saving};
+use super::saved::{self, Saving, Slot};
 use super::spawn::{self, Plan};
 use super::start::words;
 use super::{firmware, identity, layer, q35, said};
-use crate::base::{Bases, Copying, ImageFile};
+use crate::base::{Bases, Copying, ImageFile, copy_data};
 use crate::cgroup::Group;
 use crate::config::RunConfig;
 use crate::description::Description;
 use crate::disk;
 use crate::error::{Doing, Problem, Res, RunError};
 use crate::network::Network;
+use hc_guest::wire::{MACHINE, ToGuest};
 use hc_spec::machine::Kind;
 use hc_spec::{MachineSpec, Vm};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Longest a kernel may take to come up.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// Longest it may take to mount its root.
+const MOUNTING: Duration = Duration::from_secs(30);
 
 /// Makes ready for the first start of the machine that `config.closure` describes, and says what it is
 /// at. What is there already is looked at, and costs little. Nothing of the machine is touched. The
@@ -124,7 +128,15 @@ fn save(
         Some(image) => layer::size_of_disk(config, spec, image)?,
         None => vm.layer_size,
     };
-    let disk = empty_disk(&directory.join("written"), written, false)?;
+    let path = directory.join("written");
+    // One that can be mounted, where the machine has a layer of its own.
+    let layer = spec.image.disk.is_none();
+    let disk = empty_disk(&path, written, false)?;
+    if layer {
+        let empty = File::open(layer::template(&config.state_dir, written)?);
+        let copied = empty.and_then(|from| copy_data(&from, &disk, &mut |_| ()));
+        copied.doing("make a disk")?;
+    }
     let mut volumes = Vec::new();
     for (index, (name, volume)) in spec.volumes.iter().enumerate() {
         let bytes = crate::volumes::size(&config.state_dir, spec, name, volume);
@@ -151,8 +163,9 @@ fn save(
         words: &words,
         id: NOBODY,
     };
-    let slot = saved::slot(config, spec, vm, &plan, written)?;
-    if slot.verify() {
+    let slot = saved::slot(config, spec, (qemu, accelerator, &words), &volumes, written)?;
+    let mounted = (layer && slot.may_mount()).then(|| slot.mounted());
+    if slot.verify() && mounted.as_ref().is_none_or(Slot::verify) {
         return Ok(());
     }
     let Some(ram) = Ram::make(directory, vm.memory, NOBODY)? else {
@@ -160,32 +173,60 @@ fn save(
     };
     say("saving the memory it starts with");
     let saving = slot.begin()?;
-    let state = saving.state.as_fd();
-    let plan = plan.with(ram.path.clone(), Memory::Kept(state.as_raw_fd()), state);
-    boot(spawn::spawn(&plan, &Group::default())?, &saving, &ram)?;
-    saving.finish()
+    let mut mounted = mounted.map(|slot| slot.begin()).transpose()?;
+    if let Some(mounted) = &mut mounted {
+        mounted.layer = Some(path);
+    }
+    let plan = plan.with(ram.path.clone(), Memory::Kept, None);
+    let qemu = spawn::spawn(&plan, &Group::default())?;
+    let has_mounted = boot(qemu, &ram, &saving, mounted.as_ref())?;
+    saving.finish(mounted.as_ref().map(|_| has_mounted))?;
+    match mounted {
+        Some(mounted) if has_mounted => mounted.finish(None),
+        _ => Ok(()),
+    }
 }
 
 /// A disk with nothing on it: nothing is read of it before the machine is somebody.
-fn empty_disk(path: &Path, bytes: u64, read_only: bool) -> Res<OwnedFd> {
+fn empty_disk(path: &Path, bytes: u64, read_only: bool) -> Res<File> {
     let action = "make a disk";
     let file = hc_fs::plain::create_new(path, 0o600)?;
     rustix::fs::ftruncate(&file, bytes).doing(action)?;
     let how = if read_only { OFlags::RDONLY } else { OFlags::RDWR };
-    rustix::fs::open(path, how | OFlags::CLOEXEC, Mode::empty()).doing(action)
+    Ok(rustix::fs::open(path, how | OFlags::CLOEXEC, Mode::empty()).doing(action)?.into())
 }
 
-fn boot(mut qemu: spawn::Qemu, saving: &Saving, ram: &Ram) -> Res<()> {
+/// Saves a computer when it asks who it is, and, if that is wanted, once more when its root is mounted;
+/// whether it was.
+fn boot(mut qemu: spawn::Qemu, ram: &Ram, saving: &Saving, mounted: Option<&Saving>) -> Res<bool> {
     let guest = qemu.guest.take().ok_or_else(|| Problem::plain("it has no channel"))?;
     let mut channel = Channel::open(guest).map_err(said)?;
-    let (until, mut complaint) = (Instant::now() + PATIENCE, Vec::new());
+    let (mut until, mut complaint) = (Instant::now() + PATIENCE, Vec::new());
+    let mut mounting = None;
     loop {
-        if channel.pass().contains(&Told::Hello) {
-            return resume::save(&mut qemu.qmp, saving, ram);
+        for told in channel.pass() {
+            match (told, mounting) {
+                (Told::Hello, None) => {
+                    resume::save(&mut qemu.qmp, saving, ram)?;
+                    let Some(mounted) = mounted else { return Ok(false) };
+                    channel.send(MACHINE, &ToGuest::Mount).map_err(said)?;
+                    (mounting, until) = (Some(mounted), Instant::now() + MOUNTING);
+                }
+                (Told::Mounted, Some(mounted)) => {
+                    resume::save(&mut qemu.qmp, mounted, ram)?;
+                    return Ok(true);
+                }
+                (Told::Failed(_), Some(_)) => return Ok(false),
+                _ => {}
+            }
         }
         complaint.extend(qemu.said.read());
         let _ = qemu.console.read();
         let left = until.saturating_duration_since(Instant::now());
+        // An older guest does not know what that is.
+        if left.is_zero() && mounting.is_some() {
+            return Ok(false);
+        }
         if left.is_zero() {
             return Err(Problem::plain(format!("it did not come up in {} s", PATIENCE.as_secs())));
         }

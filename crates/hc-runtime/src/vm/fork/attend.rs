@@ -38,6 +38,10 @@ impl Run<'_> {
                 machine.forking = None;
                 if still { go_on(machine) } else { Ok(()) }
             }
+            Next::Rehearse => match &mut machine.channel {
+                Some(channel) => channel.send(MACHINE, &ToGuest::Rehearse).map_err(crate::vm::said),
+                None => Ok(()),
+            },
             Next::Quiesce => match &mut machine.channel {
                 Some(channel) => {
                     channel.hold(true);

@@ -56,6 +56,8 @@ struct Copied {
 pub(in crate::vm) enum Next {
     /// Nothing yet.
     Wait,
+    /// The guest is to rehearse standing still.
+    Rehearse,
     /// The guest is to stand still.
     Quiesce,
     /// There is no fork, and the machine is as it was.
@@ -149,7 +151,7 @@ impl Forking {
         }
         self.disk = Some(Copied { file, how });
         resume::send(qmp, migration.as_fd())?;
-        Ok(Next::Wait)
+        Ok(Next::Rehearse)
     }
 
     /// Whether so little is left that the machine can be stopped for it.
