@@ -160,7 +160,7 @@ impl Agent<'_> {
                 Ok(()) => self.say(&FromGuest::Quiet),
                 Err(why) => self.say(&FromGuest::Failed(format!("cannot stand still: {why}"))),
             },
-            ToGuest::Mount => match self.mount_root() {
+            ToGuest::Mount => match self.mount_root().and_then(|()| identity::begin()) {
                 Ok(()) => self.say(&FromGuest::Mounted),
                 Err(why) => self.say(&FromGuest::Failed(why)),
             },

@@ -90,9 +90,11 @@ fn layer(wanted: &Wanted, known: Option<String>) -> Result<(), String> {
         return sys::mount("hc", LAYER, "tmpfs", sys::MS_NODEV, "mode=0755")
             .map_err(|error| format!("cannot make a layer in memory: {error}"));
     };
-    // hc's own: to look what it is takes a translated guest longer than to try.
+    // hc's own: to look what it is takes a translated guest longer than to try. Its tables of inodes are holes
+    // of a file, which nobody has to fill with zeros.
     let own = sys::MS_NODEV | sys::MS_SILENT;
-    if known.as_ref().is_some_and(|path| sys::mount(path, LAYER, "ext4", own, "").is_ok()) {
+    let try_own = |path| sys::mount(path, LAYER, "ext4", own, "noinit_itable");
+    if known.as_ref().is_some_and(|path| try_own(path).is_ok()) {
         return Ok(());
     }
     let found = patiently(|| {
