@@ -164,7 +164,10 @@ impl Agent<'_> {
                 Ok(()) => self.say(&FromGuest::Mounted),
                 Err(why) => self.say(&FromGuest::Failed(why)),
             },
-            ToGuest::Rehearse => self.freezer.rehearse(),
+            ToGuest::Rehearse => {
+                self.freezer.rehearse();
+                self.say(&FromGuest::Rehearsed);
+            }
             ToGuest::Exec(exec) => self.begin(number, |identity| {
                 let payload = &identity.payload;
                 let term = ("TERM".to_string(), "xterm-256color".to_string());

@@ -68,9 +68,7 @@ impl Freezer {
         let Some(root) = &self.0 else {
             return Err("this kernel has no control groups of version 2".into());
         };
-        // systemd takes every process that is in the root along.
-        let own = format!("{}", process::id());
-        write(root, b"cgroup.procs", own.as_bytes())
+        stand_apart(root)
             .map_err(|error| format!("cannot leave the others' control group: {error}"))?;
         self.all(b"1");
         let mut waited = 0;
@@ -90,11 +88,12 @@ impl Freezer {
         self.all(b"0");
     }
 
-    /// Has a process stand still and go on that is there for nothing else. Without hardware virtualisation
-    /// what a kernel does for the first time takes it many times as long.
+    /// Has a process stand still and go on that is there for nothing else, and does what can be done ahead.
+    /// Without hardware virtualisation what a kernel does for the first time takes it many times as long.
     pub fn rehearse(&self) {
         const LONGEST_MS: u64 = 100;
         let Some(root) = &self.0 else { return };
+        let _ = stand_apart(root);
         let _ = at::mkdir(root, REHEARSAL, 0o755);
         let group = at::open(root, REHEARSAL, at::DIRECTORY, 0);
         match group.and_then(|group| process::fork_into(&group)) {
@@ -142,6 +141,16 @@ impl Default for Freezer {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Moves this process into the root of the control groups, where it is not there: systemd takes every process
+/// along that is. The kernel waits for all its processors to move one.
+fn stand_apart(root: &File) -> sys::Result<()> {
+    let there = sys::read("/proc/self/cgroup").unwrap_or_default();
+    if String::from_utf8_lossy(&there).lines().any(|line| line == "0::/") {
+        return Ok(());
+    }
+    write(root, b"cgroup.procs", format!("{}", process::id()).as_bytes())
 }
 
 fn set(root: &File, group: &[u8], state: &[u8]) {

@@ -42,6 +42,8 @@ pub enum FromGuest {
     Window(u32),
     /// Session 0: the answer to `Mount`. Nobody is the machine yet.
     Mounted,
+    /// Session 0: the answer to `Rehearse`.
+    Rehearsed,
 }
 
 /// How a process ended.
@@ -87,13 +89,15 @@ impl Message for FromGuest {
             Self::Exit(_) => 74,
             Self::Window(_) => 75,
             Self::Mounted => 76,
+            Self::Rehearsed => 77,
         }
     }
 
     fn put(&self, out: &mut Vec<u8>) {
         match self {
             Self::Hello { version, identified } => (*version, *identified).put(out),
-            Self::Identified | Self::Started | Self::Ready | Self::Quiet | Self::Mounted => {}
+            Self::Identified | Self::Started | Self::Ready | Self::Quiet => {}
+            Self::Mounted | Self::Rehearsed => {}
             Self::Notify(text) | Self::Failed(text) => text.put(out),
             Self::Ended { end, oom } => (*end, *oom).put(out),
             Self::Exit(end) => end.put(out),
@@ -123,6 +127,7 @@ impl Message for FromGuest {
             74 => Self::Exit(Field::take(body)?),
             75 => Self::Window(Field::take(body)?),
             76 => Self::Mounted,
+            77 => Self::Rehearsed,
             _ => return Ok(None),
         }))
     }

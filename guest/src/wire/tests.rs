@@ -154,6 +154,7 @@ fn from_guest() -> impl Strategy<Value = FromGuest> {
         text().prop_map(FromGuest::Failed),
         Just(FromGuest::Quiet),
         Just(FromGuest::Mounted),
+        Just(FromGuest::Rehearsed),
         (end(), any::<bool>()).prop_map(|(end, oom)| FromGuest::Ended { end, oom }),
         (any::<u8>(), vec(any::<u8>(), 0..99)).prop_map(|(s, bytes)| FromGuest::Output(s, bytes)),
         end().prop_map(FromGuest::Exit),

@@ -26,6 +26,8 @@ pub(super) enum Told {
     Quiet,
     /// Its root is mounted, before it is anybody.
     Mounted,
+    /// It can stand still at once.
+    Rehearsed,
     /// How, and whether memory had run out.
     Ended(wire::End, bool),
     Output(u8, Vec<u8>),
@@ -198,6 +200,7 @@ impl Channel {
             FromGuest::Failed(why) => Told::Failed(why),
             FromGuest::Quiet => Told::Quiet,
             FromGuest::Mounted => Told::Mounted,
+            FromGuest::Rehearsed => Told::Rehearsed,
             FromGuest::Ended { end, oom } => Told::Ended(end, oom),
             FromGuest::Output(stream, bytes) => {
                 self.grant(MACHINE, bytes.len());

@@ -198,7 +198,7 @@ impl Run<'_> {
                     self.marks[0] = self.clock.us();
                 }
             }
-            Told::Hello | Told::Quiet | Told::Mounted => {}
+            Told::Hello | Told::Quiet | Told::Mounted | Told::Rehearsed => {}
             Told::Room(count) => machine.own.iter_mut().for_each(|own| own.allow(count)),
             Told::Started => {
                 machine.own.iter_mut().for_each(Own::started);

@@ -57,6 +57,10 @@ impl Run<'_> {
         let (Some(forking), Some(origin)) = (&mut machine.forking, &machine.origin) else {
             return Ok(false);
         };
+        if *told == Told::Rehearsed {
+            forking.rehearsed();
+            return Ok(true);
+        }
         if !forking.is_still() {
             return Ok(false);
         }

@@ -20,6 +20,8 @@ const TICK: Duration = Duration::from_millis(10);
 const LEFT: u64 = 1 << 20;
 /// Longest a guest may take to stand still.
 const QUIET: Duration = Duration::from_secs(10);
+/// Longest that a guest may take to rehearse that.
+const REHEARSAL: Duration = Duration::from_secs(5);
 /// The set of descriptors with the disk's file, the job and the node of its copy.
 const SET: u32 = 7;
 const JOB: &str = "fork";
@@ -39,7 +41,7 @@ enum Stage {
     /// It knows what the computer is; the other one is being turned on.
     Told,
     /// Memory and disk are copied while it runs.
-    Copying { begun: Instant, look_at: Instant, flushed: bool },
+    Copying { begun: Instant, look_at: Instant, flushed: bool, rehearsed: bool },
     /// The guest was asked to stand still.
     Quieting { since: Instant },
     /// It was stopped, and told to go on.
@@ -95,6 +97,13 @@ impl Forking {
         matches!(self.stage, Stage::Quieting { .. } | Stage::GoingOn { .. })
     }
 
+    /// The guest has rehearsed standing still.
+    pub fn rehearsed(&mut self) {
+        if let Stage::Copying { rehearsed, .. } = &mut self.stage {
+            *rehearsed = true;
+        }
+    }
+
     /// Goes on as far as it can.
     pub fn turn(&mut self, qmp: &mut Qmp, layer: &Layer) -> Next {
         let mut socket = [PollFd::new(&self.socket, PollFlags::IN)];
@@ -139,7 +148,8 @@ impl Forking {
         };
         let file = File::from(file);
         let begun = Instant::now();
-        self.stage = Stage::Copying { begun, look_at: begun + TICK, flushed: false };
+        self.stage =
+            Stage::Copying { begun, look_at: begun + TICK, flushed: false, rehearsed: false };
         // What QEMU keeps of an overlay's tables is not all in its file.
         let shared = if layer.below.is_none() { share(&layer.file, &file) } else { Ok(NONE) };
         let how = match shared.map_err(|error| format!("cannot fork its disk: {error}"))? {
@@ -156,7 +166,7 @@ impl Forking {
 
     /// Whether so little is left that the machine can be stopped for it.
     fn look(&mut self, qmp: &mut Qmp, layer: &Layer) -> Result<Next, String> {
-        let Stage::Copying { begun, look_at, flushed } = &mut self.stage else {
+        let Stage::Copying { begun, look_at, flushed, rehearsed } = &mut self.stage else {
             return Ok(Next::Wait);
         };
         if *look_at > Instant::now() {
@@ -169,7 +179,9 @@ impl Forking {
             _ => true,
         };
         let allowed = LEFT << begun.elapsed().as_secs().min(40);
-        if !mirrored || left.is_none_or(|left| left > allowed) {
+        // An older guest does not know what that is.
+        let rehearsed = *rehearsed || begun.elapsed() > REHEARSAL;
+        if !mirrored || !rehearsed || left.is_none_or(|left| left > allowed) {
             return Ok(Next::Wait);
         }
         if !std::mem::replace(flushed, true) {
