@@ -57,6 +57,30 @@ git -C lib checkout -q .
 check "the commit is taken again" hc flake update --flake ./top lib
 check "flakes may see the environment" hc flake check --no-build --impure ./top
 
+mkdir checked
+cat >checked/flake.nix <<'NIX'
+{
+  outputs = { self }: {
+    checks.x86_64-linux = builtins.mapAttrs (name: script: derivation {
+      inherit name;
+      system = "x86_64-linux";
+      builder = "/bin/sh";
+      args = [ "-c" script ];
+    }) { good = ": >$out"; bad = "exit 1"; worse = "exit 2"; };
+  };
+}
+NIX
+builds() { hc flake check --sandbox-path /bin/sh=/bin/busybox "$@" "path:$PWD/checked"; }
+refuse 4 "not built: .*x86_64-linux.bad" "check builds" builds
+refuse 4 "not built: checks.x86_64-linux.bad, checks.x86_64-linux.worse" "all of it, as is said" builds --keep-going
+sed -i 's/bad = .*;  *}/}/;s/exit [12]/: >$out/' checked/flake.nix
+check "and finds nothing wrong then" builds
+
+same "a store that keeps nothing is enough to evaluate" \
+	"$(hc eval --store dummy:// --raw --expr 'builtins.toFile "kept" "nowhere"')" /nix/store/0fdax6b2xdgw8xpwza4g1i0g5zd2xjwx-kept
+refuse 1 "" "nothing is written" test -e /nix/store/*-kept
+refuse 8 "dummy://: it keeps nothing" "nor built" hc build --store dummy:// --expr 'derivation { name = "x"; system = "x86_64-linux"; builder = "/x"; }'
+
 sed -i 's/overlays.default = final: prev/overlays.default = a: b/' top/flake.nix
 refuse 3 "overlays\.default.*" "check says which output is wrong" hc flake check --no-build ./top
 refuse 3 "cannot find flake|unable to download|flake-registry" "a name nobody knows" hc eval nowhere-to-be-found#x

@@ -165,4 +165,5 @@ if command -v nix-instantiate >/dev/null; then
 			"$(nix-instantiate default.nix $arguments 2>/dev/null)"
 	done
 fi
+same "settings of builds are arguments wherever something may be built" "$(hc eval --max-jobs 2 --build-cores 1 --expr 1)" 1
 finish

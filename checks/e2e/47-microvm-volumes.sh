@@ -13,7 +13,7 @@ describe() { # MORE-OF-db
 		  hosts.one.machines.db = {
 		    kind = "microvm";
 		    image = images.debian;
-		    vm = { kernel = images.kernel { src = ./kernel.deb; }; layerSize = "1G"; };
+		    vm = { kernel = images.kernel { src = ./kernel.deb; }; layerSize = "1G"; balloon = "200M"; };
 		    command = [ "/bin/sleep" "infinity" ];
 		    user = "www-data";
 		    stop.signal = "KILL";
@@ -26,9 +26,10 @@ describe() { # MORE-OF-db
 		}
 	NIX
 }
-describe 'binds."/srv".source = "/srv/x"; devices."/dev/fuse" = { };'
+describe 'binds."/srv".source = "/srv/x"; devices."/dev/fuse" = { }; limits.rootSize = "1G";'
 refuse 3 "binds is for containers.*none of the host's files; lay .files., use .volumes." "what a machine with a kernel cannot have is said" deploy
 says "devices is for containers" "each"
+says "rootSize is for containers: use vm.layerSize" "and what to use instead"
 describe ''
 # Where snapshots share their blocks.
 truncate -s 4G "$WORK/xfs.img" && mkfs.xfs -q "$WORK/xfs.img" && mount -o loop "$WORK/xfs.img" /var/lib/hc || exit 1
@@ -50,6 +51,18 @@ check "and has the room" [ "$(room)" -gt $((small * 3)) ]
 inside 'echo three >/var/www/file; head -c 400M /dev/zero | tr "\0" x >/var/www/large'
 refuse 1 "has [0-9]+ bytes and does not shrink" "it does not shrink" hc volume grow db/data 400M
 
+# --- A fork has volumes of its own, of the same blocks.
+check "it can be forked" bash -c '"$HC" fork db other --json >"$WORK/fork.json"'
+same "which copies nothing" "$(jq -r .disk "$WORK/fork.json")" reflink
+other() { hc exec other -- sh -c "$1"; }
+same "the fork has what is in its volumes" "$(other 'sync; echo 3 >/proc/sys/vm/drop_caches; cat /var/www/file; stat -c %s /var/www/large' | xargs)" "three 419430400"
+other 'rm /var/www/large; echo mine >/var/www/file; sync'
+same "and they are its own" "$(inside 'sync; echo 3 >/proc/sys/vm/drop_caches; cat /var/www/file; stat -c %s /var/www/large' | xargs)" "three 419430400"
+check "they grow" hc volume grow other/data 2G
+check "with the room" [ "$(other 'df --output=size -k /var/www | tail -1')" -gt $(($(room) * 3 / 2)) ]
+check "the fork is stopped" hc stop other
+same "and they are gone" "$(find /var/lib/hc/volumes -path '*other*' | wc -l)" 0
+
 # --- Memory that its system frees is the host's again.
 used() { hc status db --json | jq .usage.anonymousBytes; }
 inside 'head -c 80M /dev/urandom >/dev/shm/much'
@@ -58,7 +71,11 @@ inside 'rm /dev/shm/much'
 check "what is freed inside is given back" bash -c 'for i in $(seq 100); do [ "$("$HC" status db --json | jq .usage.anonymousBytes)" -lt $(($1 - 50000000)) ] && exit; sleep 0.2; done; echo "$1"; "$HC" status db; exit 1' _ "$full"
 # left RELATION KIB: waits until its programs may use so much.
 left() { bash -c 'for i in $(seq 100); do [ "$("$HC" exec db -- awk "/^MemAvailable/ { print \$2 }" /proc/meminfo)" "$1" "$2" ] && exit; sleep 0.1; done; "$HC" exec db -- cat /proc/meminfo; exit 1' _ "$@"; }
-all=$(inside "awk '/^MemAvailable/ { print \$2 }' /proc/meminfo")
+available() { inside "awk '/^MemAvailable/ { print \$2 }' /proc/meminfo"; }
+some=$(available)
+check "it uses as much as its description says, until it is told to use all" hc memory db 256M
+check "and does" left -gt $((some + 40000))
+all=$(available)
 check "it may be told to use less" hc memory db 200M
 check "and does" left -lt $((all - 40000))
 refuse 1 "from 1 to 268435456 bytes" "no more than it has" hc memory db 1G

@@ -75,6 +75,10 @@ hc logs db >"$WORK/out"
 says '^up$|up$' "the log has what it wrote"
 says 'oops' "on both streams"
 check "its console is kept" test -s /var/lib/hc/machines/db/log/console
+hc exec db -- sh -c 'echo here it is >/dev/console'
+check "and shown, until its key is typed" timeout 60 bash -c \
+	'set -o pipefail; (sleep 2; printf "\035"; sleep 5) | script -qec "$HC console db" /dev/null | tee /dev/stderr | grep "here it is" >/dev/null'
+refuse 1 "is a container and has no console" "a container has none" hc console web
 
 # What changes what.
 hc exec db -- sh -c 'echo kept >/root/kept'

@@ -120,6 +120,8 @@ check "a snapshot while it runs" hc disk snapshot pc@first --json
 same "for which it stood still" "$(jq '.pausedUs > 0' "$WORK/out")" true
 refuse 1 "hc stop pc" "it is not put in the place of what runs" hc disk restore pc@first
 same "something else is written" "$(note two)" 0
+check "its disk grows while it runs" hc disk grow pc 9G
+same "and it sees that at once" "$(ask 'cat /sys/class/block/vda/size')" $((9 << 21))
 check "it can be restarted" bash -c "echo kept >$state/pc/mark && '$HC' stop pc"
 check "it powered off by itself" bash -c "! '$HC' logs pc | grep -q 'did not stop in time'"
 same "and said so" "$(hc ps --json | jq -r '.[] | select(.name == "pc") | .exit.code')" 0

@@ -1,4 +1,4 @@
-# Forks of a microVM that runs: memory and disk at one instant, another identity, and the original goes on.
+# Forks of a microVM that runs: memory, disk and volumes at one instant, another identity, and the original goes on.
 # And microVMs with a root on a disk of their own.
 . "$(dirname "$0")/../lib/test.sh"
 
@@ -26,7 +26,9 @@ payload='n=0; make() { secret=$(head -c 16 /dev/urandom | od -An -x); echo "$sec
 cloud <<-NIX
 	{ images, ... }: {
 	  cloud.name = "test";
-	  hosts.here.networks.lan = { };
+	  hosts.here.networks = { lan = { }; far = { }; };
+	  hosts.here.allow = [ "one -> far" ];
+	  hosts.here.machines.there = { image = images.debian; command = [ "/bin/sleep" "infinity" ]; networks = [ "far" ]; };
 	  hosts.here.machines.box = { image = images.debian; command = [ "/bin/sleep" "infinity" ]; };
 	  hosts.here.machines.one = {
 	    kind = "microvm";
@@ -35,6 +37,8 @@ cloud <<-NIX
 	    command = [ "/bin/bash" "-c" ''$payload'' ];
 	    files."/etc/hc/forked.d/10-secret" = { mode = "0755"; text = "#!/bin/sh\nkill -HUP \$(pidof bash); hostname >/run/hook\n"; };
 	    ready.timeoutSec = 150;
+	    volumes.data = { path = "/data"; size = "300M"; keep = true; };
+	    volumes.look = { path = "/look"; size = "300M"; readOnly = true; };
 	  };
 	  hosts.here.machines.own = {
 	    kind = "microvm";
@@ -58,6 +62,12 @@ begun 2
 hc logs own >"$WORK/out"
 silent "cold" "each time from memory that was saved without its disk"
 same "with what it wrote" "$(inside own 'cat /root/mine /root/starts' | tr '\n' ' ')" "mine 2 "
+size() { inside own 'cat /sys/class/block/vd?/size' | sort -n | tail -1; }
+refuse 1 "does not shrink" "its disk does not shrink while it runs" hc disk grow own 4M
+refuse 1 "no disk 'system'" "nor does another grow" hc disk grow own 96M system
+check "it grows" hc disk grow own 96M
+same "and is at once what the machine sees" "$(size)" $((96 << 11))
+same "hc too" "$(hc disk ls --json | jq '.[] | select(.machine == "own").size')" $((96 << 20))
 check "it can be forked too" hc fork own copy
 same "with its disk" "$(inside copy 'hostname; cat /root/mine /root/starts' | tr '\n' ' ')" "copy mine 2 "
 inside copy 'echo its own >/root/mine'
@@ -69,6 +79,8 @@ refuse 1 "does not run" "what does not run has none either" hc fork nobody two
 refuse 1 "machine 'box' already" "nor does a fork take a machine's name" hc fork one box
 check "that counts" bash -c 'for i in $(seq 100); do "$HC" exec one -- test -s /run/n && exit; sleep 0.1; done; exit 1'
 inside one 'echo before >/root/when; mkdir -p /etc/ssh; echo key >/etc/ssh/ssh_host_ed25519_key'
+# Still in its memory, in part.
+inside one 'head -c 8M /dev/urandom >/data/big'
 hc exec one -- sh -c 'sleep 3; echo its own end' >"$WORK/session" &
 session=$!
 # It may be about to be written.
@@ -82,6 +94,13 @@ same "a session in the original goes on" "$(cat "$WORK/session")" "its own end"
 same "the fork has what its disk had" "$(inside two 'cat /root/when')" before
 same "its process was not begun again" "$([ "$(counted two)" -gt "$count" ] && echo on)" on
 inside one 'echo one >/root/when' && inside two 'echo two >/root/when'
+sums=$(for m in one two; do inside $m 'sync; echo 3 >/proc/sys/vm/drop_caches; sha256sum /data/big; ls /look | wc -l'; done)
+same "the fork has what its volumes had, in memory and written" "$(sort -u <<<"$sums" | cut -d' ' -f2- | xargs)" "0 /data/big"
+inside one 'echo one >/data/when' && inside two 'echo two >/data/when'
+same "and volumes of its own" "$(inside one 'cat /data/when') $(inside two 'cat /data/when')" "one two"
+same "one that can only be read, too" "$(inside two 'touch /look/x 2>&1 | grep -o Read-only')" Read-only
+hc volume ls --json >"$WORK/volumes"
+same "which are there as long as it is" "$(jq -r '.[] | select(.name | startswith("two/")) | [.name, .inUse, .keep] | join(" ")' "$WORK/volumes" | xargs)" "two/data true false two/look true false"
 same "and what is written then is each one's own" "$(inside one 'cat /root/when') $(inside two 'cat /root/when')" "one two"
 for m in one two; do
 	count=$(counted $m)
@@ -100,6 +119,10 @@ same "and not the original's" "$(inside one 'ip -o addr show eth0' | grep -c "$(
 same "its MAC" "$(each 'cat /sys/class/net/eth0/address')" 2
 check "it is reached there" hc exec one -- ping -c1 -W5 "$(jq -r '.addresses[0]' "$WORK/fork.json")"
 check "and reaches the original" hc exec two -- ping -c1 -W5 one
+address() { hc exec box -- getent ahostsv6 "$1" | awk 'NR == 1 { print $1 }'; }
+same "others know its name" "$(address two)" "$(jq -r '.addresses[0]' "$WORK/fork.json")"
+check "what the original is allowed" hc exec one -- ping -c1 -W5 "$(machine there 'addresses[0]')"
+refuse 1 "Destination unreachable|100% packet loss" "nobody allowed the fork" hc exec two -- ping -c1 -W5 "$(machine there 'addresses[0]')"
 same "its hook has run, when it was itself" "$(for _ in $(seq 50); do inside two 'cat /run/hook' && break; sleep 0.1; done)" two
 same "the original's has not" "$(inside one 'ls /run/hook 2>/dev/null | wc -l')" 0
 same "so a secret that was in memory is each one's own" "$(for _ in $(seq 50); do n=$(each 'cat /run/secret'); [ "$n" = 2 ] && break; sleep 0.1; done; echo "$n")" 2
@@ -116,12 +139,17 @@ check "so does another agent" hc agent restart
 check "and a collection" hc gc --state
 same "it still runs" "$(inside two 'cat /root/when')" two
 check "a fork is stopped" hc stop three
-same "and is gone" "$(ls /run/hc/machines /var/lib/hc/machines | grep -c three)" 0
+same "and is gone" "$(ls /run/hc/machines /var/lib/hc/machines /var/lib/hc/volumes | grep -c three)" 0
+same "and so is its name" "$(address three)" ""
 kill -9 "$(jq .supervisor_pid /run/hc/machines/two/status.json)"
 check "one whose supervisor is killed ends" bash -c 'for i in $(seq 100); do [ "$(pgrep -c qemu-system)" = 2 ] && exit 0; sleep 0.1; done; exit 1'
+# Whom nobody asked to stop says nothing.
+check "and its name is nobody's" bash -c 'for i in $(seq 100); do "$HC" exec box -- getent hosts two || exit 0; sleep 0.1; done; exit 1'
 check "its name can be had again" hc fork one two
 same "and it is another" "$(inside two 'cat /root/when')" one
 check "everything is taken away" hc destroy --yes --keep-store
+same "except a volume that is to be kept" "$(find /var/lib/hc/volumes -name image)" /var/lib/hc/volumes/one/data/image
+check "which goes when that is said" hc volume rm --yes --force one/data
 same "forks too" "$(pgrep -c qemu-system)" 0
-same "and what they wrote" "$(find /var/lib/hc -mindepth 1 | wc -l)" 0
+same "and what they wrote" "$(find /var/lib/hc -type f | wc -l)" 0
 finish

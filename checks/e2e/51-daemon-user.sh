@@ -57,7 +57,7 @@ silent "version" "and asks no daemon"
 check "unless it says so" hc store ping --store daemon
 says "version 2.8.0" "and is told of it"
 same "NIX_REMOTE" "$(NIX_REMOTE=daemon hc store ping --json | jq -r .version)" 2.8.0
-refuse 8 "NIX_REMOTE is ssh-ng" "another host by NIX_REMOTE" env NIX_REMOTE=ssh-ng://far "$WORK/hc" store ping
+refuse 8 "ssh-ng://far: NIX_REMOTE says so" "another host by NIX_REMOTE" env NIX_REMOTE=ssh-ng://far "$WORK/hc" store ping
 refuse 1 "not a store of this host" "another host by --store" hc store ping --store ssh-ng://far
 refuse 8 "needs the store itself" "what no daemon does" hc gc --store daemon
 

@@ -20,6 +20,7 @@ cloud <<-'NIX'
 	    code = waits;
 	    signal = waits;
 	    hog = waits;
+	    small = waits // { limits = waits.limits // { rootSize = "40M"; }; };
 	    stubborn = waits // { command = [ "/bin/sh" "-c" "trap '' TERM; while :; do sleep 1; done" ]; stop.timeoutSec = 1; };
 	  };
 	}
@@ -50,6 +51,21 @@ done
 same "no step ends before it begins, nor after the last" \
 	"$(status fine '[.timing[] | select(.toUs < .fromUs)] + [(.timing | max_by(.toUs).step) | select(. != "ready")] | length')" 0
 refuse 1 "no machine 'nobody'" "a machine that is not there" hc status nobody
+
+# --- One whose root has a size.
+small() { hc exec small -- sh -c "$1"; }
+refuse 1 "No space left on device" "what does not fit is not written" small 'head -c 60M /dev/zero >/fill'
+check "status" hc status small
+says 'root +[34][0-9.]+ MiB of 40.0 MiB' "says how full it is"
+check "what is deleted is room again" small 'rm /fill; sync; head -c 20M /dev/zero | tr "\0" x >/srv/kept'
+check "a restart" hc restart small
+same "keeps what was written" "$(small 'stat -c "%s %u" /srv/kept')" "20971520 0"
+check "to a file system of that size" [ "$(small 'df --output=size -m / | tail -1')" -lt 40 ]
+sed -i 's/rootSize = "40M"/rootSize = "100M"/' "$WORK/cloud/cloud.nix"
+check "another size" deploy
+check "is another layer, with that room" small 'test ! -e /srv/kept && head -c 60M /dev/zero >/fill'
+check "it is stopped" hc stop small
+check "and the host has its loop device again" within 10 bash -c '! losetup -a | grep -q machines/small'
 
 tell() { hc exec "$1" -- sh -c "echo '$2' >/go.new; mv /go.new /go" 2>/dev/null; }
 tell code 'exit 7'

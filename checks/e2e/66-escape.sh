@@ -6,7 +6,7 @@ cloud <<-'NIX'
 	{ images, lib, ... }:
 	let
 	  idle = { image = images.debian; command = [ "/bin/sleep" "infinity" ]; stop.signal = "KILL"; };
-	  bad = idle // { limits = { memory = "64M"; pids = 100; cpus = 0.5; }; tmpfs."/fill".size = "16M"; volumes.data = { path = "/data"; size = "300M"; }; };
+	  bad = idle // { limits = { memory = "64M"; pids = 100; cpus = 0.5; rootSize = "64M"; }; tmpfs."/fill".size = "16M"; volumes.data = { path = "/data"; size = "300M"; }; };
 	in {
 	  cloud.name = "test";
 	  hosts.one.networks.lan = { };
@@ -56,8 +56,8 @@ check "so does the agent" hc ps
 hc restart bomb >/dev/null
 for _ in 1 2 3; do hc exec bomb -- tail /dev/zero >/dev/null 2>&1 & done
 check "with memory hogs beside it" hc exec neighbour -- ls /
-hc exec bomb -- sh -c 'head -c 64M /dev/zero >/fill/x; head -c 1G /dev/zero >/data/x' >"$WORK/out" 2>&1
-says "No space left" "what has a size can be filled, and is full"
+hc exec bomb -- sh -c 'head -c 64M /dev/zero >/fill/x; head -c 1G /dev/zero >/data/x; head -c 1G /dev/zero >/x' >"$WORK/out" 2>&1
+same "what has a size can be filled, and is full: memory, a volume, its root" "$(grep -c "No space left" "$WORK/out")" 3
 check "with disks filled beside it" hc exec neighbour -- sh -c 'head -c 1M /dev/zero >/tmp/y'
 hc exec bomb -- sh -c 'for i in 1 2 3 4; do (while :; do :; done) & done; sleep 3; kill %1 %2 %3 %4' >/dev/null 2>&1 &
 sleep 3

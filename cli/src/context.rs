@@ -38,14 +38,14 @@ impl Globals {
     }
 
     /// The way to the store.
-    pub fn way(&self) -> anyhow::Result<&Way> {
-        self.place.way()
+    pub fn way(&self) -> &Way {
+        &self.place.way
     }
 
     /// Fails where the store can only be had through a daemon because a person says so.
     pub fn need_direct(&self) -> anyhow::Result<()> {
         match (&self.address, &self.place.way) {
-            (Some(address), Way::Daemon(_)) => {
+            (Some(address), Way::Daemon(_) | Way::Nowhere { .. }) => {
                 let message = format!("this needs the store itself: {address} does not give it");
                 Err(Failure::new(Code::Host, message)
                     .hint("run it as root, without --store")

@@ -104,7 +104,8 @@ pub fn fetch_config() -> Option<nix_fetch::Config> {
 fn host_config(globals: &Globals) -> HostConfig {
     crate::commands::host_config(globals).unwrap_or_else(|error| {
         eprintln!("warning: {error}");
-        StoreConfig { root: globals.store.clone(), ..StoreConfig::default() }.into()
+        let store = StoreConfig { root: globals.store.clone(), ..StoreConfig::default() };
+        HostConfig { way: globals.way().clone(), ..store.into() }
     })
 }
 

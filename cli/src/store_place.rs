@@ -12,13 +12,11 @@ pub struct Place {
     pub root: Option<PathBuf>,
     /// The way to it.
     pub way: Way,
-    /// What `NIX_REMOTE` says, where that is the store of another host.
-    elsewhere: Option<String>,
 }
 
 impl Default for Place {
     fn default() -> Self {
-        Self { root: None, way: Way::Auto { socket: socket() }, elsewhere: None }
+        Self { root: None, way: Way::Auto { socket: socket() } }
     }
 }
 
@@ -41,44 +39,39 @@ impl Place {
         }
         let remote = std::env::var("NIX_REMOTE").unwrap_or_default();
         let found = Self::parse(&remote, &socket())?;
-        Ok(found.unwrap_or_else(|| Self { elsewhere: Some(remote), ..Self::default() }))
+        Ok(found.unwrap_or_else(|| {
+            let reason = "NIX_REMOTE says so, and it is no store of this host; --store auto is, \
+                          and `hc build --on` builds on others";
+            Self { root: None, way: Way::Nowhere { address: remote, reason: reason.into() } }
+        }))
     }
 
     /// Reads an address; nothing where it is not of this host.
     fn parse(address: &str, socket: &std::path::Path) -> anyhow::Result<Option<Self>> {
         let direct = |root: &str| -> anyhow::Result<Self> {
             let root = Some(std::path::absolute(root)?);
-            Ok(Self { root, way: Way::Direct, elsewhere: None })
+            Ok(Self { root, way: Way::Direct })
         };
         Ok(Some(match address {
-            "" | "auto" => {
-                Self { root: None, way: Way::Auto { socket: socket.into() }, elsewhere: None }
-            }
-            "local" => Self { root: None, way: Way::Direct, elsewhere: None },
+            "" | "auto" => Self { root: None, way: Way::Auto { socket: socket.into() } },
+            "local" => Self { root: None, way: Way::Direct },
             "daemon" => {
                 let way = Way::via(socket);
-                Self { root: None, way, elsewhere: None }
+                Self { root: None, way }
             }
             _ if address.starts_with("unix://") || address.starts_with("daemon?") => {
-                Self { root: None, way: Way::Daemon(address.into()), elsewhere: None }
+                Self { root: None, way: Way::Daemon(address.into()) }
+            }
+            _ if address == "dummy://" || address.starts_with("dummy://?") => {
+                let reason = "it keeps nothing, and is there to evaluate; --store auto is the \
+                              store of this host";
+                let way = Way::Nowhere { address: address.into(), reason: reason.into() };
+                Self { root: None, way }
             }
             _ if address.starts_with("local?root=") => direct(&address["local?root=".len()..])?,
             _ if address.contains("://") || address.contains('?') => return Ok(None),
             directory => direct(directory)?,
         }))
-    }
-
-    /// The way to it.
-    pub fn way(&self) -> anyhow::Result<&Way> {
-        match &self.elsewhere {
-            None => Ok(&self.way),
-            Some(address) => {
-                let message = format!("NIX_REMOTE is {address}, which is no store of this host");
-                Err(Failure::new(Code::Host, message)
-                    .hint("say --store auto; `hc build --on` builds on other hosts")
-                    .into())
-            }
-        }
     }
 }
 
@@ -104,6 +97,10 @@ mod tests {
         ] {
             let found = place(address).unwrap();
             assert_eq!((found.root, found.way), (root.map(PathBuf::from), way), "{address}");
+        }
+        for nothing in ["dummy://", "dummy://?read-only=false"] {
+            let way = place(nothing).unwrap().way;
+            assert!(matches!(way, Way::Nowhere { .. }), "{way:?}");
         }
         assert!(place("dir").unwrap().root.unwrap().is_absolute());
         for other in ["ssh://a", "ssh-ng://a", "https://a", "file:///a", "local?real=/x"] {

@@ -79,6 +79,9 @@ let
         limits.memory == null || limits.memory >= mebibyte
       ) "must be at least 1 MiB")
       (check "limits.cpus" (limits.cpus == null || limits.cpus >= 0.01) "must be at least 0.01")
+      (check "limits.rootSize" (
+        limits.rootSize == null || isLayer limits.rootSize
+      ) "must be whole pages, at least 32 MiB")
     ]
     ++ {
       container = [ ];
@@ -99,6 +102,9 @@ let
         ) "has '${path}', which needs either text or source")
       ]) machine.files
     );
+
+  # The file system that keeps what is written over an image.
+  isLayer = bytes: bytes >= 32 * mebibyte && lib.mod bytes 4096 == 0;
 
   notShared =
     check: option: given: what:
@@ -129,12 +135,14 @@ let
       ) "has more than 8, which is all that a virtual machine has room for")
       (check "limits.memory" (limits.memory == null) "is for containers: use vm.memory")
       (check "limits.pids" (limits.pids == null) "is for containers: a virtual machine has its own")
+      (check "limits.rootSize" (limits.rootSize == null) "is for containers: use vm.layerSize")
       (check "vm.memory" (
         vm.memory >= 64 * mebibyte && lib.mod vm.memory mebibyte == 0
       ) "must be whole mebibytes, at least 64")
-      (check "vm.layerSize" (
-        vm.layerSize >= 32 * mebibyte && lib.mod vm.layerSize 4096 == 0
-      ) "must be whole pages, at least 32 MiB")
+      (check "vm.layerSize" (isLayer vm.layerSize) "must be whole pages, at least 32 MiB")
+      (check "vm.balloon" (
+        vm.balloon == null || (vm.balloon >= 64 * mebibyte && vm.balloon <= vm.memory)
+      ) "must be at least 64 MiB, and no more than vm.memory")
       (check "vm.kernelParams" (!builtins.elem "--" vm.kernelParams) "has '--', behind which is a command")
     ];
 
@@ -156,6 +164,7 @@ let
       (foreign "stop.signal" (machine.stop.signal != null))
       (foreign "limits.pids" (machine.limits.pids != null))
       (check "limits.memory" (machine.limits.memory == null) "is for containers: use q35.memory")
+      (check "limits.rootSize" (machine.limits.rootSize == null) "is for containers: use q35.diskSize")
       (check "ready.when" (machine.ready.when != "notify") "cannot be \"notify\": nothing inside knows hc; use \"tcp\"")
       (check "q35.memory" (
         q35.memory >= 64 * mebibyte && lib.mod q35.memory mebibyte == 0

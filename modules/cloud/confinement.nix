@@ -79,6 +79,16 @@ in
         };
         description = "Limits of disks: by their device, or by any path on a file system on them.";
       };
+      rootSize = mkOption {
+        type = types.nullOr memory;
+        default = null;
+        example = "2G";
+        description = ''
+          Bytes of the file system that keeps what it writes over its image, at least `32M`; they take room on the
+          host when they are written. What does not fit fails as on a full disk. As far as the host has room when
+          null. A change is another description: the machine begins with an empty layer of the new size.
+        '';
+      };
     };
 
     isolation = {

@@ -85,7 +85,8 @@ let
     kernel = "${vm.kernel}/vmlinux";
     initrd = "${vm.initrd}/initrd";
   }
-  // lib.optionalAttrs vm.resume { inherit (vm) resume; };
+  // lib.optionalAttrs vm.resume { inherit (vm) resume; }
+  // lib.optionalAttrs (vm.balloon != null) { inherit (vm) balloon; };
 
   # Of the other hosts only what they are called and where they are: their machines stay unevaluated.
   overlay =

@@ -55,6 +55,16 @@ let
             and the places in memory where their kernel is.
           '';
         };
+        balloon = mkOption {
+          type = types.nullOr bytes;
+          default = null;
+          example = "128M";
+          description = ''
+            Bytes of `memory` that it may use once it has come up, at least `64M`: the rest is the host's, as after
+            `hc memory`, which says something else while it runs. It takes some again rather than end programs. All
+            of it when null.
+          '';
+        };
         layerSize = mkOption {
           type = bytes;
           default = 8 * 1024 * 1024 * 1024;

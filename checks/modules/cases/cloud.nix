@@ -128,6 +128,10 @@ in
     expr = (spec { limits.memory = "256M"; }).limits.memory;
     expected = 268435456;
   };
+  root-size = {
+    expr = (spec { limits.rootSize = "2G"; }).limits.rootSize;
+    expected = 2147483648;
+  };
   memory-bytes = {
     expr = (spec { limits.memory = 1048576; }).limits.memory;
     expected = 1048576;
@@ -249,6 +253,7 @@ in
   tcp-without-port = refused { ready.when = "tcp"; } "ready.port goes with ready.when = \"tcp\"";
   port-without-tcp = refused { ready.port = 80; } "ready.port goes with";
   little-memory = refused { limits.memory = 5; } "limits.memory must be at least 1 MiB";
+  little-root = refused { limits.rootSize = "1M"; } "limits.rootSize must be whole pages, at least 32 MiB";
   little-cpu = refused { limits.cpus = 0; } "limits.cpus must be at least";
   bad-path = refused { files."/a/../b".text = ""; } "files has '/a/../b', which is not a plain absolute path";
   relative-path = refused { files."a".text = ""; } "files has 'a', which is not";
@@ -305,6 +310,14 @@ in
     kind = "microvm";
     vm.layerSize = 4096;
   } "vm.layerSize must be whole pages";
+  much-balloon = refused {
+    kind = "microvm";
+    vm.balloon = "1G";
+  } "vm.balloon must be at least 64 MiB, and no more than vm.memory";
+  root-of-a-vm = refused {
+    kind = "microvm";
+    limits.rootSize = "1G";
+  } "limits.rootSize is for containers: use vm.layerSize";
   command-of-a-kernel = refused {
     kind = "microvm";
     vm.kernelParams = [ "--" ];

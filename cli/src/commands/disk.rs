@@ -10,7 +10,7 @@ use crate::output;
 use crate::progress::Progress;
 use clap::Subcommand;
 use hc_runtime::base::{Copying, ImageFile};
-use hc_runtime::disk::{Disk, Disks, Method, Plan, Request, probe};
+use hc_runtime::disk::{Disk, Disks, Method, Plan, Request, SECTOR, probe};
 use hc_spec::Name;
 use std::path::Path;
 
@@ -70,7 +70,7 @@ struct ForkArgs {
     json: bool,
 }
 
-/// Make a disk of a machine that does not run larger
+/// Make a disk larger, while its machine runs too
 ///
 /// Partitions and file systems on it are the machine's to grow.
 #[derive(Debug, clap::Args)]
@@ -151,13 +151,21 @@ fn fork(globals: &Globals, args: &ForkArgs) -> anyhow::Result<()> {
 fn grow(globals: &Globals, args: &GrowArgs) -> anyhow::Result<()> {
     Globals::need_root("disk grow")?;
     let machine = &args.machine;
-    idle(globals, machine, true)?;
     let disks = Disks::new(&globals.state_dir);
     let disk = match &args.disk {
         Some(disk) => disk.clone(),
         None => only(machine, disks.list()?)?,
     };
-    match disks.grow(machine, &disk, args.size)? {
+    let grown = if runs(globals, machine)? {
+        // Its computer has it in hand.
+        let size = args.size.next_multiple_of(SECTOR);
+        hc_runtime::grow_disk(&globals.run_dir, machine, &disk, size)?;
+        let mine = |found: &Disk| found.machine == machine.as_str() && found.disk == disk.as_str();
+        disks.list()?.into_iter().find(mine)
+    } else {
+        disks.grow(machine, &disk, args.size)?
+    };
+    match grown {
         None => Err(missing(machine, &disk)),
         Some(disk) if args.json => output::json(&disk),
         Some(disk) => {
@@ -194,14 +202,18 @@ fn rm(globals: &Globals, machine: &Name, disk: &Name) -> anyhow::Result<()> {
 
 /// Fails when the machine runs and would lose what it writes to.
 fn idle(globals: &Globals, machine: &Name, matters: bool) -> anyhow::Result<()> {
-    let status = hc_runtime::Status::read(&globals.run_dir, machine.as_str())?;
-    if matters && status.is_some_and(|status| status.is_supervised()) {
+    if matters && runs(globals, machine)? {
         let message = format!("machine '{machine}' runs, and may be writing to its disks");
         return Err(Failure::new(Code::Failed, message)
             .hint(format!("stop it first: hc stop {machine}"))
             .into());
     }
     Ok(())
+}
+
+fn runs(globals: &Globals, machine: &Name) -> anyhow::Result<bool> {
+    let status = hc_runtime::Status::read(&globals.run_dir, machine.as_str())?;
+    Ok(status.is_some_and(|status| status.is_supervised()))
 }
 
 /// How a disk that is made now would be.

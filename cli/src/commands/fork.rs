@@ -6,11 +6,13 @@ use crate::error::{Code, Failure};
 use crate::output;
 use hc_agent::{Generations, ThrowawayNetwork};
 use hc_runtime::{Forked, ForkedDisk, Phase, Places, Status};
+use hc_spec::addr::Place;
 use hc_spec::lan::Lan;
 use hc_spec::machine::{Kind, Restart, RestartPolicy};
 use hc_spec::{MachineSpec, Name};
 use nix_store::StorePath;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,7 +21,8 @@ use std::time::Duration;
 /// How often it is looked how far the fork is.
 const TICK: Duration = Duration::from_millis(5);
 
-/// Make another machine that begins as a running microVM is now: its memory, its processes, its disk
+/// Make another machine that begins as a running microVM is now: its memory, its processes, its disk and
+/// volumes
 ///
 /// It has a name, addresses, a machine id and SSH host keys of its own, on the networks of the original,
 /// which stands still for some milliseconds. It is in no generation: a deploy leaves it alone, and when it
@@ -52,16 +55,14 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
     let _ = hc_runtime::sweep(&globals.run_dir, &globals.state_dir, None, &ThrowawayNetwork)?;
     let (original, status) = original(globals, &args.machine)?;
     let directory = globals.run_dir.join("machines").join(args.new.as_str());
-    if directory.exists() || declared(globals, &args.new)? {
-        return Err(failure(format!("there is a machine '{}' already", args.new))
-            .hint("choose another name")
-            .into());
+    if let Some(taken) = taken(globals, &args.new, &original)? {
+        return Err(failure(taken).hint("choose another name").into());
     }
     let restart = Restart { policy: RestartPolicy::Never, ..Restart::default() };
     // Addresses that somebody wrote down are the original's: on a wire of the host the fork has those that
     // its routers give it.
     let lan = original.lan.keys().map(|parent| (parent.clone(), Lan::default())).collect();
-    let spec = MachineSpec { name: args.new.clone(), restart, lan, ..original };
+    let spec = MachineSpec { name: args.new.clone(), restart, lan, ..original.clone() };
     hc_fs::plain::create_dir_all(&directory, 0o755)?;
     let forked = (|| {
         let closure = directory.join("machine.json");
@@ -90,9 +91,11 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
         let (name, fork_of, disk) = (&args.new, &args.machine, fork.disk);
         return output::json(&Report { name, fork_of, pause_ms, disk, addresses: &addresses });
     }
-    let disk = match fork.disk {
-        ForkedDisk::Reflink => "shares its disk",
-        ForkedDisk::Copy => "has a copy of its disk",
+    let disk = match (fork.disk, original.volumes.is_empty()) {
+        (ForkedDisk::Reflink, true) => "shares its disk",
+        (ForkedDisk::Reflink, false) => "shares its disk and volumes",
+        (ForkedDisk::Copy, true) => "has a copy of its disk",
+        (ForkedDisk::Copy, false) => "has copies of its disk and volumes",
     };
     output::line(format_args!(
         "{} is a fork of {}, which stood still for {pause_ms:.1} ms; it {disk}",
@@ -129,10 +132,6 @@ fn original(globals: &Globals, name: &Name) -> anyhow::Result<(MachineSpec, Stat
             "its command has the streams of an `hc run`",
             "running microVMs that were deployed, and their forks, can be forked",
         ),
-        Kind::Microvm if !spec.volumes.is_empty() => refuse(
-            "it has volumes, which are one machine's",
-            "running microVMs without volumes can be forked",
-        ),
         Kind::Microvm => Ok((spec, status)),
     }
 }
@@ -143,11 +142,31 @@ fn is_run(globals: &Globals, name: &Name, status: &Status) -> bool {
     status.fork.is_none() && places.throwaway().exists()
 }
 
-fn declared(globals: &Globals, name: &Name) -> anyhow::Result<bool> {
+/// Who has the name already, or an address that follows from it.
+fn taken(globals: &Globals, name: &Name, original: &MachineSpec) -> anyhow::Result<Option<String>> {
     let generations = Generations::new(&globals.state_dir);
-    let Some(number) = generations.current()? else { return Ok(false) };
-    let set = hc_agent::read_set(globals.store.as_deref(), &generations.set(number)?)?;
-    Ok(set.machines.contains_key(name))
+    let mut others: BTreeSet<Name> =
+        hc_agent::forks::views(&globals.run_dir).into_iter().map(|fork| fork.name).collect();
+    if let Some(number) = generations.current()? {
+        let set = hc_agent::read_set(globals.store.as_deref(), &generations.set(number)?)?;
+        let mut named = set.host.machines.iter();
+        if let Some((other, _)) = named.find(|(_, machine)| machine.aliases.contains(name)) {
+            return Ok(Some(format!("machine '{other}' has the name '{name}', too")));
+        }
+        others.extend(set.machines.into_keys());
+    }
+    if others.contains(name) || globals.run_dir.join("machines").join(name.as_str()).exists() {
+        return Ok(Some(format!("there is a machine '{name}' already")));
+    }
+    let (cloud, host) = (&original.cloud, &original.host);
+    let shares = |other: &&Name| {
+        original.networks.iter().any(|network| {
+            let place = Place { cloud, host, network };
+            place.v4(other) == place.v4(name)
+        })
+    };
+    let same = others.iter().find(shares);
+    Ok(same.map(|other| format!("machine '{other}' has the address that '{name}' would have")))
 }
 
 /// The path in the store that keeps what a machine runs from: its description, or that of which it is a

@@ -5,7 +5,7 @@ use crate::context::Globals;
 use crate::error::{Code, Failure};
 use crate::output;
 use hc_agent::wire::MachineView;
-use hc_runtime::{Exit, Forked, Stage, Status, Usage};
+use hc_runtime::{Exit, Forked, Places, Stage, Status, Usage};
 use hc_spec::MachineSpec;
 use hc_spec::machine::{Limits, Restart};
 use serde::Serialize;
@@ -54,6 +54,8 @@ struct Report {
     /// Bytes of memory that a virtual machine has: what is used of it is taken from the host, and what its
     /// system frees is given back.
     vm_memory: Option<u64>,
+    /// Bytes of the file system that keeps what it writes over its image, where that has a size.
+    root_size: Option<u64>,
     usage: Option<Usage>,
     timing: Vec<Stage>,
     /// What it is a fork of.
@@ -126,12 +128,23 @@ fn gather(
             let own = spec.q35.as_ref().map(|q35| q35.memory);
             spec.vm.as_ref().map(|vm| vm.memory).or(own)
         }),
+        root_size: spec.as_ref().and_then(|spec| {
+            let layer = spec.vm.as_ref().filter(|_| spec.image.disk.is_none());
+            layer.map(|vm| vm.layer_size).or(spec.limits.root_size)
+        }),
         limits: spec.map(|spec| spec.limits).unwrap_or_default(),
-        usage: runs.map(|status| Usage::of(&status.cgroups)),
+        usage: runs.map(|status| Usage {
+            root_bytes: hc_runtime::used_by_layer(&places(globals, &status.name)),
+            ..Usage::of(&status.cgroups)
+        }),
         fork: runs.and_then(|status| status.fork.clone()),
         cold: runs.and_then(|status| status.cold.clone()),
         timing: status.map(|status| status.timing).unwrap_or_default(),
     }
+}
+
+fn places(globals: &Globals, name: &hc_spec::Name) -> Places {
+    Places::new(&globals.run_dir, &globals.state_dir, name.as_str())
 }
 
 fn print(report: &Report) -> anyhow::Result<()> {
@@ -202,6 +215,9 @@ fn usage(report: &Report) -> Vec<(&'static str, String)> {
             ),
         ),
     ];
+    if report.root_size.is_some() {
+        rows.push(("root", of(bytes(usage.root_bytes), bytes(report.root_size))));
+    }
     if let (Some(read), Some(written)) = (usage.read_bytes, usage.written_bytes) {
         let (read, written) = (output::bytes(read), output::bytes(written));
         rows.push(("disks", format!("{read} read, {written} written")));

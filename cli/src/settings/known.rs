@@ -16,7 +16,7 @@ pub enum Kind {
 pub enum Part {
     /// Heeds it, also as an argument; this is what `--help` says, nothing where it is not listed.
     Argument(&'static str),
-    /// Heeds it; the verbs that it is for have an argument for it, or need none.
+    /// Heeds it; an argument that `--help` does not list, where the verb has none of its own.
     Heeded,
     /// It is of no concern here.
     None,

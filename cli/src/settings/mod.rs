@@ -8,6 +8,7 @@ pub use known::{Kind, Part, Setting, find};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 use known::SETTINGS;
+use std::collections::BTreeSet;
 
 const OPTION: &str = "option";
 const OPTION_HELP: &str = "Change a setting by the name that nix.conf has for it. Settings are arguments, \
@@ -41,10 +42,22 @@ impl clap::Args for SettingArgs {
 }
 
 fn arguments(command: Command) -> Command {
-    let arguments = SETTINGS.iter().filter_map(|setting| match setting.part {
-        Part::Argument(help) => Some((setting, help)),
-        _ => None,
-    });
+    // What the verb has an argument of its own for is that.
+    let mut taken: BTreeSet<String> = BTreeSet::new();
+    for argument in command.get_arguments() {
+        taken.extend(argument.get_long().map(str::to_owned));
+        taken.extend(argument.get_all_aliases().into_iter().flatten().map(str::to_owned));
+    }
+    let arguments: Vec<Arg> = SETTINGS
+        .iter()
+        .filter_map(|setting| match setting.part {
+            Part::Argument(help) => Some((setting, help)),
+            Part::Heeded => Some((setting, "")),
+            Part::None => None,
+        })
+        .flat_map(|(setting, help)| forms(setting, help))
+        .filter(|argument| argument.get_long().is_none_or(|long| !taken.contains(long)))
+        .collect();
     command
         .next_help_heading("Settings")
         .arg(
@@ -69,7 +82,7 @@ fn arguments(command: Command) -> Command {
                 .conflicts_with(REFRESH)
                 .help("Ask again for nothing that was fetched before, and no binary cache"),
         )
-        .args(arguments.flat_map(|(setting, help)| forms(setting, help)))
+        .args(arguments)
 }
 
 impl FromArgMatches for SettingArgs {
@@ -82,12 +95,17 @@ impl FromArgMatches for SettingArgs {
     }
 }
 
+/// An argument's name among all, which no field of a verb has.
+fn id(name: &str) -> String {
+    format!("setting {name}")
+}
+
 /// The arguments for one setting.
 fn forms(setting: &'static Setting, help: &'static str) -> Vec<Arg> {
     let argument = |name: String| {
         let aliases = setting.aliases.iter().map(|alias| name.replace(setting.name, alias));
         let aliases: Vec<String> = aliases.collect();
-        Arg::new(name.clone()).long(name).aliases(aliases).hide(true)
+        Arg::new(id(&name)).long(name).aliases(aliases).hide(true)
     };
     let name = setting.name.to_owned();
     let listed = |argument: Arg| {
@@ -143,19 +161,19 @@ pub fn given(matches: &ArgMatches) -> Vec<(String, String)> {
             }
         }
     }
-    for setting in SETTINGS.iter().filter(|setting| matches!(setting.part, Part::Argument(_))) {
+    for setting in SETTINGS.iter().filter(|setting| setting.part != Part::None) {
         let name = setting.name;
         if setting.kind == Kind::Switch {
-            for (id, value) in [(name.to_owned(), "true"), (format!("no-{name}"), "false")] {
+            for (id, value) in [(id(name), "true"), (id(&format!("no-{name}")), "false")] {
                 if is_given(&id) {
                     put(leaf.index_of(&id).unwrap_or_default(), name, value);
                 }
             }
             continue;
         }
-        for id in [name.to_owned(), format!("extra-{name}")] {
-            for (at, value) in values(&id) {
-                put(at, &id, &value);
+        for name in [name.to_owned(), format!("extra-{name}")] {
+            for (at, value) in values(&id(&name)) {
+                put(at, &name, &value);
             }
         }
     }
@@ -206,5 +224,15 @@ mod tests {
             ]
         );
         assert!(of("hc").is_empty());
+        assert_eq!(of("hc --build-cores 2")[0], ("cores".into(), "2".into()));
+    }
+
+    #[test]
+    fn the_verb_s_own_arguments_stay_its_own() {
+        let own = Arg::new("cores").long("cores").value_parser(clap::value_parser!(usize));
+        let command = SettingArgs::augment_args(Command::new("hc").arg(own));
+        let found = command.get_matches_from(["hc", "--cores", "2", "--max-jobs", "3"]);
+        assert_eq!(given(&found), [("max-jobs".into(), "3".into())]);
+        assert_eq!(found.get_one::<usize>("cores"), Some(&2));
     }
 }

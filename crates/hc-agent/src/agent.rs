@@ -5,14 +5,17 @@ use crate::config::AgentConfig;
 use crate::error::{AgentError, PartError, Result};
 use crate::evaluator::Evaluator;
 use crate::fleet::Fleet;
+use crate::forks;
 use crate::generations::Generations;
 use crate::journal;
 use crate::machines::Machines;
-use crate::networks::{Networks, OverlayView};
+use crate::networks::{MachineName, Networks, OverlayView};
+use crate::process::Process;
 use crate::roots::Roots;
 use crate::target::Loaded;
 use crate::wire::{AgentStatus, Failure, InProgress};
 use hc_spec::{HostSpec, Name};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -117,10 +120,18 @@ impl Agent {
         Loaded::read(self.config.store(), set, |name, closure| self.fleet.known(name, closure))
     }
 
+    /// The machines of the generation, and forks of them, by name.
+    fn names(&self) -> Vec<MachineName> {
+        let mut names = self.fleet.names();
+        names.extend(forks::names(&self.config.run_dir));
+        names.sort_by(|a, b| a.name.cmp(&b.name));
+        names
+    }
+
     /// Makes all names known, with the readiness there is now.
     pub(crate) fn publish(&self) {
         if let Some(host) = &*lock(&self.host) {
-            self.networks.publish(host, &self.fleet.names());
+            self.networks.publish(host, &self.names());
         }
     }
 
@@ -208,9 +219,27 @@ impl Agent {
 
     /// Keeps the names equal to readiness, as long as the agent lives.
     pub(crate) async fn keep_publishing(self: Arc<Self>) {
+        let others = self.fleet.others();
+        let mut followed = BTreeSet::new();
         loop {
-            self.fleet.ready_changed.notified().await;
+            tokio::select! {
+                () = self.fleet.ready_changed.notified() => {}
+                () = others.notified() => {}
+            }
             self.publish();
+            let supervisors: BTreeSet<_> = forks::supervisors(&self.config.run_dir).collect();
+            for &(pid, start) in supervisors.difference(&followed) {
+                // One that is killed writes down nothing more.
+                let (Ok(Some(process)), others) = (Process::adopt(pid, start), Arc::clone(&others))
+                else {
+                    continue;
+                };
+                tokio::spawn(async move {
+                    process.wait().await;
+                    others.notify_one();
+                });
+            }
+            followed = supervisors;
         }
     }
 
@@ -250,7 +279,7 @@ impl Agent {
         let host = lock(&self.host).clone().filter(|host| !host.networks.is_empty());
         let Some(host) = host else { return Ok(()) };
         let failed = |source| AgentError::Part { what: "put the network back", source };
-        self.networks.mend(&host, &self.fleet.names()).await.map_err(failed)
+        self.networks.mend(&host, &self.names()).await.map_err(failed)
     }
 
     /// Takes networks of `of` away, for good: they are not put back.

@@ -263,6 +263,11 @@ impl Fleet {
         all
     }
 
+    /// Told of machines that are none of these.
+    pub(crate) fn others(&self) -> Arc<Notify> {
+        self.machines.others()
+    }
+
     /// Number of machines, and of those that are ready.
     pub(crate) fn count(&self) -> (usize, usize) {
         let members = self.members();

@@ -15,7 +15,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use tokio::sync::watch;
+use std::sync::Arc;
+use tokio::sync::{Notify, watch};
 
 /// Where it is written down how often a machine was started again, in its directory.
 const RESTARTS: &str = "restarts.json";
@@ -39,6 +40,11 @@ pub trait Machines: Send + Sync {
 
     /// Changes whenever [`Self::status`] may have.
     fn changes(&self, name: &Name) -> watch::Receiver<u64>;
+
+    /// Told whenever a machine may have changed that nobody has asked [`Self::changes`] about.
+    fn others(&self) -> Arc<Notify> {
+        Arc::default()
+    }
 
     /// Machines that run or ran here.
     ///
@@ -206,6 +212,10 @@ impl Machines for ProcessMachines {
 
     fn changes(&self, name: &Name) -> watch::Receiver<u64> {
         self.watcher.changes(name)
+    }
+
+    fn others(&self) -> Arc<Notify> {
+        self.watcher.others()
     }
 
     fn known(&self) -> Result<Vec<Name>> {

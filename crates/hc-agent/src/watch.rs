@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// Counts the changes below `<run>/machines/NAME/`, for each name. One inotify instance for all:
 /// the system has few of them.
@@ -23,6 +23,8 @@ struct Inner {
     watches: Watches,
     names: HashMap<WatchDescriptor, Name>,
     counts: HashMap<Name, watch::Sender<u64>>,
+    /// Told of all other names.
+    others: Arc<Notify>,
 }
 
 impl Watcher {
@@ -36,8 +38,18 @@ impl Watcher {
         // SAFETY: an Inotify names the same open descriptor for as long as it lives.
         let inotify = unsafe { AsyncFd::register_with_interest(inotify, Interest::READABLE) };
         let inotify = inotify.on("watch", root)?;
-        let inner =
-            Inner { root: root.into(), watches, names: HashMap::new(), counts: HashMap::new() };
+        let mut inner = Inner {
+            root: root.into(),
+            watches,
+            names: HashMap::new(),
+            counts: HashMap::new(),
+            others: Arc::default(),
+        };
+        for entry in std::fs::read_dir(root).on("read", root)?.flatten() {
+            if let Some(Ok(name)) = entry.file_name().to_str().map(Name::new) {
+                inner.watch(&name);
+            }
+        }
         let inner = Arc::new(Mutex::new(inner));
         tokio::spawn(follow(inotify, Arc::clone(&inner)));
         Ok(Self { inner })
@@ -49,6 +61,11 @@ impl Watcher {
         inner.watch(name);
         let count = inner.counts.entry(name.clone()).or_insert_with(|| watch::Sender::new(0));
         count.subscribe()
+    }
+
+    /// Told of changes of machines that nobody asked about.
+    pub(crate) fn others(&self) -> Arc<Notify> {
+        Arc::clone(&lock(&self.inner).others)
     }
 
     /// Nobody asks about this machine any more.
@@ -71,23 +88,23 @@ impl Inner {
     }
 
     fn bump(&self, name: &Name) {
-        if let Some(count) = self.counts.get(name) {
-            count.send_modify(|n| *n += 1);
+        match self.counts.get(name) {
+            Some(count) => count.send_modify(|n| *n += 1),
+            None => self.others.notify_one(),
         }
     }
 
     fn event(&mut self, event: &inotify::Event<&std::ffi::OsStr>) {
         if event.mask.contains(EventMask::Q_OVERFLOW) {
             self.counts.values().for_each(|count| count.send_modify(|n| *n += 1));
+            self.others.notify_one();
         } else if event.mask.contains(EventMask::IGNORED) {
             self.names.remove(&event.wd);
         } else if let Some(name) = self.names.get(&event.wd) {
             if event.name.is_some_and(|file| file == "status.json") {
                 self.bump(&name.clone());
             }
-        } else if let Some(Ok(name)) = event.name.and_then(|n| n.to_str()).map(Name::new)
-            && self.counts.contains_key(&name)
-        {
+        } else if let Some(Ok(name)) = event.name.and_then(|n| n.to_str()).map(Name::new) {
             self.watch(&name);
             // What was written before the watch was there.
             self.bump(&name);
@@ -130,5 +147,23 @@ mod tests {
             changes.changed().await.unwrap();
             hc_fs::tree::remove(&directory).unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn machines_that_nobody_asked_about_are_told_together() {
+        let root = tempfile::tempdir().unwrap();
+        hc_fs::plain::create_dir(&root.path().join("there"), 0o755).unwrap();
+        let watcher = Watcher::new(root.path()).unwrap();
+        let others = watcher.others();
+        let write = |name: &str| {
+            let status = root.path().join(name).join("status.json");
+            hc_fs::durable::write(&status, b"{}", 0o644).unwrap();
+        };
+        write("there");
+        others.notified().await;
+        hc_fs::plain::create_dir(&root.path().join("new"), 0o755).unwrap();
+        others.notified().await;
+        write("new");
+        others.notified().await;
     }
 }

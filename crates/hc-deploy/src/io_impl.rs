@@ -135,13 +135,8 @@ impl Io for &StoreIo {
         }
         // What was said until now was about this, and is not said again.
         self.spoke.set(false);
-        if lock.input.kind() == "git" {
-            nix_fetch::put_file(lock.root, lock.file, lock.contents.as_bytes(), lock.message)
-                .map_err(words)?;
-        } else {
-            let path = lock.root.join(lock.file);
-            hc_fs::durable::write(&path, lock.contents.as_bytes(), 0o644).map_err(words)?;
-        }
+        let text = lock.contents.as_bytes();
+        nix_fetch::put_file(lock.input, lock.root, lock.file, text, lock.message).map_err(words)?;
         Ok(true)
     }
 

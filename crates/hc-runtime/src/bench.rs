@@ -36,7 +36,8 @@ fn forks() {
                 Disks::new(state).fork(&request, &keep, &|_| ()).unwrap();
             }
             "root" => {
-                let fork = Fork::prepare(&places, Path::new("/c"), Some((&bases, &image))).unwrap();
+                let fork =
+                    Fork::prepare(&places, Path::new("/c"), Some((&bases, &image)), None).unwrap();
                 let mut lingering = hc_fs::Lingering::default();
                 mounted = Some(fork.mount(&image.physical, None, &mut lingering).unwrap());
             }

@@ -54,5 +54,6 @@ pub use supervise::{cleanup, run, sweep};
 pub use timing::{Stage, Step, now_ns};
 pub use usage::Usage;
 pub use vm::client::screen;
+pub use vm::layer::used as used_by_layer;
 pub use vm::saved::{Collected, collect as collect_saved};
-pub use vm::{Accelerator, Kind as AcceleratorKind, balloon, prepare};
+pub use vm::{Accelerator, Kind as AcceleratorKind, balloon, grow_disk, prepare};

@@ -23,6 +23,10 @@ pub struct Usage {
     pub read_bytes: Option<u64>,
     /// Bytes written to block devices.
     pub written_bytes: Option<u64>,
+    /// Bytes of the host that the file system takes which keeps what it writes over its image, where that has
+    /// a size.
+    #[serde(default)]
+    pub root_bytes: Option<u64>,
 }
 
 impl Usage {
@@ -50,6 +54,7 @@ impl Usage {
             pids: number("pids.current"),
             read_bytes: io.map(|io| io.0),
             written_bytes: io.map(|io| io.1),
+            root_bytes: None,
         }
     }
 }

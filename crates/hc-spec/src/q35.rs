@@ -157,6 +157,9 @@ impl MachineSpec {
         if self.limits.memory.is_some() {
             return Err(("limits.memory", "is for containers: use q35.memory".into()));
         }
+        if self.limits.root_size.is_some() {
+            return Err(("limits.rootSize", "is for containers: use q35.diskSize".into()));
+        }
         if self.ready.when == ReadyWhen::Notify {
             return Err((
                 "ready.when",

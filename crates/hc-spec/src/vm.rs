@@ -33,6 +33,18 @@ pub struct Vm {
     /// Start from memory that was saved when its kernel had come up.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resume: bool,
+    /// Bytes of the memory that it may use when it has come up; all of it where that is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balloon: Option<u64>,
+}
+
+/// What is wrong with a file system of so many bytes for what a machine writes.
+pub(crate) fn check_layer(size: u64) -> Result<(), String> {
+    if size < LEAST_LAYER || !size.is_multiple_of(4096) {
+        let least = LEAST_LAYER >> 20;
+        return Err(format!("must be whole pages, at least {least} MiB"));
+    }
+    Ok(())
 }
 
 impl MachineSpec {
@@ -78,6 +90,9 @@ impl MachineSpec {
         if limits.pids.is_some() {
             return Err(("limits.pids", "is for containers: a virtual machine has its own".into()));
         }
+        if limits.root_size.is_some() {
+            return Err(("limits.rootSize", "is for containers: use vm.layerSize".into()));
+        }
         let others =
             "is for containers: a virtual machine has its own kernel, and none of the host's ";
         let beside = "files; lay `files`, use `volumes`, or copy with `hc cp`";
@@ -100,9 +115,13 @@ impl MachineSpec {
         if !(1..=MOST_VCPUS).contains(&vm.vcpus) {
             return Err(("vm.vcpus", format!("must be from 1 to {MOST_VCPUS}")));
         }
-        if vm.layer_size < LEAST_LAYER || vm.layer_size % 4096 != 0 {
-            let least = LEAST_LAYER >> 20;
-            return Err(("vm.layerSize", format!("must be whole pages, at least {least} MiB")));
+        check_layer(vm.layer_size).map_err(|problem| ("vm.layerSize", problem))?;
+        if vm.balloon.is_some_and(|bytes| !(LEAST_MEMORY..=vm.memory).contains(&bytes)) {
+            let least = LEAST_MEMORY >> 20;
+            return Err((
+                "vm.balloon",
+                format!("must be at least {least} MiB, and no more than vm.memory"),
+            ));
         }
         let word = |word: &String| {
             !word.is_empty()

@@ -37,6 +37,26 @@ fn hg(arguments: &[&OsStr]) -> Result<Vec<u8>> {
     Err(Error::Input(format!("hg {verb}: {complaint}")))
 }
 
+/// Writes a file of a work tree and tells Mercurial of it; commits it with `message`.
+///
+/// # Errors
+/// When it cannot be written, or `hg` refuses.
+pub(crate) fn put_file(
+    root: &Path,
+    file: &Path,
+    contents: &[u8],
+    message: Option<&str>,
+) -> Result<()> {
+    let whole = root.join(file);
+    hc_fs::durable::write(&whole, contents, 0o644)?;
+    let name = whole.to_string_lossy();
+    at(root, "add", &["--quiet", "--", &name])?;
+    if let Some(message) = message {
+        at(root, "commit", &["--message", message, "--", &name])?;
+    }
+    Ok(())
+}
+
 /// What `hg VERB -R REPOSITORY …` says.
 fn at(repository: &Path, verb: &str, arguments: &[&str]) -> Result<Vec<u8>> {
     let mut all: Vec<&OsStr> = vec![verb.as_ref(), "-R".as_ref(), repository.as_ref()];
@@ -110,7 +130,9 @@ impl Fetcher {
         let wanted = rev.as_deref().unwrap_or(name);
         let key = format!("hg-pulled {}", copy.display());
         let there = copy.exists();
-        let fresh = || self.cache.record(&key).is_some_and(|record| !record.expired);
+        // A repository on this machine is asked each time: its next commit is meant at once.
+        let nearby = location(input)?.0.is_some() && input.text("ref").is_none();
+        let fresh = || !nearby && self.cache.record(&key).is_some_and(|record| !record.expired);
         // A commit stays what it is; a branch does so for a while.
         let known = match &rev {
             _ if !there => None,

@@ -16,7 +16,7 @@ mod unpack;
 
 pub use download::Download;
 pub use error::{Error, Result};
-pub use git::{Workdir, put_file, workdir};
+pub use git::{Workdir, workdir};
 pub use unpack::unpack;
 
 use cache::Cache;
@@ -25,9 +25,28 @@ use nix_compat::flake_ref::{Attr, Input};
 use nix_store::StoreConfig;
 use nix_store::http::Client;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+/// Writes a file of the work tree that an input is, tells its version control of it where there is
+/// one, and commits it with `message`.
+///
+/// # Errors
+/// When it cannot be written, or `git` or `hg` refuses.
+pub fn put_file(
+    input: &Input,
+    root: &Path,
+    file: &Path,
+    contents: &[u8],
+    message: Option<&str>,
+) -> Result<()> {
+    match input.kind() {
+        "git" => git::put_file(root, file, contents, message),
+        "hg" => hg::put_file(root, file, contents, message),
+        _ => Ok(hc_fs::durable::write(&root.join(file), contents, 0o644)?),
+    }
+}
 
 /// What fetching depends on.
 #[derive(Debug, Clone)]

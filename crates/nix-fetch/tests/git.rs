@@ -104,10 +104,16 @@ fn a_work_tree_is_what_git_tracks_in_it() {
 #[test]
 fn a_commit_is_its_bytes_whatever_lies_in_the_work_tree() {
     let world = World::new();
-    let attributes = "no export-ignore\ntext export-subst\n";
+    let attributes = "no export-ignore\nodd export-ignore=odd\ntext export-subst\n";
     world.repository(
         "r",
-        &[("a", "1"), ("no", "x"), ("text", "$Format:%H$"), (".gitattributes", attributes)],
+        &[
+            ("a", "1"),
+            ("no", "x"),
+            ("odd", "y"),
+            ("text", "$Format:%H$"),
+            (".gitattributes", attributes),
+        ],
     );
     world.write("r/a", "changed");
     let fetcher = world.fetcher();
@@ -120,6 +126,7 @@ fn a_commit_is_its_bytes_whatever_lies_in_the_work_tree() {
     let ignoring = fetcher.fetch(&world.input("r", "?ref=main&exportIgnore=1"));
     let ignoring = ignoring.expect("it is fetched");
     assert!(!kept(&ignoring).join("no").exists() && kept(&ignoring).join("a").exists());
+    assert!(kept(&ignoring).join("odd").exists());
     let missing = fetcher.fetch(&world.input("r", "?ref=nothing")).expect_err("there is none");
     assert!(missing.to_string().contains("revspec 'nothing' not found"), "{missing}");
 }

@@ -133,6 +133,19 @@ fn a_work_tree_with_changes_is_what_is_tracked() {
 }
 
 #[test]
+fn a_file_is_put_into_the_work_tree_and_committed() {
+    let world = World::new();
+    let (input, root) = (world.input(""), world.path("r"));
+    let put =
+        |text: &[u8], message| nix_fetch::put_file(&input, &root, "new".as_ref(), text, message);
+    put(b"one", None).expect("it is written");
+    assert_eq!(world.hg(&["status"]), "A new");
+    put(b"two", Some("a message")).expect("it is committed");
+    assert_eq!(world.hg(&["status"]), "");
+    assert_eq!(world.hg(&["log", "--limit", "1", "--template", "{desc}"]), "a message");
+}
+
+#[test]
 fn a_copy_is_brought_up_to_date_when_it_is_old() {
     let world = World::new();
     let lasting = world.fetcher(|_| {});
@@ -141,6 +154,9 @@ fn a_copy_is_brought_up_to_date_when_it_is_old() {
     world.commit("three", 3);
     let again = lasting.fetch(&world.input("?ref=default")).expect("a tree");
     assert_eq!(first.input, again.input);
+    // Who names nothing means what is there now.
+    let now = lasting.fetch(&world.input("")).expect("a tree");
+    assert_eq!(now.input.text("rev"), Some(world.node("default").as_str()));
     let hasty = world.fetcher(|config| config.ttl = Duration::ZERO);
     let later = hasty.fetch(&world.input("?ref=default")).expect("a tree");
     assert_eq!(later.input.text("rev"), Some(world.node("default").as_str()));

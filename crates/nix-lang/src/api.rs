@@ -372,8 +372,7 @@ impl<'a> Evaluator<'a> {
 
     /// The elements of a context, sorted.
     pub fn context(&self, ctx: Ctx) -> Vec<ContextElem> {
-        let mut elems: Vec<ContextElem> =
-            self.contexts.elems(ctx).iter().map(|elem| (**elem).clone()).collect();
+        let mut elems = self.contexts.elems(ctx);
         elems.sort();
         elems
     }

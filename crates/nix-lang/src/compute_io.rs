@@ -1,7 +1,6 @@
 //! An [`Io`] that reads the file system and only computes store paths: nothing is written.
 
 use std::cell::RefCell;
-use std::collections::hash_map::Entry;
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
@@ -18,6 +17,7 @@ use crate::context::ContextElem;
 use crate::io::{
     FetchRequest, Fetched, FileType, Ingestion, Io, IoError, LocalTree, PathFilter, Place,
 };
+use crate::store_paths::StorePaths;
 
 /// Reads from the file system, computes store paths, writes nothing, fetches and builds nothing.
 pub struct ComputeIo {
@@ -25,8 +25,8 @@ pub struct ComputeIo {
     system: String,
     environment: bool,
     messages: Option<fn(&str)>,
-    /// The numbers of their texts.
-    derivations: RefCell<FxHashMap<StorePath, usize>>,
+    /// Their numbers are those of their texts.
+    derivations: RefCell<StorePaths>,
     /// Derivations as they would be written: read back seldom.
     texts: RefCell<PackedTexts>,
     references: RefCell<FxHashMap<StorePath, Vec<StorePath>>>,
@@ -77,8 +77,8 @@ impl ComputeIo {
     /// What is in the file of a derivation that evaluation has made.
     #[must_use]
     pub fn derivation_text(&self, path: &StorePath) -> Option<Box<[u8]>> {
-        let number = *self.derivations.borrow().get(path)?;
-        self.texts.borrow_mut().get(number).map(Box::from)
+        let number = self.derivations.borrow().find(path)?;
+        self.texts.borrow_mut().get(number as usize).map(Box::from)
     }
 }
 
@@ -160,16 +160,16 @@ impl Io for ComputeIo {
 
     fn add_derivation(&self, path: &StorePath, text: Vec<u8>) -> Result<(), IoError> {
         // The same path has the same text.
-        if let Entry::Vacant(free) = self.derivations.borrow_mut().entry(path.clone()) {
-            let mut texts = self.texts.borrow_mut();
-            free.insert(texts.len());
-            texts.add(&text);
+        let mut derivations = self.derivations.borrow_mut();
+        if derivations.find(path).is_none() {
+            derivations.add(path);
+            self.texts.borrow_mut().add(&text);
         }
         Ok(())
     }
 
     fn is_valid_path(&self, path: &StorePath) -> Result<bool, IoError> {
-        let known = self.derivations.borrow().contains_key(path);
+        let known = self.derivations.borrow().find(path).is_some();
         Ok(known || Path::new(&self.store_dir.render_path(path)).symlink_metadata().is_ok())
     }
 

@@ -1,10 +1,13 @@
 //! String contexts: which store objects a string depends on, as interned set ids.
 
 use std::cell::RefCell;
-use std::rc::Rc;
+use std::hash::{Hash, Hasher};
 
-use nix_compat::{StoreDir, StorePath};
-use rustc_hash::FxHashMap;
+use nix_compat::{InputDerivationHash, StoreDir, StorePath};
+use rustc_hash::{FxHashMap, FxHasher};
+
+use crate::index::Index;
+use crate::store_paths::StorePaths;
 
 /// One store object a string depends on.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -157,28 +160,46 @@ impl Gathered {
     }
 }
 
-#[derive(Default)]
-struct Inner {
-    elems: Vec<Rc<ContextElem>>,
-    elem_ids: FxHashMap<Rc<ContextElem>, u32>,
-    sets: Vec<Rc<[u32]>>,
-    set_ids: FxHashMap<Rc<[u32]>, Ctx>,
-    unions: FxHashMap<(Ctx, Ctx), Ctx>,
+/// An element as it is kept: the number of its path, and how it is meant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Elem {
+    path: u32,
+    /// [`OPAQUE`], [`DEEP`], or from [`OUTPUTS`] on the number of the names of its outputs.
+    kind: u32,
 }
 
-/// All contexts of one evaluator.
+const OPAQUE: u32 = 0;
+const DEEP: u32 = 1;
+const OUTPUTS: u32 = 2;
+
+/// Most strings of a package set have a context of their own, so a set takes few bytes: everything is
+/// a number, and lies in a row with its like.
+#[derive(Default)]
+struct Inner {
+    paths: StorePaths,
+    /// The names of outputs that elements have: there are few.
+    outputs: Vec<Vec<String>>,
+    elems: Vec<Elem>,
+    elem_index: Index,
+    /// The elements of all sets, and where those of each set end.
+    members: Vec<u32>,
+    ends: Vec<u32>,
+    set_index: Index,
+    unions: FxHashMap<(Ctx, Ctx), Ctx>,
+    derivations: Vec<Option<InputDerivationHash>>,
+}
+
+/// All contexts of one evaluator, and what it knows of the store paths in them.
 pub(crate) struct Contexts(RefCell<Inner>);
 
 impl Contexts {
     pub(crate) fn new() -> Self {
         let mut inner = Inner::default();
-        let empty: Rc<[u32]> = Rc::new([]);
-        inner.sets.push(empty.clone());
-        inner.set_ids.insert(empty, Ctx::NONE);
+        inner.set(&[]);
         Contexts(RefCell::new(inner))
     }
 
-    pub(crate) fn singleton(&self, elem: ContextElem) -> Ctx {
+    pub(crate) fn singleton(&self, elem: &ContextElem) -> Ctx {
         let mut inner = self.0.borrow_mut();
         let id = inner.elem(elem);
         inner.set(&[id])
@@ -186,10 +207,8 @@ impl Contexts {
 
     pub(crate) fn of_elems(&self, elems: impl IntoIterator<Item = ContextElem>) -> Ctx {
         let mut inner = self.0.borrow_mut();
-        let mut ids: Vec<u32> = elems.into_iter().map(|elem| inner.elem(elem)).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        inner.set(&ids)
+        let ids = elems.into_iter().map(|elem| inner.elem(&elem)).collect();
+        inner.set_of(ids)
     }
 
     pub(crate) fn union(&self, a: Ctx, b: Ctx) -> Ctx {
@@ -204,11 +223,8 @@ impl Contexts {
         if let Some(ctx) = inner.unions.get(&key) {
             return *ctx;
         }
-        let mut ids: Vec<u32> =
-            inner.sets[a.0 as usize].iter().chain(&*inner.sets[b.0 as usize]).copied().collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let ctx = inner.set(&ids);
+        let ids = [inner.members(a), inner.members(b)].concat();
+        let ctx = inner.set_of(ids);
         inner.unions.insert(key, ctx);
         ctx
     }
@@ -224,46 +240,118 @@ impl Contexts {
                 parts.sort_unstable();
                 parts.dedup();
                 let mut inner = self.0.borrow_mut();
-                let mut ids: Vec<u32> = parts
-                    .iter()
-                    .flat_map(|ctx| inner.sets[ctx.0 as usize].iter())
-                    .copied()
-                    .collect();
-                ids.sort_unstable();
-                ids.dedup();
-                inner.set(&ids)
+                let ids = parts.iter().flat_map(|ctx| inner.members(*ctx)).copied().collect();
+                inner.set_of(ids)
             }
         }
     }
 
-    pub(crate) fn elems(&self, ctx: Ctx) -> Vec<Rc<ContextElem>> {
+    pub(crate) fn elems(&self, ctx: Ctx) -> Vec<ContextElem> {
         let inner = self.0.borrow();
-        inner.sets[ctx.0 as usize].iter().map(|id| inner.elems[*id as usize].clone()).collect()
+        inner.members(ctx).iter().map(|id| inner.get(*id)).collect()
+    }
+
+    /// What a derivation counts as in others, where that was noted.
+    pub(crate) fn derivation_hash(&self, path: &StorePath) -> Option<InputDerivationHash> {
+        let inner = self.0.borrow();
+        *inner.derivations.get(inner.paths.find(path)? as usize)?
+    }
+
+    /// Notes what a derivation counts as in others.
+    pub(crate) fn note_derivation(&self, path: &StorePath, hash: InputDerivationHash) {
+        let mut inner = self.0.borrow_mut();
+        let number = inner.paths.add(path) as usize;
+        if inner.derivations.len() <= number {
+            inner.derivations.resize(number + 1, None);
+        }
+        inner.derivations[number] = Some(hash);
     }
 }
 
 impl Inner {
-    fn elem(&mut self, elem: ContextElem) -> u32 {
-        if let Some(id) = self.elem_ids.get(&elem) {
-            return *id;
-        }
-        let id = self.elems.len() as u32;
-        let elem = Rc::new(elem);
-        self.elems.push(elem.clone());
-        self.elem_ids.insert(elem, id);
-        id
+    fn elem(&mut self, elem: &ContextElem) -> u32 {
+        let path = self.paths.add(elem.path());
+        let kind = match elem {
+            ContextElem::Opaque(_) => OPAQUE,
+            ContextElem::DrvDeep(_) => DEEP,
+            ContextElem::Built { output, .. } => self.outputs(std::slice::from_ref(output)),
+            ContextElem::Dynamic { outputs, .. } => self.outputs(outputs),
+        };
+        let elem = Elem { path, kind };
+        let known = self.elem_index.find(elem.hash(), |id| self.elems[id as usize] == elem);
+        known.unwrap_or_else(|| {
+            let id = self.elems.len() as u32;
+            self.elems.push(elem);
+            let elems = &self.elems;
+            self.elem_index.insert(elem.hash(), id, |id| elems[id as usize].hash());
+            id
+        })
     }
 
-    fn set(&mut self, ids: &[u32]) -> Ctx {
-        if let Some(ctx) = self.set_ids.get(ids) {
-            return *ctx;
-        }
-        let ctx = Ctx(self.sets.len() as u32);
-        let ids: Rc<[u32]> = ids.into();
-        self.sets.push(ids.clone());
-        self.set_ids.insert(ids, ctx);
-        ctx
+    /// The kind of an element with these outputs.
+    fn outputs(&mut self, names: &[String]) -> u32 {
+        let known = self.outputs.iter().position(|known| known == names);
+        let number = known.unwrap_or_else(|| {
+            self.outputs.push(names.to_vec());
+            self.outputs.len() - 1
+        });
+        OUTPUTS + number as u32
     }
+
+    fn get(&self, id: u32) -> ContextElem {
+        let Elem { path, kind } = self.elems[id as usize];
+        let path = self.paths.get(path);
+        match kind {
+            OPAQUE => ContextElem::Opaque(path),
+            DEEP => ContextElem::DrvDeep(path),
+            kind => match self.outputs[(kind - OUTPUTS) as usize].as_slice() {
+                [output] => ContextElem::Built { drv: path, output: output.clone() },
+                outputs => ContextElem::Dynamic { drv: path, outputs: outputs.to_vec() },
+            },
+        }
+    }
+
+    fn members(&self, ctx: Ctx) -> &[u32] {
+        members(&self.members, &self.ends, ctx.0)
+    }
+
+    fn set_of(&mut self, mut ids: Vec<u32>) -> Ctx {
+        ids.sort_unstable();
+        ids.dedup();
+        self.set(&ids)
+    }
+
+    /// The set of these elements, which are sorted.
+    fn set(&mut self, ids: &[u32]) -> Ctx {
+        let hash = hash_of(ids);
+        if let Some(known) = self.set_index.find(hash, |set| self.members(Ctx(set)) == ids) {
+            return Ctx(known);
+        }
+        let set = self.ends.len() as u32;
+        self.members.extend_from_slice(ids);
+        self.ends.push(self.members.len() as u32);
+        let (all, ends) = (&self.members, &self.ends);
+        self.set_index.insert(hash, set, |set| hash_of(members(all, ends, set)));
+        Ctx(set)
+    }
+}
+
+impl Elem {
+    fn hash(self) -> u64 {
+        u64::from(self.kind) << 32 | u64::from(self.path)
+    }
+}
+
+fn members<'a>(members: &'a [u32], ends: &[u32], set: u32) -> &'a [u32] {
+    let at = set as usize;
+    let start = at.checked_sub(1).map_or(0, |before| ends[before]);
+    &members[start as usize..ends[at] as usize]
+}
+
+fn hash_of(ids: &[u32]) -> u64 {
+    let mut hasher = FxHasher::default();
+    ids.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -281,8 +369,8 @@ mod tests {
                     .expect("a store path"),
             )
         };
-        let single: Vec<Ctx> = (0..1000).map(|n| contexts.singleton(path(n))).collect();
-        let before = contexts.0.borrow().sets.len();
+        let single: Vec<Ctx> = (0..1000).map(|n| contexts.singleton(&path(n))).collect();
+        let before = contexts.0.borrow().ends.len();
         let mut gathered = Gathered::new();
         assert!(gathered.is_empty());
         for ctx in single.iter().chain(&single) {
@@ -290,8 +378,31 @@ mod tests {
             gathered.add(*ctx);
         }
         let all = contexts.sum(&gathered);
-        assert_eq!(contexts.0.borrow().sets.len(), before + 1);
+        assert_eq!(contexts.0.borrow().ends.len(), before + 1);
         let one_by_one = single.iter().fold(Ctx::NONE, |all, ctx| contexts.union(all, *ctx));
         assert_eq!(all, one_by_one);
+        let elems: Vec<ContextElem> = (0..1000).map(path).collect();
+        assert_eq!(contexts.elems(all), elems);
+    }
+
+    #[test]
+    fn elements_of_all_kinds_come_back() {
+        let contexts = Contexts::new();
+        let texts = [
+            "/nix/store/00000000000000000000000000000000-a.drv",
+            "=/nix/store/00000000000000000000000000000000-a.drv",
+            "!out!/nix/store/00000000000000000000000000000000-a.drv",
+            "!dev!/nix/store/00000000000000000000000000000000-a.drv",
+            "!out!dev!/nix/store/00000000000000000000000000000000-a.drv",
+        ];
+        let store = StoreDir::default();
+        let elems: Vec<ContextElem> =
+            texts.iter().filter_map(|text| ContextElem::decode(text, &store)).collect();
+        assert_eq!(elems.len(), texts.len());
+        assert_eq!(contexts.elems(contexts.of_elems(elems.clone())), elems);
+        for elem in elems {
+            let ctx = contexts.singleton(&elem);
+            assert_eq!(contexts.elems(ctx), [elem]);
+        }
     }
 }

@@ -196,9 +196,9 @@ impl<'a> Evaluator<'a> {
 
     fn finish_derivation(&self, made: Made, pos: Pos) -> Result<Value<'a>> {
         let Made { path, text, hash, outputs } = made;
-        self.drv_hashes.borrow_mut().insert(path.clone(), hash);
+        self.contexts.note_derivation(&path, hash);
         self.io.add_derivation(&path, text).map_err(|error| io_error(error, pos))?;
-        let deep = self.contexts.singleton(ContextElem::DrvDeep(path.clone()));
+        let deep = self.contexts.singleton(&ContextElem::DrvDeep(path.clone()));
         let text = self.store_dir.render_path(&path);
         let drv_path = self.string_with(text.as_bytes(), deep);
         let mut entries = vec![self.attr(sym::DRV_PATH, Place::NONE, drv_path)];
@@ -208,7 +208,7 @@ impl<'a> Evaluator<'a> {
                 Some(path) => self.store_dir.render_path(path),
                 None => path::downstream_placeholder(&path, &[&name]),
             };
-            let value = self.string_with(text.as_bytes(), self.contexts.singleton(elem));
+            let value = self.string_with(text.as_bytes(), self.contexts.singleton(&elem));
             entries.push(self.attr(self.symbols.intern(name.as_bytes()), Place::NONE, value));
         }
         Ok(self.attrs_from(entries))
@@ -421,7 +421,7 @@ impl<'a> Evaluator<'a> {
     fn add_inputs(&self, drv: &mut Derivation, ctx: Ctx, pos: Pos) -> Result<()> {
         let mut outputs: BTreeMap<StorePath, Asked> = BTreeMap::new();
         for elem in self.contexts.elems(ctx) {
-            match &*elem {
+            match &elem {
                 ContextElem::Opaque(path) => {
                     drv.input_sources_mut().insert(path.clone());
                 }
@@ -476,8 +476,8 @@ impl<'a> Evaluator<'a> {
 
     /// The identity of a derivation as an input, computed once.
     fn drv_hash(&self, path: &StorePath, pos: Pos) -> Result<InputDerivationHash> {
-        if let Some(hash) = self.drv_hashes.borrow().get(path) {
-            return Ok(*hash);
+        if let Some(hash) = self.contexts.derivation_hash(path) {
+            return Ok(hash);
         }
         self.check_stack(pos)?;
         let drv = self.io.read_derivation(path).map_err(|error| io_error(error, pos))?;
@@ -486,7 +486,7 @@ impl<'a> Evaluator<'a> {
                 nix_compat::InputResolutionError::Resolve { error, .. } => error,
                 other => Error::eval(other.to_string(), pos),
             })?;
-        self.drv_hashes.borrow_mut().insert(path.clone(), hash);
+        self.contexts.note_derivation(path, hash);
         Ok(hash)
     }
 }

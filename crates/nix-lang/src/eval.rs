@@ -349,44 +349,82 @@ impl<'a> Evaluator<'a> {
 
     #[inline(never)]
     fn eval_attrs(&self, set: &'a AttrSet<'a>, outer: &'a Env<'a>, pos: &Pos) -> Result<Slot<'a>> {
-        let env;
-        let entries: &'a mut [Attr<'a>] =
-            if set.recursive {
-                let fixed = !set.attrs.iter().any(|attr| attr.name == sym::OVERRIDES);
-                env = self.bind(set, outer, fixed);
-                self.arena.alloc_slice_fill_iter(set.attrs.iter().zip(env.slots()).map(
-                    |(attr, slot)| Attr { name: attr.name, place: attr.place, slot: slot.get() },
-                ))
-            } else {
-                env = outer;
-                let sources = self.sources_of(set, outer);
-                self.arena.alloc_slice_fill_iter(set.attrs.iter().map(|attr| {
-                    let slot = match attr.value {
-                        AttrValue::Plain(expr) => self.delayed_bound(expr, outer),
-                        AttrValue::Inherited(expr) => self.delayed(expr, outer),
-                        AttrValue::From(index) => self.inherited(&sources[index as usize], attr),
-                    };
-                    Attr { name: attr.name, place: attr.place, slot }
-                }))
+        if !set.dynamic.is_empty() {
+            return self.eval_dynamic_attrs(set, outer, pos);
+        }
+        if !set.recursive {
+            let entries: &'a [Attr<'a>] =
+                self.arena.alloc_slice_fill_iter(self.plain_attrs(set, outer));
+            return Ok(Slot::attrs(Attrs::new(self.arena, entries)));
+        }
+        let env = self.bind(set, outer, !has_overrides(set));
+        let entries: &'a [Attr<'a>] = self.arena.alloc_slice_fill_iter(bound_attrs(set, env));
+        let attrs = Attrs::new(self.arena, entries);
+        Ok(Slot::attrs(if has_overrides(set) {
+            self.overridden(attrs, set, env, pos)?
+        } else {
+            attrs
+        }))
+    }
+
+    /// The attributes with known names of a set that is not recursive.
+    #[inline(always)]
+    fn plain_attrs(
+        &self,
+        set: &'a AttrSet<'a>,
+        env: &'a Env<'a>,
+    ) -> impl ExactSizeIterator<Item = Attr<'a>> {
+        let sources = self.sources_of(set, env);
+        set.attrs.iter().map(move |attr| {
+            let slot = match attr.value {
+                AttrValue::Plain(expr) => self.delayed_bound(expr, env),
+                AttrValue::Inherited(expr) => self.delayed(expr, env),
+                AttrValue::From(index) => self.inherited(&sources[index as usize], attr),
             };
-        let mut attrs: &'a Attrs<'a> = Attrs::new(self.arena, entries);
-        if set.recursive
-            && let Some(overrides) = attrs.value(sym::OVERRIDES)
-        {
-            let overrides = self.force_attrs(overrides, *pos)?;
-            attrs = self.update(attrs, overrides);
-            for (attr, slot) in set.attrs.iter().zip(env.slots()) {
-                if let Some(value) = overrides.value(attr.name) {
-                    slot.set(self.slot(value));
-                }
+            Attr { name: attr.name, place: attr.place, slot }
+        })
+    }
+
+    /// What `__overrides` makes of a recursive set and of its scope.
+    #[cold]
+    fn overridden(
+        &self,
+        attrs: &'a Attrs<'a>,
+        set: &'a AttrSet<'a>,
+        env: &'a Env<'a>,
+        pos: &Pos,
+    ) -> Result<&'a Attrs<'a>> {
+        let Some(overrides) = attrs.value(sym::OVERRIDES) else { return Ok(attrs) };
+        let overrides = self.force_attrs(overrides, *pos)?;
+        for (attr, slot) in set.attrs.iter().zip(env.slots()) {
+            if let Some(value) = overrides.value(attr.name) {
+                slot.set(self.slot(value));
             }
         }
-        if set.dynamic.is_empty() {
-            return Ok(Slot::attrs(attrs));
+        Ok(self.update(attrs, overrides))
+    }
+
+    /// A set with names that are computed. Its attributes are put together outside of the arena: names
+    /// are evaluated in between, and only the whole of it is kept.
+    #[inline(never)]
+    fn eval_dynamic_attrs(
+        &self,
+        set: &'a AttrSet<'a>,
+        outer: &'a Env<'a>,
+        pos: &Pos,
+    ) -> Result<Slot<'a>> {
+        let mut entries = Vec::with_capacity(set.attrs.len() + set.dynamic.len());
+        let mut env = outer;
+        if set.recursive {
+            env = self.bind(set, outer, !has_overrides(set));
+            entries.extend(bound_attrs(set, env));
+        } else {
+            entries.extend(self.plain_attrs(set, outer));
         }
-        // What is made on the way is not in the arena: names are evaluated in between.
-        let mut entries = Vec::with_capacity(self.entries(attrs).len() + set.dynamic.len());
-        entries.extend_from_slice(self.entries(attrs));
+        if set.recursive && has_overrides(set) {
+            let attrs = Attrs::new(self.arena, self.arena.alloc_slice_copy(&entries));
+            entries = self.entries(self.overridden(attrs, set, env, pos)?).to_vec();
+        }
         for attr in set.dynamic {
             let name = match self.eval(attr.name, env)? {
                 Value::Null => continue,
@@ -405,8 +443,7 @@ impl<'a> Evaluator<'a> {
                 }
             }
         }
-        let entries = self.arena.alloc_slice_copy(&entries);
-        Ok(Slot::attrs(Attrs::new(self.arena, entries)))
+        Ok(Slot::attrs(Attrs::new(self.arena, self.arena.alloc_slice_copy(&entries))))
     }
 
     #[inline(never)]
@@ -518,6 +555,22 @@ impl<'a> Evaluator<'a> {
         });
         Value::String(string)
     }
+}
+
+fn has_overrides(set: &AttrSet<'_>) -> bool {
+    set.attrs.iter().any(|attr| attr.name == sym::OVERRIDES)
+}
+
+/// The attributes with known names of a recursive set, as they are in its scope.
+fn bound_attrs<'a>(
+    set: &'a AttrSet<'a>,
+    env: &'a Env<'a>,
+) -> impl ExactSizeIterator<Item = Attr<'a>> {
+    set.attrs.iter().zip(env.slots()).map(|(attr, slot)| Attr {
+        name: attr.name,
+        place: attr.place,
+        slot: slot.get(),
+    })
 }
 
 #[cold]

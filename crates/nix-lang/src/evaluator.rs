@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bumpalo::Bump;
-use nix_compat::{InputDerivationHash, StoreDir, StorePath};
+use nix_compat::StoreDir;
 use nix_syntax::{Globals, Sources, Symbols};
 use rustc_hash::FxHashMap;
 
@@ -129,7 +129,6 @@ pub struct Evaluator<'a> {
     pub(crate) whole_trace: Cell<bool>,
     pub(crate) imports: RefCell<FxHashMap<Vec<u8>, Value<'a>>>,
     pub(crate) copied: RefCell<FxHashMap<Vec<u8>, StoredText>>,
-    pub(crate) drv_hashes: RefCell<FxHashMap<StorePath, InputDerivationHash>>,
     pub(crate) trees: RefCell<Vec<Rc<Tree>>>,
     pub(crate) allowed: RefCell<Vec<Vec<u8>>>,
     pub(crate) regexes: RefCell<FxHashMap<Vec<u8>, Rc<posix_ere::Regex>>>,
@@ -188,7 +187,6 @@ impl<'a> Evaluator<'a> {
             whole_trace: Cell::new(whole_trace),
             imports: RefCell::default(),
             copied: RefCell::default(),
-            drv_hashes: RefCell::default(),
             trees: RefCell::default(),
             allowed: RefCell::new(allowed),
             regexes: RefCell::default(),

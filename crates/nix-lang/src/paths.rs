@@ -213,7 +213,7 @@ impl<'a> Evaluator<'a> {
         }
         let stored = self.add_path(&name, path, Ingestion::Recursive, None, pos)?;
         let text: Rc<str> = self.store_dir.render_path(&stored).into();
-        let ctx = self.contexts.singleton(ContextElem::Opaque(stored));
+        let ctx = self.contexts.singleton(&ContextElem::Opaque(stored));
         self.copied.borrow_mut().insert(path.to_vec(), (text.clone(), ctx));
         Ok((text, ctx))
     }
@@ -272,13 +272,8 @@ impl<'a> Evaluator<'a> {
         if ctx.is_empty() {
             return Ok(text);
         }
-        let elems: Vec<ContextElem> = self
-            .contexts
-            .elems(ctx)
-            .iter()
-            .map(|elem| (**elem).clone())
-            .filter(|elem| !self.is_tree(elem))
-            .collect();
+        let elems: Vec<ContextElem> =
+            self.contexts.elems(ctx).into_iter().filter(|elem| !self.is_tree(elem)).collect();
         if elems.is_empty() {
             return Ok(text);
         }

@@ -278,6 +278,22 @@ fn a_build_with_a_range_of_ids_is_root_over_them_and_nothing_else() {
     home.nothing_left();
 }
 
+/// As it is when the thread that unpacked the shell and one that starts a process meet.
+#[test]
+fn a_program_that_a_descriptor_still_writes_to_is_waited_for() {
+    let home = Home::new();
+    let shell = home.physical(&home.busybox).join("bin/busybox");
+    let writing = std::fs::OpenOptions::new().write(true).open(shell).unwrap();
+    let (drv, _) = home.add(home.script("waited", "echo done > $out"));
+    let out = std::thread::scope(|scope| {
+        let build = scope.spawn(|| home.build_drv(&drv, &Quiet));
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        drop(writing);
+        build.join().unwrap().unwrap_or_else(|e| panic!("{e}"))
+    });
+    assert_eq!(std::fs::read_to_string(home.physical(&out)).unwrap(), "done\n");
+}
+
 #[test]
 fn a_cancelled_build_is_gone_with_all_it_started() {
     let home = Home::new();

@@ -166,7 +166,10 @@ fn without_root_a_store_of_ones_own_builds_too() {
     std::os::unix::fs::chown(dir.path(), Some(nobody), Some(nobody)).unwrap();
     // The test's program may be in a directory that only root can enter.
     let program = dir.path().join("helper");
-    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // A process of its own writes it: what another test forks meanwhile would inherit a descriptor
+    // that is open for writing, and no such file can be started.
+    let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status();
+    assert!(copied.unwrap().success());
     let ran = Command::new("/proc/self/fd/0")
         .args(["--ignored", "--exact", "helper", "--nocapture"])
         .env("HC_TEST_DO", "unprivileged")

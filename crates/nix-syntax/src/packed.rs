@@ -9,12 +9,12 @@ const BLOCK: usize = 32 << 10;
 #[derive(Default, Debug)]
 pub struct PackedTexts {
     /// The block of each text, and where in it the text is.
-    texts: Vec<(usize, Range<usize>)>,
+    texts: Vec<(u32, Range<u32>)>,
     blocks: Vec<Box<[u8]>>,
     /// The block that is not full yet.
     open: Vec<u8>,
     /// The block that was read last, with its number.
-    last: Option<(usize, Vec<u8>)>,
+    last: Option<(u32, Vec<u8>)>,
 }
 
 impl PackedTexts {
@@ -24,8 +24,8 @@ impl PackedTexts {
             self.blocks.push(lz4_flex::compress_prepend_size(&self.open).into());
             self.open.clear();
         }
-        let start = self.open.len();
-        self.texts.push((self.blocks.len(), start..start + text.len()));
+        let start = self.open.len() as u32;
+        self.texts.push((self.blocks.len() as u32, start..start + text.len() as u32));
         if text.len() > BLOCK {
             self.blocks.push(lz4_flex::compress_prepend_size(text).into());
         } else {
@@ -36,7 +36,8 @@ impl PackedTexts {
     /// The text with this number.
     pub fn get(&mut self, number: usize) -> Option<&[u8]> {
         let (block, range) = self.texts.get(number)?.clone();
-        let Some(packed) = self.blocks.get(block) else { return self.open.get(range) };
+        let range = range.start as usize..range.end as usize;
+        let Some(packed) = self.blocks.get(block as usize) else { return self.open.get(range) };
         if self.last.as_ref().is_none_or(|(known, _)| *known != block) {
             let unpacked = lz4_flex::decompress_size_prepended(packed).ok()?;
             self.last = Some((block, unpacked));

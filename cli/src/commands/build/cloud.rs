@@ -149,7 +149,7 @@ pub fn host_config(globals: &Globals) -> anyhow::Result<HostConfig> {
     let store = store_config(globals)?;
     let substitute = crate::nix_conf::substitute()?;
     let remote = RemoteOptions { jobs: store.jobs, substitute, ..crate::remote::options() };
-    Ok(HostConfig { store, remote, way: globals.way()?.clone() })
+    Ok(HostConfig { store, remote, way: globals.way().clone() })
 }
 
 /// The store of this host, directly or through its daemon.

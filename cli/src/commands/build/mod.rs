@@ -10,6 +10,7 @@ pub use cloud::{
     CloudArgs, Observer, evaluate, host_config, local_store, observe, open, realise, request,
     store, store_config,
 };
+pub use options::{BuildOptions, store as store_for};
 pub use package::{Source, Target, derivation, targets};
 pub use report::Report;
 
@@ -20,7 +21,6 @@ use crate::installable::Installable;
 use crate::locks::LockArgs;
 use crate::output;
 use nix_store::{BuildMode, DrvOutput, HostStore, StorePath};
-use options::BuildOptions;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -1,11 +1,13 @@
 //! `hc flake check`: whether outputs are what their names promise.
 
-use super::{LookArgs, Wish, nixed};
+use super::super::build::{BuildOptions, Report, store_for};
+use super::{Look, LookArgs, Wish, nixed};
 use crate::context::Globals;
 use crate::error::{Code, Coded, Failure};
 use crate::output;
 use hc_deploy::flake_check::{Findings, check};
 use nix_lang::ContextElem;
+use nix_store::{DrvOutput, HostStore, StorePath};
 use serde_json::json;
 
 /// Evaluate all outputs of a flake, say what is wrong with them, and build its checks
@@ -25,6 +27,8 @@ pub struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    options: BuildOptions,
 }
 
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
@@ -42,21 +46,47 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<()> {
                 return Err(Failure::new(Code::Evaluation, message).into());
             }
         }
-        if !args.no_build {
-            let mut wanted = Vec::new();
-            for (_, drv) in &found.checks {
-                let derivation = look.io.derivation(drv);
-                let outputs = derivation.and_then(|drv| drv.resolved_outputs().ok());
-                wanted.extend(outputs.into_iter().flat_map(|all| all.into_keys()).map(|output| {
-                    ContextElem::Built { drv: drv.clone(), output: output.to_string() }
-                }));
-            }
-            if !wanted.is_empty() {
-                look.io.make(&wanted).code(Code::Build)?;
-            }
+        if args.no_build || found.checks.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let store = store_for(globals, &args.options)?;
+        build(look, &store, &found.checks, args.options.print_build_logs)
     })
+}
+
+/// Builds all outputs of the checks, each a name and a derivation. Those that could not be built
+/// are named, with `--keep-going` all of them.
+fn build(
+    look: &Look<'_, '_>,
+    store: &HostStore,
+    checks: &[(String, StorePath)],
+    logs: bool,
+) -> anyhow::Result<()> {
+    let report = Report::new(logs);
+    let deep = checks.iter().map(|(_, drv)| ContextElem::DrvDeep(drv.clone()));
+    look.io.write(&deep.collect::<Vec<_>>()).code(Code::Build)?;
+    let mut wanted = Vec::new();
+    for (name, drv) in checks {
+        let derivation = look.io.derivation(drv);
+        let outputs = derivation.and_then(|drv| drv.resolved_outputs().ok()).unwrap_or_default();
+        wanted.extend(
+            outputs
+                .into_iter()
+                .map(|(output, at)| (name, DrvOutput::new(drv.clone(), &output), at.path)),
+        );
+    }
+    let outputs: Vec<_> = wanted.iter().map(|(_, output, _)| output.clone()).collect();
+    let built = store.build(&outputs, &report);
+    report.clear();
+    let Err(error) = built else { return Ok(()) };
+    // Where the contents make the path, only its build knows it.
+    let missing = wanted.iter().filter(|(_, _, path)| {
+        path.as_ref().is_some_and(|path| !store.is_valid(path).unwrap_or(false))
+    });
+    let mut names: Vec<&str> = missing.map(|(name, _, _)| name.as_str()).collect();
+    names.dedup();
+    let message = format!("{error}\nnot built: {}", names.join(", "));
+    Err(Failure::new(Code::Build, message).into())
 }
 
 fn tell(found: &Findings, as_json: bool) -> anyhow::Result<()> {

@@ -123,6 +123,7 @@ pub fn computer(globals: &Globals, args: &Args) -> anyhow::Result<(Vm, Vec<Store
         layer_size: LAYER,
         kernel_params: Vec::new(),
         resume: false,
+        balloon: None,
     };
     Ok((vm, paths))
 }

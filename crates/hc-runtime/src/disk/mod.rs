@@ -23,7 +23,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-const SECTOR: u64 = 512;
+/// Bytes of a sector: a disk has whole ones.
+pub const SECTOR: u64 = 512;
 
 /// The disks of one state directory's machines.
 #[derive(Debug, Clone)]

@@ -8,6 +8,7 @@ use crate::base::{Bases, ImageFile};
 use crate::config::Places;
 use crate::error::{Doing, Hint, Problem, Res};
 use crate::sys::{btrfs, mount};
+use crate::vm::layer;
 use hc_fs::Lingering;
 use rustix::fs::{CWD, Mode};
 use rustix::mount::MountAttrFlags;
@@ -15,9 +16,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// A directory that holds `upper` and `work`, or `root`.
+/// A directory that holds `upper` and `work`, `root`, or a file system with the former in it.
 #[derive(Debug)]
 pub(crate) struct Fork {
+    /// The directory, or the file system.
     dir: PathBuf,
     kind: Kind,
 }
@@ -30,6 +32,8 @@ enum Kind {
     Volatile,
     /// A snapshot of the image's base, `root`.
     Snapshot,
+    /// A layer that is a file system of its own, of a size.
+    Sized,
 }
 
 const OVERLAYFS: u64 = 0x794c_7630;
@@ -38,13 +42,19 @@ const OLD: &str = "old-fork";
 
 impl Fork {
     /// Makes the layer, or finds the one that belongs to `closure`. One that belongs to another
-    /// closure is moved aside for [`discard_old`]. A new one is a snapshot where `image` has a base
+    /// closure is moved aside for [`discard_old`]. With a `size` it is a file system of so many bytes, of
+    /// which `state_dir` keeps empty ones. Else a new one is a snapshot where `image` has a base
     /// to take it of: somebody has made that on purpose; else a layer, which needs none.
     pub fn prepare(
         places: &Places,
         closure: &Path,
         image: Option<(&Bases, &ImageFile)>,
+        size: Option<(&Path, u64)>,
     ) -> Res<Self> {
+        if let Some((state_dir, size)) = size {
+            let dir = layer::open(places, closure, state_dir, size)?.path;
+            return Ok(Self { dir, kind: Kind::Sized });
+        }
         let dir = claim(places, closure)?;
         let root = dir.join(ROOT);
         if !root.exists()
@@ -69,9 +79,9 @@ impl Fork {
         self.kind == Kind::Volatile
     }
 
-    /// Whether it is a layer over the image.
-    pub fn is_layer(&self) -> bool {
-        self.kind != Kind::Snapshot
+    /// Whether its mounts are nobody else's, and nothing waits for their end.
+    pub fn goes_by_itself(&self) -> bool {
+        matches!(self.kind, Kind::Layer | Kind::Volatile)
     }
 
     /// The machine's root, detached: `image` below, this fork above, both with the ids of a user
@@ -86,16 +96,22 @@ impl Fork {
             return self.mount_snapshot(userns.map(|(userns, _)| userns));
         }
         let lower = mount_image(image)?;
-        let upper = if self.is_volatile() {
-            mount::make("tmpfs", &[("mode", Some("700"))], MountAttrFlags::empty())
-                .doing("make a layer in memory")?
-        } else {
-            mount::copy(CWD, &self.dir).doing_with(|| format!("open {}", self.dir.display()))?
+        let upper = match self.kind {
+            Kind::Volatile => {
+                mount::make("tmpfs", &[("mode", Some("700"))], MountAttrFlags::empty())
+                    .doing("make a layer in memory")?
+            }
+            Kind::Sized => layer::mount(&self.dir)?,
+            Kind::Layer | Kind::Snapshot => {
+                mount::copy(CWD, &self.dir).doing_with(|| format!("open {}", self.dir.display()))?
+            }
         };
-        if self.is_volatile() {
+        if matches!(self.kind, Kind::Volatile | Kind::Sized) {
             for (name, mode) in [("upper", 0o755), ("work", 0o700)] {
-                rustix::fs::mkdirat(&upper, name, Mode::from_raw_mode(mode))
-                    .doing("make a layer in memory")?;
+                match rustix::fs::mkdirat(&upper, name, Mode::from_raw_mode(mode)) {
+                    Err(rustix::io::Errno::EXIST) => {}
+                    made => made.doing("make the directories of a layer")?,
+                }
             }
         }
         if let Some((userns, _)) = userns {

@@ -15,7 +15,7 @@ use crate::base::{Doing, ForkError, names};
 use crate::config::Places;
 use crate::ids;
 use crate::vm::still::stop;
-use crate::volumes::{is_snapshot, now, stamp};
+use crate::volumes::{is_snapshot, now, stamp, unused};
 use hc_spec::Name;
 use serde::Serialize;
 use std::fs::File;
@@ -178,7 +178,7 @@ impl Snapshots {
             return Err(SnapshotError::Nothing(self.machine.clone()));
         }
         let _changing = self.changing()?;
-        let name = name.map_or_else(|| self.unused(&stamp(now())), str::to_owned);
+        let name = name.map_or_else(|| unused(&self.dir(), &stamp(now())), str::to_owned);
         if self.dir().join(&name).exists() {
             return Err(SnapshotError::Exists { machine: self.machine.clone(), snapshot: name });
         }
@@ -218,7 +218,7 @@ impl Snapshots {
         };
         self.settle()?;
         let from = self.find(snapshot)?;
-        let before = self.unused(&format!("before-restore-{}", stamp(now())));
+        let before = unused(&self.dir(), &format!("before-restore-{}", stamp(now())));
         self.keep(&self.places.state, &before, copy)?;
         self.keep(&from, BACK, copy)?;
         self.settle()?;
@@ -280,13 +280,6 @@ impl Snapshots {
             let _ = hc_fs::tree::remove(&fresh);
         }
         kept
-    }
-
-    /// The name, or with a number after it when it is taken.
-    fn unused(&self, name: &str) -> String {
-        let numbered = (2..).map(|number| format!("{name}-{number}"));
-        let mut names = std::iter::once(name.to_owned()).chain(numbered);
-        names.find(|name| !self.dir().join(name).exists()).unwrap_or_default()
     }
 }
 

@@ -237,8 +237,10 @@ pub fn cleanup(
         let parent = self::cgroup_parent(cgroup_parent);
         Group::of(&Hierarchies::detect()?, parent, text).remove()?;
         hc_fs::tree::remove(&places.run)?;
-        if state_dir.is_some() {
+        if let Some(state_dir) = state_dir {
             crate::fork::remove(&places)?;
+            let removed = crate::volumes::remove_forked(state_dir, Some(name));
+            removed.map_err(|error| Problem::plain(error.to_string()))?;
         }
         Ok(())
     };
@@ -259,6 +261,8 @@ pub fn sweep(
     network: &dyn Network,
 ) -> std::io::Result<Vec<hc_spec::Name>> {
     let mut gone = Vec::new();
+    // Those of forks that went with the host are in no directory of this boot.
+    let _ = crate::volumes::remove_forked(state_dir, None);
     let entries = match std::fs::read_dir(run_dir.join("machines")) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(gone),
         entries => entries?,

@@ -94,7 +94,8 @@ impl Run<'_> {
             let rootfs = self.spec.image.rootfs();
             let image = ImageFile::new(rootfs, self.config.store_root.as_deref()).ok();
             let image = image.as_ref().map(|image| (&bases, image));
-            let fork = Fork::prepare(&self.places, &self.config.closure, image);
+            let size = self.spec.limits.root_size.map(|size| (&*self.config.state_dir, size));
+            let fork = Fork::prepare(&self.places, &self.config.closure, image, size);
             let fork = fork.map_err(|problem| problem.of(name))?;
             (fork, self.config.physical(self.spec.image.rootfs()))
         };
@@ -108,7 +109,7 @@ impl Run<'_> {
             Some(ids) => Some((namespace("user").map_err(|problem| problem.of(name))?, ids.base)),
             None => None,
         };
-        if fork.is_layer() && self.spec.volumes.is_empty() && self.spec.binds.is_empty() {
+        if fork.goes_by_itself() && self.spec.volumes.is_empty() && self.spec.binds.is_empty() {
             // Its mounts go some moments after the machine, where nothing of theirs is anybody else's.
             self.lingering.hold(namespace("mnt").map_err(|problem| problem.of(name))?);
         }

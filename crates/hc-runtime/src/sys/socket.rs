@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// Most descriptors in one packet.
-const FDS: usize = 8;
+const FDS: usize = 16;
 /// Longest packet.
 pub const LONGEST: usize = 8 << 10;
 

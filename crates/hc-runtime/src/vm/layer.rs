@@ -1,29 +1,32 @@
-//! The disk that keeps what a virtual machine writes over its image: an ext4 file system, sparse.
+//! What keeps what a machine writes over its image: an ext4 file system in a sparse file. It is a virtual
+//! machine's disk, and the upper layer of a container whose root has a size.
 //!
 //! An empty one of each size is made once, `<state>/layers/BYTES.raw`, and machines' are copies that
 //! share its blocks where the file system can; else the few hundred kilobytes in it are copied.
 
 use super::command::Written;
 use super::saved::Collected;
-use crate::base::{ImageFile, Keep};
+use crate::base::{ForkError, ImageFile, Keep};
 use crate::config::{Places, RunConfig};
 use crate::disk::{Disks, Method, Request};
-use crate::error::{Doing, Problem, Res};
+use crate::error::{Doing, Hint, Problem, Res};
 use crate::sys::clone::{Shared, share};
+use crate::sys::mount;
 use hc_spec::{MachineSpec, Name};
 use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::mount::MountAttrFlags;
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const LAYER: &str = "layer.raw";
 /// The name of a machine's disk, where its root is on one.
-const ROOT: &str = "root";
+pub(super) const ROOT: &str = "root";
 
 /// A disk that a machine writes to.
-pub(super) struct Layer {
+pub(crate) struct Layer {
     pub path: PathBuf,
     pub file: File,
     /// The image below, where the file is a qcow2 overlay over it; else it is raw.
@@ -36,42 +39,48 @@ pub(super) struct Layer {
 
 impl Layer {
     /// As QEMU has it. `is_root`: the root is on it.
-    pub fn written(&self, is_root: bool) -> Written<BorrowedFd<'_>> {
+    pub(super) fn written(&self, is_root: bool) -> Written<BorrowedFd<'_>> {
         let (file, below) = (self.file.as_fd(), self.below.as_ref().map(AsFd::as_fd));
         Written { file, below, is_root }
     }
 }
 
-/// Bytes of the machine's fork of an image that is a whole disk, which need not be there.
-pub(super) fn size_of_disk(config: &RunConfig, spec: &MachineSpec, image: &Path) -> Res<u64> {
+/// Does something about the machine's fork of an image that is a whole disk.
+fn on_disk<T>(
+    config: &RunConfig,
+    spec: &MachineSpec,
+    image: &Path,
+    work: impl FnOnce(&Disks, &Request<'_>) -> Result<T, ForkError>,
+) -> Res<T> {
     let plain = |error: &dyn std::error::Error| Problem::plain(error.to_string());
     let disk = Name::new(ROOT).map_err(|error| plain(&error))?;
     let image =
         ImageFile::new(image, config.store_root.as_deref()).map_err(|error| plain(&error))?;
     let machine = &spec.name;
     let request = Request { machine, disk: &disk, image: &image, size: None, replace: false };
-    Disks::new(&config.state_dir).size(&request).map_err(|error| plain(&error))
+    work(&Disks::new(&config.state_dir), &request).map_err(|error| plain(&error))
 }
 
-/// The machine's fork of an image that is a whole disk: made, or found.
+/// Bytes of that fork, which need not be there.
+pub(super) fn size_of_disk(config: &RunConfig, spec: &MachineSpec, image: &Path) -> Res<u64> {
+    on_disk(config, spec, image, |disks, request| disks.size(request))
+}
+
+/// That fork: made, or found.
 pub(super) fn of_disk(
     config: &RunConfig,
     spec: &MachineSpec,
     image: &Path,
     keep: Keep<'_>,
 ) -> Res<Layer> {
-    let plain = |error: &dyn std::error::Error| Problem::plain(error.to_string());
-    let disk = Name::new(ROOT).map_err(|error| plain(&error))?;
-    let image =
-        ImageFile::new(image, config.store_root.as_deref()).map_err(|error| plain(&error))?;
-    let machine = &spec.name;
-    let request = Request { machine, disk: &disk, image: &image, size: None, replace: false };
-    let made = Disks::new(&config.state_dir).fork(&request, keep, &|_| ());
-    let made = made.map_err(|error| plain(&error))?;
+    let (made, image) = on_disk(config, spec, image, |disks, request| {
+        let made = disks.fork(request, keep, &|_| ())?;
+        Ok((made, request.image.physical.clone()))
+    })?;
     let below = match made.method {
         Method::Overlay => {
-            let below = File::open(&image.physical);
-            Some(below.doing_with(|| format!("open {}", image.physical.display()))?)
+            let below = File::open(&image);
+            Some(below.doing_with(|| format!("open {}", image.display()))?)
         }
         Method::Reflink => None,
     };
@@ -82,8 +91,13 @@ pub(super) fn of_disk(
 }
 
 /// The layer of the machine's fork that belongs to `closure`: made, or found. One of another closure
-/// is moved aside, as a container's is. One that is made is a copy of `mounted`, if there is such a one.
-pub(super) fn open(
+/// is moved aside, as a container's is.
+pub(crate) fn open(places: &Places, closure: &Path, state_dir: &Path, size: u64) -> Res<Layer> {
+    open_as(places, closure, state_dir, size, None)
+}
+
+/// The same; one that is made is a copy of `mounted`, if there is such a one.
+pub(super) fn open_as(
     places: &Places,
     closure: &Path,
     state_dir: &Path,
@@ -116,6 +130,26 @@ pub(super) fn open(
     }
     hc_fs::plain::rename(&fresh, &path)?;
     Ok(Layer { path, file: layer, below: None, size, mounted })
+}
+
+/// The layer in the machine's fork, mounted by this host and not attached yet. Whoever used it before may
+/// have ended a moment ago: the kernel unmounts it then, which is waited for.
+pub(crate) fn mount(layer: &Path) -> Res<OwnedFd> {
+    let plain = |error: crate::volumes::VolumeError| Problem::plain(error.to_string());
+    let device = crate::volumes::attach(layer).map_err(plain)?;
+    let source = device.path.to_string_lossy().into_owned();
+    // What is deleted inside is room on the host again, and tables that are zeros stay holes.
+    let options = [("source", Some(&*source)), ("discard", None), ("noinit_itable", None)];
+    let mounted = mount::make("ext4", &options, MountAttrFlags::MOUNT_ATTR_NODEV);
+    mounted
+        .doing_with(|| format!("mount {}", layer.display()))
+        .hint("; the host's kernel needs ext4 (CONFIG_EXT4_FS), and `e2fsck` mends a file system")
+}
+
+/// Bytes of the host that the layer in the machine's fork takes; none where there is none.
+#[must_use]
+pub fn used(places: &Places) -> Option<u64> {
+    std::fs::metadata(places.fork().join(LAYER)).ok().map(|layer| layer.blocks() * 512)
 }
 
 /// An empty file of this size for a fork's disk, in the machine's fork that belongs to `closure`: what
@@ -196,7 +230,7 @@ mod tests {
         hc_fs::plain::create_dir_all(&places.state, 0o755).unwrap();
         let size = 64 << 20;
         let layer =
-            |closure: &str| open(&places, Path::new(closure), dir.path(), size, None).unwrap().file;
+            |closure: &str| open(&places, Path::new(closure), dir.path(), size).unwrap().file;
         let first = layer("/one");
         let mut magic = [0; 2];
         first.read_exact_at(&mut magic, 1080).unwrap();

@@ -11,7 +11,8 @@
 //! | [`fork`] | a computer that begins as what another is now |
 //! | [`launch`], [`jail`] | a process of the machine's own, and what it sees |
 //! | [`qmp`], [`channel`], [`console`], [`own`] | what is said to QEMU and to the guest, the console, the command's streams |
-//! | [`still`], [`balloon`] | a machine that stands still while its disks are kept; how much memory it may use |
+//! | [`still`] | a machine that stands still while its disks are kept |
+//! | [`desk`]: [`balloon`], [`resize`] | what is asked of its supervisor in a line: how much memory it may use, a larger disk |
 //! | [`watch`], [`ask`], [`ending`] | all of that until it ends: whether it works, and what brought it down |
 //! | [`session`], [`client`], [`copy`] | `hc exec`, `hc console` and `hc screen`, `hc cp`: outside the supervisor |
 
@@ -23,6 +24,7 @@ pub(crate) mod client;
 mod command;
 mod console;
 pub(crate) mod copy;
+mod desk;
 mod door;
 mod ending;
 mod firmware;
@@ -30,7 +32,7 @@ mod fork;
 mod identity;
 mod jail;
 mod launch;
-mod layer;
+pub(crate) mod layer;
 mod media;
 mod mounted;
 mod own;
@@ -38,6 +40,7 @@ mod pc;
 mod prepare;
 mod q35;
 mod qmp;
+mod resize;
 mod resume;
 pub(crate) mod saved;
 pub(crate) mod session;
@@ -60,6 +63,7 @@ use crate::timing::Step;
 use channel::Channel;
 use command::Block;
 use console::Console;
+use desk::Desk;
 use door::Door;
 use fork::Forking;
 use hc_guest::wire;
@@ -69,8 +73,10 @@ use layer::Layer;
 use own::Own;
 pub use prepare::prepare;
 use qmp::Qmp;
+pub use resize::grow_disk;
 use resume::Ram;
 use saved::Saving;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use still::Still;
 use stream::Stream;
@@ -93,8 +99,9 @@ struct Machine {
     doors: Vec<(Service, Door)>,
     /// Who it stands still for.
     still: Still,
-    /// Who says how much memory it may use.
-    balloon: balloon::Balloon,
+    /// Who says how much memory it may use, and who wants a larger disk.
+    memory: Desk,
+    disks: Desk,
     /// What a PC has besides.
     pc: Option<q35::Running>,
     /// This process's streams, where they are the command's.
@@ -120,6 +127,8 @@ struct Unsaved {
 struct Origin {
     /// Its disk.
     layer: Layer,
+    /// Its volumes, in the order of their names.
+    volumes: Vec<File>,
     macs: Vec<Mac>,
     block: Block,
 }
@@ -139,6 +148,8 @@ enum Service {
     Still,
     /// More or less memory.
     Memory,
+    /// A larger disk.
+    Disk,
 }
 
 impl Service {
@@ -151,6 +162,7 @@ impl Service {
             Self::Fork => fork::SOCKET,
             Self::Still => client::STILL,
             Self::Memory => balloon::MEMORY,
+            Self::Disk => resize::DISK,
         };
         Ok((self, Door::open(run.join(name))?))
     }

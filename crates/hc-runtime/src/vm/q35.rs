@@ -30,7 +30,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Name of the one disk.
-const DISK: &str = "system";
+pub(super) const DISK: &str = "system";
 /// What firmware says on the serial port, whatever it finds to start.
 const ALIVE: &[u8] = b"BdsDxe";
 /// How long a CD is asked to be started from: Windows' own wants a key.
@@ -202,7 +202,8 @@ impl Run<'_> {
                 id: ids.base,
                 group: &self.group,
             };
-            let doors = self.doors(&[Service::Console, Service::Screen, Service::Still])?;
+            let doors =
+                self.doors(&[Service::Console, Service::Screen, Service::Still, Service::Disk])?;
             Ok((parts.turn_on()?, doors, tpm, fresh && !q35.media.is_empty()))
         };
         let (qemu, doors, tpm, installs) = parts().map_err(here)?;

@@ -1,10 +1,10 @@
 //! A microVM from its description to a computer that is on.
 
 use super::accelerator::{self, Accelerator};
-use super::balloon::Balloon;
 use super::channel::Channel;
 use super::command::Memory;
 use super::console::Console;
+use super::desk::Desk;
 use super::door::Door;
 use super::mounted::Mounted;
 use super::own::Own;
@@ -48,7 +48,12 @@ impl Run<'_> {
         let ids = IdRange::claim(&self.config.run_dir, spec).map_err(here)?;
         let limits = limits(vm.memory, &accelerator, &spec.limits);
         self.timed(Step::Cgroup, |run| run.group.create(&limits)).map_err(here)?;
-        self.volumes = Volumes::hold_files(&self.config.state_dir, spec).map_err(here)?;
+        let state = &self.config.state_dir;
+        self.volumes = match &incoming {
+            Some(of) => Volumes::hold_blank(state, spec, of.volumes()),
+            None => Volumes::hold_files(state, spec),
+        }
+        .map_err(here)?;
         let volumes = volumes(&self.volumes, spec).map_err(here)?;
         let words = words(spec, vm, &accelerator);
         let slot = |written| {
@@ -73,7 +78,7 @@ impl Run<'_> {
                 (None, Some(image)) => layer::of_disk(self.config, spec, image, self.keep),
                 (None, None) => {
                     let mounted = mounted.as_ref().map(Mounted::layer);
-                    layer::open(&self.places, closure, state, vm.layer_size, mounted.as_deref())
+                    layer::open_as(&self.places, closure, state, vm.layer_size, mounted.as_deref())
                 }
             };
             let forking = clock.stage(Step::Fork, began);
@@ -111,10 +116,8 @@ impl Run<'_> {
         }
         // Streams of somebody's terminal are not had twice.
         let forks = own.is_none().then_some(Service::Fork);
-        let services: Vec<_> = [Service::Sessions, Service::Console, Service::Memory]
-            .into_iter()
-            .chain(forks)
-            .collect();
+        let always = [Service::Sessions, Service::Console, Service::Memory, Service::Disk];
+        let services: Vec<_> = always.into_iter().chain(forks).collect();
         let doors = self.doors(&services).map_err(here)?;
         let copied = incoming.is_some();
         let (qemu, memory, unsaved) = match incoming {
@@ -132,7 +135,8 @@ impl Run<'_> {
         };
         self.marks[0] = self.clock.us();
         let machine = self.greet(qemu, Some(identity), doors, None, ids, copied).map_err(here)?;
-        let origin = Some(Origin { layer, macs, block: memory.block() });
+        let volumes = volumes.into_iter().map(|(file, _)| file).collect();
+        let origin = Some(Origin { layer, volumes, macs, block: memory.block() });
         Ok(Machine { unsaved, origin, own, ..machine })
     }
 
@@ -144,7 +148,10 @@ impl Run<'_> {
         disk: &Path,
     ) -> Res<spawn::Qemu> {
         let mut qemu = self.spawn(plan)?;
-        let taken = self.timed(Step::Memory, |_| incoming.take(&mut qemu, disk))?;
+        let taken = self.timed(Step::Memory, |run| {
+            let disks: Vec<_> = std::iter::once(disk).chain(run.volumes.images()).collect();
+            incoming.take(&mut qemu, &disks)
+        })?;
         self.status.fork = Some(taken);
         Ok(qemu)
     }
@@ -247,7 +254,8 @@ impl Run<'_> {
             console: Console::open(qemu.console, &self.places)?,
             doors,
             still: Still::default(),
-            balloon: Balloon::default(),
+            memory: Desk::default(),
+            disks: Desk::default(),
             pc,
             own: None,
             identity,

@@ -101,7 +101,7 @@ impl Run<'_> {
         let pc = machine.pc.iter().flat_map(super::q35::Running::wanted);
         let others =
             channel.chain(pc).chain(machine.console.wanted()).chain(machine.still.wanted());
-        let others = others.chain(machine.balloon.wanted());
+        let others = others.chain(machine.memory.wanted()).chain(machine.disks.wanted());
         wanted.extend(others.map(|(fd, events)| PollFd::from_borrowed_fd(fd, events)));
         wanted.extend(machine.own.as_ref().and_then(Own::wanted));
         let keys = machine.pc.as_ref().and_then(super::q35::Running::wait);
@@ -131,7 +131,8 @@ impl Run<'_> {
                     (Service::Console, _) => machine.console.welcome(socket),
                     (Service::Screen, _) => machine.qmp.show(&socket),
                     (Service::Fork, _) => {}
-                    (Service::Memory, _) => machine.balloon.welcome(socket),
+                    (Service::Memory, _) => machine.memory.welcome(socket),
+                    (Service::Disk, _) => machine.disks.welcome(socket),
                     (Service::Still, _) => machine.still.welcome(socket, &mut machine.qmp),
                 }
             }
@@ -140,7 +141,10 @@ impl Run<'_> {
             self.log.say(&format!("hc: it does not go on: {problem}"));
         }
         let memory = self.spec.vm.as_ref().map_or(0, |vm| vm.memory);
-        machine.balloon.pass(&mut machine.qmp, memory);
+        machine.memory.pass(|line| super::balloon::asked(&mut machine.qmp, memory, line));
+        let mut disks = std::mem::take(&mut machine.disks);
+        disks.pass(|line| super::resize::asked(machine, self.spec, line));
+        machine.disks = disks;
         machine.console.pass();
         for said in machine.qmp.hear() {
             match said {
@@ -184,7 +188,11 @@ impl Run<'_> {
     fn told(&mut self, told: Told, machine: &mut Machine, course: &mut Course) -> Res<()> {
         match told {
             Told::Grow(session, volume) => {
-                let grown = self.grow(machine, &volume);
+                // A fork's disks are as large as they were when it was begun.
+                let grown = match machine.forking {
+                    Some(_) => Err("the machine is being forked; try again".into()),
+                    None => self.grow(machine, &volume),
+                };
                 let Some(channel) = &mut machine.channel else { return Ok(()) };
                 match grown {
                     Ok((serial, bytes)) => channel.send(session, &ToGuest::Grow(serial, bytes)),
@@ -202,6 +210,11 @@ impl Run<'_> {
             Told::Room(count) => machine.own.iter_mut().for_each(|own| own.allow(count)),
             Told::Started => {
                 machine.own.iter_mut().for_each(Own::started);
+                if let Some(bytes) = self.spec.vm.as_ref().and_then(|vm| vm.balloon)
+                    && let Err(why) = super::balloon::set(&mut machine.qmp, bytes)
+                {
+                    self.log.say(&format!("hc: it uses all of its memory: {why}"));
+                }
                 let ready = self.spec.ready.when == ReadyWhen::Started;
                 self.come_to(if ready { Phase::Ready } else { Phase::Running })?;
             }

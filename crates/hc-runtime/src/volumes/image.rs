@@ -44,7 +44,7 @@ pub(super) fn make(path: &Path, size: u64) -> Result<()> {
 
 /// Shows it as a device. Its last user may be a machine that has just ended, whose mounts the
 /// kernel takes away a moment later: that is waited for.
-pub(super) fn attach(path: &Path) -> Result<LoopDevice> {
+pub(crate) fn attach(path: &Path) -> Result<LoopDevice> {
     let file = File::open(path).doing("open it", path)?;
     if !released(&file).doing("look at the loop devices", path)? {
         return Err(io::Error::from(io::ErrorKind::ResourceBusy))

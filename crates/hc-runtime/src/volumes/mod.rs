@@ -15,10 +15,11 @@ mod name;
 mod store;
 
 pub(crate) use held::{Volumes, size};
-pub(crate) use name::is_snapshot;
+pub(crate) use image::attach;
 pub use name::{VolumeName, stamp};
-pub(crate) use store::now;
+pub(crate) use name::{is_snapshot, unused};
 pub use store::{Snapshot, VolumeInfo, VolumeStore};
+pub(crate) use store::{now, remove_forked};
 
 use std::path::PathBuf;
 

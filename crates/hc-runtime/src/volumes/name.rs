@@ -2,6 +2,7 @@
 
 use hc_spec::Name;
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 /// `MACHINE/VOLUME`.
@@ -35,6 +36,13 @@ pub(crate) fn is_snapshot(name: &str) -> bool {
         && name.len() <= 64
         && !name.starts_with('.')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
+}
+
+/// A name for a snapshot in that directory: this one, or with a number after it when it is taken.
+pub(crate) fn unused(snapshots: &Path, name: &str) -> String {
+    let numbered = (2..).map(|number| format!("{name}-{number}"));
+    let mut names = std::iter::once(name.to_owned()).chain(numbered);
+    names.find(|name| !snapshots.join(name).exists()).unwrap_or_default()
 }
 
 /// `20261128T093005Z` of a time in seconds since 1970: sorts as time goes.

@@ -1,7 +1,7 @@
 //! All volumes of a host, whether their machines run or are gone.
 
 use super::held::Record;
-use super::name::{VolumeName, is_snapshot, stamp};
+use super::name::{VolumeName, is_snapshot, stamp, unused};
 use super::{Doing, Result, VolumeError, image};
 use crate::ids;
 use crate::sys::clone::{Shared, share};
@@ -125,7 +125,7 @@ impl VolumeStore {
         let dir = self.dir(name)?;
         let image = dir.join("image");
         let stat = std::fs::metadata(&image).doing("look at it", &image)?;
-        let Record { path, keep } = record(&dir);
+        let Record { path, keep, .. } = record(&dir);
         Ok(VolumeInfo {
             name: name.to_string(),
             path,
@@ -300,17 +300,32 @@ impl VolumeStore {
     }
 }
 
-/// The name, or with a number after it when it is taken.
-fn unused(snapshots: &Path, name: &str) -> String {
-    let numbered = (2..).map(|number| format!("{name}-{number}"));
-    let mut names = std::iter::once(name.to_owned()).chain(numbered);
-    names.find(|name| !snapshots.join(name).exists()).unwrap_or_default()
+/// Removes the volumes of forks that are gone: of one machine, or of all.
+pub(crate) fn remove_forked(state_dir: &Path, machine: Option<&Name>) -> Result<()> {
+    let store = VolumeStore::new(state_dir, Path::new(""));
+    for name in store.names()? {
+        let dir = store.root.join(name.machine.as_str()).join(name.volume.as_str());
+        if machine.is_none_or(|machine| *machine == name.machine) && record(&dir).forked {
+            match store.remove(&name, true) {
+                // Its fork runs, or somebody else was here.
+                Err(VolumeError::Busy(_) | VolumeError::Missing(_)) => {}
+                removed => removed?,
+            }
+        }
+    }
+    Ok(())
 }
 
-fn record(dir: &Path) -> Record {
+/// Removes what a volume holds, whose directory the caller has taken.
+pub(super) fn clear(dir: &Path) -> hc_fs::Result<()> {
+    hc_fs::plain::remove_file(&dir.join("image"))?;
+    hc_fs::tree::remove(&dir.join("snapshots"))
+}
+
+pub(super) fn record(dir: &Path) -> Record {
     let text = std::fs::read(dir.join("volume.json")).unwrap_or_default();
     // One that cannot be read is of a volume somebody may want.
-    let unknown = || Record { path: PathBuf::new(), keep: true };
+    let unknown = || Record { path: PathBuf::new(), keep: true, forked: false };
     serde_json::from_slice(&text).unwrap_or_else(|_| unknown())
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Kind, MachineSpec, SCHEMA, SpecError};
 use crate::storage::{Placed, is_plain};
+use crate::vm;
 
 impl MachineSpec {
     /// Says what is wrong first.
@@ -73,6 +74,11 @@ impl MachineSpec {
             if weight.is_some_and(|weight| !(1..=10_000).contains(&weight)) {
                 return fail(field, "is between 1 and 10000; others have 100".into());
             }
+        }
+        if let Some(size) = self.limits.root_size
+            && let Err(problem) = vm::check_layer(size)
+        {
+            return fail("limits.rootSize", problem);
         }
         if self.limits.swap.is_some() && self.limits.memory.is_none() {
             return fail("limits.swap", "goes with limits.memory, and only with it".into());

@@ -72,6 +72,11 @@ fn what_makes_no_sense_is_refused() {
         ("health", serde_json::json!({"port": 1, "failures": 0}), "at least 1"),
         ("limits", serde_json::json!({"swap": 5}), "limits.swap"),
         ("limits", serde_json::json!({"cpuWeight": 0}), "between 1 and 10000"),
+        (
+            "limits",
+            serde_json::json!({"rootSize": 4096}),
+            "limits.rootSize: must be whole pages, at least 32 MiB",
+        ),
         ("volumes", serde_json::json!({"a": {"path": "/x", "size": 5}}), "at least 300M"),
         ("typo", serde_json::json!(1), "unknown field `typo`"),
     ] {

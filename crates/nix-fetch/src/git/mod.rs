@@ -305,7 +305,12 @@ impl Fetcher {
 ///
 /// # Errors
 /// When it cannot be written, or git refuses.
-pub fn put_file(root: &Path, file: &Path, contents: &[u8], message: Option<&str>) -> Result<()> {
+pub(crate) fn put_file(
+    root: &Path,
+    file: &Path,
+    contents: &[u8],
+    message: Option<&str>,
+) -> Result<()> {
     hc_fs::durable::write(&root.join(file), contents, 0o644)?;
     let name = file.to_string_lossy();
     if program::run(root, &["check-ignore", "--quiet", "--", &name]).is_ok() {

@@ -121,7 +121,9 @@ pub(super) fn exported(
         all.extend(file.ancestors().filter(|path| !path.as_os_str().is_empty()));
     }
     let all: Vec<&Path> = all.into_iter().collect();
-    let ignored = attributes(directory, "export-ignore", commit, &all)?;
+    let mut ignored = attributes(directory, "export-ignore", commit, &all)?;
+    // With a value of its own it says nothing; so git-archive(1) has it.
+    ignored.retain(|_, value| value == b"set");
     if ignored.is_empty() {
         return Ok(files);
     }

@@ -52,9 +52,9 @@ fn discard_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out
 fn discard_output_dependency<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let string = text(nix, args[0], pos)?;
     let ctx =
-        nix.contexts.of_elems(nix.contexts.elems(string.ctx).iter().map(|elem| match &**elem {
-            ContextElem::DrvDeep(path) => ContextElem::Opaque(path.clone()),
-            other => other.clone(),
+        nix.contexts.of_elems(nix.contexts.elems(string.ctx).into_iter().map(|elem| match elem {
+            ContextElem::DrvDeep(path) => ContextElem::Opaque(path),
+            other => other,
         }));
     Ok(with_context(nix, string.bytes, ctx))
 }
@@ -70,7 +70,7 @@ fn add_drv_output_dependencies<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos:
         );
         return Err(Error::eval(message, pos));
     };
-    let deep = match &**elem {
+    let deep = match elem {
         ContextElem::Opaque(path) if path.is_derivation() => ContextElem::DrvDeep(path.clone()),
         deep @ ContextElem::DrvDeep(_) => deep.clone(),
         ContextElem::Opaque(path) => {
@@ -78,7 +78,7 @@ fn add_drv_output_dependencies<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos:
             return Err(Error::eval(message, pos));
         }
         ContextElem::Built { .. } | ContextElem::Dynamic { .. } => {
-            let output = match &**elem {
+            let output = match elem {
                 ContextElem::Built { output, .. } => Some(output),
                 ContextElem::Dynamic { outputs, .. } => outputs.last(),
                 _ => None,
@@ -90,7 +90,7 @@ fn add_drv_output_dependencies<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos:
             return Err(Error::eval(message, pos));
         }
     };
-    Ok(with_context(nix, string.bytes, nix.contexts.singleton(deep)))
+    Ok(with_context(nix, string.bytes, nix.contexts.singleton(&deep)))
 }
 
 #[derive(Default)]
@@ -104,7 +104,7 @@ fn get_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a>
     let string = nix.force_string(args[0], pos)?;
     let mut uses: BTreeMap<StorePath, Uses> = BTreeMap::new();
     for elem in nix.contexts.elems(string.ctx) {
-        if let ContextElem::Dynamic { drv, outputs } = &*elem {
+        if let ContextElem::Dynamic { drv, outputs } = &elem {
             if let Some((output, before)) = outputs.split_last() {
                 let made = super::dynamic::made_by(nix, drv, before, pos)?;
                 uses.entry(made).or_default().outputs.push(output.clone());
@@ -112,7 +112,7 @@ fn get_context<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a>
             continue;
         }
         let entry = uses.entry(elem.path().clone()).or_default();
-        match &*elem {
+        match &elem {
             ContextElem::Opaque(_) => entry.path = true,
             ContextElem::DrvDeep(_) => entry.all_outputs = true,
             ContextElem::Built { output, .. } => entry.outputs.push(output.clone()),

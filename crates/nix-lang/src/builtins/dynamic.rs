@@ -22,7 +22,7 @@ fn output_of<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     })?;
     let Some(elem) = drv.output(output) else { return Err(whole_closure("", pos)) };
     let text = text_of(nix, &elem, pos)?;
-    Ok(nix.string_with(text.as_bytes(), nix.contexts.singleton(elem)))
+    Ok(nix.string_with(text.as_bytes(), nix.contexts.singleton(&elem)))
 }
 
 fn whole_closure(text: &str, pos: Pos) -> Error {
@@ -59,14 +59,14 @@ fn derivation<'a>(nix: &Evaluator<'a>, value: Value<'a>, pos: Pos) -> Result<Con
         );
         return Err(Error::eval(message, pos));
     };
-    if let ContextElem::DrvDeep(_) = **elem {
+    if let ContextElem::DrvDeep(_) = elem {
         return Err(whole_closure(&text, pos));
     }
     let expected = text_of(nix, elem, pos)?;
     if string.bytes == expected.as_bytes() {
-        return Ok((**elem).clone());
+        return Ok(elem.clone());
     }
-    let (whole, output) = match &**elem {
+    let (whole, output) = match elem {
         ContextElem::Opaque(_) | ContextElem::DrvDeep(_) => {
             let message =
                 format!("path string '{text}' has context with the different path '{expected}'");

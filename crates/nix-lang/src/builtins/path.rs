@@ -257,7 +257,7 @@ fn to_file<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let contents = nix.force_string(args[1], pos)?;
     let mut references = Vec::new();
     for elem in nix.contexts.elems(contents.ctx) {
-        match &*elem {
+        match &elem {
             ContextElem::Opaque(path) => references.push(path.clone()),
             other => {
                 let text = other.encode(&nix.store_dir);
@@ -336,7 +336,7 @@ fn store_path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> 
         let name = String::from_utf8_lossy(base_name(root));
         Error::eval(store_path_problem(&name), pos)
     })?;
-    let ctx = nix.contexts.union(ctx, nix.contexts.singleton(ContextElem::Opaque(stored)));
+    let ctx = nix.contexts.union(ctx, nix.contexts.singleton(&ContextElem::Opaque(stored)));
     Ok(nix.string_with(&path, ctx))
 }
 
@@ -351,7 +351,7 @@ impl<'a> Evaluator<'a> {
     /// A store path as a string that depends on it.
     pub(crate) fn stored(&self, path: nix_compat::StorePath) -> Value<'a> {
         let text = self.store_dir.render_path(&path);
-        let ctx = self.contexts.singleton(ContextElem::Opaque(path));
+        let ctx = self.contexts.singleton(&ContextElem::Opaque(path));
         self.string_with(text.as_bytes(), ctx)
     }
 

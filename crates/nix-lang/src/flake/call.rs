@@ -153,7 +153,7 @@ fn out_path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Result<Val
     let (_, _, _, found) = node_args(nix, args)?;
     let stored = nix.source_path(&found.place.source, pos)?;
     let text = format!("{}{}", nix.store_dir.render_path(&stored), found.below);
-    let ctx = nix.contexts.singleton(ContextElem::Opaque(stored));
+    let ctx = nix.contexts.singleton(&ContextElem::Opaque(stored));
     Ok(nix.string_with(text.as_bytes(), ctx))
 }
 

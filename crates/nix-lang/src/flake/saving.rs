@@ -127,7 +127,9 @@ pub(super) fn local_root(found: &FlakeRef) -> Option<std::path::PathBuf> {
     let input = &found.input;
     match input.kind() {
         "path" => input.text("path").filter(|path| path.starts_with('/')).map(Into::into),
-        "git" => {
+        // Only git takes a file into a work tree whatever commit was asked for.
+        "hg" if input.text("ref").is_some() || input.text("rev").is_some() => None,
+        "git" | "hg" => {
             let url = nix_compat::url::Url::parse(input.text("url")?, false).ok()?;
             let local = url.scheme == "file";
             local.then(|| url.to_path().ok()).flatten().map(Into::into)

@@ -312,7 +312,7 @@ fn out_path<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Result<Val
     let source = nix.source_of(args, pos)?;
     let stored = nix.source_path(&source, pos)?;
     let text = nix.store_dir.render_path(&stored);
-    let ctx = nix.contexts.singleton(ContextElem::Opaque(stored));
+    let ctx = nix.contexts.singleton(&ContextElem::Opaque(stored));
     Ok(nix.string_with(text.as_bytes(), ctx))
 }
 

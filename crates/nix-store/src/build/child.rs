@@ -199,8 +199,17 @@ unsafe fn attempt(plan: &Plan) -> (u32, c_int) {
         check!(Step::Restrict, restrict(plan));
         reset_signals();
         let pointers = (plan.arguments.pointers.as_ptr(), plan.environment.pointers.as_ptr());
-        check!(Step::Exec, libc::execve(plan.program.as_ptr(), pointers.0, pointers.1));
-        (Step::Exec as u32, 0)
+        // What wrote the program has closed it, but a process that another thread was starting
+        // just then may have inherited the descriptor and still be on its way to its own `execve`.
+        let pause = libc::timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+        for _ in 0..300 {
+            libc::execve(plan.program.as_ptr(), pointers.0, pointers.1);
+            if errno() != libc::ETXTBSY {
+                break;
+            }
+            libc::nanosleep(&raw const pause, ptr::null_mut());
+        }
+        (Step::Exec as u32, errno())
     }
 }
 

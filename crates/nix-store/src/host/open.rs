@@ -22,6 +22,13 @@ pub enum Way {
     Direct,
     /// Through the daemon at this address: `daemon`, `unix://SOCKET`.
     Daemon(String),
+    /// None: what is meant is no store of this host. Evaluation needs none before it builds.
+    Nowhere {
+        /// What was said.
+        address: String,
+        /// Why that cannot be opened, and what can.
+        reason: String,
+    },
 }
 
 impl Way {
@@ -66,6 +73,9 @@ impl HostStore {
             Way::Daemon(address) => {
                 let address = address.clone();
                 DaemonStore::open(&address, config).map(Self::Daemon)
+            }
+            Way::Nowhere { address, reason } => {
+                Err(Error::Peer { address: address.clone(), reason: reason.clone() })
             }
             Way::Auto { socket } => {
                 let layout = Layout::new(config.store.root.as_deref())?;

@@ -32,7 +32,7 @@ impl Run<'_> {
             return Ok(());
         };
         let still = forking.is_still();
-        match forking.turn(&mut machine.qmp, &origin.layer) {
+        match forking.turn(&mut machine.qmp, origin) {
             Next::Wait => Ok(()),
             Next::Over => {
                 machine.forking = None;
@@ -66,7 +66,7 @@ impl Run<'_> {
         }
         match told {
             Told::Quiet => {
-                let switched = forking.switch(&mut machine.qmp, &origin.layer);
+                let switched = forking.switch(&mut machine.qmp, origin);
                 if let Err(why) = switched {
                     self.log.say(&format!("hc: it could not be forked: {why}"));
                     forking.fail(&mut machine.qmp, why);

@@ -12,7 +12,6 @@ use hc_spec::Name;
 use hc_spec::addr::Mac;
 use rustix::fs::{Mode, OFlags};
 use rustix::net::sockopt::set_socket_timeout;
-use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -57,17 +56,27 @@ impl Incoming {
         self.facts.size
     }
 
-    /// Takes memory and disk in, and has the computer go on. `disk` is the file that QEMU has for it.
-    pub fn take(self, qemu: &mut Qemu, disk: &Path) -> Res<Forked> {
+    /// Bytes of its volumes, in the order of their names.
+    pub fn volumes(&self) -> &[u64] {
+        &self.facts.volumes
+    }
+
+    /// Takes memory and disks in, and has the computer go on. `disks` are the files that QEMU has for them:
+    /// the disk, then the volumes.
+    pub fn take(self, qemu: &mut Qemu, disks: &[&Path]) -> Res<Forked> {
         let (theirs, ours) = pair().doing("make a socket pair")?;
         resume::receive(&mut qemu.qmp, ours.as_fd()).map_err(Problem::Plain)?;
         drop(ours);
-        // QEMU has the file by another description, and locks that.
+        // QEMU has the files by other descriptions, and locks those.
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = rustix::fs::open(disk, flags, Mode::empty()).map(File::from);
-        let file = file.doing_with(|| format!("open {}", disk.display()))?;
-        say(self.original.as_fd(), &Wanted {}, &[theirs.as_fd(), file.as_fd()])?;
-        drop((theirs, file));
+        let open = |disk: &&Path| {
+            let file = rustix::fs::open(*disk, flags, Mode::empty());
+            file.doing_with(|| format!("open {}", disk.display()))
+        };
+        let files = disks.iter().map(open).collect::<Res<Vec<OwnedFd>>>()?;
+        let sent: Vec<_> = std::iter::once(&theirs).chain(&files).map(AsFd::as_fd).collect();
+        say(self.original.as_fd(), &Wanted {}, &sent)?;
+        drop((theirs, files));
         match hear(&self.original)?.0 {
             Done::Forked { pause_us, disk } => {
                 resume::received(&mut qemu.qmp).map_err(Problem::Plain)?;

@@ -1,16 +1,17 @@
 //! Forking a machine that runs: memory and disk at one instant.
 //!
 //! QEMU sends the memory to another QEMU while the machine runs (a live migration whose end is held back:
-//! QEMU asks for leave to switch over, and nobody gives it), and the disk is shared or mirrored meanwhile.
+//! QEMU asks for leave to switch over, and nobody gives it), and its disks are shared or mirrored meanwhile.
 //! Then the guest is told to stand still, the computer is stopped, what is left is sent, and it goes on
 //! as itself; the other one learns who it is before it takes a step. The stop is as long as the last of
 //! that takes.
 //!
 //! The two supervisors speak over the original's socket `fork.sock`, one message each way at a time:
-//! [`Facts`], [`Wanted`] with the migration's socket and the disk's file, [`Done`].
+//! [`Facts`], [`Wanted`] with the migration's socket and the disks' files, [`Done`].
 
 mod attend;
 mod copy;
+mod disks;
 mod original;
 
 pub(super) use copy::Incoming;
@@ -26,13 +27,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Name of the original's socket in its run directory.
 pub(super) const SOCKET: &str = "fork.sock";
 
-/// How a fork's disk came to be.
+/// How a fork's disks came to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Disk {
-    /// It shares its blocks with the original's.
+    /// They share their blocks with the original's.
     Reflink,
-    /// It is a copy, made while the original ran.
+    /// One of them is a copy, or all are, made while the original ran.
     Copy,
 }
 
@@ -44,10 +45,13 @@ pub(super) struct Facts {
     block: Block,
     /// Bytes of its disk.
     size: u64,
+    /// Bytes of its volumes, in the order of their names.
+    #[serde(default)]
+    volumes: Vec<u64>,
 }
 
-/// The other computer is on: go on. Two descriptors come with it: the socket that the migration goes
-/// through, and the file for the disk.
+/// The other computer is on: go on. Descriptors come with it: the socket that the migration goes
+/// through, the file for the disk, and those for the volumes.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Wanted {}
 

@@ -11,6 +11,7 @@ fn slot(dir: &Path, memory: u64) -> Slot {
         layer_size: 1 << 30,
         kernel_params: Vec::new(),
         resume: true,
+        balloon: None,
     };
     let like = Likeness {
         qemu: Path::new("/proc/self/exe"),
