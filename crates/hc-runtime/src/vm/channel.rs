@@ -16,8 +16,8 @@ const MOST: usize = wire::LONGEST + (wire::WINDOW as usize) * 2;
 /// What the guest says about the machine itself.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Told {
-    /// It listens.
-    Hello,
+    /// It listens, and speaks this version.
+    Hello(u32),
     Identified,
     Started,
     Ready,
@@ -206,7 +206,7 @@ impl Channel {
                 self.grant(MACHINE, bytes.len());
                 Told::Output(stream, bytes)
             }
-            FromGuest::Hello { .. } => Told::Hello,
+            FromGuest::Hello { version, .. } => Told::Hello(version),
             FromGuest::Window(count) => Told::Room(count),
             FromGuest::Exit(_) => return None,
         })

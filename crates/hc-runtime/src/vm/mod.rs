@@ -196,7 +196,7 @@ impl Run<'_> {
         if let Some(unsaved) = machine.unsaved.take() {
             match resume::save(&mut machine.qmp, &unsaved.saving, &unsaved.ram) {
                 // Flushing takes longer than the machine would wait for.
-                Ok(()) => drop(std::thread::spawn(move || unsaved.saving.finish(None))),
+                Ok(()) => drop(std::thread::spawn(move || unsaved.saving.finish(false))),
                 Err(problem) => self.log.say(&format!("hc: it could not be saved: {problem}")),
             }
         }

@@ -16,7 +16,7 @@ use crate::description::Description;
 use crate::disk;
 use crate::error::{Doing, Problem, Res, RunError};
 use crate::network::Network;
-use hc_guest::wire::{MACHINE, ToGuest};
+use hc_guest::wire::{MACHINE, MOUNTS, ToGuest};
 use hc_spec::machine::Kind;
 use hc_spec::{MachineSpec, Vm};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -179,10 +179,10 @@ fn save(
     }
     let plan = plan.with(ram.path.clone(), Memory::Kept, None);
     let qemu = spawn::spawn(&plan, &Group::default())?;
-    let has_mounted = boot(qemu, &ram, &saving, mounted.as_ref())?;
-    saving.finish(mounted.as_ref().map(|_| has_mounted))?;
+    let root = boot(qemu, &ram, &saving, mounted.as_ref())?;
+    saving.finish(root == Root::Unmountable)?;
     match mounted {
-        Some(mounted) if has_mounted => mounted.finish(None),
+        Some(mounted) if root == Root::Mounted => mounted.finish(false),
         _ => Ok(()),
     }
 }
@@ -196,9 +196,19 @@ fn empty_disk(path: &Path, bytes: u64, read_only: bool) -> Res<File> {
     Ok(rustix::fs::open(path, how | OFlags::CLOEXEC, Mode::empty()).doing(action)?.into())
 }
 
-/// Saves a computer when it asks who it is, and, if that is wanted, once more when its root is mounted;
-/// whether it was.
-fn boot(mut qemu: spawn::Qemu, ram: &Ram, saving: &Saving, mounted: Option<&Saving>) -> Res<bool> {
+/// How far a computer came that was saved.
+#[derive(PartialEq, Eq)]
+enum Root {
+    /// It waits for its disk.
+    Waits,
+    /// It was saved once more with its root mounted.
+    Mounted,
+    /// Its guest is older than that.
+    Unmountable,
+}
+
+/// Saves a computer when it asks who it is, and, if that is wanted, once more when its root is mounted.
+fn boot(mut qemu: spawn::Qemu, ram: &Ram, saving: &Saving, mounted: Option<&Saving>) -> Res<Root> {
     let guest = qemu.guest.take().ok_or_else(|| Problem::plain("it has no channel"))?;
     let mut channel = Channel::open(guest).map_err(said)?;
     let (mut until, mut complaint) = (Instant::now() + PATIENCE, Vec::new());
@@ -206,26 +216,28 @@ fn boot(mut qemu: spawn::Qemu, ram: &Ram, saving: &Saving, mounted: Option<&Savi
     loop {
         for told in channel.pass() {
             match (told, mounting) {
-                (Told::Hello, None) => {
+                (Told::Hello(version), None) => {
                     resume::save(&mut qemu.qmp, saving, ram)?;
-                    let Some(mounted) = mounted else { return Ok(false) };
+                    let Some(mounted) = mounted else { return Ok(Root::Waits) };
+                    if version < MOUNTS {
+                        return Ok(Root::Unmountable);
+                    }
                     channel.send(MACHINE, &ToGuest::Mount).map_err(said)?;
                     (mounting, until) = (Some(mounted), Instant::now() + MOUNTING);
                 }
                 (Told::Mounted, Some(mounted)) => {
-                    resume::save(&mut qemu.qmp, mounted, ram)?;
-                    return Ok(true);
+                    let saved = resume::save(&mut qemu.qmp, mounted, ram);
+                    return Ok(if saved.is_ok() { Root::Mounted } else { Root::Waits });
                 }
-                (Told::Failed(_), Some(_)) => return Ok(false),
+                (Told::Failed(_), Some(_)) => return Ok(Root::Waits),
                 _ => {}
             }
         }
         complaint.extend(qemu.said.read());
         let _ = qemu.console.read();
         let left = until.saturating_duration_since(Instant::now());
-        // An older guest does not know what that is.
         if left.is_zero() && mounting.is_some() {
-            return Ok(false);
+            return Ok(Root::Waits);
         }
         if left.is_zero() {
             return Err(Problem::plain(format!("it did not come up in {} s", PATIENCE.as_secs())));

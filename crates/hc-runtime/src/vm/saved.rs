@@ -43,9 +43,9 @@ struct About {
     /// And BLAKE3 of what is in it, without its holes.
     #[serde(default)]
     layer_hash: Option<String>,
-    /// Whether its guest can mount a root before it is anybody; unsaid where that was not tried.
+    /// Its guest cannot mount a root before it is anybody.
     #[serde(default)]
-    mounts: Option<bool>,
+    unmountable: bool,
 }
 
 /// A place for a saved machine: there, or to be made.
@@ -144,7 +144,7 @@ impl Slot {
 
     /// Whether its guest can mount a root before it is anybody, as far as is known.
     pub fn may_mount(&self) -> bool {
-        self.about().is_none_or(|about| about.mounts != Some(false))
+        self.about().is_none_or(|about| !about.unmountable)
     }
 
     fn about(&self) -> Option<About> {
@@ -227,9 +227,9 @@ impl Saving {
         self.layer.as_ref().map_or(Ok(()), |layer| copy(layer, LAYER))
     }
 
-    /// Flushes it and gives it its name: from then on it is found. The machine may run meanwhile. `mounts`:
-    /// whether its guest was found to be able to mount a root, or not.
-    pub fn finish(self, mounts: Option<bool>) -> Res<()> {
+    /// Flushes it and gives it its name: from then on it is found. The machine may run meanwhile.
+    /// `unmountable`: its guest was found to be one that cannot mount a root before it is anybody.
+    pub fn finish(self, unmountable: bool) -> Res<()> {
         let action = "save the machine";
         let ram = File::open(self.aside.join("ram")).doing(action)?;
         let state = std::fs::read(self.aside.join("state")).doing(action)?;
@@ -245,7 +245,7 @@ impl Saving {
             changed,
             layer: None,
             layer_hash: None,
-            mounts,
+            unmountable,
         };
         if self.layer.is_some() {
             let layer = File::open(self.aside.join(LAYER)).doing(action)?;

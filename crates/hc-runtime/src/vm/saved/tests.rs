@@ -30,7 +30,7 @@ fn save(slot: &Slot, ram: &Path) {
     (&saving.state).write_all(b"devices").unwrap();
     saving.copy(ram).unwrap();
     assert!(slot.find().is_err(), "not before it is whole");
-    saving.finish(None).unwrap();
+    saving.finish(false).unwrap();
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_layer_belongs_to_the_memory_that_has_it_mounted() {
         saving.layer = Some(disk.clone());
         (&saving.state).write_all(contents).unwrap();
         saving.copy(&ram).unwrap();
-        saving.finish(None).unwrap();
+        saving.finish(false).unwrap();
     };
     assert!(Mounted::of(&one).is_none());
     mount(b"first");
@@ -125,6 +125,6 @@ fn what_a_guest_cannot_do_is_known() {
     assert!(one.may_mount());
     let saving = one.begin().unwrap();
     saving.copy(&ram).unwrap();
-    saving.finish(Some(false)).unwrap();
+    saving.finish(true).unwrap();
     assert!(!one.may_mount());
 }
