@@ -78,5 +78,6 @@ pub fn end() -> ! {
     sys::sync();
     mounts::unmount_all();
     let _ = sys::mount("", "/", "", sys::MS_REMOUNT | sys::MS_RDONLY, "");
+    root::close_layer();
     sys::power_off()
 }

@@ -80,6 +80,12 @@ impl File {
         Self::from(call(72, [self.0 as usize, DUPFD_CLOEXEC, 0]))
     }
 
+    /// Leaves it open, for [`Self::inherited`] to find by this number.
+    #[must_use]
+    pub fn keep(self) -> i32 {
+        core::mem::ManuallyDrop::new(self).0
+    }
+
     /// The one with this number, which is open and nobody else's.
     #[must_use]
     pub fn inherited(number: i32) -> Self {
