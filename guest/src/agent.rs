@@ -160,8 +160,11 @@ impl Agent<'_> {
                 Ok(()) => self.say(&FromGuest::Quiet),
                 Err(why) => self.say(&FromGuest::Failed(format!("cannot stand still: {why}"))),
             },
-            ToGuest::Mount => match self.mount_root().and_then(|()| identity::begin()) {
-                Ok(()) => self.say(&FromGuest::Mounted),
+            ToGuest::Mount(files) => match self.mount_root().and_then(|()| identity::begin()) {
+                Ok(()) => {
+                    files.iter().for_each(|path| sys::keep_in_memory(path));
+                    self.say(&FromGuest::Mounted);
+                }
                 Err(why) => self.say(&FromGuest::Failed(why)),
             },
             ToGuest::Rehearse => {

@@ -175,6 +175,19 @@ pub fn read_at(file: &File, buffer: &mut [u8], offset: usize) -> Result<usize> {
     Ok(done)
 }
 
+/// Reads a file, or much of it, so that the kernel has it in memory.
+pub fn keep_in_memory(path: &str) {
+    const MOST: usize = 16 << 20;
+    let Ok(file) = open(path, READ | at::NONBLOCK) else { return };
+    let (mut piece, mut read) = (alloc::vec![0; 32 << 10], 0);
+    while let Ok(count @ 1..) = io::read(&file, &mut piece) {
+        read += count;
+        if read >= MOST {
+            return;
+        }
+    }
+}
+
 /// A whole small file, such as the kernel shows in `/proc`.
 ///
 /// # Errors

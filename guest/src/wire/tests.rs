@@ -131,7 +131,7 @@ fn to_guest() -> impl Strategy<Value = ToGuest> {
         any::<u32>().prop_map(ToGuest::Window),
         Just(ToGuest::Close),
         Just(ToGuest::Flush),
-        Just(ToGuest::Mount),
+        vec(text(), 0..3).prop_map(ToGuest::Mount),
         Just(ToGuest::Rehearse),
         (text(), any::<u64>()).prop_map(|(serial, bytes)| ToGuest::Grow(serial, bytes)),
         any::<u16>().prop_map(|port| ToGuest::Ask(Question::Tcp(port))),

@@ -28,6 +28,14 @@ use std::time::{Duration, Instant};
 
 /// Longest a kernel may take to come up.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// What most commands read as they begin, where an image has it; the command's own program besides.
+const READ: [&str; 5] = [
+    "/lib64/ld-linux-x86-64.so.2",
+    "/lib/x86_64-linux-gnu/libc.so.6",
+    "/etc/ld.so.cache",
+    "/etc/passwd",
+    "/etc/group",
+];
 /// Longest it may take to mount its root.
 const MOUNTING: Duration = Duration::from_secs(30);
 
@@ -179,7 +187,9 @@ fn save(
     }
     let plan = plan.with(ram.path.clone(), Memory::Kept, None);
     let qemu = spawn::spawn(&plan, &Group::default())?;
-    let root = boot(qemu, &ram, &saving, mounted.as_ref())?;
+    let read: Vec<_> =
+        spec.command.first().into_iter().cloned().chain(READ.map(String::from)).collect();
+    let root = boot(qemu, &ram, &saving, mounted.as_ref(), &read)?;
     saving.finish(root == Root::Unmountable)?;
     match mounted {
         Some(mounted) if root == Root::Mounted => mounted.finish(false),
@@ -207,8 +217,15 @@ enum Root {
     Unmountable,
 }
 
-/// Saves a computer when it asks who it is, and, if that is wanted, once more when its root is mounted.
-fn boot(mut qemu: spawn::Qemu, ram: &Ram, saving: &Saving, mounted: Option<&Saving>) -> Res<Root> {
+/// Saves a computer when it asks who it is, and, if that is wanted, once more when its root is mounted and
+/// the files `read` are in its memory.
+fn boot(
+    mut qemu: spawn::Qemu,
+    ram: &Ram,
+    saving: &Saving,
+    mounted: Option<&Saving>,
+    read: &[String],
+) -> Res<Root> {
     let guest = qemu.guest.take().ok_or_else(|| Problem::plain("it has no channel"))?;
     let mut channel = Channel::open(guest).map_err(said)?;
     let (mut until, mut complaint) = (Instant::now() + PATIENCE, Vec::new());
@@ -222,7 +239,7 @@ fn boot(mut qemu: spawn::Qemu, ram: &Ram, saving: &Saving, mounted: Option<&Savi
                     if version < MOUNTS {
                         return Ok(Root::Unmountable);
                     }
-                    channel.send(MACHINE, &ToGuest::Mount).map_err(said)?;
+                    channel.send(MACHINE, &ToGuest::Mount(read.to_vec())).map_err(said)?;
                     (mounting, until) = (Some(mounted), Instant::now() + MOUNTING);
                 }
                 (Told::Mounted, Some(mounted)) => {
