@@ -31,6 +31,7 @@ cloud <<-NIX
 	  hosts.here.machines.there = { image = images.debian; command = [ "/bin/sleep" "infinity" ]; networks = [ "far" ]; };
 	  hosts.here.machines.box = { image = images.debian; command = [ "/bin/sleep" "infinity" ]; };
 	  hosts.here.machines.one = {
+	    aliases = [ "also" ];
 	    kind = "microvm";
 	    image = images.debian;
 	    vm = { kernel = images.kernel { src = ./kernel.deb; }; layerSize = "1G"; };
@@ -77,6 +78,9 @@ refuse 1 "is a container" "a container has no memory of its own to fork" hc fork
 says "microVMs can be forked" "and it is said what has"
 refuse 1 "does not run" "what does not run has none either" hc fork nobody two
 refuse 1 "machine 'box' already" "nor does a fork take a machine's name" hc fork one box
+refuse 1 "machine 'one' has the name 'also', too" "nor another name of one" hc fork one also
+# By docs/network.md, that name and 'one' have the same 22 bits.
+refuse 1 "machine 'one' has the address that 'm445664' would have" "nor its address" hc fork one m445664
 check "that counts" bash -c 'for i in $(seq 100); do "$HC" exec one -- test -s /run/n && exit; sleep 0.1; done; exit 1'
 inside one 'echo before >/root/when; mkdir -p /etc/ssh; echo key >/etc/ssh/ssh_host_ed25519_key'
 # Still in its memory, in part.
