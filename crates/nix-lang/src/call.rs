@@ -179,7 +179,7 @@ impl<'a> Evaluator<'a> {
                     self.call_primop(app.op, &all[..app.op.arity], pos)?
                 }
                 Value::Thunk(_) => self.force_slot(fun, pos)?,
-                Value::Attrs(attrs) if attrs.get(sym::FUNCTOR).is_some() => {
+                Value::Attrs(attrs) if attrs.has(sym::FUNCTOR) => {
                     let functor = self.slot(self.select(attrs, sym::FUNCTOR, *pos)?);
                     args = rest;
                     self.call_slots(functor, &[fun, *first], pos)?
@@ -288,8 +288,12 @@ impl<'a> Evaluator<'a> {
             break;
         }
         let result = self.eval_slot(lambda.body, env);
-        if plain > 0 && self.graph.is_none() {
-            self.leave(env, plain);
+        if self.graph.is_none() {
+            if plain > 0 {
+                self.leave(env, plain);
+            } else if !env.is_kept() {
+                self.retire(env);
+            }
         }
         match result {
             Ok(slot) if rest.is_empty() => Ok(slot),

@@ -59,7 +59,7 @@ impl<'a> Evaluator<'a> {
                     let text = self.call(to_string, &[value], pos)?;
                     return self.nested(pos, || self.coerce_into(text, out, ctx, mode, pos));
                 }
-                if attrs.get(sym::OUT_PATH).is_some() {
+                if attrs.has(sym::OUT_PATH) {
                     let path = self.select(attrs, sym::OUT_PATH, pos)?;
                     return self.nested(pos, || self.coerce_into(path, out, ctx, mode, pos));
                 }
@@ -103,9 +103,7 @@ impl<'a> Evaluator<'a> {
         match value {
             Value::String(_) => return Ok(value),
             // The text of a derivation is the one that it has.
-            Value::Attrs(attrs)
-                if attrs.get(sym::TO_STRING).is_none() && attrs.get(sym::OUT_PATH).is_some() =>
-            {
+            Value::Attrs(attrs) if !attrs.has(sym::TO_STRING) && attrs.has(sym::OUT_PATH) => {
                 self.check_stack(pos)?;
                 let path = self.select(attrs, sym::OUT_PATH, pos)?;
                 return self.nested(pos, || self.coerce(path, mode, pos));
@@ -135,12 +133,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The attribute that a builtin needs its argument to have.
-    pub(crate) fn need(
-        &self,
-        attrs: &'a Attrs<'a>,
-        name: Symbol,
-        pos: Pos,
-    ) -> Result<&'a Attr<'a>> {
+    pub(crate) fn need(&self, attrs: &'a Attrs<'a>, name: Symbol, pos: Pos) -> Result<Attr<'a>> {
         attrs.get(name).ok_or_else(|| {
             Error::new(
                 ErrorKind::MissingAttr,
@@ -250,7 +243,7 @@ impl<'a> Evaluator<'a> {
     pub(crate) fn force_function(&self, value: Value<'a>, pos: Pos) -> Result<Value<'a>> {
         match self.force(value, pos)? {
             value if value.is_function() => Ok(value),
-            value @ Value::Attrs(attrs) if attrs.get(sym::FUNCTOR).is_some() => Ok(value),
+            value @ Value::Attrs(attrs) if attrs.has(sym::FUNCTOR) => Ok(value),
             other => Err(self.wrong_type("a function", other, pos)),
         }
     }

@@ -30,7 +30,8 @@ impl<'a> Evaluator<'a> {
             ExprKind::Local { level, index } => {
                 let slot = env.variable(level, index).get();
                 match slot.as_thunk() {
-                    None => (!slot.is_hole()).then_some(slot),
+                    None if slot.is_made() => Some(slot),
+                    None => self.refer_to(env.at(level), index),
                     Some(thunk) => match thunk.plain_slot() {
                         Some(value) if !value.has_identity() => Some(value),
                         _ => Some(slot),
@@ -82,8 +83,8 @@ impl<'a> Evaluator<'a> {
     /// An attribute of a set, where both are evaluated already; [`Slot::HOLE`] where not.
     #[inline]
     fn attr_at_hand(&self, set: Slot<'a>, name: Symbol) -> Slot<'a> {
-        let found = set.evaluated().and_then(Slot::as_attrs).and_then(|attrs| attrs.get(name));
-        match found.and_then(|attr| attr.slot.evaluated()) {
+        let found = set.evaluated().and_then(Slot::as_attrs).map(|attrs| attrs.slot(name));
+        match found.and_then(Slot::evaluated) {
             Some(slot) if !slot.has_identity() => slot,
             _ => Slot::HOLE,
         }

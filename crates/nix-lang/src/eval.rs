@@ -1,16 +1,14 @@
 //! From expression to value: the interpreter's inner loop.
 
-use nix_syntax::ast::{Assert, AttrSet, AttrValue, Expr, ExprKind, If, Let, With, WithVar};
-use nix_syntax::{Place, Symbol, written_name};
+use nix_syntax::ast::{Assert, Expr, ExprKind, If, Let, With, WithVar};
+use nix_syntax::{Place, Symbol};
 
 use crate::Evaluator;
-use crate::context::Ctx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::slot::Slot;
 use crate::source::{self, NO_POS, NOWHERE, Pos};
 use crate::stack;
-use crate::sym;
-use crate::value::{Attr, Attrs, Delayed, Env, List, PathValue, Str, Thunk, ThunkState, Value};
+use crate::value::{Attr, Delayed, Env, List, PathValue, Str, Thunk, ThunkState, Value};
 use crate::warm::{Graph, Site};
 
 impl<'a> Evaluator<'a> {
@@ -40,8 +38,8 @@ impl<'a> Evaluator<'a> {
         match expr.kind {
             ExprKind::Local { level, index } => {
                 let slot = env.variable(level, index).get();
-                if slot.is_hole() {
-                    return Err(infinite_recursion(expr.span));
+                if !slot.is_made() {
+                    return self.eval_unmade(env.at(level), index, expr.span);
                 }
                 self.force_slot(slot, &expr.span)
             }
@@ -78,8 +76,18 @@ impl<'a> Evaluator<'a> {
 
     #[inline(never)]
     fn eval_let(&self, node: &'a Let<'a>, env: &'a Env<'a>) -> Result<Slot<'a>> {
-        let env = self.bind(&node.bindings, env, true);
-        self.eval_node(node.body, env)
+        let late = self.graph.is_none();
+        let scope = self.bind(&node.bindings, env, true, late);
+        let result = self.eval_node(node.body, scope);
+        if late {
+            // Until now nothing but this scope could keep the one around it for longer than that is used.
+            if scope.is_kept() {
+                env.keep();
+            } else {
+                self.retire(scope);
+            }
+        }
+        result
     }
 
     #[inline(never)]
@@ -159,11 +167,6 @@ impl<'a> Evaluator<'a> {
         let env = Env::of_one(self.arena, up, slot);
         graph.new_env(site, env);
         env
-    }
-
-    pub(crate) fn empty_env(&self, up: &'a Env<'a>, count: usize) -> &'a Env<'a> {
-        up.keep();
-        Env::new(self.arena, Some(up), std::iter::repeat_n(Slot::HOLE, count))
     }
 
     /// A value as it is kept.
@@ -248,7 +251,7 @@ impl<'a> Evaluator<'a> {
     /// A thunk failed: it is not run again, as in C++ Nix, unless it may come to a value then.
     #[cold]
     #[inline(never)]
-    fn failed(&self, thunk: &'a Thunk<'a>, delayed: Delayed<'a>, error: Error) -> Error {
+    pub(crate) fn failed(&self, thunk: &'a Thunk<'a>, delayed: Delayed<'a>, error: Error) -> Error {
         if error.lasts() {
             let mut failures = self.failures.borrow_mut();
             thunk.set_failed(failures.len());
@@ -310,142 +313,6 @@ impl<'a> Evaluator<'a> {
         self.wrong_type("a Boolean", slot.get(), expr.span)
     }
 
-    /// The scope of a `let` or `rec`.
-    #[inline(never)]
-    fn bind(&self, set: &'a AttrSet<'a>, outer: &'a Env<'a>, fixed: bool) -> &'a Env<'a> {
-        if fixed
-            && let Some(graph) = &self.graph
-            && let Some(env) = self.bind_again(graph, set, outer)
-        {
-            return env;
-        }
-        let env = self.empty_env(outer, set.attrs.len());
-        if fixed && let Some(graph) = &self.graph {
-            graph.new_env(Site::of(set), env);
-        }
-        let sources = self.sources_of(set, env);
-        for (attr, slot) in set.attrs.iter().zip(env.slots()) {
-            slot.set(match attr.value {
-                AttrValue::Plain(expr) if fixed => self.delayed_bound(expr, env),
-                // What a variable stands for may still change.
-                AttrValue::Plain(expr) => self.waiting(expr, env),
-                AttrValue::Inherited(expr) => self.delayed(expr, outer),
-                AttrValue::From(index) => self.inherited(&sources[index as usize], attr),
-            });
-        }
-        env
-    }
-
-    #[inline]
-    pub(crate) fn sources_of(&self, set: &AttrSet<'a>, env: &'a Env<'a>) -> &'a [Slot<'a>] {
-        if set.sources.is_empty() { &[] } else { self.some_sources_of(set, env) }
-    }
-
-    #[inline(never)]
-    fn some_sources_of(&self, set: &AttrSet<'a>, env: &'a Env<'a>) -> &'a [Slot<'a>] {
-        let sources = set.sources.iter().map(|expr| self.delayed(expr, env));
-        self.arena.alloc_slice_fill_iter(sources)
-    }
-
-    #[inline(never)]
-    fn eval_attrs(&self, set: &'a AttrSet<'a>, outer: &'a Env<'a>, pos: &Pos) -> Result<Slot<'a>> {
-        if !set.dynamic.is_empty() {
-            return self.eval_dynamic_attrs(set, outer, pos);
-        }
-        if !set.recursive {
-            let entries: &'a [Attr<'a>] =
-                self.arena.alloc_slice_fill_iter(self.plain_attrs(set, outer));
-            return Ok(Slot::attrs(Attrs::new(self.arena, entries)));
-        }
-        let env = self.bind(set, outer, !has_overrides(set));
-        let entries: &'a [Attr<'a>] = self.arena.alloc_slice_fill_iter(bound_attrs(set, env));
-        let attrs = Attrs::new(self.arena, entries);
-        Ok(Slot::attrs(if has_overrides(set) {
-            self.overridden(attrs, set, env, pos)?
-        } else {
-            attrs
-        }))
-    }
-
-    /// The attributes with known names of a set that is not recursive.
-    #[inline(always)]
-    fn plain_attrs(
-        &self,
-        set: &'a AttrSet<'a>,
-        env: &'a Env<'a>,
-    ) -> impl ExactSizeIterator<Item = Attr<'a>> {
-        let sources = self.sources_of(set, env);
-        set.attrs.iter().map(move |attr| {
-            let slot = match attr.value {
-                AttrValue::Plain(expr) => self.delayed_bound(expr, env),
-                AttrValue::Inherited(expr) => self.delayed(expr, env),
-                AttrValue::From(index) => self.inherited(&sources[index as usize], attr),
-            };
-            Attr { name: attr.name, place: attr.place, slot }
-        })
-    }
-
-    /// What `__overrides` makes of a recursive set and of its scope.
-    #[cold]
-    fn overridden(
-        &self,
-        attrs: &'a Attrs<'a>,
-        set: &'a AttrSet<'a>,
-        env: &'a Env<'a>,
-        pos: &Pos,
-    ) -> Result<&'a Attrs<'a>> {
-        let Some(overrides) = attrs.value(sym::OVERRIDES) else { return Ok(attrs) };
-        let overrides = self.force_attrs(overrides, *pos)?;
-        for (attr, slot) in set.attrs.iter().zip(env.slots()) {
-            if let Some(value) = overrides.value(attr.name) {
-                slot.set(self.slot(value));
-            }
-        }
-        Ok(self.update(attrs, overrides))
-    }
-
-    /// A set with names that are computed. Its attributes are put together outside of the arena: names
-    /// are evaluated in between, and only the whole of it is kept.
-    #[inline(never)]
-    fn eval_dynamic_attrs(
-        &self,
-        set: &'a AttrSet<'a>,
-        outer: &'a Env<'a>,
-        pos: &Pos,
-    ) -> Result<Slot<'a>> {
-        let mut entries = Vec::with_capacity(set.attrs.len() + set.dynamic.len());
-        let mut env = outer;
-        if set.recursive {
-            env = self.bind(set, outer, !has_overrides(set));
-            entries.extend(bound_attrs(set, env));
-        } else {
-            entries.extend(self.plain_attrs(set, outer));
-        }
-        if set.recursive && has_overrides(set) {
-            let attrs = Attrs::new(self.arena, self.arena.alloc_slice_copy(&entries));
-            entries = self.entries(self.overridden(attrs, set, env, pos)?).to_vec();
-        }
-        for attr in set.dynamic {
-            let name = match self.eval(attr.name, env)? {
-                Value::Null => continue,
-                name => self.force_name(name, attr.name.span)?,
-            };
-            match entries.binary_search_by_key(&name, |entry| entry.name) {
-                Ok(at) => {
-                    let text = self.written_name(name);
-                    let place = self.place(entries[at].pos());
-                    let message = format!("dynamic attribute '{text}' already defined at {place}");
-                    return Err(Error::eval(message, source::at(attr.place)));
-                }
-                Err(at) => {
-                    let slot = self.delayed_bound(attr.value, env);
-                    entries.insert(at, Attr { name, place: attr.place, slot });
-                }
-            }
-        }
-        Ok(Slot::attrs(Attrs::new(self.arena, self.arena.alloc_slice_copy(&entries))))
-    }
-
     #[inline(never)]
     fn eval_with_var(
         &self,
@@ -473,104 +340,6 @@ impl<'a> Evaluator<'a> {
         let message = format!("undefined variable '{}'", self.written_name(name));
         Err(Error::new(ErrorKind::UndefinedVar, message, expr.span))
     }
-
-    pub(crate) fn static_str(&self, bytes: &'a [u8]) -> Value<'a> {
-        Value::String(self.arena.alloc(Str::new(bytes, Ctx::NONE)))
-    }
-
-    pub(crate) fn static_path(&self, bytes: &'a [u8]) -> Value<'a> {
-        Value::Path(self.arena.alloc(PathValue { bytes }))
-    }
-
-    /// A string value of these bytes.
-    pub fn string(&self, bytes: impl AsRef<[u8]>) -> Value<'a> {
-        self.string_with(bytes.as_ref(), Ctx::NONE)
-    }
-
-    pub(crate) fn string_with(&self, bytes: &[u8], ctx: Ctx) -> Value<'a> {
-        let bytes = self.arena.alloc_slice_copy(bytes);
-        Value::String(self.arena.alloc(Str::new(bytes, ctx)))
-    }
-
-    pub(crate) fn path_value(&self, bytes: &[u8]) -> Value<'a> {
-        self.static_path(self.arena.alloc_slice_copy(bytes))
-    }
-
-    pub(crate) fn list_from(&self, items: &[Value<'a>]) -> Value<'a> {
-        self.list_of(items.iter().copied())
-    }
-
-    /// A list of these values.
-    pub(crate) fn list_of(&self, items: impl ExactSizeIterator<Item = Value<'a>>) -> Value<'a> {
-        self.list_of_slots(self.arena.alloc_slice_fill_iter(items.map(|item| self.slot(item))))
-    }
-
-    pub(crate) fn list_of_slots(&self, items: &'a [Slot<'a>]) -> Value<'a> {
-        match items {
-            [] => Value::List(self.empty_list),
-            items => Value::List(self.arena.alloc(List::new(self.arena, items))),
-        }
-    }
-
-    /// A set of attributes in any order; of two with the same name the last one stays.
-    pub(crate) fn attrs_from(&self, mut entries: Vec<Attr<'a>>) -> Value<'a> {
-        entries.sort_by_key(|attr| attr.name);
-        entries.dedup_by(|later, earlier| {
-            let same = later.name == earlier.name;
-            if same {
-                *earlier = *later;
-            }
-            same
-        });
-        let entries = self.arena.alloc_slice_copy(&entries);
-        Value::Attrs(Attrs::new(self.arena, entries))
-    }
-
-    pub(crate) fn attrs_of<const N: usize>(&self, entries: [(Symbol, Value<'a>); N]) -> Value<'a> {
-        self.attrs_from(
-            entries.iter().map(|(name, value)| self.attr(*name, Place::NONE, *value)).collect(),
-        )
-    }
-
-    pub(crate) fn name(&self, name: Symbol) -> String {
-        String::from_utf8_lossy(self.symbols.name(name)).into_owned()
-    }
-
-    /// A name for messages: in quotation marks where it needs them.
-    pub(crate) fn written_name(&self, name: Symbol) -> String {
-        written_name(self.symbols.name(name))
-    }
-
-    /// The string value of a symbol, made once.
-    pub(crate) fn symbol_string(&self, name: Symbol) -> Value<'a> {
-        let mut strings = self.symbol_strings.borrow_mut();
-        let index = name.0 as usize;
-        if index >= strings.len() {
-            strings.resize(self.symbols.len().max(index + 1), None);
-        }
-        let string = *strings[index].get_or_insert_with(|| {
-            let string = Str::new(self.symbols.name(name), Ctx::NONE);
-            string.symbol.set(name.0 + 1);
-            self.arena.alloc(string)
-        });
-        Value::String(string)
-    }
-}
-
-fn has_overrides(set: &AttrSet<'_>) -> bool {
-    set.attrs.iter().any(|attr| attr.name == sym::OVERRIDES)
-}
-
-/// The attributes with known names of a recursive set, as they are in its scope.
-fn bound_attrs<'a>(
-    set: &'a AttrSet<'a>,
-    env: &'a Env<'a>,
-) -> impl ExactSizeIterator<Item = Attr<'a>> {
-    set.attrs.iter().zip(env.slots()).map(|(attr, slot)| Attr {
-        name: attr.name,
-        place: attr.place,
-        slot: slot.get(),
-    })
 }
 
 #[cold]

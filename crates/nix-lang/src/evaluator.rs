@@ -144,8 +144,8 @@ pub struct Evaluator<'a> {
     pub(crate) empty_list: &'a List<'a>,
     /// The set without attributes, as well.
     pub(crate) empty_set: &'a Attrs<'a>,
-    /// Scopes of one variable that nothing refers to any more: the first one, and around it the next.
-    pub(crate) free_scopes: Cell<Option<&'a Env<'a>>>,
+    /// Scopes that nothing refers to any more, by how many variables they have: the first one, and around it the next.
+    pub(crate) free_scopes: [Cell<Option<&'a Env<'a>>>; 16],
     ticks: Cell<u32>,
     deadline: Cell<Option<Instant>>,
 }
@@ -197,7 +197,7 @@ impl<'a> Evaluator<'a> {
             failures: RefCell::default(),
             empty_list: arena.alloc(List::new(arena, &[])),
             empty_set: Attrs::new(arena, &[]),
-            free_scopes: Cell::default(),
+            free_scopes: Default::default(),
             ticks: Cell::new(0),
         };
         builtins::fill(&evaluator, &names, values);

@@ -89,7 +89,7 @@ impl<'a> Evaluator<'a> {
             let text = self.call(to_string, &[value], pos)?;
             return Ok(Stand::For(self.coerce(text, Coercion::APPEND, pos)?));
         }
-        if attrs.get(sym::OUT_PATH).is_some() {
+        if attrs.has(sym::OUT_PATH) {
             return Ok(Stand::For(self.select(attrs, sym::OUT_PATH, pos)?));
         }
         Ok(Stand::Itself)

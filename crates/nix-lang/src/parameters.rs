@@ -22,13 +22,36 @@ impl<'a> Evaluator<'a> {
                 return;
             }
             let up = env.up();
-            env.retire(self.free_scopes.get());
-            self.free_scopes.set(Some(env));
+            let free = &self.free_scopes[1];
+            env.retire(free.get());
+            free.set(Some(env));
             match up {
                 Some(up) => env = up,
                 None => return,
             }
         }
+    }
+
+    /// Nothing refers to this scope any more: it is for others now.
+    #[inline]
+    pub(crate) fn retire(&self, env: &'a Env<'a>) {
+        if let Some(free) = self.free_scopes.get(env.slots().len()) {
+            env.retire(free.get());
+            free.set(Some(env));
+        }
+    }
+
+    /// A scope of so many variables that are not bound yet.
+    #[inline]
+    pub(crate) fn scope(&self, up: &'a Env<'a>, count: usize) -> &'a Env<'a> {
+        if self.graph.is_none()
+            && let Some(list) = self.free_scopes.get(count)
+            && let Some(free) = list.get()
+        {
+            list.set(free.up());
+            return free.renew_all(up);
+        }
+        Env::new(self.arena, Some(up), std::iter::repeat_n(Slot::HOLE, count))
     }
 
     /// The scope of the body of a function that takes its argument as it is.
@@ -39,9 +62,10 @@ impl<'a> Evaluator<'a> {
         up: &'a Env<'a>,
         arg: Slot<'a>,
     ) -> &'a Env<'a> {
-        match self.free_scopes.get() {
+        let list = &self.free_scopes[1];
+        match list.get() {
             Some(free) if self.graph.is_none() => {
-                self.free_scopes.set(free.up());
+                list.set(free.up());
                 free.renew(up, arg)
             }
             _ => self.env(Site::of(lambda), up, arg),
@@ -70,7 +94,8 @@ impl<'a> Evaluator<'a> {
         {
             return Ok(env);
         }
-        let env = self.empty_env(up, lambda.slots());
+        // The function keeps what is around it.
+        let env = self.scope(up, lambda.slots());
         if let Some(graph) = &self.graph {
             graph.new_env(Site::of(lambda), env);
         }
@@ -81,9 +106,10 @@ impl<'a> Evaluator<'a> {
         }
         let mut found = 0;
         for (formal, slot) in formals.list.iter().zip(slots) {
-            if let Some(attr) = attrs.get(formal.name) {
+            let given = attrs.slot(formal.name);
+            if !given.is_hole() {
                 found += 1;
-                slot.set(attr.slot);
+                slot.set(given);
             } else if let Some(default) = formal.default {
                 slot.set(self.waiting(default, env));
             } else {

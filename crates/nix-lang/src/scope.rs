@@ -15,6 +15,9 @@ const MANY: usize = (1 << 15) - 1;
 /// evaluated in it has its value: a thunk, a function or a scope within.
 const KEPT: u64 = 1 << 63;
 
+/// Where the head says how many variables there are.
+const COUNT: u64 = (MANY as u64) << 48;
+
 const WORD: usize = size_of::<u64>();
 
 /// The variables of one scope. Only made by [`Env::new`]: more lies behind it in memory.
@@ -79,10 +82,20 @@ impl<'a> Env<'a> {
         self
     }
 
-    /// A scope that nothing refers to any more, in front of the next one of that kind.
+    /// A scope of several variables once more, none of which is bound yet.
+    #[inline]
+    pub(crate) fn renew_all(&'a self, up: &'a Env<'a>) -> &'a Env<'a> {
+        self.head.set(slot::address(up) | self.head.get() & COUNT);
+        for slot in self.slots() {
+            slot.set(Slot::HOLE);
+        }
+        self
+    }
+
+    /// A scope that nothing refers to any more, in front of the next one with as many variables.
     #[inline]
     pub(crate) fn retire(&'a self, next: Option<&'a Env<'a>>) {
-        self.head.set(next.map_or(0, slot::address) | 1 << 48);
+        self.head.set(next.map_or(0, slot::address) | self.head.get() & COUNT);
     }
 
     /// Something refers to this scope from now on.
@@ -184,5 +197,13 @@ mod tests {
         assert!(!again.is_kept());
         assert!(matches!(again.variable(0, 0).get().get(), Value::Int(2)));
         assert!(again.up().is_some_and(|up| std::ptr::eq(up, outer)));
+        // One with several variables.
+        let env = Env::new(&arena, Some(outer), [number(3), number(4)].into_iter());
+        env.keep();
+        env.retire(Some(again));
+        assert!(env.up().is_some_and(|next| std::ptr::eq(next, again)));
+        let again = env.renew_all(outer);
+        assert!(!again.is_kept() && again.slots().len() == 2);
+        assert!(again.slots().iter().all(|slot| slot.get().is_hole()));
     }
 }

@@ -6,7 +6,7 @@ use nix_syntax::ast::{AttrName, HasAttr, Select};
 use crate::Evaluator;
 use crate::error::Result;
 use crate::slot::Slot;
-use crate::source::Pos;
+use crate::source::{NO_POS, Pos};
 use crate::value::{Attrs, Env, Thunk, Value};
 
 impl<'a> Evaluator<'a> {
@@ -30,18 +30,14 @@ impl<'a> Evaluator<'a> {
         if let [AttrName::Static(name)] = node.path
             && let Some(attrs) = subject.as_attrs()
         {
-            let Some(attr) = attrs.get(*name) else {
-                return match node.default {
-                    Some(default) => self.eval_slot(default, env),
-                    None => Err(self.missing_attr(attrs, *name, *pos)),
-                };
-            };
-            return match attr.slot.as_thunk() {
-                None => Ok(attr.slot),
-                Some(thunk) => match thunk.plain_slot() {
-                    Some(slot) => Ok(slot),
-                    None => self.run_selected(thunk, attr.pos(), node, 1, pos),
-                },
+            let slot = attrs.slot(*name);
+            if let Some(slot) = slot.evaluated() {
+                return Ok(slot);
+            }
+            return match (slot.as_thunk(), node.default) {
+                (Some(thunk), _) => self.run_selected(thunk, Some((attrs, *name)), node, 1, pos),
+                (None, Some(default)) => self.eval_slot(default, env),
+                (None, None) => Err(self.missing_attr(attrs, *name, *pos)),
             };
         }
         self.select_many(subject, node, env, pos)
@@ -55,22 +51,24 @@ impl<'a> Evaluator<'a> {
         env: &'a Env<'a>,
         pos: &Pos,
     ) -> Result<Slot<'a>> {
-        let (mut slot, mut at) = (subject, node.subject.span);
+        // What the slot is an attribute of: only errors ask where that is.
+        let (mut slot, mut within) = (subject, None);
         for (index, name) in node.path.iter().enumerate() {
             // The name comes first: it may fail before what it is looked up in does.
             let name = self.eval_name(name, env)?;
-            slot = self.selected(slot, at, node, index, pos)?;
+            slot = self.selected(slot, within, node, index, pos)?;
             let attrs = slot.as_attrs();
-            let Some(attr) = attrs.and_then(|attrs| attrs.get(name)) else {
+            let found = attrs.map_or(Slot::HOLE, |attrs| attrs.slot(name));
+            if found.is_hole() {
                 return match (node.default, attrs) {
                     (Some(default), _) => self.eval_slot(default, env),
                     (None, Some(attrs)) => Err(self.missing_attr(attrs, name, *pos)),
                     (None, None) => Err(self.wrong_type("a set", slot.get(), node.subject.span)),
                 };
-            };
-            (slot, at) = (attr.slot, attr.pos());
+            }
+            (slot, within) = (found, attrs.map(|attrs| (attrs, name)));
         }
-        self.selected(slot, at, node, node.path.len(), pos)
+        self.selected(slot, within, node, node.path.len(), pos)
     }
 
     /// What the first `count` names of a path select, evaluated.
@@ -78,7 +76,7 @@ impl<'a> Evaluator<'a> {
     fn selected(
         &self,
         slot: Slot<'a>,
-        at: Pos,
+        within: Option<(&'a Attrs<'a>, Symbol)>,
         node: &'a Select<'a>,
         count: usize,
         pos: &Pos,
@@ -87,7 +85,7 @@ impl<'a> Evaluator<'a> {
             None => Ok(slot),
             Some(thunk) => match thunk.plain_slot() {
                 Some(slot) => Ok(slot),
-                None => self.run_selected(thunk, at, node, count, pos),
+                None => self.run_selected(thunk, within, node, count, pos),
             },
         }
     }
@@ -96,13 +94,17 @@ impl<'a> Evaluator<'a> {
     fn run_selected(
         &self,
         thunk: &'a Thunk<'a>,
-        at: Pos,
+        within: Option<(&'a Attrs<'a>, Symbol)>,
         node: &'a Select<'a>,
         count: usize,
         pos: &Pos,
     ) -> Result<Slot<'a>> {
         self.run_thunk(thunk, pos).map_err(|error| {
             let path = self.path_text(&node.path[..count]);
+            let at = match within {
+                Some((attrs, name)) => attrs.get(name).map_or(NO_POS, |attr| attr.pos()),
+                None => node.subject.span,
+            };
             error.frame(at, format!("while evaluating the attribute '{path}'"))
         })
     }
@@ -127,7 +129,7 @@ impl<'a> Evaluator<'a> {
     ) -> Result<Slot<'a>> {
         let mut slot = self.eval_slot(node.subject, env)?;
         if let [AttrName::Static(name)] = node.path {
-            let has = slot.as_attrs().is_some_and(|attrs| attrs.get(*name).is_some());
+            let has = slot.as_attrs().is_some_and(|attrs| attrs.has(*name));
             return Ok(Slot::bool(has));
         }
         let mut path = node.path.iter();
@@ -135,13 +137,26 @@ impl<'a> Evaluator<'a> {
         while let Some(this) = name {
             let symbol = self.eval_name(this, env)?;
             let Some(attrs) = slot.as_attrs() else { return Ok(Slot::bool(false)) };
-            let Some(attr) = attrs.get(symbol) else { return Ok(Slot::bool(false)) };
+            let found = attrs.slot(symbol);
+            if found.is_hole() {
+                return Ok(Slot::bool(false));
+            }
             name = path.next();
             if name.is_some() {
-                slot = self.force_slot(attr.slot, &attr.pos())?;
+                slot = match found.evaluated() {
+                    Some(slot) => slot,
+                    None => self.select_forced(attrs, symbol)?,
+                };
             }
         }
         Ok(Slot::bool(true))
+    }
+
+    /// The attribute `name`, which is there, evaluated.
+    #[inline(never)]
+    fn select_forced(&self, attrs: &'a Attrs<'a>, name: Symbol) -> Result<Slot<'a>> {
+        let pos = attrs.get(name).map_or(NO_POS, |attr| attr.pos());
+        self.force_slot(attrs.slot(name), &pos)
     }
 
     /// The attribute `name`, evaluated.
@@ -155,12 +170,13 @@ impl<'a> Evaluator<'a> {
         name: Symbol,
         pos: Pos,
     ) -> Result<Slot<'a>> {
-        match attrs.get(name) {
-            Some(attr) => self.force_slot(attr.slot, &pos).map_err(|error| {
-                let text = format!("while evaluating the attribute '{}'", self.written_name(name));
-                error.frame(attr.pos(), text)
-            }),
-            None => Err(self.missing_attr(attrs, name, pos)),
+        let slot = attrs.slot(name);
+        if slot.is_hole() {
+            return Err(self.missing_attr(attrs, name, pos));
         }
+        self.force_slot(slot, &pos).map_err(|error| {
+            let text = format!("while evaluating the attribute '{}'", self.written_name(name));
+            error.frame(attrs.get(name).map_or(NO_POS, |attr| attr.pos()), text)
+        })
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use nix_syntax::Symbol;
 
 use crate::Evaluator;
-use crate::value::{Attr, Attrs};
+use crate::attrs::{Attr, Attrs, Parts};
 
 /// A set below a layer is at least this large, and this much larger than the layer: only there
 /// is copying it worth avoiding.
@@ -24,19 +24,15 @@ impl<'a> Evaluator<'a> {
         if left.is_empty() {
             return right;
         }
-        match right.parts() {
-            (over, None) if self.worth_a_layer(left, over.len()) => {
-                Attrs::layer(self.arena, over, left)
+        if let Parts::Layer(..) = right.parts() {
+            let over = gathered(right);
+            if self.worth_a_layer(left, over.len()) {
+                return Attrs::layer(self.arena, self.set_of(&over), left);
             }
-            _ => {
-                let over = gathered(right);
-                if self.worth_a_layer(left, over.len()) {
-                    let over = self.arena.alloc_slice_copy(&over);
-                    return Attrs::layer(self.arena, over, left);
-                }
-                self.set_of(&merge(&gathered(left), &over))
-            }
+        } else if self.worth_a_layer(left, own_count(right)) {
+            return Attrs::layer(self.arena, right, left);
         }
+        self.set_of(&merge(&gathered(left), &gathered(right)))
     }
 
     /// All of the sets, later ones winning.
@@ -55,7 +51,7 @@ impl<'a> Evaluator<'a> {
             merge(&upper, &gathered(set))
         });
         if self.worth_a_layer(first, upper.len()) {
-            return Attrs::layer(self.arena, self.arena.alloc_slice_copy(&upper), first);
+            return Attrs::layer(self.arena, self.set_of(&upper), first);
         }
         self.set_of(&merge(&gathered(first), &upper))
     }
@@ -64,22 +60,36 @@ impl<'a> Evaluator<'a> {
     /// room for attributes; where evaluation is recorded, sets are compared again and again, so there
     /// it has to save much.
     fn worth_a_layer(&self, below: &Attrs<'_>, over: usize) -> bool {
-        let (mut layers, mut largest, mut next) = (0, 0, Some(below));
-        while let Some(set) = next {
-            let (own, below) = set.parts();
+        let (mut layers, mut largest, mut next) = (1, 0, below);
+        while let Parts::Layer(over, below) = next.parts() {
             layers += 1;
-            largest = largest.max(own.len());
+            largest = largest.max(own_count(over));
             next = below;
         }
+        largest = largest.max(own_count(next));
         let large = largest >= LARGE && largest >= over * LARGER;
         layers <= LAYERS && (large || self.graph.is_none())
     }
 
     /// How many attributes there are.
     pub(crate) fn count(&self, attrs: &Attrs<'_>) -> usize {
-        let (own, below) = attrs.parts();
-        let Some(below) = below else { return own.len() };
-        self.count(below) + own.iter().filter(|attr| below.get(attr.name).is_none()).count()
+        match attrs.parts() {
+            Parts::Layer(over, below) => {
+                let new = match over.parts() {
+                    Parts::Run(entries) => {
+                        entries.iter().filter(|attr| !below.has(attr.name)).count()
+                    }
+                    Parts::Written(attrs, _) => {
+                        attrs.iter().filter(|attr| !below.has(attr.name)).count()
+                    }
+                    Parts::Layer(..) => {
+                        gathered(over).iter().filter(|attr| !below.has(attr.name)).count()
+                    }
+                };
+                self.count(below) + new
+            }
+            _ => own_count(attrs),
+        }
     }
 
     /// The set without these attributes, which are sorted.
@@ -105,7 +115,7 @@ impl<'a> Evaluator<'a> {
     #[inline]
     pub(crate) fn entries(&self, attrs: &'a Attrs<'a>) -> &'a [Attr<'a>] {
         match attrs.parts() {
-            (entries, None) => entries,
+            Parts::Run(entries) => entries,
             _ => self.flatten(attrs),
         }
     }
@@ -127,10 +137,25 @@ impl<'a> Evaluator<'a> {
 
 /// The attributes of a set and of all that is below it, not kept.
 pub(crate) fn gathered<'a>(attrs: &'a Attrs<'a>) -> Cow<'a, [Attr<'a>]> {
-    let (own, below) = attrs.parts();
-    match below {
-        None => Cow::Borrowed(own),
-        Some(below) => Cow::Owned(merge(&gathered(below), own)),
+    match attrs.parts() {
+        Parts::Run(entries) => Cow::Borrowed(entries),
+        Parts::Written(attrs, slots) => Cow::Owned(
+            attrs
+                .iter()
+                .zip(slots)
+                .map(|(attr, slot)| Attr { name: attr.name, place: attr.place, slot: *slot })
+                .collect(),
+        ),
+        Parts::Layer(over, below) => Cow::Owned(merge(&gathered(below), &gathered(over))),
+    }
+}
+
+/// How many attributes there are in a set that is no layer.
+fn own_count(attrs: &Attrs<'_>) -> usize {
+    match attrs.parts() {
+        Parts::Run(entries) => entries.len(),
+        Parts::Written(attrs, _) => attrs.len(),
+        Parts::Layer(..) => 0,
     }
 }
 
@@ -261,14 +286,14 @@ mod tests {
             let one_by_one = sets.iter().skip(1).fold(sets[0], |left, right| nix.update(left, right));
             for set in [one_by_one, nix.update_all(&sets)] {
                 for name in 0..60 {
-                    let found = set.get(Symbol(name)).map(|attr| model_of(&[*attr])[0].1);
+                    let found = set.get(Symbol(name)).map(|attr| model_of(&[attr])[0].1);
                     let model = wanted.iter().find(|(known, _)| *known == name).map(|pair| pair.1);
                     prop_assert_eq!(found, model);
                 }
                 prop_assert_eq!(set.is_empty(), wanted.is_empty());
                 prop_assert_eq!(nix.count(set), wanted.len());
                 prop_assert_eq!(model_of(nix.entries(set)), wanted.clone());
-                prop_assert_eq!(set.parts().1.is_none(), true);
+                prop_assert!(matches!(set.parts(), Parts::Run(_)));
             }
         }
     }

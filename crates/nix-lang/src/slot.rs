@@ -6,6 +6,7 @@
 use std::marker::PhantomData;
 
 use bumpalo::Bump;
+use nix_syntax::ast::Expr;
 
 use crate::value::{Attrs, Closure, List, PathValue, PrimOp, PrimOpApp, Str, Thunk, Value};
 
@@ -30,8 +31,10 @@ const LAMBDA: u64 = 8;
 const PRIM_OP: u64 = 9;
 const PRIM_OP_APP: u64 = 10;
 const THUNK: u64 = 11;
+// From here on only in scopes: variables that have neither a value nor a thunk.
+const UNMADE: u64 = 12;
+const HOLE: u64 = 13;
 
-const HOLE: u64 = 0;
 const NULL: u64 = 1;
 const FALSE: u64 = 2;
 const TRUE: u64 = 3;
@@ -67,7 +70,10 @@ pub(crate) unsafe fn reference<'a, T>(bits: u64) -> &'a T {
 
 impl<'a> Slot<'a> {
     /// A variable that is being bound.
-    pub(crate) const HOLE: Self = Slot::of(CONSTANT, HOLE);
+    pub(crate) const HOLE: Self = Slot::of(HOLE, 0);
+
+    /// A variable whose value is being computed, and to which nothing refers but its scope.
+    pub(crate) const RUNNING: Self = Slot::of(UNMADE, 0);
 
     const fn of(kind: u64, rest: u64) -> Self {
         Slot { bits: kind << KIND | rest, value: PhantomData }
@@ -149,9 +155,29 @@ impl<'a> Slot<'a> {
         Slot::pointing(THUNK, value)
     }
 
+    /// A variable that nobody has asked for yet: it is this expression, in the scope that it is of.
+    #[inline(always)]
+    pub(crate) fn unmade(expr: &'a Expr<'a>) -> Self {
+        Slot::pointing(UNMADE, expr)
+    }
+
+    /// The expression of a variable that nobody has asked for yet.
+    #[inline(always)]
+    pub(crate) fn as_unmade(self) -> Option<&'a Expr<'a>> {
+        let unmade = self.bits >> KIND == UNMADE && self.bits & ADDRESS != 0;
+        // SAFETY: this kind is made from references to expressions for `'a`, or with no address.
+        unmade.then(|| unsafe { reference(self.bits) })
+    }
+
     #[inline(always)]
     pub(crate) fn is_hole(self) -> bool {
-        self.bits == CONSTANT << KIND | HOLE
+        self.bits >> KIND == HOLE
+    }
+
+    /// Whether this is a value or a thunk, and not a variable that has neither.
+    #[inline(always)]
+    pub(crate) fn is_made(self) -> bool {
+        self.bits < UNMADE << KIND
     }
 
     /// Whether this is a constant or an integer, and all of it: two such are equal if their words are.
@@ -194,17 +220,17 @@ impl<'a> Slot<'a> {
     /// The thunk that this is.
     #[inline(always)]
     pub(crate) fn as_thunk(self) -> Option<&'a Thunk<'a>> {
-        // SAFETY: as above; no kind is above this one.
-        (self.bits >= THUNK << KIND).then(|| unsafe { reference(self.bits) })
+        // SAFETY: as above.
+        (self.bits >> KIND == THUNK).then(|| unsafe { reference(self.bits) })
     }
 
     /// The same evaluated, where it is: a thunk that is done is its value.
     #[inline(always)]
     pub(crate) fn evaluated(self) -> Option<Self> {
-        match self.as_thunk() {
-            None => (!self.is_hole()).then_some(self),
-            Some(thunk) => thunk.plain_slot(),
+        if self.bits < THUNK << KIND {
+            return Some(self);
         }
+        self.as_thunk().and_then(Thunk::plain_slot)
     }
 
     /// As [`Value::has_identity`].
@@ -241,7 +267,7 @@ impl<'a> Slot<'a> {
                 PRIM_OP => Value::PrimOp(reference::<PrimOp>(bits)),
                 PRIM_OP_APP => Value::PrimOpApp(reference::<PrimOpApp<'a>>(bits)),
                 THUNK => Value::Thunk(reference::<Thunk<'a>>(bits)),
-                _ => std::hint::unreachable_unchecked(),
+                _ => Value::Hole,
             }
         }
     }

@@ -65,7 +65,7 @@ mod tests {
         let path = |at: u32| {
             let mut digest = [0; 20];
             digest[..4].copy_from_slice(&(at / 2).to_le_bytes());
-            let name = if at % 2 == 0 { "a".to_owned() } else { format!("name-{at}") };
+            let name = if at.is_multiple_of(2) { "a".to_owned() } else { format!("name-{at}") };
             StorePath::from_parts(digest, &name).expect("a store path")
         };
         for at in (0..100).chain(0..100) {

@@ -117,6 +117,11 @@ impl<'a> Thunk<'a> {
         Thunk { state: Cell::new(delayed(node, computes)), content: PhantomData }
     }
 
+    /// A thunk that is being run already, of which nothing is recorded.
+    pub(crate) fn running() -> Self {
+        Thunk { state: Cell::new(packed(BLACKHOLE, 0, 0, 0)), content: PhantomData }
+    }
+
     /// The expression that the thunk waits to evaluate and its scope, where nothing is recorded of it.
     #[inline(always)]
     pub(crate) fn plain_expr(&self) -> Option<(&'a Expr<'a>, &'a Env<'a>)> {

@@ -2,7 +2,6 @@
 //! they are packed into [`Slot`]s.
 
 use std::cell::Cell;
-use std::marker::PhantomData;
 
 use bumpalo::Bump;
 
@@ -10,15 +9,15 @@ use crate::Evaluator;
 use crate::context::Ctx;
 use crate::error::Result;
 use crate::run::Run;
-use crate::slot::{self, Slot};
-use crate::source::{self, Pos};
+use crate::slot::Slot;
+use crate::source::Pos;
 
+pub use crate::attrs::{Attr, Attrs};
 pub use crate::scope::Env;
 pub use crate::thunk::Thunk;
 pub(crate) use crate::thunk::{Delayed, Native, NodeId, ThunkState};
 
 use nix_syntax::ast::{Lambda, Literal};
-use nix_syntax::{Place, Symbol as Sym};
 
 /// A Nix value. List elements and attributes may be [`Value::Thunk`]: not evaluated yet.
 // Two whole words: a tag of one byte would be copied apart from the seven bytes behind it.
@@ -143,115 +142,6 @@ impl<'a> List<'a> {
     #[must_use]
     pub fn items(&self) -> impl ExactSizeIterator<Item = Value<'a>> + use<'a> {
         self.slots().iter().map(|item| item.get())
-    }
-}
-
-/// One attribute of a set.
-#[derive(Clone, Copy)]
-pub struct Attr<'a> {
-    pub(crate) name: Sym,
-    pub(crate) place: Place,
-    pub(crate) slot: Slot<'a>,
-}
-
-const _: () = assert!(size_of::<Attr<'_>>() == 16);
-
-impl<'a> Attr<'a> {
-    #[inline]
-    pub(crate) fn value(&self) -> Value<'a> {
-        self.slot.get()
-    }
-
-    #[inline]
-    pub(crate) fn pos(&self) -> Pos {
-        source::at(self.place)
-    }
-}
-
-/// An attribute set: attributes sorted by symbol, over those of another set.
-///
-/// A small update of a large set is a layer, as long as attributes are only looked up; whoever
-/// wants them all gets them from `Evaluator::entries`, which makes one run of them, once.
-#[repr(C)]
-pub struct Attrs<'a> {
-    /// The attributes of this layer. Where the lowest bit is set, a second word follows: the address
-    /// of the set whose attributes count where this one has none of the name.
-    own: Cell<u64>,
-    // As variant as what it stands for.
-    content: PhantomData<(Run<'a, Attr<'a>>, Cell<&'a Attr<'a>>)>,
-}
-
-const _: () = assert!(size_of::<Attrs<'_>>() == 8 && size_of::<List<'_>>() == 8);
-const _: () = assert!(align_of::<Attr<'_>>() == 8);
-
-const LAYERED: u64 = 1;
-
-impl<'a> Attrs<'a> {
-    pub(crate) fn new(arena: &'a Bump, entries: &'a [Attr<'a>]) -> &'a Self {
-        let own = Cell::new(Run::new(arena, entries).bits());
-        arena.alloc(Attrs { own, content: PhantomData })
-    }
-
-    /// `below // own`.
-    pub(crate) fn layer(arena: &'a Bump, own: &'a [Attr<'a>], below: &'a Attrs<'a>) -> &'a Self {
-        let words = [Run::new(arena, own).bits() | LAYERED, slot::address(below)];
-        let words: &'a mut [u64; 2] = arena.alloc(words);
-        let address = std::ptr::from_mut(words).expose_provenance();
-        // SAFETY: a set is its first word, and more where that says so; both are initialised, live
-        // for `'a`, and are reached through the set only.
-        unsafe { &*std::ptr::with_exposed_provenance(address) }
-    }
-
-    /// The attributes of this layer.
-    #[inline]
-    fn own(&self) -> &'a [Attr<'a>] {
-        // SAFETY: but for the lowest bit, the word is that of a run for `'a`.
-        unsafe { Run::from_bits(self.own.get() & !LAYERED) }.get()
-    }
-
-    #[inline]
-    fn below(&self) -> Option<&'a Attrs<'a>> {
-        if self.own.get() & LAYERED == 0 {
-            return None;
-        }
-        let second = std::ptr::from_ref(self).addr() + size_of::<u64>();
-        // SAFETY: such a set was made by `layer`, which exposed both words, of which the second is the
-        // address of a set for `'a`.
-        Some(unsafe { slot::reference(*std::ptr::with_exposed_provenance::<u64>(second)) })
-    }
-
-    /// The attributes of this layer, and what is below.
-    pub(crate) fn parts(&self) -> (&'a [Attr<'a>], Option<&'a Attrs<'a>>) {
-        (self.own(), self.below())
-    }
-
-    /// From now on all attributes are in one run.
-    pub(crate) fn flattened(&self, arena: &'a Bump, entries: &'a [Attr<'a>]) {
-        self.own.set(Run::new(arena, entries).bits());
-    }
-
-    #[inline]
-    pub(crate) fn get(&self, name: Sym) -> Option<&'a Attr<'a>> {
-        let entries = self.own();
-        let found = if entries.len() <= 8 {
-            entries.iter().find(|attr| attr.name == name)
-        } else {
-            entries.binary_search_by_key(&name, |attr| attr.name).ok().map(|at| &entries[at])
-        };
-        match (found, self.below()) {
-            (None, Some(below)) => below.get(name),
-            _ => found,
-        }
-    }
-
-    pub(crate) fn value(&self, name: Sym) -> Option<Value<'a>> {
-        self.get(name).map(Attr::value)
-    }
-
-    /// Whether the set has no attributes.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.own().is_empty() && self.below().is_none_or(Attrs::is_empty)
     }
 }
 

@@ -110,7 +110,7 @@ fn get_attr<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
 
 fn has_attr<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
     let name = nix.force_name(args[0], pos)?;
-    Ok(Value::Bool(nix.force_attrs(args[1], pos)?.get(name).is_some()))
+    Ok(Value::Bool(nix.force_attrs(args[1], pos)?.has(name)))
 }
 
 fn intersect_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a> {
@@ -118,9 +118,9 @@ fn intersect_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out
     let right = nix.force_attrs(args[1], pos)?;
     let mut entries = Vec::with_capacity(16);
     if nix.count(left) < nix.count(right) {
-        entries.extend(gathered(left).iter().filter_map(|attr| right.get(attr.name)).copied());
+        entries.extend(gathered(left).iter().filter_map(|attr| right.get(attr.name)));
     } else {
-        entries.extend(gathered(right).iter().filter(|attr| left.get(attr.name).is_some()));
+        entries.extend(gathered(right).iter().filter(|attr| left.has(attr.name)));
     }
     Ok(nix.attrs_in_order(&entries))
 }
@@ -167,7 +167,7 @@ fn remove_attrs<'a>(nix: &Evaluator<'a>, args: &[Value<'a>], pos: Pos) -> Out<'a
         names.extend(nix.force_known_name(name, pos)?);
     }
     // What is taken out is mostly not there.
-    names.retain(|name| attrs.get(*name).is_some());
+    names.retain(|name| attrs.has(*name));
     if names.is_empty() {
         return Ok(Value::Attrs(attrs));
     }
