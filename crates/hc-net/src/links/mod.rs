@@ -7,6 +7,7 @@
 mod attach;
 mod forwarding;
 mod lan;
+mod lost;
 mod mend;
 mod overlay;
 mod port;
@@ -15,6 +16,7 @@ mod tap;
 
 pub use attach::{Attached, attach, detach};
 pub use lan::{LanTap, attach_lan, attach_lan_tap};
+pub use lost::{lost, macvtaps};
 pub use mend::{reattach, reattach_lan};
 pub use roads::ensure_roads;
 pub use tap::{Tap, attach_tap, loose_taps};
@@ -176,7 +178,9 @@ async fn ensure_network(netlink: &Netlink, place: Place<'_>, spec: &NetworkSpec)
             return Err(Error::NotABridge { link: name, network: place.network.clone() });
         }
     } else {
-        let create = LinkMessageBuilder::<LinkBridge>::new(&name);
+        // With another MTU than it is to have: only one that is set stays, and has the kernel not look at
+        // those of all ports whenever one comes.
+        let create = LinkMessageBuilder::<LinkBridge>::new(&name).mtu(spec.mtu ^ 1);
         let created = netlink.handle.link().add(create.build()).execute().await;
         // Somebody else doing the same is fine.
         crate::netlink::unless(created, libc::EEXIST)
