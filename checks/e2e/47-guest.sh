@@ -95,7 +95,7 @@ sum() {
 
 # --- A command: everything of its identity, and its own streams.
 boot microvm root.erofs ''
-sum "a machine without an identity waits for one" "Hello 1 nobody" guest hello
+sum "a machine without an identity waits for one" "Hello 2 nobody" guest hello
 refuse 1 "has no identity" "and runs nothing before" inside true
 identity one 2 '{}' '"started"' '{ "interfaces": [{ "device": "02:00:00:00:00:99", "name": "x" }], "routes": [] }'
 refuse 1 "x: no device has the MAC 02:00:00:00:00:99" "an interface that is not there is an error" guest identity identity.json
@@ -198,7 +198,7 @@ sum "a machine stands still with all that runs in it" "Quiet" guest quiesce sh -
 check "and is saved" save running
 wait "$machine"
 resume root.erofs running
-sum "its copy knows that it was somebody" "Hello 1 identified Started Ready" guest hello 1
+sum "its copy knows that it was somebody" "Hello 2 identified Started Ready" guest hello 1
 refuse 1 "stands still" "and does nothing yet" inside true
 identity after 6 '{}' '"started"'
 sum "until it is another" "Started Ready Identified" guest identity identity.json Identified

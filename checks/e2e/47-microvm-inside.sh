@@ -89,6 +89,11 @@ piped=0
 out=$(echo piped | hc run --vm db -- sh -c 'cat; uname -r; echo err >&2; getent ahostsv6 db >/dev/null && echo named; exit 7' 2>/dev/null) || piped=$?
 same "a throw-away microVM has its streams, a kernel and a network, and hands its exit code on" \
 	"$(sed '2s/.*-cloud-amd64.*/kernel/' <<<"$out" | xargs) $piped" "piped kernel named 7"
+check "of one that is on its wire nothing is told" hc status db
+silent "cut off" "of it"
+ip link del wire0
+check "of one whose wire went" hc status db
+says '^ +cut off +from wire0: `hc restart db`' "it is, and what helps"
 check "stop" hc stop db
 before=$(footprint | grep -v processes)
 refuse 137 "ran out of memory" "its memory is its own, and what ran out of it is told" hc run --vm --memory 128M --no-network db -- tail /dev/zero

@@ -33,7 +33,6 @@ says "rootSize is for containers: use vm.layerSize" "and what to use instead"
 describe ''
 # Where snapshots share their blocks.
 truncate -s 4G "$WORK/xfs.img" && mkfs.xfs -q "$WORK/xfs.img" && mount -o loop "$WORK/xfs.img" /var/lib/hc || exit 1
-before=$(losetup -a | wc -l)
 check "a microVM with volumes is deployed" deploy
 inside() { hc exec db -- sh -c "$1"; }
 room() { inside "df --output=size -k /var/www | tail -1" | tr -d ' '; }
@@ -41,7 +40,7 @@ same "they are where they belong, and nothing else" "$(inside "grep -E '^/dev/vd
 	"/var/www xfs /var/www/deep/er xfs"
 same "with files of the machine" "$(inside 'cat /var/www/deep/er/laid')" laid
 same "memory too, of its size" "$(inside 'df --output=fstype,size -k /scratch | tail -1 | xargs')" "tmpfs 16384"
-same "this host's kernel sees none of their file systems" "$(losetup -a | wc -l)" "$before"
+same "this host's kernel sees none of their file systems" "$(losetup -a | grep -c volumes/db)" 0
 inside 'echo one >/var/www/file; chown www-data /var/www/file; head -c 20M /dev/urandom >/var/www/big'
 check "a snapshot while it runs, without a word of sync" hc volume snapshot db/data@first
 inside 'echo two >/var/www/file'

@@ -32,6 +32,7 @@ cloud <<-NIX
 	  hosts.here.machines.box = { image = images.debian; command = [ "/bin/sleep" "infinity" ]; };
 	  hosts.here.machines.one = {
 	    aliases = [ "also" ];
+	    stop.timeoutSec = 4;
 	    kind = "microvm";
 	    image = images.debian;
 	    vm = { kernel = images.kernel { src = ./kernel.deb; }; layerSize = "1G"; };
@@ -151,6 +152,10 @@ check "one whose supervisor is killed ends" bash -c 'for i in $(seq 100); do [ "
 check "and its name is nobody's" bash -c 'for i in $(seq 100); do "$HC" exec box -- getent hosts two || exit 0; sleep 0.1; done; exit 1'
 check "its name can be had again" hc fork one two
 same "and it is another" "$(inside two 'cat /root/when')" one
+# Its command hears nothing any more, nor is there anything for which the power button means something.
+inside one 'kill -STOP $(pidof bash)'
+check "one that does not stop" hc stop one
+same "is killed at its deadline" "$(hc status one --json | jq -r '[.exit.killed, .exit.requested, .phase] | join(" ")')" "true true stopped"
 check "everything is taken away" hc destroy --yes --keep-store
 same "except a volume that is to be kept" "$(find /var/lib/hc/volumes -name image)" /var/lib/hc/volumes/one/data/image
 check "which goes when that is said" hc volume rm --yes --force one/data

@@ -73,6 +73,17 @@ refuse 7 "" "a machine that stopped is refused at once" get east near "http://[$
 hc_on west start far >/dev/null
 check "and is there again" again
 
+# Another host of the same name, which is not where the others look for it.
+host double 3
+other_machines
+check "deploy of another host of the same name" hc_on double deploy --host west "path:$WORK/double"
+says "warning: this host has not the address 192\.0\.2\.2 at which others hear host 'west'" "says so"
+says "deploy this one under a name of its own" "and what to do"
+refuse 28 "" "it is not heard" hc_on double exec other -- curl -sS --max-time 1 "http://[$(hc ip --json near.lan.east.test | jq -r '.[0].ipv6')]/"
+check "and the good one is" get east near "http://[$back]/"
+check "it is destroyed" hc_on double destroy --yes --keep-store
+kill "${pids[double]}"
+
 # The same over a wire that is not trusted.
 machines=$(hc_on east ps --json | jq -c 'map([.name, .pid])')
 sed -i 's|overlay.mode = "plain"|overlay.mode = "wireguard"|' "$WORK/cloud/cloud.nix"

@@ -66,4 +66,30 @@ check "and the machine that was there is there again" get 192.0.2.7
 
 check "stop" hc stop web tree plain
 same "nothing is left on the host" "$(ip -o link show type macvlan)" ""
+
+# A host without networks, whose machines are on its wires alone.
+cloud <<-'NIX'
+	{ images, ... }:
+	let
+	  site = import ./site.nix images;
+	in {
+	  cloud.name = "test";
+	  hosts.one.machines.web = site [ ] // { lan.wire0.addresses = [ "192.0.2.7/24" ]; };
+	}
+NIX
+check "deploy of a host without networks" deploy
+check "its machine is reached on the wire" get 192.0.2.7
+nft flush ruleset
+check "rules that somebody flushed are back" within 5 nft list table inet hc
+ip link del wire0
+refuse 7 "" "without the wire there is nothing" bash -c '! "$HC" exec web -- ip link show lan0 || exit 0; exit 7'
+check "what it is cut off from is told" hc status web
+says '^ +cut off +from wire0' "by name"
+wire
+check "and it is on a link that came back" within 5 get 192.0.2.7
+check "which is told as well" hc status web
+silent 'cut off' "by nothing"
+check "destroy" hc destroy --yes --keep-store
+sleep 0.6 # for as long as the agent looks at what is gone
+same "leaves no rules" "$(nft list ruleset | wc -l)" 0
 finish

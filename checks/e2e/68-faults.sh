@@ -65,6 +65,32 @@ on west ip link del hco0
 check "and that to other hosts" within 5 get east near "$far"
 check "the host asks for names as before" within 5 on west getent ahostsv6 near.lan.east.test.internal
 
+# Another host deploys the description of west, and is not it.
+host double 3
+other_machines
+on double "$top/checks/lib/ear" hco0 "$prefix" "$WORK/leaked3" & ears="$ears $!"
+ask() { while [ ! -e "$WORK/deployed" ]; do get east near "$far" 3 >/dev/null || echo lost; done; }
+ask >"$WORK/lost" 2>&1 & asks=$!
+check "deploy of another host of the same name" hc_on double deploy --host west "path:$WORK/double"
+touch "$WORK/deployed"
+says "warning: host 'east' hears another host 'west' at 192\.0\.2\.2: two hosts have that name" "says so, and where"
+says "Deploy it under a name of its own" "and what to do"
+wait $asks
+same "the good one is reached throughout" "$(cat "$WORK/lost")" ""
+same "and not a packet came to the other one" "$(cat "$WORK/leaked3")" 0
+refuse 28 "" "which does not reach anybody either" hc_on double exec other -- curl -sS --max-time 1 "http://[$near]/"
+check "east knows the good one" hc_on east net ls
+says '^west +192\.0\.2\.2 ' "where it is"
+check "deploy of the good one" deploy_on west
+silent "warning: (host|this host)" "as before"
+check "the other one is destroyed" hc_on double destroy --yes --keep-store
+
+# What has been ready for a while may be kept for longer.
+kept() { [ "$(on east dig +noall +answer @127.0.0.153 "$1.lan.east.test.internal" AAAA | awk '{ print $2 }')" = "$2" ]; }
+check "an address of a machine that has long been ready" within 35 kept near 5
+hc_on east restart near >/dev/null
+check "and of one that was started again" kept near 1
+
 kill $ears
 same "nothing of one network was on another" "$(cat "$WORK/leaked") $(cat "$WORK/leaked2")" "0 0"
 check "where it belongs it was heard" test "$(cat "$WORK/heard")" -gt 20

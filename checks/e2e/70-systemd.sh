@@ -64,6 +64,39 @@ by_hand() {
 	same "$1: nothing of it is left" "$(on find /sys/fs/cgroup -path '*alone*' -type d)" ""
 }
 
+# systemd-resolved asks hc, for as long as its agent runs.
+resolver() {
+	local name=m1.lan.one.test.internal address
+	address=$("$HC" ip --json m1.lan.one.test | jq -r '.[0].ipv6')
+	on systemd-sysusers systemd-resolve.conf
+	on systemctl reload dbus # whose rules name that user
+	hc agent stop >/dev/null
+	check "$1: systemd-resolved comes up" on systemctl start systemd-resolved
+	on ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
+	check "$1: an agent that finds it" hc agent start
+	check "$1: tells it whom to ask" within 5 on bash -c 'resolvectl domain | grep -q "hcb.*~test.internal"'
+	check "$1: resolvectl asks hc" on resolvectl query "$name"
+	says "$address +-- link: hcb" "$1: over the network's bridge"
+	check "$1: getent over the stub" on getent -s hosts:dns ahostsv6 "$name"
+	says "^$address " "$1: has the address"
+	check "$1: getent over the bus" on getent -s hosts:resolve ahostsv6 "$name"
+	says "^$address " "$1: has the address, too"
+	check "$1: and back" on resolvectl query "$address"
+	says ": $name " "$1: from the address"
+	check "$1: a host's own resolver is restarted" on systemctl restart systemd-resolved
+	check "$1: and knows it still" on resolvectl query "$name"
+	same "$1: hc left resolv.conf alone" "$(on grep '^nameserver' /etc/resolv.conf)" "nameserver 127.0.0.53"
+	hc agent stop >/dev/null
+	same "$1: without an agent nobody is asked" "$(on resolvectl domain | grep -c internal)" 0
+	refuse 1 "" "$1: nor answers" on resolvectl query "$name"
+	hc ps >/dev/null
+	check "$1: with the next one it does" within 5 on resolvectl query "$name"
+	on systemctl stop systemd-resolved
+	on sh -c 'rm /etc/resolv.conf && echo nameserver 192.0.2.1 >/etc/resolv.conf'
+	check "$1: without it hc is in resolv.conf" hc agent restart
+	check "$1: as its first name server" within 5 on bash -c 'grep -m1 "^nameserver" /etc/resolv.conf | grep -q 127.0.0.153'
+}
+
 # The power goes, and comes back: what was current runs again, without anybody's doing.
 reboot() {
 	local before
@@ -149,6 +182,7 @@ scenario() {
 	check "$1: a machine that dies is started again" another m1 "$old"
 
 	by_hand "$1"
+	resolver "$1"
 	check "$1: destroy" hc destroy --yes
 	same "$1: leaves no unit" "$(unit LoadState)" not-found
 	same "$1: no unit file" "$(on find /run/systemd/system /run/systemd/transient /etc/systemd -name '*hc-*')" ""
@@ -163,7 +197,8 @@ scenario() {
 	same "$1: the host left nothing" "$(find /sys/fs/cgroup -name 'hc-systemd-*' | wc -l)" 0
 }
 
-mkdir -p "$host"
+mkdir -p "$host/debs"
+cp "${RESOLVED_DEBS:?packages of systemd-resolved}"/*.deb "$host/debs/"
 trap 'systemd end "$host" >/dev/null 2>&1' EXIT
 # Process 1 of version 256 and later does without version 1 of control groups.
 version=$(systemctl --version | sed -nE '1s/^systemd ([0-9]+).*/\1/p')

@@ -73,6 +73,11 @@ two_hosts() { # SSH-OF-west, ALIAS-OF-near
 	NIX
 }
 
+# The same cloud in $WORK/double, with other machines on west: the test's hosts have their control groups in common.
+other_machines() {
+	rm -rf "$WORK/double" && cp -r "$WORK/cloud" "$WORK/double"
+	sed -i 's/machines\.far/machines.other/; s/machines\.hidden/machines.veiled/' "$WORK/double/cloud.nix"
+}
 deploy_on() { hc_on "$1" deploy --host "$1" "path:$WORK/cloud"; }
 get() { hc_on "$1" exec "$2" -- curl -sS --max-time "${4:-1}" "http://[$3]/"; }
 address_of() { "$HC" ip --json "$1" | jq -r '.[0].ipv6'; }

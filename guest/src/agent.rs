@@ -32,10 +32,11 @@ struct Agent<'a> {
     signals: File,
     freezer: Freezer,
     wanted: &'a Wanted,
-    /// The image is mounted.
-    below: bool,
-    /// The root is, and is everything.
+    begun: root::Begun,
+    /// The root is mounted, and is everything.
     rooted: bool,
+    /// What else is mounted is.
+    placed: bool,
     sessions: Vec<Session>,
     /// Without entropy and clock, to know the same one again.
     identity: Option<Box<Identity>>,
@@ -51,18 +52,22 @@ struct Agent<'a> {
 pub fn run(port: Port, wanted: &Wanted) -> Result<(), String> {
     let signals =
         process::signals().map_err(|error| format!("cannot wait for signals: {error}"))?;
+    // What is the same for all machines of a kind is done before one is saved.
     crate::network::begin();
+    payload::mount_usual()?;
+    let mut ready = Ready::default();
+    ready.listen().map_err(cannot_listen)?;
     let mut agent = Agent {
         port,
         signals,
         freezer: Freezer::new(),
         wanted,
-        // What is the same for all machines of a kind is done before one is saved.
-        below: root::mount_below(wanted),
+        begun: root::begin(wanted),
         rooted: false,
+        placed: false,
         sessions: Vec::new(),
         identity: None,
-        ready: Ready::default(),
+        ready,
         frozen: false,
     };
     // The host may have opened its end long before: no signal tells of that.
@@ -70,6 +75,10 @@ pub fn run(port: Port, wanted: &Wanted) -> Result<(), String> {
         agent.turn();
         agent.wait();
     }
+}
+
+fn cannot_listen(error: sys::Errno) -> String {
+    format!("cannot listen for readiness: {error}")
 }
 
 impl Agent<'_> {
@@ -151,6 +160,17 @@ impl Agent<'_> {
                 Ok(()) => self.say(&FromGuest::Quiet),
                 Err(why) => self.say(&FromGuest::Failed(format!("cannot stand still: {why}"))),
             },
+            ToGuest::Mount(files) => match self.mount_root().and_then(|()| identity::begin()) {
+                Ok(()) => {
+                    files.iter().for_each(|path| sys::keep_in_memory(path));
+                    self.say(&FromGuest::Mounted);
+                }
+                Err(why) => self.say(&FromGuest::Failed(why)),
+            },
+            ToGuest::Rehearse => {
+                self.freezer.rehearse();
+                self.say(&FromGuest::Rehearsed);
+            }
             ToGuest::Exec(exec) => self.begin(number, |identity| {
                 let payload = &identity.payload;
                 let term = ("TERM".to_string(), "xterm-256color".to_string());
@@ -218,12 +238,10 @@ impl Agent<'_> {
         identity::set_clock(core::mem::take(&mut new.clock))
             .map_err(|error| format!("cannot set the clock: {error}"))?;
         // After the clock, which is right only as long as nothing takes long.
-        if !self.rooted {
-            root::mount(self.wanted, true, self.below)?;
-            payload::enter_root()?;
-            payload::mount_usual()?;
+        self.mount_root()?;
+        if !self.placed {
             mounts::mount_all(&new.mounts)?;
-            self.rooted = true;
+            self.placed = true;
         }
         let new = Box::new(new);
         let was_another =
@@ -247,16 +265,25 @@ impl Agent<'_> {
         self.start()
     }
 
+    fn mount_root(&mut self) -> Result<(), String> {
+        if !self.rooted {
+            root::mount(self.wanted, Some(&self.begun))?;
+            payload::enter_root(&["dev", "proc", "sys", "run"])?;
+            self.rooted = true;
+        }
+        Ok(())
+    }
+
     fn start(&mut self) -> Result<(), String> {
         let Some(identity) = &self.identity else { return Ok(()) };
         let readiness = identity.readiness;
         let mut payload = identity.payload.clone();
-        self.ready.listen().map_err(|error| format!("cannot listen for readiness: {error}"))?;
+        self.ready.listen().map_err(cannot_listen)?;
         payload.environment.push(("NOTIFY_SOCKET".into(), ready::SOCKET.into()));
         if payload.init {
+            payload::unmount_groups();
             self.start_init(&payload);
         } else if !payload.command.is_empty() {
-            payload::mount_groups();
             let (user, directory) = (payload.user.as_deref(), payload.directory.as_deref());
             let environment = payload.environment.iter();
             let work = Work::Run(Program::find(&payload.command, environment, user, directory)?);

@@ -29,8 +29,8 @@ fn start() -> Result<(), String> {
     if let Some(port) = Port::open()? {
         return agent::run(port, &wanted);
     }
-    root::mount(&wanted, false, false)?;
-    payload::enter_root()?;
+    root::mount(&wanted, None)?;
+    payload::enter_root(&payload::SPECIAL)?;
     if wanted.command.is_empty() {
         return Err(payload::execute_init(&wanted, &Payload::default()));
     }
@@ -78,5 +78,6 @@ pub fn end() -> ! {
     sys::sync();
     mounts::unmount_all();
     let _ = sys::mount("", "/", "", sys::MS_REMOUNT | sys::MS_RDONLY, "");
+    root::close_layer();
     sys::power_off()
 }

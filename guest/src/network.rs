@@ -5,25 +5,38 @@ use crate::netlink::{
     Netlink, attributes,
 };
 use crate::sys::{self, Errno, at};
-use crate::wire::{Identity, Interface, Route};
+use crate::wire::{Address, Identity, Interface, Route};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv6Addr};
 
 const LOOPBACK: u32 = 1;
 const UP: u32 = 1;
+/// An attribute of links.
+const NAME: u16 = 3;
 const NODAD: u8 = 2;
 const PERMANENT: u16 = 0x80;
 const ONLINK: u32 = 4;
 const SCOPE_LINK: u8 = 253;
 
-/// Sets up what every machine has.
+/// Sets up what every machine has: the loopback, and links that are up and say nothing. Nobody has an
+/// address yet.
 pub fn begin() {
+    const ETHERNET: [u8; 2] = [1, 0];
     quiet("default");
-    if let Ok(netlink) = Netlink::open() {
-        // A machine without a loopback is one all the same.
-        let _ = set_link(&netlink, LOOPBACK, true, &[]);
+    let Ok(netlink) = Netlink::open() else { return };
+    // A machine without one of these is one all the same.
+    let _ = set_link(&netlink, LOOPBACK, true, &[]);
+    for link in netlink.all(GET_LINK, &[0; 16]).unwrap_or_default() {
+        let name = attributes(&link, 16).find(|(number, _)| *number == NAME);
+        let name = name.and_then(|(_, name)| name.strip_suffix(b"\0"));
+        if let (Some(name), Some(index)) = (name, index_of(&link))
+            && link.get(2..4) == Some(&ETHERNET)
+        {
+            quiet(&String::from_utf8_lossy(name));
+            let _ = set_link(&netlink, index, true, &[]);
+        }
     }
 }
 
@@ -43,8 +56,13 @@ pub fn set_up(identity: &Identity, again: bool) -> Result<(), String> {
             let [a, b, c, d, e, f] = interface.device;
             format!("{name}: no device has the MAC {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
         })?;
-        indexes.push(index);
-        if !identity.payload.init && is_new(&links, index, name) {
+        // As `begin` left it, on a wire of hc's: it stays up, and becomes this machine's.
+        let as_begun = !again && !identity.payload.init && !interface.neighbours.is_empty();
+        let stays = as_begun
+            && is_called(&links, index, name)
+            && set_link_of(&netlink, interface, index, true, &[]).is_ok();
+        indexes.push((index, stays));
+        if stays {
             continue;
         }
         // First all out of the way: names may change places. One that was given by hand is also one
@@ -54,13 +72,16 @@ pub fn set_up(identity: &Identity, again: bool) -> Result<(), String> {
             .and_then(|()| set_link(&netlink, index, false, &[(3, aside.as_bytes())]))
             .map_err(refused(format!("take {name} down")))?;
     }
-    for (interface, index) in identity.interfaces.iter().zip(&indexes) {
-        set_up_one(&netlink, interface, *index, again)?;
+    for (interface, (index, stays)) in identity.interfaces.iter().zip(&indexes) {
+        if !stays {
+            bring_up(&netlink, interface, *index, again)?;
+        }
+        give_addresses(&netlink, interface, *index)?;
     }
     for route in &identity.routes {
         let of = identity.interfaces.iter().position(|i| i.name == route.interface);
         let shown = format!("{}/{}", route.to.ip, route.to.prefix);
-        let index = of.map(|at| indexes[at]).ok_or_else(|| {
+        let index = of.map(|at| indexes[at].0).ok_or_else(|| {
             format!("the route to {shown} is of an interface {} that is none", route.interface)
         })?;
         add_route(&netlink, route, index).map_err(refused(format!("add the route to {shown}")))?;
@@ -68,16 +89,15 @@ pub fn set_up(identity: &Identity, again: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a link is down, and called what it is to be called.
-fn is_new(links: &[Vec<u8>], index: u32, name: &str) -> bool {
-    const NAME: u16 = 3;
-    links.iter().any(|link| {
-        let flags =
-            link.get(8..12).and_then(|flags| Some(u32::from_le_bytes(flags.try_into().ok()?)));
-        link.get(4..8) == Some(&index.to_le_bytes())
-            && flags.is_some_and(|flags| flags & UP == 0)
-            && attributes(link, 16).any(|a| a.0 == NAME && a.1 == format!("{name}\0").as_bytes())
-    })
+/// Whether a link is called what it is to be called.
+fn is_called(links: &[Vec<u8>], index: u32, name: &str) -> bool {
+    let name = format!("{name}\0");
+    let called = |link: &Vec<u8>| attributes(link, 16).any(|a| a == (NAME, name.as_bytes()));
+    links.iter().any(|link| index_of(link) == Some(index) && called(link))
+}
+
+fn index_of(link: &[u8]) -> Option<u32> {
+    link.get(4..8)?.first_chunk().copied().map(u32::from_le_bytes)
 }
 
 /// By the address it was made with, or else has now.
@@ -86,20 +106,21 @@ fn find(links: &[Vec<u8>], mac: [u8; 6]) -> Option<u32> {
     const NOW: u16 = 1;
     let by = |number| {
         let link = links.iter().find(|link| attributes(link, 16).any(|a| a == (number, &mac[..])));
-        link.and_then(|link| Some(u32::from_le_bytes(link.get(4..8)?.try_into().ok()?)))
+        link.and_then(|link| index_of(link))
     };
     by(MADE_WITH).or_else(|| by(NOW))
 }
 
-/// All addresses are known, and nobody needs asking.
+/// All addresses are known, the one of the link too, and nobody needs asking.
 fn quiet(name: &str) {
-    say(name, &[("accept_ra", b"0"), ("accept_dad", b"0")]);
+    say(name, &[("accept_ra", b"0"), ("accept_dad", b"0"), ("addr_gen_mode", b"1")]);
 }
 
 /// Routers are heard, and others asked whether an address is free. Their way to everybody is better than
 /// that over the host.
 fn listens(name: &str) {
-    say(name, &[("accept_ra", b"1"), ("accept_dad", b"1"), ("ra_defrtr_metric", b"512")]);
+    let metric = ("ra_defrtr_metric", &b"512"[..]);
+    say(name, &[("accept_ra", b"1"), ("accept_dad", b"1"), ("addr_gen_mode", b"0"), metric]);
 }
 
 /// A kernel may be without IPv6, and without the newer of these.
@@ -116,22 +137,40 @@ fn set_link(netlink: &Netlink, index: u32, up: bool, with: &[Attribute<'_>]) -> 
     netlink.set(NEW_LINK, &fixed, with)
 }
 
-fn set_up_one(
+/// Gives a link its MAC and its MTU.
+fn set_link_of(
+    netlink: &Netlink,
+    interface: &Interface,
+    index: u32,
+    up: bool,
+    with: &[Attribute<'_>],
+) -> sys::Result<()> {
+    const MAC: u16 = 1;
+    const MTU: u16 = 4;
+    let mtu = interface.mtu.map(u32::to_le_bytes);
+    let own = [(MAC, &interface.mac[..])].into_iter();
+    let own = own.chain(mtu.iter().map(|mtu| (MTU, &mtu[..])));
+    set_link(netlink, index, up, &own.chain(with.iter().copied()).collect::<Vec<_>>())
+}
+
+/// Says what an interface could not be given.
+fn refused<'a>(interface: &'a Interface, what: &str) -> impl FnOnce(Errno) -> String + use<'a> {
+    let what = String::from(what);
+    move |error| format!("{}: cannot {what}: {error}", interface.name)
+}
+
+/// Names a link that is down, and takes it up.
+fn bring_up(
     netlink: &Netlink,
     interface: &Interface,
     index: u32,
     again: bool,
 ) -> Result<(), String> {
     let name = &interface.name;
-    let refused = |what: &str| {
-        let what = String::from(what);
-        move |error: Errno| format!("{name}: cannot {what}: {error}")
-    };
+    let refused = |what| refused(interface, what);
     let called = format!("{name}\0");
-    let mtu = interface.mtu.unwrap_or(0).to_le_bytes();
-    let with = [(3, called.as_bytes()), (1, &interface.mac[..]), (4, &mtu[..])];
-    let count = if interface.mtu.is_some() { 3 } else { 2 };
-    set_link(netlink, index, false, &with[..count]).map_err(refused("set name, MAC and MTU"))?;
+    set_link_of(netlink, interface, index, false, &[(NAME, called.as_bytes())])
+        .map_err(refused("set name, MAC and MTU"))?;
     // Where nobody is known beforehand, the network is not hc's.
     if interface.neighbours.is_empty() {
         listens(name)
@@ -149,8 +188,24 @@ fn set_up_one(
             gone.map_err(refused("remove an old address"))?;
         }
     }
-    set_link(netlink, index, true, &[]).map_err(refused("set up"))?;
-    for address in &interface.addresses {
+    set_link(netlink, index, true, &[]).map_err(refused("set up"))
+}
+
+/// The address that a link has by its MAC (RFC 4291, appendix A).
+fn of_link(mac: [u8; 6]) -> Address {
+    let [a, b, c, d, e, f] = mac;
+    let [first, second] = [[a ^ 2, b], [c, 0xff]].map(u16::from_be_bytes);
+    let [third, fourth] = [[0xfe, d], [e, f]].map(u16::from_be_bytes);
+    let ip = Ipv6Addr::new(0xfe80, 0, 0, 0, first, second, third, fourth);
+    Address { ip: ip.into(), prefix: 64 }
+}
+
+/// Gives a link that is up its addresses and neighbours.
+fn give_addresses(netlink: &Netlink, interface: &Interface, index: u32) -> Result<(), String> {
+    let refused = |what: &str| refused(interface, what);
+    // The kernel gives itself one where routers are heard.
+    let own = (!interface.neighbours.is_empty()).then(|| of_link(interface.mac));
+    for address in own.iter().chain(&interface.addresses) {
         let (family, ip) = raw(address.ip);
         let flags = if address.ip.is_ipv6() { NODAD } else { 0 };
         let fixed = [&[family, address.prefix, flags, 0][..], &index.to_le_bytes()].concat();

@@ -20,12 +20,15 @@ const ENVIRONMENT: [&str; 3] = [
 /// What an image's init may be, in the kernel's own order.
 const INITS: [&str; 3] = ["/sbin/init", "/etc/init", "/bin/init"];
 
-/// Makes [`ROOT`] the root of everything; `/dev`, `/proc` and `/sys` move along.
+/// What every root has, and goes along into the machine's.
+pub const SPECIAL: [&str; 3] = ["dev", "proc", "sys"];
+
+/// Makes [`ROOT`] the root of everything; these mounts move along.
 ///
 /// # Errors
 /// A sentence on what could not be done.
-pub fn enter_root() -> Result<(), String> {
-    for name in ["dev", "proc", "sys"] {
+pub fn enter_root(moved: &[&str]) -> Result<(), String> {
+    for name in moved {
         let target = format!("{ROOT}/{name}");
         let moved = sys::mkdir(&target)
             .and_then(|()| sys::mount(&format!("/{name}"), &target, "", sys::MS_MOVE, ""));
@@ -64,18 +67,24 @@ pub fn execute_init(wanted: &Wanted, payload: &Payload) -> String {
     format!("cannot run the image's init{tried}")
 }
 
-/// Where a command finds the control groups; an image's init mounts them as it likes.
-pub fn mount_groups() {
-    let strict = sys::MS_NOSUID | sys::MS_NODEV | sys::MS_NOEXEC;
-    let _ = sys::mount("hc", "/sys/fs/cgroup", "cgroup2", strict, "");
+/// Where a command finds the control groups.
+const GROUPS: &str = "/sys/fs/cgroup";
+
+/// Takes the control groups away: an image's init mounts them as it likes.
+pub fn unmount_groups() {
+    let _ = sys::unmount(GROUPS);
 }
 
-/// What programs expect to be there, and an image's init would find mounted already.
+/// What programs expect to be there, and an image's init would find mounted already. It is moved into the
+/// root with [`SPECIAL`] and `/run`.
 ///
 /// # Errors
 /// A sentence on what could not be mounted.
 pub fn mount_usual() -> Result<(), String> {
     let private = sys::MS_NOSUID | sys::MS_NODEV;
+    let strict = private | sys::MS_NOEXEC;
+    // A kernel may have none.
+    let _ = sys::mount("hc", GROUPS, "cgroup2", strict, "");
     let terminals = "gid=5,mode=0620,ptmxmode=0666";
     for (kind, target, flags, options) in [
         ("devpts", "/dev/pts", sys::MS_NOSUID | sys::MS_NOEXEC, terminals),

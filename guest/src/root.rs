@@ -7,6 +7,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicI32, Ordering};
 
 /// Where the finished root is, before it is everything.
 pub const ROOT: &str = "/root";
@@ -19,25 +20,38 @@ const BLOCK: &str = "/sys/class/block";
 const PATIENCE_MS: u64 = 10_000;
 const PAUSE_MS: u64 = 2;
 
-/// Mounts the read-only root file system of an image, where that is what the root is made of, and says
-/// whether it did. It is never another one: what is written over it is on another disk.
-#[must_use]
-pub fn mount_below(wanted: &Wanted) -> bool {
-    let Some((disk, _)) = find(wanted).filter(|(_, kind)| kind == EROFS) else { return false };
-    make(LOWER).is_ok() && sys::mount(&disk, LOWER, EROFS, sys::MS_RDONLY, "").is_ok()
+/// What is known and done of the root while the machine waits to be told who it is.
+#[derive(Debug)]
+pub struct Begun {
+    /// The image's file system is mounted.
+    below: bool,
+    /// The device of what is written over it.
+    layer: Option<String>,
 }
 
-/// Mounts what is wanted at [`ROOT`]. `channel`: the host will say who the machine is, and that has to
-/// be written somewhere even where nothing else may be; it lasts as long as the machine runs. `below`:
-/// [`mount_below`] did its part.
+/// Mounts the read-only root file system of an image, where that is what the root is made of, and finds
+/// the disk of the layer over it. Nothing is read of that: it may be another one when the machine goes on.
+#[must_use]
+pub fn begin(wanted: &Wanted) -> Begun {
+    let image = find(wanted).filter(|(_, kind)| kind == EROFS);
+    let below = image.is_some_and(|(disk, _)| {
+        make(LOWER).is_ok() && sys::mount(&disk, LOWER, EROFS, sys::MS_RDONLY, "").is_ok()
+    });
+    Begun { below, layer: wanted.layer.as_ref().and_then(device) }
+}
+
+/// Mounts what is wanted at [`ROOT`]. `begun`: the host has said who the machine is, and that has to
+/// be written somewhere even where nothing else may be; it lasts as long as the machine runs.
 ///
 /// # Errors
 /// A sentence: which disk was not there, or what could not be mounted.
-pub fn mount(wanted: &Wanted, channel: bool, below: bool) -> Result<(), String> {
-    if below {
+pub fn mount(wanted: &Wanted, begun: Option<&Begun>) -> Result<(), String> {
+    let known = begun.and_then(|begun| begun.layer.clone());
+    if begun.is_some_and(|begun| begun.below) {
         make(ROOT)?;
-        return mount_above(wanted, LOWER);
+        return mount_above(wanted, known, LOWER);
     }
+    let channel = begun.is_some();
     if channel {
         look_again(wanted);
     }
@@ -56,13 +70,14 @@ pub fn mount(wanted: &Wanted, channel: bool, below: bool) -> Result<(), String> 
     }
     make(LOWER)?;
     at(LOWER, sys::MS_RDONLY)?;
-    mount_above(wanted, &disk)
+    mount_above(wanted, known, &disk)
 }
 
-/// The root: what is mounted below, and a layer above it. `what` is written over.
-fn mount_above(wanted: &Wanted, what: &str) -> Result<(), String> {
+/// The root: what is mounted below, and a layer above it, on the device `known` if that was found already.
+/// `what` is written over.
+fn mount_above(wanted: &Wanted, known: Option<String>, what: &str) -> Result<(), String> {
     make(LAYER)?;
-    layer(wanted)?;
+    layer(wanted, known)?;
     make(&format!("{LAYER}/upper"))?;
     make(&format!("{LAYER}/work"))?;
     let options = format!("lowerdir={LOWER},upperdir={LAYER}/upper,workdir={LAYER}/work");
@@ -70,14 +85,37 @@ fn mount_above(wanted: &Wanted, what: &str) -> Result<(), String> {
         .map_err(|error| format!("cannot put a writable layer over {what}: {error}"))
 }
 
+/// Makes the layer whole on its disk, where there is one: its journal is empty when it is mounted next. Nothing
+/// can be written to it any more.
+pub fn close_layer() {
+    const FREEZE: usize = 0xc004_5877; // FIFREEZE
+    let top = AT_LAYER.load(Ordering::Relaxed);
+    if top > 0 {
+        let _ = sys::io::control(&sys::File::inherited(top), FREEZE, &0u32);
+    }
+}
+
+/// The layer's directory, open: nothing leads there once the root is everything.
+static AT_LAYER: AtomicI32 = AtomicI32::new(0);
+
 /// What is written goes to a disk of its own, or is kept in memory.
-fn layer(wanted: &Wanted) -> Result<(), String> {
+fn layer(wanted: &Wanted, known: Option<String>) -> Result<(), String> {
     let Some(disk) = wanted.layer.as_ref().filter(|_| !wanted.read_only) else {
         return sys::mount("hc", LAYER, "tmpfs", sys::MS_NODEV, "mode=0755")
             .map_err(|error| format!("cannot make a layer in memory: {error}"));
     };
+    // hc's own: to look what it is takes a translated guest longer than to try. Its tables of inodes are holes
+    // of a file, which nobody has to fill with zeros.
+    let own = sys::MS_NODEV | sys::MS_SILENT;
+    let try_own = |path| sys::mount(path, LAYER, "ext4", own, "noinit_itable");
+    if known.as_ref().is_some_and(|path| try_own(path).is_ok()) {
+        if let Ok(top) = sys::open(LAYER, sys::at::DIRECTORY) {
+            AT_LAYER.store(top.keep(), Ordering::Relaxed);
+        }
+        return Ok(());
+    }
     let found = patiently(|| {
-        let path = device(disk)?;
+        let path = known.clone().or_else(|| device(disk))?;
         Some((kind_of(&path)?, path))
     });
     let (kind, path) = found.ok_or_else(|| {

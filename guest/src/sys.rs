@@ -80,6 +80,12 @@ impl File {
         Self::from(call(72, [self.0 as usize, DUPFD_CLOEXEC, 0]))
     }
 
+    /// Leaves it open, for [`Self::inherited`] to find by this number.
+    #[must_use]
+    pub fn keep(self) -> i32 {
+        core::mem::ManuallyDrop::new(self).0
+    }
+
     /// The one with this number, which is open and nobody else's.
     #[must_use]
     pub fn inherited(number: i32) -> Self {
@@ -113,6 +119,8 @@ pub const MS_NOEXEC: usize = 8;
 pub const MS_REMOUNT: usize = 32;
 /// As above.
 pub const MS_MOVE: usize = 8192;
+/// As above: a refusal is not told on the console.
+pub const MS_SILENT: usize = 32768;
 
 fn call<const N: usize>(number: usize, arguments: [usize; N]) -> Result<usize> {
     let mut all = [0; 6];
@@ -165,6 +173,19 @@ pub fn read_at(file: &File, buffer: &mut [u8], offset: usize) -> Result<usize> {
         }
     }
     Ok(done)
+}
+
+/// Reads a file, or much of it, so that the kernel has it in memory.
+pub fn keep_in_memory(path: &str) {
+    const MOST: usize = 16 << 20;
+    let Ok(file) = open(path, READ | at::NONBLOCK) else { return };
+    let (mut piece, mut read) = (alloc::vec![0; 32 << 10], 0);
+    while let Ok(count @ 1..) = io::read(&file, &mut piece) {
+        read += count;
+        if read >= MOST {
+            return;
+        }
+    }
 }
 
 /// A whole small file, such as the kernel shows in `/proc`.

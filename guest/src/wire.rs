@@ -23,7 +23,9 @@ use core::marker::PhantomData;
 /// Name of the virtio-serial port.
 pub const PORT: &str = "hc.guest";
 /// Version of the protocol that this code speaks.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+/// The first that knows `Mount` and `Rehearse`.
+pub const MOUNTS: u32 = 2;
 /// The session that is the machine itself and its payload.
 pub const MACHINE: u32 = 0;
 /// The most bytes behind one frame's header.

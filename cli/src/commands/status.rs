@@ -5,7 +5,7 @@ use crate::context::Globals;
 use crate::error::{Code, Failure};
 use crate::output;
 use hc_agent::wire::MachineView;
-use hc_runtime::{Exit, Forked, Places, Stage, Status, Usage};
+use hc_runtime::{Exit, Forked, Phase, Places, Stage, Status, Usage};
 use hc_spec::MachineSpec;
 use hc_spec::machine::{Limits, Restart};
 use serde::Serialize;
@@ -46,6 +46,8 @@ struct Report {
     unwell: Option<String>,
     addresses: Vec<IpAddr>,
     networks: Vec<hc_spec::Name>,
+    /// Networks, and links of the host, that it should be on and is cut off from while it runs.
+    cut_off: Vec<String>,
     closure: PathBuf,
     rootfs: Option<PathBuf>,
     command: Vec<String>,
@@ -120,6 +122,7 @@ fn gather(
         unwell: runs.and_then(|status| status.unwell.clone()),
         addresses: runs.map_or_else(Vec::new, |status| status.addresses.clone()),
         networks: spec.as_ref().map_or_else(Vec::new, |spec| spec.networks.clone()),
+        cut_off: cut_off(spec.as_ref(), runs),
         closure,
         rootfs: spec.as_ref().and_then(|spec| spec.image.file().map(Into::into)),
         command: spec.as_ref().map_or_else(Vec::new, |spec| spec.command.clone()),
@@ -141,6 +144,14 @@ fn gather(
         cold: runs.and_then(|status| status.cold.clone()),
         timing: status.map(|status| status.timing).unwrap_or_default(),
     }
+}
+
+fn cut_off(spec: Option<&MachineSpec>, runs: Option<&Status>) -> Vec<String> {
+    let process = runs.filter(|status| matches!(status.phase, Phase::Running | Phase::Ready));
+    let process = process.and_then(|status| status.payload_pid);
+    let lost = spec.zip(process).map(|(spec, pid)| hc_net::links::lost(spec, pid));
+    // It may just have ended.
+    lost.and_then(Result::ok).unwrap_or_default()
 }
 
 fn places(globals: &Globals, name: &hc_spec::Name) -> Places {
@@ -173,6 +184,10 @@ fn print(report: &Report) -> anyhow::Result<()> {
     let supervisor = process(report.supervisor_pid);
     row("pid", format!("{}, supervised by {supervisor}", process(report.pid)))?;
     row("networks", report.networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))?;
+    if !report.cut_off.is_empty() {
+        let from = report.cut_off.join(" ");
+        row("cut off", format!("from {from}: `hc restart {}` connects it again", report.name))?;
+    }
     row("addresses", list(&report.addresses))?;
     row("command", report.command.join(" "))?;
     row("runs from", report.rootfs.as_ref().map_or(String::new(), |p| p.display().to_string()))?;

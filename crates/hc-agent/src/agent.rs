@@ -35,6 +35,9 @@ pub(crate) struct Agent {
     host: Mutex<Option<HostSpec>>,
     /// Whether the networks and names of `host` are all there.
     pub connected: AtomicBool,
+    /// Whether all networks of `host` were taken away for good, so that none of it is put back. A host whose
+    /// machines are on wires alone has no networks either.
+    pub dismantled: AtomicBool,
     /// Held by whoever makes, mends or takes away networks.
     network: AsyncMutex<()>,
     problem: Mutex<Option<String>>,
@@ -78,6 +81,7 @@ impl Agent {
             ending: Notify::new(),
             host: Mutex::default(),
             connected: AtomicBool::new(false),
+            dismantled: AtomicBool::new(false),
             network: AsyncMutex::default(),
             problem: Mutex::default(),
             gate: Arc::default(),
@@ -146,6 +150,7 @@ impl Agent {
         let part = |what| move |source: PartError| AgentError::Part { what, source };
         self.networks.ensure(host).await.map_err(part("make the networks"))?;
         *lock(&self.host) = Some(host.clone());
+        self.dismantled.store(false, Relaxed);
         self.networks.start_dns(host).await.map_err(part("answer for the machines' names"))?;
         self.connected.store(true, Relaxed);
         Ok(())
@@ -276,7 +281,7 @@ impl Agent {
     /// Makes the network what it is to be, again.
     pub(crate) async fn mend(&self) -> Result<()> {
         let _whole = self.network.lock().await;
-        let host = lock(&self.host).clone().filter(|host| !host.networks.is_empty());
+        let host = lock(&self.host).clone().filter(|_| !self.dismantled.load(Relaxed));
         let Some(host) = host else { return Ok(()) };
         let failed = |source| AgentError::Part { what: "put the network back", source };
         self.networks.mend(&host, &self.names()).await.map_err(failed)
@@ -289,7 +294,9 @@ impl Agent {
         if let Some(host) = &mut *lock(&self.host)
             && (&host.cloud, &host.host) == (&of.cloud, &of.host)
         {
+            let had = !host.networks.is_empty();
             host.networks.retain(|network, _| !gone.contains(network));
+            self.dismantled.store(had && host.networks.is_empty(), Relaxed);
         }
         let failed = |source| AgentError::Part { what: "take networks away", source };
         self.networks.remove(of, gone).await.map_err(failed)

@@ -244,8 +244,11 @@ impl Fleet {
             };
             let state = phase.for_names();
             let runs = matches!(phase, Phase::Running | Phase::Ready);
-            let inside = payload.filter(|_| runs && kind == Kind::Container);
-            Some(MachineName { name: name.clone(), networks, lan, state, runs, inside })
+            let payload = payload.filter(|_| runs);
+            let inside = payload.filter(|_| kind == Kind::Container);
+            let emulator = payload.filter(|_| kind != Kind::Container);
+            let name = name.clone();
+            Some(MachineName { name, networks, lan, state, runs, inside, emulator })
         };
         self.members().iter().filter_map(name).collect()
     }

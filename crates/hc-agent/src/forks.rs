@@ -83,13 +83,17 @@ pub fn view(run_dir: &Path, name: &Name) -> Option<MachineView> {
 
 /// The same as the name server sees them.
 pub(crate) fn names(run_dir: &Path) -> Vec<MachineName> {
-    let name = |Fork { spec, phase, .. }: Fork| MachineName {
-        name: spec.name,
-        networks: spec.networks,
-        lan: spec.lan,
-        state: phase.for_names(),
-        runs: matches!(phase, Phase::Running | Phase::Ready),
-        inside: None,
+    let name = |Fork { spec, status, phase, .. }: Fork| {
+        let runs = matches!(phase, Phase::Running | Phase::Ready);
+        MachineName {
+            name: spec.name,
+            networks: spec.networks,
+            lan: spec.lan,
+            state: phase.for_names(),
+            runs,
+            inside: None,
+            emulator: status.payload_pid.filter(|_| runs),
+        }
     };
     Fork::all(run_dir).into_iter().map(name).collect()
 }

@@ -24,6 +24,8 @@ pub struct MachineName {
     pub runs: bool,
     /// Process whose network namespace is the machine's, of a container that runs.
     pub inside: Option<i32>,
+    /// Process that is the machine, of a virtual one that runs.
+    pub emulator: Option<i32>,
 }
 
 /// What carries the overlay of a host.

@@ -3,7 +3,9 @@
 
 mod common;
 
-use common::{LONG, Netns, SHORT, arrives, connects, host, machine, name, on_a_host, place, run};
+use common::{
+    LONG, Netns, SHORT, arrives, bound, connects, host, machine, name, on_a_host, place, run,
+};
 use hc_net::blocking::{ensure_networks, remove_networks};
 use hc_net::firewall::Protection;
 use hc_net::links::{attach, detach, dismiss};
@@ -25,7 +27,7 @@ fn machines_of_one_network_reach_each_other_and_the_host() {
         assert!(connects(&db.netns, &web.netns, web.v6, LONG));
         assert!(connects(&db.netns, &web.netns, web.v4, LONG));
         // From the host to a machine.
-        let listener = web.netns.run(|| TcpListener::bind((web.v6, 7001)).unwrap());
+        let listener = web.netns.run(|| bound(|| TcpListener::bind((web.v6, 7001))));
         TcpStream::connect_timeout(&(web.v6, 7001).into(), Duration::from_secs(2)).unwrap();
         drop(listener);
         let (lan, routes) = (name("lan"), web.netns.run(|| run("ip", &["-6", "route"])));
@@ -44,7 +46,7 @@ fn networks_are_kept_apart_and_the_host_is_closed_but_for_names() {
         assert!(!connects(&web.netns, &db.netns, db.v4, SHORT));
         let (dmz, lan) = (name("dmz"), name("lan"));
         let reach = |port, address: IpAddr| {
-            let _listener = TcpListener::bind((address, port)).unwrap();
+            let _listener = bound(|| TcpListener::bind((address, port)));
             web.netns.run(|| {
                 let to = SocketAddr::from((address, port));
                 TcpStream::connect_timeout(&to, Duration::from_millis(300)).is_ok()
@@ -159,7 +161,7 @@ fn machines_reach_the_outside_under_the_hosts_address_and_not_the_other_way() {
         let web = machine(&host, "lan", "web");
         for (server, seen) in [("192.0.2.1", "192.0.2.2"), ("2001:db8::1", "2001:db8::2")] {
             let (server, seen): (IpAddr, IpAddr) = (server.parse().unwrap(), seen.parse().unwrap());
-            let listener = outside.run(|| TcpListener::bind((server, 80)).unwrap());
+            let listener = outside.run(|| bound(|| TcpListener::bind((server, 80))));
             let client = web.netns.run(|| {
                 TcpStream::connect_timeout(&(server, 80).into(), Duration::from_secs(2)).unwrap()
             });

@@ -4,7 +4,7 @@
 mod common;
 
 use common::hosts::{describe, hosts};
-use common::{LONG, SHORT, arrives, connects, machine, name, run};
+use common::{LONG, SHORT, arrives, bound, connects, machine, name, run};
 use hc_net::blocking::{ensure_networks, remove_networks};
 use hc_spec::{HostSpec, Name};
 use std::net::IpAddr;
@@ -108,7 +108,7 @@ fn large_packets_are_told_to_be_smaller() {
     let (_switch, [a, b, _c]) = hosts(true);
     let (web, db) = (a.machine("lan", "web"), b.machine("lan", "db"));
     use std::io::{Read, Write};
-    let listener = db.netns.run(|| std::net::TcpListener::bind((db.v6, 7000)).unwrap());
+    let listener = db.netns.run(|| bound(|| std::net::TcpListener::bind((db.v6, 7000))));
     let mut stream = web
         .netns
         .run(|| std::net::TcpStream::connect_timeout(&(db.v6, 7000).into(), LONG).unwrap());

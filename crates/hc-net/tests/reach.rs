@@ -3,7 +3,9 @@
 
 mod common;
 
-use common::{LONG, Machine, Netns, SHORT, connects, host, machine, name, on_a_host, place, run};
+use common::{
+    LONG, Machine, Netns, SHORT, bound, connects, host, machine, name, on_a_host, place, run,
+};
 use hc_net::blocking::ensure_networks;
 use hc_net::links;
 use hc_spec::HostSpec;
@@ -22,28 +24,15 @@ fn allowing(allow: &[&str]) -> HostSpec {
     host
 }
 
-/// A test that starts a program at this moment has the listener of before for as long as that takes.
-fn listen(address: SocketAddr) -> TcpListener {
-    for _ in 0..100 {
-        match TcpListener::bind(address) {
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            bound => return bound.unwrap(),
-        }
-    }
-    panic!("{address} stays in use");
-}
-
 /// Whether a connection from one machine to a port of another is taken.
 fn reaches(from: &Netns, to: &Netns, address: IpAddr, port: u16) -> bool {
-    let _listener = to.run(|| listen((address, port).into()));
+    let _listener = to.run(|| bound(|| TcpListener::bind((address, port))));
     from.run(|| TcpStream::connect_timeout(&(address, port).into(), SHORT).is_ok())
 }
 
 /// Whether a datagram arrives at a port.
 fn hears(from: &Netns, to: &Netns, address: IpAddr, port: u16) -> bool {
-    let receiver = to.run(|| UdpSocket::bind((address, port)).unwrap());
+    let receiver = to.run(|| bound(|| UdpSocket::bind((address, port))));
     receiver.set_read_timeout(Some(SHORT)).unwrap();
     let any: IpAddr = if address.is_ipv6() { [0; 16].into() } else { [0; 4].into() };
     from.run(|| UdpSocket::bind((any, 0)).unwrap().send_to(b"x", (address, port)).unwrap());
@@ -210,7 +199,7 @@ fn publish(host: &mut HostSpec, machine: &str, ports: &[(u16, Protocol, Option<&
 /// A server on a machine that says who connected.
 fn serve(machine: &Machine) -> Vec<std::thread::JoinHandle<()>> {
     let answer = |address: IpAddr| {
-        let listener = machine.netns.run(|| TcpListener::bind((address, 80)).unwrap());
+        let listener = machine.netns.run(|| bound(|| TcpListener::bind((address, 80))));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
@@ -327,11 +316,11 @@ fn published_ports_lead_to_machines_from_everywhere() {
                 ],
             )
         });
-        let _listener = TcpListener::bind("127.0.0.2:9999").unwrap();
+        let _listener = bound(|| TcpListener::bind("127.0.0.2:9999"));
         assert_eq!(seen(&apart.netns, "127.0.0.2", 9999), None);
         // Datagrams, and their answers.
         for (address, to) in both(&web).iter().zip(["2001:db8::2", "192.0.2.2"]) {
-            let receiver = web.netns.run(|| UdpSocket::bind((*address, 80)).unwrap());
+            let receiver = web.netns.run(|| bound(|| UdpSocket::bind((*address, 80))));
             receiver.set_read_timeout(Some(LONG)).unwrap();
             let from = if to.contains(':') { "2001:db8::1" } else { "192.0.2.1" };
             let sender = outside.run(|| UdpSocket::bind((from, 0)).unwrap());
@@ -460,7 +449,7 @@ fn one_machine_cannot_use_up_all_connections() {
         let host = allowing(&[]);
         ensure_networks(&host).unwrap();
         let (greedy, other) = (machine(&host, "lan", "greedy"), machine(&host, "lan", "other"));
-        let receiver = outside.run(|| UdpSocket::bind("192.0.2.1:7000").unwrap());
+        let receiver = outside.run(|| bound(|| UdpSocket::bind("192.0.2.1:7000")));
         receiver.set_read_timeout(Some(SHORT)).unwrap();
         let send = |from: &Machine, port: u16| {
             from.netns.run(|| {
@@ -490,7 +479,7 @@ fn questions_are_limited_for_each_machine() {
         let (greedy, other) = (machine(&host, "lan", "greedy"), machine(&host, "lan", "other"));
         let lan = name("lan");
         let gateway = place(&host, &lan).gateway();
-        let receiver = UdpSocket::bind((gateway, 53)).unwrap();
+        let receiver = bound(|| UdpSocket::bind((gateway, 53)));
         receiver.set_read_timeout(Some(SHORT)).unwrap();
         let ask = |from: &Machine, times: u32| {
             from.netns.run(|| {
@@ -558,7 +547,7 @@ fn a_trace_names_the_rule() {
         for to in both(&db) {
             let allowed = "allowed: a machine to a machine";
             assert_eq!(ask(&web, to, 80, tcp), is(true, allowed, Answer::Refused));
-            let listener = db.netns.run(|| TcpListener::bind((to, 80)).unwrap());
+            let listener = db.netns.run(|| bound(|| TcpListener::bind((to, 80))));
             assert_eq!(ask(&web, to, 80, tcp), is(true, allowed, Answer::Connected));
             drop(listener);
             let apart = "networks are kept apart";

@@ -85,6 +85,41 @@ fn rules_that_others_change_are_written_anew() {
 }
 
 #[test]
+fn what_other_versions_left_is_taken_out() {
+    on_a_host(|| {
+        let host = allowing(DESCRIPTIONS[0]);
+        ensure_networks(&host).unwrap();
+        let whole = held();
+        let old = "
+            table inet hc {
+                set hc_allow_m6 { type ipv6_addr . ipv6_addr; elements = { fd00::1 . fd00::2 }; }
+                map hc_to4 { type inet_service : ipv4_addr; elements = { 80 : 192.0.2.1 }; }
+                chain hc_allow { ip6 saddr . ip6 daddr @hc_allow_m6 accept; }
+                chain hc_old { type filter hook forward priority 7; jump hc_allow; }
+            }
+            table bridge hc { set hc_arp_old { type ipv4_addr; }; chain hc_unused { accept; }; }
+            table inet other { set hc_theirs { type ipv4_addr; }; chain theirs { accept; }; }";
+        run("nft", &[old]);
+        // An element that is live is no leftover.
+        let _web = machine(&host, "lan", "web");
+        ensure_networks(&host).unwrap();
+        let all = run("nft", &["list", "ruleset"]);
+        for gone in ["hc_allow_m6", "hc_to4", "hc_allow {", "hc_old", "hc_arp_old", "hc_unused"] {
+            assert!(!all.contains(gone), "{gone}: {all}");
+        }
+        assert!(all.contains("hc_theirs") && all.contains("chain theirs"), "{all}");
+        assert_ne!(held(), whole, "the machine is still let through");
+        let written = handles();
+        ensure_networks(&host).unwrap();
+        assert_eq!(handles(), written, "that was all");
+        // Even where no rule differs.
+        run("nft", &["add set inet hc hc_allow_m4 { type ipv4_addr; }"]);
+        ensure_networks(&host).unwrap();
+        assert!(!run("nft", &["list", "sets"]).contains("hc_allow_m4"));
+    });
+}
+
+#[test]
 fn the_first_packet_to_a_machine_arrives() {
     on_a_host(|| {
         let host = host(&["lan"]);

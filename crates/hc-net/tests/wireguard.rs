@@ -154,8 +154,8 @@ fn unknown() -> (Netns, [Host; 2], [(Keyring, tempfile::TempDir); 2]) {
 /// As a deploy of `from` does it.
 fn exchange(from: (&str, &Keyring), to: (&str, &Keyring)) {
     let offer = from.1.offer(&name("demo"), &name(from.0), &name(to.0)).unwrap();
-    let answer = to.1.accept(&offer).unwrap();
-    from.1.conclude(&offer, &answer).unwrap();
+    let answer = to.1.accept(&offer, || false).unwrap();
+    from.1.conclude(&offer, &answer, || false).unwrap();
 }
 
 #[test]

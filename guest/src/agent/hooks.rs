@@ -18,14 +18,13 @@ pub fn run(freezer: &Freezer, payload: &Payload) {
     if programs.is_empty() {
         return;
     }
-    match process::fork() {
+    match freezer.fork() {
         Ok(None) => {}
         Ok(Some(_)) => return,
         Err(error) => return sys::say(&format!("hc: cannot run {DIRECTORY}: {error}\n")),
     }
     process::unmask();
     process::new_session();
-    freezer.join();
     let _ = process::spare(false);
     let mut environment = [format!("PATH={PATH}"), "HOME=/root".into()].to_vec();
     for (key, value) in &payload.environment {

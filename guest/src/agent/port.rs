@@ -97,15 +97,22 @@ impl Port {
 
     /// Looks whether the host's end is open; true when it was closed since.
     pub fn look(&mut self) -> bool {
+        let connected = self.is_open();
+        if connected == self.connected {
+            return false;
+        }
+        self.forget();
+        // While it is open there is the port to wait for: a signal for every message is not needed.
+        let _ = io::set_waiting(&self.file, false, !connected);
+        // It may have been opened before that.
+        self.connected = connected || self.is_open();
+        !connected
+    }
+
+    fn is_open(&self) -> bool {
         let mut look = [io::Poll::new(&self.file, io::IN)];
         io::poll(&mut look, Some(0));
-        let connected = look[0].got & io::GONE == 0;
-        let lost = self.connected && !connected;
-        if connected != self.connected {
-            self.forget();
-        }
-        self.connected = connected;
-        lost
+        look[0].got & io::GONE == 0
     }
 
     /// Everything of the old connection is void.

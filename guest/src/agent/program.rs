@@ -204,10 +204,9 @@ pub fn start(
     for file in ours.iter().flatten() {
         io::set_waiting(file, false, false).map_err(fail)?;
     }
-    let Some(id) = process::fork().map_err(fail)? else {
+    let Some(id) = freezer.fork().map_err(fail)? else {
         process::unmask();
         process::new_session();
-        freezer.join();
         for (number, stream) in theirs.iter().enumerate() {
             let _ = process::become_stream(stream, number);
         }

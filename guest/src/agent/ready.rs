@@ -24,12 +24,13 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// Makes the socket, for everybody in the machine.
+    /// Makes the socket, for everybody in the machine, where it is not there: `/run` may have been mounted
+    /// over.
     ///
     /// # Errors
     /// What the kernel said.
     pub fn listen(&mut self) -> sys::Result<()> {
-        if self.socket.is_none() {
+        if self.socket.is_none() || !sys::exists(SOCKET) {
             sys::mkdir("/run/hc")?;
             let _ = sys::unlink(SOCKET);
             self.socket = Some(io::datagrams_at(SOCKET)?);

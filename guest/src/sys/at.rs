@@ -195,6 +195,16 @@ pub fn unlink(dir: &File, name: &[u8]) -> Result<()> {
     }
 }
 
+/// Removes an empty directory.
+///
+/// # Errors
+/// What the kernel said.
+pub fn rmdir(dir: &File, name: &[u8]) -> Result<()> {
+    const REMOVE_DIRECTORY: usize = 0x200;
+    let name = c(name);
+    call(263, [dir.0 as usize, name.as_ptr() as usize, REMOVE_DIRECTORY]).map(drop)
+}
+
 /// Another name for an open file.
 ///
 /// # Errors

@@ -44,6 +44,20 @@ pub fn fork() -> Result<Option<i32>> {
     Ok((child != 0).then(|| i32::try_from(child).unwrap_or(i32::MAX)))
 }
 
+/// The same in the control group (version 2) whose directory that is.
+///
+/// # Errors
+/// What the kernel said; not every one can.
+pub fn fork_into(group: &File) -> Result<Option<i32>> {
+    const INTO_CGROUP: u64 = 0x2_0000_0000;
+    // struct clone_args: flags, three places for numbers, the signal of its end, stack and its size, thread
+    // storage, chosen numbers and how many, the control group.
+    let mut how = [0u64; 11];
+    (how[0], how[4], how[10]) = (INTO_CGROUP, SIGCHLD.into(), group.0 as u64);
+    let child = call(435, [how.as_ptr() as usize, size_of_val(&how)])?;
+    Ok((child != 0).then(|| i32::try_from(child).unwrap_or(i32::MAX)))
+}
+
 /// This process's number.
 #[must_use]
 pub fn id() -> i32 {

@@ -40,6 +40,10 @@ pub enum FromGuest {
     Exit(End),
     /// The host may send so many bytes more of this session's `Input`.
     Window(u32),
+    /// Session 0: the answer to `Mount`. Nobody is the machine yet.
+    Mounted,
+    /// Session 0: the answer to `Rehearse`.
+    Rehearsed,
 }
 
 /// How a process ended.
@@ -84,6 +88,8 @@ impl Message for FromGuest {
             Self::Output(..) => 73,
             Self::Exit(_) => 74,
             Self::Window(_) => 75,
+            Self::Mounted => 76,
+            Self::Rehearsed => 77,
         }
     }
 
@@ -91,6 +97,7 @@ impl Message for FromGuest {
         match self {
             Self::Hello { version, identified } => (*version, *identified).put(out),
             Self::Identified | Self::Started | Self::Ready | Self::Quiet => {}
+            Self::Mounted | Self::Rehearsed => {}
             Self::Notify(text) | Self::Failed(text) => text.put(out),
             Self::Ended { end, oom } => (*end, *oom).put(out),
             Self::Exit(end) => end.put(out),
@@ -119,6 +126,8 @@ impl Message for FromGuest {
             73 => Self::Output(Field::take(body)?, body.all()),
             74 => Self::Exit(Field::take(body)?),
             75 => Self::Window(Field::take(body)?),
+            76 => Self::Mounted,
+            77 => Self::Rehearsed,
             _ => return Ok(None),
         }))
     }

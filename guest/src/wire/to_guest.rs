@@ -44,6 +44,12 @@ pub enum ToGuest {
     /// Begins a session: the disk with this serial number has so many bytes now, and its file system is to
     /// have them too.
     Grow(String, u64),
+    /// Session 0: mount the root, on a layer that is nobody's yet, and read these files, so that they are in
+    /// memory; the host saves the machine with it.
+    Mount(Vec<String>),
+    /// Session 0: `Quiesce` comes soon. What is done only then is gone through once, with nothing of the
+    /// machine's, so that it takes no longer than it has to.
+    Rehearse,
 }
 
 /// How a service is asked whether it works.
@@ -112,6 +118,8 @@ impl Message for ToGuest {
             Self::Ask(_) => 13,
             Self::Flush => 14,
             Self::Grow(..) => 15,
+            Self::Mount(_) => 16,
+            Self::Rehearse => 17,
         }
     }
 
@@ -119,7 +127,8 @@ impl Message for ToGuest {
         match self {
             Self::Hello(number) | Self::Window(number) => number.put(out),
             Self::Identity(identity) => identity.put(out),
-            Self::Stop | Self::Quiesce | Self::Close | Self::Flush => {}
+            Self::Stop | Self::Quiesce | Self::Close | Self::Flush | Self::Rehearse => {}
+            Self::Mount(files) => files.put(out),
             Self::Exec(exec) => exec.put(out),
             Self::Input(bytes) => out.extend_from_slice(bytes),
             Self::Resize(size) => size.put(out),
@@ -150,6 +159,8 @@ impl Message for ToGuest {
             13 => Self::Ask(Field::take(body)?),
             14 => Self::Flush,
             15 => Self::Grow(Field::take(body)?, Field::take(body)?),
+            16 => Self::Mount(Field::take(body)?),
+            17 => Self::Rehearse,
             _ => return Ok(None),
         }))
     }

@@ -6,7 +6,7 @@ use crate::networks::{MachineName, Networks};
 use hc_net::links;
 use hc_net::monitor::{Loss, Monitor};
 use hc_spec::HostSpec;
-use hc_spec::lan::feet;
+use hc_spec::lan::{Foot, feet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -123,8 +123,12 @@ impl HostNetworks {
                 }
             }
             let first = machine.networks.first().map(|network| host.place(network));
+            // Of a virtual machine that is just ending nothing is missed.
+            let taps = machine.emulator.map(|pid| links::macvtaps(pid).unwrap_or_default());
+            let is_there =
+                |foot: &Foot<'_>| taps.as_ref().is_some_and(|taps| taps.contains(&foot.ifname()));
             for foot in feet(&host.cloud, &host.host, &machine.name, &machine.lan) {
-                if !links::exists(foot.parent) {
+                if !links::exists(foot.parent) || is_there(&foot) {
                     continue;
                 }
                 let netns = inside.as_ref().map(AsFd::as_fd);

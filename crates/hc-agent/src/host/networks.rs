@@ -152,13 +152,15 @@ impl HostNetworks {
                 server.set_upstreams(&upstreams)?;
                 server
             }
-            None => Server::new(&names, &upstreams)?,
+            None => Server::before_names(&names, &upstreams)?,
         };
         let listening = server.listen(&addresses).await;
         {
             let mut dns = self.dns();
-            // Published while the server was out.
-            server.set_names(dns.names.as_ref().unwrap_or(&names))?;
+            // Published while the server was out, or before it was made.
+            if let Some(names) = &dns.names {
+                server.set_names(names)?;
+            }
             dns.server = Some(server);
         }
         listening?;

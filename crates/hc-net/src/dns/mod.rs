@@ -10,10 +10,13 @@
 //! A machine knows the names of its own networks and of what it may reach; the host knows all.
 //! Nobody else is answered. Whoever asks for a machine that is starting waits a little.
 
+mod datagrams;
 mod forward;
 mod handler;
+mod message;
 mod names;
 mod owner;
+mod repeated;
 mod server;
 mod table;
 mod view;

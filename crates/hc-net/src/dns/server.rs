@@ -9,11 +9,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UdpSocket};
+use tokio::task::JoinSet;
 
 /// A name server on any number of addresses. Dropping it closes them.
 pub struct Server {
     shared: Arc<Shared>,
-    listeners: BTreeMap<SocketAddr, hickory_server::Server<Handler>>,
+    listeners: BTreeMap<SocketAddr, Listener>,
+}
+
+/// One address.
+struct Listener {
+    connections: hickory_server::Server<Handler>,
+    /// One task.
+    datagrams: JoinSet<()>,
 }
 
 /// A connection that says nothing for so long is closed.
@@ -30,7 +38,17 @@ impl Server {
     /// # Errors
     /// When a name is too long for DNS.
     pub fn new(names: &Names, upstreams: &[SocketAddr]) -> Result<Self> {
-        let shared = Arc::new(Shared::new(names, upstreams)?);
+        let shared = Arc::new(Shared::new(names, upstreams, true)?);
+        Ok(Self { shared, listeners: BTreeMap::new() })
+    }
+
+    /// The same before all machines are known, as when an agent begins: whoever asks for one that is not among
+    /// these waits, until [`Self::set_names`] or for as long as for one that starts.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn before_names(names: &Names, upstreams: &[SocketAddr]) -> Result<Self> {
+        let shared = Arc::new(Shared::new(names, upstreams, false)?);
         Ok(Self { shared, listeners: BTreeMap::new() })
     }
 
@@ -68,7 +86,8 @@ impl Server {
         for address in gone {
             if let Some(mut listener) = self.listeners.remove(&address) {
                 // Waits for the sockets to close, so that the address is free afterwards.
-                let _ = listener.shutdown_gracefully().await;
+                let _ = listener.connections.shutdown_gracefully().await;
+                listener.datagrams.shutdown().await;
             }
         }
         let mut failed = None;
@@ -95,13 +114,14 @@ impl Server {
         let _ = self.listen(&BTreeSet::new()).await;
     }
 
-    async fn open(&self, address: SocketAddr) -> Result<hickory_server::Server<Handler>> {
+    async fn open(&self, address: SocketAddr) -> Result<Listener> {
         let udp = UdpSocket::bind(address).await.map_err(|e| refused(address, "udp", e))?;
         let tcp = TcpListener::bind(address).await.map_err(|e| refused(address, "tcp", e))?;
-        let mut server = hickory_server::Server::new(Handler(self.shared.clone()));
-        server.register_socket(udp);
-        server.register_listener(tcp, IDLE, BACKLOG);
-        Ok(server)
+        let mut connections = hickory_server::Server::new(Handler(Arc::clone(&self.shared)));
+        connections.register_listener(tcp, IDLE, BACKLOG);
+        let mut datagrams = JoinSet::new();
+        datagrams.spawn(super::datagrams::serve(udp, Arc::clone(&self.shared)));
+        Ok(Listener { connections, datagrams })
     }
 }
 

@@ -24,6 +24,13 @@ const NEGATIVE_TTL: u32 = 1;
 /// What each machine is doing, and since when, by its place in the table.
 pub(super) type States = Vec<(State, Instant)>;
 
+/// What machines are doing when a question is answered.
+#[derive(Clone, Copy)]
+pub(super) struct Moment<'a> {
+    pub states: &'a States,
+    pub now: Instant,
+}
+
 /// The nodes of the zones of one host.
 pub(super) struct Table {
     zones: Vec<DnsName>,
@@ -150,7 +157,7 @@ impl Table {
     pub(super) fn answer(
         &self,
         view: View<'_>,
-        states: &States,
+        at: Moment<'_>,
         name: &DnsName,
         kind: RecordType,
     ) -> Answer {
@@ -184,16 +191,16 @@ impl Table {
             if !wanted && alias.is_none() {
                 continue;
             }
-            let Some(ttl) = ttl(states, entry.whose) else {
-                expected |= is_expected(states, entry.whose);
+            let Some(ttl) = at.ttl(entry.whose) else {
+                expected |= at.expects(entry.whose);
                 continue;
             };
             records.push(Record::from_rdata(name.clone(), ttl, entry.data.clone()));
             if let Some(target) = alias {
-                records.extend(self.addresses(states, target, Some(kind)));
+                records.extend(self.addresses(at, target, Some(kind)));
             }
             if let RData::SRV(srv) = &entry.data {
-                more.extend(self.addresses(states, &srv.target, None));
+                more.extend(self.addresses(at, &srv.target, None));
             }
         }
         if !records.is_empty() {
@@ -203,10 +210,15 @@ impl Table {
         Answer::NoData { soa: Box::new(self.authority(zone)), expected }
     }
 
+    /// What there is to say of a name that may yet come.
+    pub(super) fn expected(&self) -> Answer {
+        Answer::NoData { soa: Box::new(self.authority(&self.zones[0])), expected: true }
+    }
+
     /// Addresses of a machine that is known to be known, of one kind or of both.
     fn addresses<'a>(
         &'a self,
-        states: &'a States,
+        at: Moment<'a>,
         name: &'a DnsName,
         kind: Option<RecordType>,
     ) -> impl Iterator<Item = Record> + 'a {
@@ -215,8 +227,8 @@ impl Table {
             matches!(entry.data, RData::A(_) | RData::AAAA(_))
                 && kind.is_none_or(|k| k == RecordType::ANY || k == entry.data.record_type())
         });
-        wanted.filter_map(|entry| {
-            let ttl = ttl(states, entry.whose)?;
+        wanted.filter_map(move |entry| {
+            let ttl = at.ttl(entry.whose)?;
             Some(Record::from_rdata(name.clone(), ttl, entry.data.clone()))
         })
     }
@@ -292,18 +304,23 @@ fn may_know(view: View<'_>, whose: Whose) -> bool {
     }
 }
 
-/// How long a record may be kept; none while there is no such record.
-fn ttl(states: &States, whose: Whose) -> Option<u32> {
-    let Whose::Machine(machine, _) = whose else { return Some(TTL[1]) };
-    match states.get(machine) {
-        Some((State::Ready, since)) => Some(TTL[usize::from(since.elapsed() > STEADY)]),
-        _ => None,
+impl Moment<'_> {
+    /// How long a record may be kept; none while there is no such record.
+    fn ttl(self, whose: Whose) -> Option<u32> {
+        let Whose::Machine(machine, _) = whose else { return Some(TTL[1]) };
+        match self.states.get(machine) {
+            Some((State::Ready, since)) => {
+                let ready = self.now.saturating_duration_since(*since);
+                Some(TTL[usize::from(ready > STEADY)])
+            }
+            _ => None,
+        }
     }
-}
 
-fn is_expected(states: &States, whose: Whose) -> bool {
-    let Whose::Machine(machine, _) = whose else { return false };
-    matches!(states.get(machine), Some((State::Starting, _)))
+    fn expects(self, whose: Whose) -> bool {
+        let Whose::Machine(machine, _) = whose else { return false };
+        matches!(self.states.get(machine), Some((State::Starting, _)))
+    }
 }
 
 pub(super) fn parse(name: &str) -> Result<DnsName> {

@@ -4,12 +4,17 @@
 //! `DELSETELEM` messages between a begin and an end message is one transaction.
 
 use super::element::{Element, Family, Value};
+use super::leftovers::Part;
 use crate::message::{attribute, attributes, check, first, messages, nested};
 use hc_fs::Lingering;
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
+const NEWCHAIN: u8 = 3;
+const GETCHAIN: u8 = 4;
+const NEWSET: u8 = 9;
+const GETSET: u8 = 10;
 const GETRULE: u8 = 7;
 const NEWRULE: u8 = 6;
 const NEWSETELEM: u8 = 12;
@@ -23,6 +28,12 @@ const BATCH_END: u16 = 0x11;
 const KEY: u16 = 1;
 const DATA: u16 = 2;
 const KEY_END: u16 = 10;
+/// `NFTA_CHAIN_NAME`; `NFTA_SET_NAME` and `_FLAGS`, with `NFT_SET_ANONYMOUS` and `NFT_SET_MAP` of these.
+const CHAIN_NAME: u16 = 3;
+const SET_NAME: u16 = 2;
+const SET_FLAGS: u16 = 3;
+const ANONYMOUS: u8 = 1;
+const MAP: u8 = 8;
 /// `NFTA_RULE_CHAIN`, `_EXPRESSIONS` and `_USERDATA`.
 const RULE: [u16; 3] = [2, 4, 7];
 /// Bytes of one answer: what the kernel puts into a datagram of a listing.
@@ -179,6 +190,34 @@ fn rules_once(family: Family) -> io::Result<Vec<u8>> {
                 all.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_ne_bytes());
                 all.extend_from_slice(part);
             }
+        }
+    })?;
+    Ok(all)
+}
+
+/// The chains, sets and maps of a table called `hc` that have names, in this order; none where there is no table.
+pub(super) fn parts(family: Family) -> io::Result<Vec<Part>> {
+    match undisturbed(|| parts_once(family)) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(Vec::new()),
+        listed => listed,
+    }
+}
+
+fn parts_once(family: Family) -> io::Result<Vec<Part>> {
+    let name = |name: &[u8]| String::from_utf8_lossy(name).trim_end_matches('\0').to_owned();
+    let mut all = Vec::new();
+    dump(GETCHAIN, family, None, |kind, body| {
+        // Older kernels list those of all tables.
+        let ours = kind == of(NEWCHAIN) && first(body, 1) == Some(b"hc\0");
+        let chain = first(body, CHAIN_NAME).filter(|_| ours);
+        all.extend(chain.map(|chain| ("chain", name(chain))));
+    })?;
+    dump(GETSET, family, None, |kind, body| {
+        // A number in network order.
+        let flags = first(body, SET_FLAGS).and_then(|flags| flags.last()).copied().unwrap_or(0);
+        if kind == of(NEWSET) && first(body, 1) == Some(b"hc\0") && flags & ANONYMOUS == 0 {
+            let word = if flags & MAP == 0 { "set" } else { "map" };
+            all.extend(first(body, SET_NAME).map(|set| (word, name(set))));
         }
     })?;
     Ok(all)

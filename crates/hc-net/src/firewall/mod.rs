@@ -13,6 +13,7 @@
 mod batch;
 mod difference;
 mod element;
+mod leftovers;
 mod rules;
 
 use crate::error::{Error, Result};
@@ -88,7 +89,13 @@ fn text(sets: &Sets) -> String {
 
 fn write(elements: &str) -> Result<Protection> {
     // Who is stopped before the stamp is there has everything written anew the next time.
-    let elements = format!("flush set inet hc hc_stamp\n{elements}");
+    let gone = leftovers::removal(&[ROUTED, SETS, PORTS].concat());
+    let gone = gone.map_err(|source| Error::Filter {
+        action: "list",
+        what: "what is in its tables".into(),
+        source,
+    })?;
+    let elements = format!("flush set inet hc hc_stamp\n{elements}{gone}");
     match nft(&[ROUTED, SETS, PORTS, &elements].concat()) {
         Ok(()) => {
             // Where that cannot be told, all is written anew the next time.
@@ -123,6 +130,9 @@ fn stamps() -> std::io::Result<(Vec<element::Value>, Fields)> {
     }
     for family in [Family::Inet, Family::Bridge] {
         hash.update(&batch::rules(family)?);
+        for (kind, name) in batch::parts(family)? {
+            hash.update(kind.as_bytes()).update(name.as_bytes());
+        }
     }
     let mut stamp = [0; 16];
     hash.finalize_xof().fill(&mut stamp);

@@ -20,8 +20,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// How long a namespace may take to go.
-const GOING: Duration = Duration::from_secs(5);
+/// How long a namespace may take to go: on a busy host each of the kernel's grace periods takes a while.
+const GOING: Duration = Duration::from_secs(30);
 
 /// Connects a machine's network namespace to a wire: link, addresses, routes. `first` is the machine's
 /// first network, whose host stays the way to the rest of the cloud.

@@ -7,6 +7,7 @@
 mod attach;
 mod forwarding;
 mod lan;
+mod lost;
 mod mend;
 mod overlay;
 mod port;
@@ -15,6 +16,7 @@ mod tap;
 
 pub use attach::{Attached, attach, detach};
 pub use lan::{LanTap, attach_lan, attach_lan_tap};
+pub use lost::{lost, macvtaps};
 pub use mend::{reattach, reattach_lan};
 pub use roads::ensure_roads;
 pub use tap::{Tap, attach_tap, loose_taps};

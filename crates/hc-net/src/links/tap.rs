@@ -107,3 +107,14 @@ pub(super) fn set_kind(tap: &OwnedFd, name: &str) -> io::Result<()> {
     let made = unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNSETIFF, &raw mut request) };
     if made < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+/// The name of the link whose other end a descriptor is, of a tap or macvtap; none when it is gone.
+pub(super) fn name(tap: &OwnedFd) -> Option<String> {
+    // SAFETY: an ifreq is plain numbers and bytes.
+    let mut about: libc::ifreq = unsafe { std::mem::zeroed() };
+    // SAFETY: TUNGETIFF writes an ifreq, which this is.
+    let told = unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNGETIFF, &raw mut about) };
+    let bytes = about.ifr_name.map(libc::c_char::cast_unsigned);
+    let name = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    (told == 0).then(|| String::from_utf8_lossy(name).into_owned())
+}

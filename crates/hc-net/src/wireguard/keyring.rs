@@ -11,7 +11,7 @@ use hc_spec::Name;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Everything known about others.
@@ -71,6 +71,9 @@ pub struct Answer {
     pub public_key: String,
     /// How it knew the host that told it.
     pub known: Change,
+    /// Where the other host of that name was heard last, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_at: Option<IpAddr>,
 }
 
 /// How new a key is to a host.
@@ -83,6 +86,8 @@ pub enum Change {
     Same,
     /// It was another one: the host was made anew, or somebody passes for it.
     Changed,
+    /// It was another one, and whoever has that is there: two hosts have one name. The first one stays.
+    Taken,
 }
 
 /// Which file it is, and when it was written.
@@ -148,23 +153,33 @@ impl Keyring {
         Ok(Offer { cloud: cloud.clone(), from: from.clone(), to: to.clone(), keys })
     }
 
-    /// Takes what another host tells, and answers.
+    /// Takes what another host tells, and answers. `there` says whether the host that has its name answers,
+    /// with the key by which it is known; it is asked only when this is another one.
     ///
     /// # Errors
     /// When what it tells is no key, or files cannot be read or written.
-    pub fn accept(&self, offer: &Offer) -> Result<Answer> {
+    pub fn accept(&self, offer: &Offer, there: impl FnOnce() -> bool) -> Result<Answer> {
         let public_key = self.own()?.public();
-        let known = self.learn(&offer.cloud, &offer.from, &offer.keys)?;
-        Ok(Answer { public_key, known })
+        let known = self.learn(&offer.cloud, &offer.from, &offer.keys, there)?;
+        Ok(Answer { public_key, known, taken_at: None })
     }
 
-    /// Remembers what another host answered to an offer.
+    /// Remembers what another host answered to an offer; of one that lets nobody of this name in, nothing.
+    /// `there` is as for [`Self::accept`].
     ///
     /// # Errors
     /// As [`Self::accept`].
-    pub fn conclude(&self, offer: &Offer, answer: &Answer) -> Result<Change> {
+    pub fn conclude(
+        &self,
+        offer: &Offer,
+        answer: &Answer,
+        there: impl FnOnce() -> bool,
+    ) -> Result<Change> {
+        if answer.known == Change::Taken {
+            return Ok(Change::Same);
+        }
         let keys = Keys { public_key: answer.public_key.clone(), ..offer.keys.clone() };
-        self.learn(&offer.cloud, &offer.to, &keys)
+        self.learn(&offer.cloud, &offer.to, &keys, there)
     }
 
     /// Where computers that are no hosts were heard last, by their public keys.
@@ -203,10 +218,22 @@ impl Keyring {
         self.change(|known| known.peers.remove(name).is_some())
     }
 
-    fn learn(&self, cloud: &Name, host: &Name, keys: &Keys) -> Result<Change> {
+    fn learn(
+        &self,
+        cloud: &Name,
+        host: &Name,
+        keys: &Keys,
+        there: impl FnOnce() -> bool,
+    ) -> Result<Change> {
         if !is_key(&keys.public_key) || !is_key(&keys.preshared_key) {
             let source = std::io::Error::new(ErrorKind::InvalidData, "what it says is no key");
             return Err(Error::System { action: "take the keys of another host", source });
+        }
+        // Before anything is locked: that takes seconds.
+        let known = self.known()?;
+        let other = known.of(cloud).get(host).filter(|known| known.public_key != keys.public_key);
+        if other.is_some() && there() {
+            return Ok(Change::Taken);
         }
         self.change(|known| {
             if known.cloud.as_ref() != Some(cloud) {
@@ -265,8 +292,8 @@ mod tests {
         let (cloud, east, west) = (name("c"), name("east"), name("west"));
         let exchange = |from: &Keyring, to: &Keyring, names: (&Name, &Name)| {
             let offer = from.offer(&cloud, names.0, names.1).unwrap();
-            let answer = to.accept(&offer).unwrap();
-            (answer.known, from.conclude(&offer, &answer).unwrap())
+            let answer = to.accept(&offer, || false).unwrap();
+            (answer.known, from.conclude(&offer, &answer, || false).unwrap())
         };
         assert_eq!(exchange(&a, &b, (&east, &west)), (Change::New, Change::New));
         let known = (a.known().unwrap(), b.known().unwrap());
@@ -292,12 +319,38 @@ mod tests {
     }
 
     #[test]
+    fn a_second_host_of_a_name_is_not_let_in_while_the_first_is_there() {
+        let dirs = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let [east, west, double] = dirs.each_ref().map(|dir| Keyring::of(dir.path()));
+        let (cloud, names) = (name("c"), (name("east"), name("west")));
+        let first = west.offer(&cloud, &names.1, &names.0).unwrap();
+        let asked = || -> bool { panic!("nobody else is known by that name") };
+        let answer = east.accept(&first, asked).unwrap();
+        assert_eq!(west.conclude(&first, &answer, asked).unwrap(), Change::New);
+        let known = east.known().unwrap();
+        let second = double.offer(&cloud, &names.1, &names.0).unwrap();
+        let answer = east.accept(&second, || true).unwrap();
+        assert_eq!(answer.known, Change::Taken);
+        double.conclude(&second, &answer, asked).unwrap();
+        assert_eq!(double.known().unwrap(), Known::default(), "nor does it know anybody");
+        assert_eq!(east.known().unwrap(), known);
+        // The first one is asked again: nothing is new. And so when it is the other that answers.
+        assert_eq!(east.accept(&first, asked).unwrap().known, Change::Same);
+        let offer = east.offer(&cloud, &names.0, &names.1).unwrap();
+        let answer = double.accept(&offer, asked).unwrap();
+        assert_eq!(east.conclude(&offer, &answer, || true).unwrap(), Change::Taken);
+        assert_eq!(east.known().unwrap(), known);
+        // The first one went, and the second takes its place.
+        assert_eq!(east.accept(&second, || false).unwrap().known, Change::Changed);
+    }
+
+    #[test]
     fn what_is_no_key_is_not_taken() {
         let dir = tempfile::tempdir().unwrap();
         let keyring = Keyring::of(dir.path());
         let mut offer = keyring.offer(&name("c"), &name("a"), &name("b")).unwrap();
         offer.keys.public_key = "rubbish".into();
-        assert!(keyring.accept(&offer).unwrap_err().to_string().contains("is no key"));
+        assert!(keyring.accept(&offer, || false).unwrap_err().to_string().contains("is no key"));
         assert_eq!(keyring.known().unwrap(), Known::default());
     }
 }

@@ -14,11 +14,13 @@ mod key;
 mod keyring;
 mod peers;
 mod report;
+mod there;
 
 pub use key::Key;
 pub use keyring::{Answer, Change, Keyring, Keys, Known, Offer, Road};
 pub use peers::PORT;
 pub use report::{Report, Reports};
+pub use there::answers;
 
 use crate::error::{Error, Result};
 use device::Device;

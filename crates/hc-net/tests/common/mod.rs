@@ -7,11 +7,11 @@ use hc_net::links::attach;
 use hc_spec::addr::Place;
 use hc_spec::{HostSpec, Name, NetworkSpec};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub fn name(text: &str) -> Name {
     Name::new(text).unwrap()
@@ -109,9 +109,23 @@ pub fn machine(host: &HostSpec, network: &str, machine: &str) -> Machine {
     Machine { netns, v6: attached.v6.into(), v4: attached.v4.into() }
 }
 
+/// What is bound to an address and port of the test's choice. Another test of this process that starts a program
+/// at this moment has what was bound there before, for as long as that takes.
+pub fn bound<T>(bind: impl Fn() -> std::io::Result<T>) -> T {
+    let start = Instant::now();
+    loop {
+        match bind() {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && start.elapsed() < LONG => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            bound => return bound.unwrap(),
+        }
+    }
+}
+
 /// Whether `from` can open a connection to `to` and get an echo.
 pub fn connects(from: &Netns, to: &Netns, address: IpAddr, wait: Duration) -> bool {
-    let listener = to.run(|| TcpListener::bind((address, 7000)).unwrap());
+    let listener = to.run(|| bound(|| TcpListener::bind((address, 7000))));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             if let Ok((mut stream, _)) = listener.accept() {

@@ -16,14 +16,18 @@ const MOST: usize = wire::LONGEST + (wire::WINDOW as usize) * 2;
 /// What the guest says about the machine itself.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Told {
-    /// It listens.
-    Hello,
+    /// It listens, and speaks this version.
+    Hello(u32),
     Identified,
     Started,
     Ready,
     Notify(String),
     Failed(String),
     Quiet,
+    /// Its root is mounted, before it is anybody.
+    Mounted,
+    /// It can stand still at once.
+    Rehearsed,
     /// How, and whether memory had run out.
     Ended(wire::End, bool),
     Output(u8, Vec<u8>),
@@ -195,12 +199,14 @@ impl Channel {
             FromGuest::Notify(text) => Told::Notify(text),
             FromGuest::Failed(why) => Told::Failed(why),
             FromGuest::Quiet => Told::Quiet,
+            FromGuest::Mounted => Told::Mounted,
+            FromGuest::Rehearsed => Told::Rehearsed,
             FromGuest::Ended { end, oom } => Told::Ended(end, oom),
             FromGuest::Output(stream, bytes) => {
                 self.grant(MACHINE, bytes.len());
                 Told::Output(stream, bytes)
             }
-            FromGuest::Hello { .. } => Told::Hello,
+            FromGuest::Hello { version, .. } => Told::Hello(version),
             FromGuest::Window(count) => Told::Room(count),
             FromGuest::Exit(_) => return None,
         })

@@ -19,8 +19,8 @@ pub(super) const RAM: &str = "/ram";
 pub(super) enum Memory {
     /// QEMU's own.
     Plain,
-    /// The file [`RAM`], so that it can be copied. What the devices are is written to the descriptor.
-    Kept(RawFd),
+    /// The file [`RAM`], so that it can be copied.
+    Kept,
     /// A private copy of the file [`RAM`], as pages are written to. What the devices are is read from
     /// the descriptor.
     Copied(RawFd),
@@ -43,7 +43,7 @@ impl Memory {
     pub fn block(self) -> Block {
         match self {
             Self::Plain => Block::Usual,
-            Self::Kept(_) | Self::Copied(_) => Block::Ram,
+            Self::Kept | Self::Copied(_) => Block::Ram,
             Self::Sent(block) => block,
         }
     }
@@ -112,10 +112,7 @@ impl Computer<'_> {
         add(&["-M", machine, "-bios", "qboot.rom"]);
         match self.memory {
             Memory::Plain => {}
-            Memory::Kept(state) => {
-                add(&["-object", &format!("{backend},share=on")]);
-                add(&["-add-fd", &format!("fd={state},set=3")]);
-            }
+            Memory::Kept => add(&["-object", &format!("{backend},share=on")]),
             Memory::Copied(state) => {
                 add(&["-object", &format!("{backend},share=off,readonly=on,rom=off")]);
                 add(&["-add-fd", &format!("fd={state},set=3"), "-incoming", "defer"]);

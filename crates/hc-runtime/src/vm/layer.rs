@@ -33,6 +33,8 @@ pub(crate) struct Layer {
     pub below: Option<File>,
     /// Bytes that the machine sees.
     pub size: u64,
+    /// It was made just now, as a copy of one that a saved machine has mounted.
+    pub mounted: bool,
 }
 
 impl Layer {
@@ -85,12 +87,23 @@ pub(super) fn of_disk(
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = rustix::fs::open(&made.path, flags, Mode::empty());
     let file = file.doing_with(|| format!("open {}", made.path.display()))?.into();
-    Ok(Layer { path: made.path, file, below, size: made.size })
+    Ok(Layer { path: made.path, file, below, size: made.size, mounted: false })
 }
 
 /// The layer of the machine's fork that belongs to `closure`: made, or found. One of another closure
 /// is moved aside, as a container's is.
 pub(crate) fn open(places: &Places, closure: &Path, state_dir: &Path, size: u64) -> Res<Layer> {
+    open_as(places, closure, state_dir, size, None)
+}
+
+/// The same; one that is made is a copy of `mounted`, if there is such a one.
+pub(super) fn open_as(
+    places: &Places,
+    closure: &Path,
+    state_dir: &Path,
+    size: u64,
+    mounted: Option<&Path>,
+) -> Res<Layer> {
     let dir = crate::fork::claim(places, closure)?;
     let path = dir.join(LAYER);
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -99,10 +112,14 @@ pub(crate) fn open(places: &Places, closure: &Path, state_dir: &Path, size: u64)
     if let Ok(layer) = opened
         && layer.metadata().is_ok_and(|found| found.len() == size)
     {
-        return Ok(Layer { path, file: layer, below: None, size });
+        return Ok(Layer { path, file: layer, below: None, size, mounted: false });
     }
     let action = || format!("make {}", path.display());
-    let empty = File::open(template(state_dir, size)?).doing_with(action)?;
+    let mounted = mounted.and_then(|layer| File::open(layer).ok());
+    let (empty, mounted) = match mounted {
+        Some(layer) => (layer, true),
+        None => (File::open(template(state_dir, size)?).doing_with(action)?, false),
+    };
     let fresh = dir.join(".layer.raw");
     hc_fs::plain::remove_file(&fresh)?;
     hc_fs::plain::create_new(&fresh, 0o600)?;
@@ -112,7 +129,7 @@ pub(crate) fn open(places: &Places, closure: &Path, state_dir: &Path, size: u64)
         crate::base::copy_data(&empty, &layer, &mut |_| ()).doing_with(action)?;
     }
     hc_fs::plain::rename(&fresh, &path)?;
-    Ok(Layer { path, file: layer, below: None, size })
+    Ok(Layer { path, file: layer, below: None, size, mounted })
 }
 
 /// The layer in the machine's fork, mounted by this host and not attached yet. Whoever used it before may
@@ -145,7 +162,7 @@ pub(super) fn blank(places: &Places, closure: &Path, size: u64) -> Res<Layer> {
     rustix::fs::ftruncate(&made, size).doing_with(action)?;
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = File::from(rustix::fs::open(&path, flags, Mode::empty()).doing_with(action)?);
-    Ok(Layer { path, file, below: None, size })
+    Ok(Layer { path, file, below: None, size, mounted: false })
 }
 
 /// The empty file system of this size, made if it is not there.

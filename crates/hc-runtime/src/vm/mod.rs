@@ -7,7 +7,7 @@
 //! | [`identity`] | who the guest is told it is |
 //! | [`start`], [`command`], [`spawn`] | a microVM's start; QEMU as one: its words, its process |
 //! | [`q35`], [`pc`], [`firmware`], [`tpm`], [`media`] | QEMU as a PC, its words, and what a PC has besides |
-//! | [`resume`], [`saved`], [`prepare`] | a computer that has come up once for many, ahead of time |
+//! | [`resume`], [`saved`], [`mounted`], [`prepare`] | a computer that has come up once for many, ahead of time |
 //! | [`fork`] | a computer that begins as what another is now |
 //! | [`launch`], [`jail`] | a process of the machine's own, and what it sees |
 //! | [`qmp`], [`channel`], [`console`], [`own`] | what is said to QEMU and to the guest, the console, the command's streams |
@@ -34,6 +34,7 @@ mod jail;
 mod launch;
 pub(crate) mod layer;
 mod media;
+mod mounted;
 mod own;
 mod pc;
 mod prepare;
@@ -195,7 +196,7 @@ impl Run<'_> {
         if let Some(unsaved) = machine.unsaved.take() {
             match resume::save(&mut machine.qmp, &unsaved.saving, &unsaved.ram) {
                 // Flushing takes longer than the machine would wait for.
-                Ok(()) => drop(std::thread::spawn(move || unsaved.saving.finish())),
+                Ok(()) => drop(std::thread::spawn(move || unsaved.saving.finish(false))),
                 Err(problem) => self.log.say(&format!("hc: it could not be saved: {problem}")),
             }
         }

@@ -5,27 +5,39 @@ use super::accelerator::{self, Accelerator, NOBODY};
 use super::channel::{Channel, Told};
 use super::command::{self, Memory, Written};
 use super::resume::{self, Ram};
-use super::saved::{self, Saving};
+use super::saved::{self, Saving, Slot};
 use super::spawn::{self, Plan};
 use super::start::words;
 use super::{firmware, identity, layer, q35, said};
-use crate::base::{Bases, Copying, ImageFile};
+use crate::base::{Bases, Copying, ImageFile, copy_data};
 use crate::cgroup::Group;
 use crate::config::RunConfig;
 use crate::description::Description;
 use crate::disk;
 use crate::error::{Doing, Problem, Res, RunError};
 use crate::network::Network;
+use hc_guest::wire::{MACHINE, MOUNTS, ToGuest};
 use hc_spec::machine::Kind;
 use hc_spec::{MachineSpec, Vm};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Longest a kernel may take to come up.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// What most commands read as they begin, where an image has it; the command's own program besides.
+const READ: [&str; 5] = [
+    "/lib64/ld-linux-x86-64.so.2",
+    "/lib/x86_64-linux-gnu/libc.so.6",
+    "/etc/ld.so.cache",
+    "/etc/passwd",
+    "/etc/group",
+];
+/// Longest it may take to mount its root.
+const MOUNTING: Duration = Duration::from_secs(30);
 
 /// Makes ready for the first start of the machine that `config.closure` describes, and says what it is
 /// at. What is there already is looked at, and costs little. Nothing of the machine is touched. The
@@ -124,7 +136,15 @@ fn save(
         Some(image) => layer::size_of_disk(config, spec, image)?,
         None => vm.layer_size,
     };
-    let disk = empty_disk(&directory.join("written"), written, false)?;
+    let path = directory.join("written");
+    // One that can be mounted, where the machine has a layer of its own.
+    let layer = spec.image.disk.is_none();
+    let disk = empty_disk(&path, written, false)?;
+    if layer {
+        let empty = File::open(layer::template(&config.state_dir, written)?);
+        let copied = empty.and_then(|from| copy_data(&from, &disk, &mut |_| ()));
+        copied.doing("make a disk")?;
+    }
     let mut volumes = Vec::new();
     for (index, (name, volume)) in spec.volumes.iter().enumerate() {
         let bytes = crate::volumes::size(&config.state_dir, spec, name, volume);
@@ -151,8 +171,9 @@ fn save(
         words: &words,
         id: NOBODY,
     };
-    let slot = saved::slot(config, spec, vm, &plan, written)?;
-    if slot.verify() {
+    let slot = saved::slot(config, spec, (qemu, accelerator, &words), &volumes, written)?;
+    let mounted = (layer && slot.may_mount()).then(|| slot.mounted());
+    if slot.verify() && mounted.as_ref().is_none_or(Slot::verify) {
         return Ok(());
     }
     let Some(ram) = Ram::make(directory, vm.memory, NOBODY)? else {
@@ -160,32 +181,81 @@ fn save(
     };
     say("saving the memory it starts with");
     let saving = slot.begin()?;
-    let state = saving.state.as_fd();
-    let plan = plan.with(ram.path.clone(), Memory::Kept(state.as_raw_fd()), state);
-    boot(spawn::spawn(&plan, &Group::default())?, &saving, &ram)?;
-    saving.finish()
+    let mut mounted = mounted.map(|slot| slot.begin()).transpose()?;
+    if let Some(mounted) = &mut mounted {
+        mounted.layer = Some(path);
+    }
+    let plan = plan.with(ram.path.clone(), Memory::Kept, None);
+    let qemu = spawn::spawn(&plan, &Group::default())?;
+    let read: Vec<_> =
+        spec.command.first().into_iter().cloned().chain(READ.map(String::from)).collect();
+    let root = boot(qemu, &ram, &saving, mounted.as_ref(), &read)?;
+    saving.finish(root == Root::Unmountable)?;
+    match mounted {
+        Some(mounted) if root == Root::Mounted => mounted.finish(false),
+        _ => Ok(()),
+    }
 }
 
 /// A disk with nothing on it: nothing is read of it before the machine is somebody.
-fn empty_disk(path: &Path, bytes: u64, read_only: bool) -> Res<OwnedFd> {
+fn empty_disk(path: &Path, bytes: u64, read_only: bool) -> Res<File> {
     let action = "make a disk";
     let file = hc_fs::plain::create_new(path, 0o600)?;
     rustix::fs::ftruncate(&file, bytes).doing(action)?;
     let how = if read_only { OFlags::RDONLY } else { OFlags::RDWR };
-    rustix::fs::open(path, how | OFlags::CLOEXEC, Mode::empty()).doing(action)
+    Ok(rustix::fs::open(path, how | OFlags::CLOEXEC, Mode::empty()).doing(action)?.into())
 }
 
-fn boot(mut qemu: spawn::Qemu, saving: &Saving, ram: &Ram) -> Res<()> {
+/// How far a computer came that was saved.
+#[derive(PartialEq, Eq)]
+enum Root {
+    /// It waits for its disk.
+    Waits,
+    /// It was saved once more with its root mounted.
+    Mounted,
+    /// Its guest is older than that.
+    Unmountable,
+}
+
+/// Saves a computer when it asks who it is, and, if that is wanted, once more when its root is mounted and
+/// the files `read` are in its memory.
+fn boot(
+    mut qemu: spawn::Qemu,
+    ram: &Ram,
+    saving: &Saving,
+    mounted: Option<&Saving>,
+    read: &[String],
+) -> Res<Root> {
     let guest = qemu.guest.take().ok_or_else(|| Problem::plain("it has no channel"))?;
     let mut channel = Channel::open(guest).map_err(said)?;
-    let (until, mut complaint) = (Instant::now() + PATIENCE, Vec::new());
+    let (mut until, mut complaint) = (Instant::now() + PATIENCE, Vec::new());
+    let mut mounting = None;
     loop {
-        if channel.pass().contains(&Told::Hello) {
-            return resume::save(&mut qemu.qmp, saving, ram);
+        for told in channel.pass() {
+            match (told, mounting) {
+                (Told::Hello(version), None) => {
+                    resume::save(&mut qemu.qmp, saving, ram)?;
+                    let Some(mounted) = mounted else { return Ok(Root::Waits) };
+                    if version < MOUNTS {
+                        return Ok(Root::Unmountable);
+                    }
+                    channel.send(MACHINE, &ToGuest::Mount(read.to_vec())).map_err(said)?;
+                    (mounting, until) = (Some(mounted), Instant::now() + MOUNTING);
+                }
+                (Told::Mounted, Some(mounted)) => {
+                    let saved = resume::save(&mut qemu.qmp, mounted, ram);
+                    return Ok(if saved.is_ok() { Root::Mounted } else { Root::Waits });
+                }
+                (Told::Failed(_), Some(_)) => return Ok(Root::Waits),
+                _ => {}
+            }
         }
         complaint.extend(qemu.said.read());
         let _ = qemu.console.read();
         let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() && mounting.is_some() {
+            return Ok(Root::Waits);
+        }
         if left.is_zero() {
             return Err(Problem::plain(format!("it did not come up in {} s", PATIENCE.as_secs())));
         }

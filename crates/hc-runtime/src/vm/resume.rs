@@ -9,7 +9,7 @@ use crate::error::{Doing, Problem, Res};
 use rustix::fs::{Gid, Uid};
 use serde_json::json;
 use std::fs::File;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 /// The descriptor with the state, as QEMU knows it.
@@ -156,7 +156,11 @@ pub(super) fn save(qmp: &mut Qmp, saving: &Saving, ram: &Ram) -> Res<()> {
     let stopped = qmp
         .ask("stop", &json!({}))
         .and_then(|_| prepare(qmp, &["events", "x-ignore-shared"]))
-        .and_then(|()| qmp.ask("migrate", &json!({"uri": STATE})))
+        .and_then(|()| qmp.ask_with("add-fd", &json!({}), saving.state.as_fd()))
+        .and_then(|given| {
+            let uri = format!("file:/dev/fdset/{}", given["fdset-id"]);
+            qmp.ask("migrate", &json!({"uri": uri}))
+        })
         .and_then(|_| come_to(qmp, "completed"));
     let saved = stopped.map_err(Problem::Plain).and_then(|()| saving.copy(&ram.path));
     qmp.ask("cont", &json!({})).map_err(Problem::Plain)?;

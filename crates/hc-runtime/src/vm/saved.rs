@@ -4,20 +4,24 @@
 //! machine that is built alike, and a machine whose disk has changed since. `<state>/saved/KEY/` holds
 //! `ram`, the memory as a sparse file that copies map privately; `state`, what QEMU's devices were; and
 //! `saved.json`. The key is a hash of all that has to be the same.
+//!
+//! `KEY-mounted` beside it is the same computer a step later, for machines that have no disk yet: its root is
+//! mounted, on a layer that was empty; `layer.raw` is that layer at this very moment, and theirs is a copy of it.
 
 use super::accelerator::{Accelerator, Kind};
 use super::layer;
-use super::spawn::Plan;
 use crate::config::RunConfig;
-use crate::error::{Doing, Res};
+use crate::error::{Doing, Problem, Res};
 use hc_spec::{MachineSpec, Vm};
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 const ABOUT: &str = "saved.json";
+const LAYER: &str = "layer.raw";
 
 /// What a saved machine was made of and is checked by.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,6 +37,15 @@ struct About {
     ram: (u64, u64),
     /// Last change of `ram`, in nanoseconds since 1970.
     changed: i128,
+    /// The same of the layer, where one is mounted: bytes, and those on disk; last change.
+    #[serde(default)]
+    layer: Option<((u64, u64), i128)>,
+    /// And BLAKE3 of what is in it, without its holes.
+    #[serde(default)]
+    layer_hash: Option<String>,
+    /// Its guest cannot mount a root before it is anybody.
+    #[serde(default)]
+    unmountable: bool,
 }
 
 /// A place for a saved machine: there, or to be made.
@@ -94,8 +107,9 @@ impl Slot {
         let about = self.about().ok_or("no memory was saved for machines like it")?;
         let ram = self.ram().metadata().map_err(|_| DAMAGED)?;
         let state = self.dir.join("state");
-        let whole = about.ram == (ram.len(), ram.blocks())
-            && about.changed == changed(&ram)
+        let layer = self.layer().metadata().ok().map(|layer| fingerprint(&layer));
+        let whole = (about.ram, about.changed) == fingerprint(&ram)
+            && (about.layer.is_none() || about.layer == layer)
             && std::fs::read(&state).is_ok_and(|s| hash(&s) == about.state_hash);
         if whole { File::open(state).map_err(|_| DAMAGED) } else { Err(DAMAGED) }
     }
@@ -103,10 +117,34 @@ impl Slot {
     /// The same, and the memory is read too: it is what was written. Takes as long as that takes.
     pub fn verify(&self) -> bool {
         let whole = || {
-            let hash = memory_hash(&File::open(self.ram()).ok()?).ok()?;
-            Some(self.about()?.ram_hash == hash)
+            let about = self.about()?;
+            let has = |path: PathBuf| contents_hash(&File::open(path).ok()?).ok();
+            let same = about.ram_hash == has(self.ram())?;
+            Some(same && (about.layer.is_none() || about.layer_hash == has(self.layer())))
         };
         self.find().is_ok() && whole().unwrap_or(false)
+    }
+
+    /// The place for the same computer with its root mounted.
+    pub fn mounted(&self) -> Self {
+        let mut name = self.dir.clone().into_os_string();
+        name.push("-mounted");
+        Self { dir: name.into(), made_from: self.made_from.clone() }
+    }
+
+    /// The layer that it has mounted, as it was at that moment.
+    pub fn layer(&self) -> PathBuf {
+        self.dir.join(LAYER)
+    }
+
+    /// Which one is there: no two are the same.
+    pub fn which(&self) -> Option<String> {
+        Some(self.about()?.state_hash)
+    }
+
+    /// Whether its guest can mount a root before it is anybody, as far as is known.
+    pub fn may_mount(&self) -> bool {
+        self.about().is_none_or(|about| !about.unmountable)
     }
 
     fn about(&self) -> Option<About> {
@@ -131,34 +169,35 @@ impl Slot {
         let state = rustix::fs::open(aside.join("state"), flags, Mode::empty());
         let state = File::from(state.doing("save the machine")?);
         let (target, made_from) = (self.dir.clone(), self.made_from.clone());
-        Ok(Saving { aside, target, made_from, state })
+        Ok(Saving { aside, target, made_from, state, layer: None })
     }
 }
 
-/// The place for a machine's like, as its computer is planned. `written`: bytes that it sees of the disk
-/// that it writes to.
-pub(super) fn slot(
+/// The place for a machine's like. `volumes`: their disks, and whether they can only be read; `written`:
+/// bytes that it sees of the disk that it writes to.
+pub(super) fn slot<F: AsFd>(
     config: &RunConfig,
     spec: &MachineSpec,
-    vm: &Vm,
-    plan: &Plan<'_>,
+    (qemu, accelerator, words): (&Path, &Accelerator, &[String]),
+    volumes: &[(F, bool)],
     written: u64,
 ) -> Res<Slot> {
+    let vm = spec.vm.as_ref().ok_or_else(|| Problem::plain("vm is missing"))?;
     let mut disks = vec![(written, false)];
-    for (file, read_only) in &plan.volumes {
+    for (file, read_only) in volumes {
         let found = rustix::fs::fstat(file).doing("look at a volume")?;
         disks.push((found.st_size.cast_unsigned(), *read_only));
     }
     Slot::of(
         &config.state_dir,
         &Likeness {
-            qemu: plan.qemu,
-            accelerator: plan.accelerator,
+            qemu,
+            accelerator,
             vm,
             image: spec.image.disk.as_deref().unwrap_or_else(|| spec.image.rootfs()),
             disks,
-            networks: plan.taps.len(),
-            words: plan.words,
+            networks: spec.networks.len() + spec.lan.len(),
+            words,
         },
     )
 }
@@ -171,33 +210,49 @@ pub(super) struct Saving {
     made_from: Vec<PathBuf>,
     /// Where QEMU writes what its devices are.
     pub state: File,
+    /// The layer that it has mounted.
+    pub layer: Option<PathBuf>,
 }
 
 impl Saving {
-    /// Copies the memory of a machine that stands still.
+    /// Copies the memory of a machine that stands still, and its layer.
     pub fn copy(&self, ram: &Path) -> Res<()> {
-        let copy = hc_fs::plain::create_new(&self.aside.join("ram"), 0o444)?;
-        let copied =
-            File::open(ram).and_then(|ram| crate::base::copy_data(&ram, &copy, &mut |_| ()));
-        copied.doing("copy the machine's memory")
+        let copy = |from: &Path, name: &str| {
+            let copy = hc_fs::plain::create_new(&self.aside.join(name), 0o444)?;
+            let copied =
+                File::open(from).and_then(|from| crate::base::copy_data(&from, &copy, &mut |_| ()));
+            copied.doing_with(|| format!("copy the machine's {name}"))
+        };
+        copy(ram, "ram")?;
+        self.layer.as_ref().map_or(Ok(()), |layer| copy(layer, LAYER))
     }
 
     /// Flushes it and gives it its name: from then on it is found. The machine may run meanwhile.
-    pub fn finish(self) -> Res<()> {
+    /// `unmountable`: its guest was found to be one that cannot mount a root before it is anybody.
+    pub fn finish(self, unmountable: bool) -> Res<()> {
         let action = "save the machine";
         let ram = File::open(self.aside.join("ram")).doing(action)?;
         let state = std::fs::read(self.aside.join("state")).doing(action)?;
-        let ram_hash = memory_hash(&ram).doing(action)?;
+        let ram_hash = contents_hash(&ram).doing(action)?;
         rustix::fs::fsync(&ram).doing(action)?;
         rustix::fs::fsync(File::open(self.aside.join("state")).doing(action)?).doing(action)?;
-        let ram = ram.metadata().doing(action)?;
-        let about = About {
+        let (ram, changed) = fingerprint(&ram.metadata().doing(action)?);
+        let mut about = About {
             made_from: self.made_from.clone(),
             state_hash: hash(&state),
             ram_hash,
-            ram: (ram.len(), ram.blocks()),
-            changed: changed(&ram),
+            ram,
+            changed,
+            layer: None,
+            layer_hash: None,
+            unmountable,
         };
+        if self.layer.is_some() {
+            let layer = File::open(self.aside.join(LAYER)).doing(action)?;
+            rustix::fs::fsync(&layer).doing(action)?;
+            about.layer_hash = Some(contents_hash(&layer).doing(action)?);
+            about.layer = Some(fingerprint(&layer.metadata().doing(action)?));
+        }
         let text = serde_json::to_vec(&about).expect("it has string keys only");
         hc_fs::durable::write(&self.aside.join(ABOUT), &text, 0o600)?;
         // Another machine may have been faster.
@@ -224,7 +279,7 @@ fn hash(bytes: &[u8]) -> String {
 }
 
 /// Hashes the pages of a file that are not empty, and where they are: holes come and go.
-fn memory_hash(file: &File) -> std::io::Result<String> {
+fn contents_hash(file: &File) -> std::io::Result<String> {
     const PAGE: usize = 4096;
     let mut hasher = blake3::Hasher::new();
     crate::base::read_data(file, &mut |mut offset, bytes| {
@@ -239,8 +294,10 @@ fn memory_hash(file: &File) -> std::io::Result<String> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-fn changed(file: &std::fs::Metadata) -> i128 {
-    i128::from(file.mtime()) * 1_000_000_000 + i128::from(file.mtime_nsec())
+/// Bytes of a file and those on disk, and its last change in nanoseconds since 1970.
+fn fingerprint(file: &std::fs::Metadata) -> ((u64, u64), i128) {
+    let changed = i128::from(file.mtime()) * 1_000_000_000 + i128::from(file.mtime_nsec());
+    ((file.len(), file.blocks()), changed)
 }
 
 /// What the kernel says of the first processor, without what changes as it runs.
@@ -295,84 +352,4 @@ pub fn collect(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
-
-    fn slot(dir: &Path, memory: u64) -> Slot {
-        let vm = Vm {
-            kernel: "/nix/store/k/vmlinux".into(),
-            initrd: "/nix/store/i/initrd".into(),
-            memory,
-            vcpus: 1,
-            layer_size: 1 << 30,
-            kernel_params: Vec::new(),
-            resume: true,
-            balloon: None,
-        };
-        let like = Likeness {
-            qemu: Path::new("/proc/self/exe"),
-            accelerator: &Accelerator::of(Kind::Tcg),
-            vm: &vm,
-            image: Path::new("/nix/store/r/rootfs.erofs"),
-            disks: vec![(1 << 30, false)],
-            networks: 1,
-            words: &[],
-        };
-        Slot::of(dir, &like).unwrap()
-    }
-
-    fn save(slot: &Slot, ram: &Path) {
-        let saving = slot.begin().unwrap();
-        (&saving.state).write_all(b"devices").unwrap();
-        saving.copy(ram).unwrap();
-        assert!(slot.find().is_err(), "not before it is whole");
-        saving.finish().unwrap();
-    }
-
-    #[test]
-    fn is_found_when_it_is_whole_and_like() {
-        let dir = tempfile::tempdir().unwrap();
-        let ram = dir.path().join("ram");
-        hc_fs::plain::write(&ram, &vec![7; 1 << 20], 0o600).unwrap();
-        let one = slot(dir.path(), 1 << 28);
-        assert!(one.find().is_err());
-        save(&one, &ram);
-        assert!(one.find().is_ok() && one.verify());
-        assert!(slot(dir.path(), 1 << 29).find().is_err(), "another computer");
-        assert_eq!(std::fs::read(one.ram()).unwrap(), vec![7; 1 << 20]);
-        hc_fs::plain::write(&one.dir.join("state"), b"Devices", 0o600).unwrap();
-        assert!(one.find().is_err(), "it was changed");
-        save(&one, &ram);
-        assert!(one.find().is_ok(), "it was made anew");
-        hc_fs::plain::append(&one.ram(), 0o600).unwrap().write_all(b"x").unwrap();
-        assert!(one.find().is_err(), "its memory was changed");
-        save(&one, &ram);
-        let times = one.ram().metadata().unwrap().modified().unwrap();
-        let file = rustix::fs::open(one.ram(), OFlags::WRONLY, Mode::empty());
-        let file = File::from(file.unwrap());
-        std::os::unix::fs::FileExt::write_all_at(&file, b"x", 4096).unwrap();
-        file.set_modified(times).unwrap();
-        assert!(one.find().is_ok() && !one.verify(), "and that is seen where it is read");
-    }
-
-    #[test]
-    fn goes_with_what_it_was_made_from() {
-        let dir = tempfile::tempdir().unwrap();
-        let ram = dir.path().join("ram");
-        hc_fs::plain::write(&ram, b"x", 0o600).unwrap();
-        let one = slot(dir.path(), 1 << 28);
-        save(&one, &ram);
-        let unfinished = one.dir.with_extension("2147483646");
-        hc_fs::plain::create_dir_all(&unfinished, 0o700).unwrap();
-        let busy = slot(dir.path(), 1 << 29).begin().unwrap();
-        let all = |_: &Path| true;
-        let gone = collect(dir.path(), &all, false).unwrap();
-        assert_eq!(gone.into_iter().map(|gone| gone.path).collect::<Vec<_>>(), [unfinished]);
-        let kernel = |file: &Path| !file.ends_with("vmlinux");
-        assert_eq!(collect(dir.path(), &kernel, true).unwrap().len(), 1);
-        assert!(one.find().is_ok() && one.verify());
-        assert_eq!(collect(dir.path(), &kernel, false).unwrap()[0].path, one.dir);
-        assert!(one.find().is_err() && busy.aside.exists());
-    }
-}
+mod tests;

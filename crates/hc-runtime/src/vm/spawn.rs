@@ -29,8 +29,8 @@ pub(super) struct Plan<'a> {
     /// Bytes of memory.
     pub size: u64,
     pub memory: Memory,
-    /// The file that it is, if it is one, and the descriptor that `memory` names.
-    pub ram: Option<(PathBuf, BorrowedFd<'a>)>,
+    /// The file that it is, if it is one, and the descriptor that `memory` names, if it names one.
+    pub ram: Option<(PathBuf, Option<BorrowedFd<'a>>)>,
     pub vcpus: u32,
     pub words: &'a [String],
     /// The user and group that QEMU runs as.
@@ -39,7 +39,7 @@ pub(super) struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     /// The same computer with a file for memory.
-    pub fn with<'b>(&self, file: PathBuf, memory: Memory, state: BorrowedFd<'b>) -> Plan<'b>
+    pub fn with<'b>(&self, file: PathBuf, memory: Memory, state: Option<BorrowedFd<'b>>) -> Plan<'b>
     where
         'a: 'b,
     {
@@ -100,12 +100,12 @@ pub(super) fn spawn(plan: &Plan<'_>, group: &Group) -> Res<Qemu> {
     kept.extend(plan.layer.iter().flat_map(|layer| [Some(layer.file), layer.below]).flatten());
     kept.extend(plan.taps.iter().map(|(tap, _)| *tap));
     kept.extend(plan.volumes.iter().map(|(file, _)| *file));
-    kept.extend(plan.ram.as_ref().map(|(_, state)| *state));
+    kept.extend(plan.ram.as_ref().and_then(|(_, state)| *state));
     let show = |at, file: &Path| Shown { at, file: file.into(), writable: false };
     let mut files = vec![show(KERNEL, &plan.kernel), show(INITRD, &plan.initrd)];
     files.extend(plan.rootfs.iter().map(|rootfs| show(ROOTFS, rootfs)));
     files.extend(plan.ram.iter().map(|(ram, _)| {
-        let writable = matches!(plan.memory, Memory::Kept(_));
+        let writable = plan.memory == Memory::Kept;
         Shown { writable, ..show(RAM, ram) }
     }));
     let (process, said) = launch(&Program {

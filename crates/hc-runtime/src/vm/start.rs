@@ -6,8 +6,10 @@ use super::command::Memory;
 use super::console::Console;
 use super::desk::Desk;
 use super::door::Door;
+use super::mounted::Mounted;
 use super::own::Own;
 use super::resume::{self, Ram};
+use super::saved::Slot;
 use super::still::Still;
 use super::{
     Machine, Origin, Service, Unsaved, fork, identity, layer, limits, q35, qemu, said, saved, spawn,
@@ -53,6 +55,16 @@ impl Run<'_> {
         }
         .map_err(here)?;
         let volumes = volumes(&self.volumes, spec).map_err(here)?;
+        let words = words(spec, vm, &accelerator);
+        let slot = |written| {
+            let computer = (&*qemu, &accelerator, &*words);
+            saved::slot(self.config, spec, computer, &volumes, written)
+        };
+        let has_layer = incoming.is_none() && spec.image.disk.is_none();
+        let mounted = match vm.resume && has_layer {
+            true => Mounted::of(&slot(vm.layer_size).map_err(here)?),
+            false => None,
+        };
         // The network is connected while the disk is made.
         let (clock, began) = (self.clock, self.clock.us());
         let (attached, connecting, layer, forking) = std::thread::scope(|scope| {
@@ -64,7 +76,10 @@ impl Run<'_> {
             let layer = match (&incoming, &spec.image.disk) {
                 (Some(of), _) => layer::blank(&self.places, closure, of.size()),
                 (None, Some(image)) => layer::of_disk(self.config, spec, image, self.keep),
-                (None, None) => layer::open(&self.places, closure, state, vm.layer_size),
+                (None, None) => {
+                    let mounted = mounted.as_ref().map(Mounted::layer);
+                    layer::open_as(&self.places, closure, state, vm.layer_size, mounted.as_deref())
+                }
             };
             let forking = clock.stage(Step::Fork, began);
             let failed = |_| (Err("the network code failed".into()), forking);
@@ -77,7 +92,6 @@ impl Run<'_> {
             attached.map_err(|source| RunError::Network { machine: name.into(), source })?;
         self.lingering.join(attached.lingering);
         self.status.addresses = attached.addresses;
-        let words = words(spec, vm, &accelerator);
         let macs = incoming.as_ref().map_or_else(|| identity::macs(spec), fork::Incoming::macs);
         let mut plan = spawn::Plan {
             qemu: &qemu,
@@ -112,7 +126,12 @@ impl Run<'_> {
                 let qemu = self.take_in(&plan, incoming, &layer.path).map_err(here)?;
                 (qemu, plan.memory, None)
             }
-            None => self.turn_on(plan, vm, layer.size).map_err(here)?,
+            None if vm.resume => {
+                let slot = slot(layer.size).map_err(here)?;
+                let mounted = mounted.filter(|_| layer.mounted);
+                self.turn_on_as_saved(plan, &slot, mounted).map_err(here)?
+            }
+            None => (self.spawn(&plan).map_err(here)?, plan.memory, None),
         };
         self.marks[0] = self.clock.us();
         let machine = self.greet(qemu, Some(identity), doors, None, ids, copied).map_err(here)?;
@@ -157,45 +176,58 @@ impl Run<'_> {
         services.iter().map(|service| service.open(&self.places.run)).collect()
     }
 
-    /// Turns the computer on: as it was saved, or cold; then it may have to be saved.
-    fn turn_on(
+    /// Turns the computer on as it was saved.
+    fn go_on(
+        &mut self,
+        plan: &spawn::Plan<'_>,
+        slot: &Slot,
+        state: &File,
+    ) -> Res<(spawn::Qemu, Memory, Option<Unsaved>)> {
+        let copied = Memory::Copied(state.as_raw_fd());
+        let plan = plan.with(slot.ram(), copied, Some(state.as_fd()));
+        let resumed = self.spawn(&plan).and_then(|mut qemu| {
+            self.timed(Step::Memory, |_| resume::go_on(&mut qemu.qmp))?;
+            Ok(qemu)
+        });
+        match resumed {
+            Ok(qemu) => Ok((qemu, copied, None)),
+            Err(problem) => {
+                slot.discard()?;
+                Err(problem)
+            }
+        }
+    }
+
+    /// Turns the computer on: as it was saved, or cold; then it may have to be saved. `mounted`: its layer
+    /// is a copy of that one's.
+    fn turn_on_as_saved(
         &mut self,
         plan: spawn::Plan<'_>,
-        vm: &Vm,
-        written: u64,
+        slot: &Slot,
+        mounted: Option<Mounted>,
     ) -> Res<(spawn::Qemu, Memory, Option<Unsaved>)> {
-        if !vm.resume {
-            return Ok((self.spawn(&plan)?, plan.memory, None));
-        }
-        let slot = saved::slot(self.config, self.spec, vm, &plan, written)?;
-        let cold = match slot.find() {
-            Ok(state) => {
-                let copied = Memory::Copied(state.as_raw_fd());
-                let plan = plan.with(slot.ram(), copied, state.as_fd());
-                let resumed = self.spawn(&plan).and_then(|mut qemu| {
-                    self.timed(Step::Memory, |_| resume::go_on(&mut qemu.qmp))?;
-                    Ok(qemu)
-                });
-                match resumed {
-                    Ok(qemu) => return Ok((qemu, plan.memory, None)),
-                    Err(problem) => {
-                        slot.discard()?;
-                        problem.to_string()
-                    }
-                }
+        if let Some((mounted, state)) = mounted.and_then(|m| m.state().map(|state| (m, state))) {
+            match self.go_on(&plan, &mounted.slot, &state) {
+                Ok(on) => return Ok(on),
+                Err(why) => self.log.say(&format!("hc: its root is mounted as it starts: {why}")),
             }
+        }
+        let cold = match slot.find() {
+            Ok(state) => match self.go_on(&plan, slot, &state) {
+                Ok(on) => return Ok(on),
+                Err(problem) => problem.to_string(),
+            },
             Err(why) => why.into(),
         };
         self.log.say(&format!("hc: it starts cold, not as it was saved: {cold}"));
         self.status.cold = Some(cold);
-        let Some(ram) = Ram::make(&self.places.run, vm.memory, plan.id)? else {
+        let Some(ram) = Ram::make(&self.places.run, plan.size, plan.id)? else {
             let place = self.places.run.display();
             self.log.say(&format!("hc: it cannot be saved: {place} is not in memory"));
             return Ok((self.spawn(&plan)?, plan.memory, None));
         };
         let saving = slot.begin()?;
-        let (path, state) = (ram.path.clone(), saving.state.as_fd());
-        let plan = plan.with(path, Memory::Kept(state.as_raw_fd()), state);
+        let plan = plan.with(ram.path.clone(), Memory::Kept, None);
         let qemu = self.spawn(&plan)?;
         Ok((qemu, plan.memory, Some(Unsaved { saving, ram })))
     }

@@ -162,7 +162,7 @@ impl Run<'_> {
         }
         let told: Vec<_> = machine.channel.iter_mut().flat_map(super::Channel::pass).collect();
         for told in told {
-            if told == Told::Hello {
+            if matches!(told, Told::Hello(_)) {
                 self.save_and_tell(machine)?;
             }
             if !self.told_of_fork(machine, &told)? {
@@ -206,7 +206,7 @@ impl Run<'_> {
                     self.marks[0] = self.clock.us();
                 }
             }
-            Told::Hello | Told::Quiet => {}
+            Told::Hello(_) | Told::Quiet | Told::Mounted | Told::Rehearsed => {}
             Told::Room(count) => machine.own.iter_mut().for_each(|own| own.allow(count)),
             Told::Started => {
                 machine.own.iter_mut().for_each(Own::started);

@@ -57,7 +57,8 @@ fn shown(answer: &Answer) -> String {
 fn ask_as(names: &Names, source: IpAddr, question: &str, kind: RecordType) -> String {
     let table = Table::new(names).unwrap();
     let view = table.views.of(source).unwrap();
-    shown(&table.answer(view, &states(names), &DnsName::from_ascii(question).unwrap(), kind))
+    let at = Moment { states: &states(names), now: Instant::now() };
+    shown(&table.answer(view, at, &DnsName::from_ascii(question).unwrap(), kind))
 }
 
 fn ask(names: &Names, question: &str, kind: RecordType) -> String {
@@ -233,4 +234,45 @@ fn other_hosts_are_asked_about_networks_of_the_same_names() {
     assert!(!table.views.of(peer).unwrap().recurses());
     // A machine there is not its host.
     assert!(table.views.of(place(&lan).v6(&web).into()).is_none());
+}
+
+#[test]
+fn answers_may_be_kept_longer_when_a_machine_has_been_ready_for_a_while() {
+    use RecordType::{AAAA, PTR, SRV};
+    let names = names(State::Ready);
+    let (table, began) = (Table::new(&names).unwrap(), Instant::now());
+    let web = table.number(&name("web")).unwrap();
+    let back = names.place(&name("lan")).v6(&name("web"));
+    let back = format!("{}.", DnsName::from(IpAddr::from(back)).to_ascii().trim_end_matches('.'));
+    // Web has been ready since the 40th second, and all others since the beginning.
+    let since = |seconds| began + Duration::from_secs(seconds);
+    let mut states: States = names.machines.values().map(|_| (State::Ready, began)).collect();
+    states[web].1 = since(40);
+    let kept = |states: &States, seconds, question: &str, kind| {
+        let at = Moment { states, now: since(seconds) };
+        let question = DnsName::from_ascii(question).unwrap();
+        match table.answer(View::All, at, &question, kind) {
+            Answer::Records(all, more) => all.iter().chain(&more).map(|r| r.ttl).collect(),
+            Answer::NoData { soa, .. } => vec![soa.ttl + 1000],
+            other => panic!("{question}: {}", shown(&other)),
+        }
+    };
+    for (seconds, ttl) in [(40, 1), (70, 1), (71, 5), (100_000, 5)] {
+        for (question, kind, records) in [
+            ("web.lan.den.demo.internal.", AAAA, 1),
+            ("www.lan.den.demo.internal.", AAAA, 2),
+            ("_http._tcp.web.lan.den.demo.internal.", SRV, 3),
+            (&back, PTR, 1),
+        ] {
+            let found = kept(&states, seconds, question, kind);
+            assert_eq!(found, vec![ttl; records], "{question} after {seconds} seconds");
+        }
+        assert_eq!(kept(&states, seconds, "db.lan.den.demo.internal.", AAAA), [5]);
+    }
+    // Nothing is said of it while it starts again, for a second; then all begins anew.
+    states[web] = (State::Starting, since(80));
+    assert_eq!(kept(&states, 80, "web.lan.den.demo.internal.", AAAA), [1001]);
+    states[web] = (State::Ready, since(82));
+    assert_eq!(kept(&states, 112, "web.lan.den.demo.internal.", AAAA), [1]);
+    assert_eq!(kept(&states, 113, "web.lan.den.demo.internal.", AAAA), [5]);
 }

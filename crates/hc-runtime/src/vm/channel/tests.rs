@@ -164,7 +164,7 @@ fn a_copy_is_heard_from_its_hello_on() {
     assert_eq!(channel.pass(), []);
     guest.say(MACHINE, &FromGuest::Hello { version: wire::VERSION, identified: true });
     guest.say(MACHINE, &FromGuest::Identified);
-    assert_eq!(channel.pass(), [Told::Hello, Told::Identified]);
+    assert_eq!(channel.pass(), [Told::Hello(wire::VERSION), Told::Identified]);
 }
 
 #[test]

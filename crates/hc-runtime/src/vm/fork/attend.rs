@@ -38,6 +38,10 @@ impl Run<'_> {
                 machine.forking = None;
                 if still { go_on(machine) } else { Ok(()) }
             }
+            Next::Rehearse => match &mut machine.channel {
+                Some(channel) => channel.send(MACHINE, &ToGuest::Rehearse).map_err(crate::vm::said),
+                None => Ok(()),
+            },
             Next::Quiesce => match &mut machine.channel {
                 Some(channel) => {
                     channel.hold(true);
@@ -53,6 +57,10 @@ impl Run<'_> {
         let (Some(forking), Some(origin)) = (&mut machine.forking, &machine.origin) else {
             return Ok(false);
         };
+        if *told == Told::Rehearsed {
+            forking.rehearsed();
+            return Ok(true);
+        }
         if !forking.is_still() {
             return Ok(false);
         }

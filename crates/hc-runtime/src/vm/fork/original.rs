@@ -19,6 +19,8 @@ const TICK: Duration = Duration::from_millis(10);
 const LEFT: u64 = 1 << 20;
 /// Longest a guest may take to stand still.
 const QUIET: Duration = Duration::from_secs(10);
+/// Longest that a guest may take to rehearse that.
+const REHEARSAL: Duration = Duration::from_secs(5);
 
 /// A fork under way.
 pub(in crate::vm) struct Forking {
@@ -31,7 +33,7 @@ enum Stage {
     /// It knows what the computer is; the other one is being turned on.
     Told,
     /// Memory and disks are copied while it runs.
-    Copying { begun: Instant, look_at: Instant, flushed: bool },
+    Copying { begun: Instant, look_at: Instant, flushed: bool, rehearsed: bool },
     /// The guest was asked to stand still.
     Quieting { since: Instant },
     /// It was stopped, and told to go on.
@@ -42,6 +44,8 @@ enum Stage {
 pub(in crate::vm) enum Next {
     /// Nothing yet.
     Wait,
+    /// The guest is to rehearse standing still.
+    Rehearse,
     /// The guest is to stand still.
     Quiesce,
     /// There is no fork, and the machine is as it was.
@@ -80,6 +84,13 @@ impl Forking {
     /// Whether the guest stands still, or is about to: nothing else may be said to it.
     pub fn is_still(&self) -> bool {
         matches!(self.stage, Stage::Quieting { .. } | Stage::GoingOn { .. })
+    }
+
+    /// The guest has rehearsed standing still.
+    pub fn rehearsed(&mut self) {
+        if let Stage::Copying { rehearsed, .. } = &mut self.stage {
+            *rehearsed = true;
+        }
     }
 
     /// Goes on as far as it can.
@@ -123,15 +134,16 @@ impl Forking {
             return Err("the other supervisor sent other descriptors than it has disks".into());
         };
         let begun = Instant::now();
-        self.stage = Stage::Copying { begun, look_at: begun + TICK, flushed: false };
+        self.stage =
+            Stage::Copying { begun, look_at: begun + TICK, flushed: false, rehearsed: false };
         self.disks.begin(qmp, origin, fds.collect())?;
         resume::send(qmp, migration.as_fd())?;
-        Ok(Next::Wait)
+        Ok(Next::Rehearse)
     }
 
     /// Whether so little is left that the machine can be stopped for it.
     fn look(&mut self, qmp: &mut Qmp, origin: &Origin) -> Result<Next, String> {
-        let Stage::Copying { begun, look_at, flushed } = &mut self.stage else {
+        let Stage::Copying { begun, look_at, flushed, rehearsed } = &mut self.stage else {
             return Ok(Next::Wait);
         };
         if *look_at > Instant::now() {
@@ -141,7 +153,9 @@ impl Forking {
         let left = resume::left(qmp)?;
         let whole = self.disks.are_whole(qmp)?;
         let allowed = LEFT << begun.elapsed().as_secs().min(40);
-        if !whole || left.is_none_or(|left| left > allowed) {
+        // An older guest does not know what that is.
+        let rehearsed = *rehearsed || begun.elapsed() > REHEARSAL;
+        if !whole || !rehearsed || left.is_none_or(|left| left > allowed) {
             return Ok(Next::Wait);
         }
         if !std::mem::replace(flushed, true) {
