@@ -28,6 +28,7 @@ evaluates "the first time"
 check "with the lock file" deploy
 recalls "the same again"
 recalls "and again"
+NIX_CONFIG="eval-cache = false" evaluates "where nix.conf says eval-cache = false"
 echo '"two"' >"$WORK/cloud/value.nix"
 evaluates "a file that changed"
 same "has its effect" "$(hc exec m1 -- /bin/hc guest env VALUE)" two

@@ -123,6 +123,11 @@ fn substitute_of(settings: &Settings) -> anyhow::Result<bool> {
     Ok(boolean(settings, "substitute")?.unwrap_or(true))
 }
 
+/// `eval-cache`: whether results of evaluations are kept for the next process.
+pub fn evaluations_are_kept() -> anyhow::Result<bool> {
+    Ok(boolean(&read()?, "eval-cache")?.unwrap_or(true))
+}
+
 /// How much is built at once and how long: `max-jobs`, `cores`, `timeout`, `max-silent-time`,
 /// `max-build-log-size`, `keep-failed`, `keep-going` and `sandbox-paths`.
 pub fn building(config: &mut StoreConfig) -> anyhow::Result<()> {

@@ -79,9 +79,10 @@ pub fn registries() -> Registries {
     }
 }
 
-/// Where results of evaluations are kept.
-pub fn evaluation_cache() -> PathBuf {
-    cache_directory().join("hc/evaluations")
+/// Where results of evaluations are kept, unless `eval-cache` says that none are.
+pub fn evaluation_cache() -> anyhow::Result<Option<PathBuf>> {
+    let kept = crate::nix_conf::evaluations_are_kept()?;
+    Ok(kept.then(|| cache_directory().join("hc/evaluations")))
 }
 
 /// Where what can be had again is kept.

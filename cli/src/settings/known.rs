@@ -93,7 +93,7 @@ pub const SETTINGS: &[Setting] = &[
     row("download-buffer-size", Text, None),
     row("download-speed", Text, None),
     row("eval-attrset-update-layer-rhs-threshold", Text, None),
-    row("eval-cache", Switch, None),
+    row("eval-cache", Switch, Heeded),
     row("eval-profile-file", Text, None),
     row("eval-profiler", Text, None),
     row("eval-profiler-frequency", Text, None),

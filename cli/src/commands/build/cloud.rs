@@ -93,7 +93,7 @@ pub fn request(store: &HostStore, args: &CloudArgs) -> anyhow::Result<Request> {
             .collect(),
         builder: hc_deploy::builder::pinned(store, &Globals::exe()?).code(Code::Build)?,
         store: store.clone(),
-        cache: Some(crate::nix_io::evaluation_cache()),
+        cache: crate::nix_io::evaluation_cache()?,
         version: Globals::version()?,
         fetch: crate::nix_io::fetch_config(),
         registries: crate::nix_io::registries(),
